@@ -1,0 +1,316 @@
+"""What can be chosen, and the presets: frozen dataclasses that read and write JSON. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pix2pix.errors import UserError
+
+MODEL_FORMAT = 1
+
+Norm = Literal["batch", "instance", "none"]
+Direction = Literal["AtoB", "BtoA"]
+# Which statistics normalise a picture at translate time: its own, or those kept from training.
+NormMode = Literal["batch", "stored"]
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Everything that fixes a generator's layers.
+
+    ``dropout`` says where the 0.5 dropout of the U-Net sits: on the three innermost up-blocks
+    (paper's code, Keras and TensorFlow ports) or on the three after the innermost (PyTorch
+    reference). ``bias`` is that of every convolution but the last, which always has one.
+    """
+
+    kind: Literal["unet", "small-unet", "resnet"] = "unet"
+    size: int = 256
+    source_channels: int = 3
+    target_channels: int = 3
+    ngf: int = 64
+    norm: Norm = "batch"
+    dropout: Literal["innermost", "after-innermost", "none"] = "innermost"
+    bias: bool = True
+    upsample: Literal["transposed", "resize"] = "transposed"
+    blocks: int = 9  # of the ResNet only
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if not (64 <= self.size <= 1024 and self.size & (self.size - 1) == 0):
+            raise UserError(f"Size must be 64, 128, 256, 512 or 1024, not {self.size}.")
+        for name in ("source_channels", "target_channels"):
+            check_range(name, getattr(self, name), 1, 64)
+        check_range("ngf", self.ngf, 1, 256)
+        check_range("blocks", self.blocks, 1, 64)
+
+    @property
+    def multiple(self) -> int:
+        """Heights and widths that the network takes are multiples of this."""
+        if self.kind == "unet":
+            return self.size
+        return 16 if self.kind == "small-unet" else 4
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Everything that fixes a discriminator's layers.
+
+    ``patch`` is the paper's PatchGAN: ``layers`` counts its strided convolutions (0 is the 1x1
+    "pixel" one; 1, 2, 3, 4, 5 see 16, 34, 70, 142, 286 pixels). ``scratch`` and ``cityscapes`` are
+    the two tutorials' own networks (SPEC section 3).
+    """
+
+    kind: Literal["patch", "scratch", "cityscapes"] = "patch"
+    source_channels: int = 3
+    target_channels: int = 3
+    ndf: int = 64
+    layers: int = 3
+    norm: Norm = "batch"
+    bias: bool = False  # of the convolutions that a norm follows; the others always have one
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("ndf", self.ndf, 1, 256)
+        check_range("layers", self.layers, 0, 6)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model folder's ``config.json``: all that is needed to rebuild and run the generator."""
+
+    generator: GeneratorConfig
+    title: str = ""
+    source_name: str = "source"
+    target_name: str = "target"
+    direction: Direction = "AtoB"
+    norm_mode: NormMode = "batch"
+    # What a person gives it: a drawing on the pad, a photo, or a label map painted with `palette`.
+    source_kind: Literal["drawing", "photo", "labels"] = "photo"
+    palette: list[dict[str, str]] = field(default_factory=list)  # [{"name", "color": "#rrggbb"}]
+    training: dict[str, Any] = field(default_factory=dict)
+    format_version: int = MODEL_FORMAT
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.format_version > MODEL_FORMAT:
+            raise UserError(
+                f"The model has format {self.format_version} and this version reads up to "
+                f"{MODEL_FORMAT}: update Pix2Pix Studio."
+            )
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether dropout gives the model a source of variation at translate time."""
+        kind, dropout = self.generator.kind, self.generator.dropout
+        return kind == "small-unet" or dropout != "none"
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> ModelConfig:
+        """Raises UserError for anything but the fields above with values of their types."""
+        data = checked_fields(cls, data)
+        if "generator" not in data:
+            raise UserError("config.json has no generator: it is not a Pix2Pix Studio model.")
+        generator = checked_fields(GeneratorConfig, data["generator"])
+        return cls(**{**data, "generator": GeneratorConfig(**generator)})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every value of a run. The defaults are the paper's, at 256 pixels."""
+
+    preset: str = "maps"
+    # Networks. Channel counts of 0 follow the data.
+    generator: Literal["unet", "small-unet", "resnet"] = "unet"
+    size: int = 256
+    source_channels: int = 0
+    target_channels: int = 0
+    ngf: int = 64
+    norm: Norm = "batch"
+    dropout: Literal["innermost", "after-innermost", "none"] = "innermost"
+    bias: bool = True
+    upsample: Literal["transposed", "resize"] = "transposed"
+    blocks: int = 9
+    discriminator: Literal["patch", "scratch", "cityscapes"] = "patch"
+    ndf: int = 64
+    layers: int = 3
+    # Losses (paper section 3.1): G = adversarial + lambda_l1 * L1; D's loss is weighted.
+    lambda_l1: float = 100.0
+    d_weight: float = 0.5
+    # Optimiser and schedule.
+    lr: float = 2e-4
+    beta1: float = 0.5
+    batch_size: int = 1
+    epochs: int = 200
+    steps: int = 0  # 0: epochs decide
+    decay: float = 0.5  # the last share of the run over which lr falls linearly to 0; 0 is never
+    ema: float = 0.0  # decay of the generator's moving average; 0 is off
+    # Data (paper section 3.3: resize to 286, crop 256, mirror), A and B moved together.
+    direction: Direction = "AtoB"
+    derive: Literal["pairs", "grey"] = "pairs"  # grey: the source is the target in grey
+    jitter: int = 30
+    jitter_kind: Literal["crop", "shrink"] = "crop"
+    mirror: bool = True
+    warp: float = 0.0  # 0..1: random scale, place and bend of both pictures
+    # Names and use of the model that comes out.
+    source_name: str = ""
+    target_name: str = ""
+    source_kind: Literal["drawing", "photo", "labels"] = "photo"
+    # The run itself.
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = 0
+    save_every_steps: int = 1000
+    sample_every_steps: int = 500
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("batch_size", self.batch_size, 1, 4096)
+        check_range("steps", self.steps, 0, 10**9)
+        check_range("epochs", self.epochs, 1, 10**6)
+        check_range("jitter", self.jitter, 0, self.size)
+        check_range("save_every_steps", self.save_every_steps, 1, 10**9)
+        check_range("sample_every_steps", self.sample_every_steps, 1, 10**9)
+        for name, low, high in (
+            ("lr", 0.0, 1.0),
+            ("beta1", 0.0, 0.9999),
+            ("lambda_l1", 0.0, 1e6),
+            ("d_weight", 0.0, 1e3),
+            ("decay", 0.0, 1.0),
+            ("ema", 0.0, 0.99999),
+            ("warp", 0.0, 1.0),
+        ):
+            check_range(name, getattr(self, name), low, high)
+
+    def generator_config(self) -> GeneratorConfig:
+        return GeneratorConfig(
+            kind=self.generator,
+            size=self.size,
+            source_channels=self.source_channels or 3,
+            target_channels=self.target_channels or 3,
+            ngf=self.ngf,
+            norm=self.norm,
+            dropout=self.dropout,
+            bias=self.bias,
+            upsample=self.upsample,
+            blocks=self.blocks,
+        )
+
+    def discriminator_config(self) -> DiscriminatorConfig:
+        return DiscriminatorConfig(
+            kind=self.discriminator,
+            source_channels=self.source_channels or 3,
+            target_channels=self.target_channels or 3,
+            ndf=self.ndf,
+            layers=self.layers,
+            norm=self.norm,
+            # The two tutorials' discriminators have biases everywhere, the PyTorch one has none.
+            bias=self.discriminator != "patch",
+        )
+
+
+# What each preset changes (SPEC section 2); the rest is the paper's.
+PRESETS: dict[str, dict[str, Any]] = {
+    "maps": {"epochs": 100, "decay": 0.0},
+    "cityscapes": {
+        "generator": "small-unet",
+        "discriminator": "cityscapes",
+        "direction": "BtoA",
+        "source_kind": "labels",
+        "lambda_l1": 10.0,
+        "d_weight": 1.0,
+        "beta1": 0.9,
+        "batch_size": 32,
+        "epochs": 150,
+        "decay": 0.0,
+        "jitter_kind": "shrink",
+        "mirror": False,
+    },
+    "scratch": {"discriminator": "scratch", "epochs": 100, "decay": 0.0},
+    "colorize": {
+        "source_channels": 1,
+        "target_channels": 3,
+        "derive": "grey",
+        "epochs": 100,
+        "decay": 0.0,
+        "source_name": "grey",
+        "target_name": "colour",
+    },
+    "face-sketch": {
+        "direction": "BtoA",
+        "source_kind": "drawing",
+        "source_name": "sketch",
+        "target_name": "photo",
+        "epochs": 100,
+        "decay": 0.0,
+    },
+}
+
+
+def train_config(preset: str, overrides: dict[str, str] | None = None) -> TrainConfig:
+    """The preset with ``key=value`` overrides given as text; raises UserError naming the key."""
+    if preset not in PRESETS:
+        raise UserError(f"There is no preset '{preset}': choose one of {', '.join(PRESETS)}.")
+    values = {"preset": preset, **PRESETS[preset]}
+    hints = get_type_hints(TrainConfig)
+    for key, text in (overrides or {}).items():
+        if key not in hints or key == "preset":
+            keys = ", ".join(k for k in hints if k != "preset")
+            raise UserError(f"There is no setting '{key}': choose from {keys}.")
+        values[key] = parse_value(key, text, hints[key])
+    return TrainConfig(**values)
+
+
+def parse_value(key: str, text: str, kind: Any) -> Any:
+    """``text`` as the type of the setting ``key``; raises UserError."""
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise UserError(f"{key} must be true or false, not '{text}'.")
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError as error:
+            number = "a whole number" if kind is int else "a number"
+            raise UserError(f"{key} must be {number}, not '{text}'.") from error
+    return text
+
+
+def check_types(config: Any) -> None:
+    """Raise UserError where a field's value is not of its annotated type or one of its choices."""
+    for name, kind in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        origin = get_origin(kind)
+        if origin is Literal:
+            if value not in get_args(kind):
+                choices = ", ".join(map(str, get_args(kind)))
+                raise UserError(f"{name} must be one of {choices}, not '{value}'.")
+        elif kind is float:
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise UserError(f"{name} must be a number, not '{value}'.")
+        else:
+            plain = origin or kind
+            if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
+                raise UserError(f"{name} must be of type {plain.__name__}, not '{value}'.")
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise UserError unless ``low <= value <= high`` (NaN is outside)."""
+    if not (math.isfinite(value) and low <= value <= high):
+        raise UserError(f"{name} must be from {low} to {high}, not {value}.")
+
+
+def checked_fields(cls: type, data: Any) -> dict[str, Any]:
+    """``data`` as keyword arguments of the dataclass ``cls``; raises UserError for other keys."""
+    if not isinstance(data, dict):
+        raise UserError("config.json must hold an object with named fields.")
+    unknown = sorted(set(map(str, data)) - {f.name for f in dataclasses.fields(cls)})
+    if unknown:
+        raise UserError(f"config.json has a field this version does not know: {unknown[0]}.")
+    return data

@@ -1,0 +1,189 @@
+"""Pairs as training reads them: found in a folder, decoded once, augmented with A and B together.
+
+Layouts: ``train/ val/ test/`` of A|B strips, or ``trainA/ trainB/`` (and ``valA/`` ...) of files
+with equal stems. With ``derive="grey"`` the files are plain photos and the source is their grey.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from pix2pix.config import TrainConfig
+from pix2pix.errors import UserError
+from pix2pix.images import list_images, open_picture, to_array
+
+
+@dataclass(frozen=True)
+class PairFile:
+    """One pair on disk: an A|B strip, or A and B as two files."""
+
+    name: str
+    a: Path
+    b: Path | None = None
+
+
+def find_pairs(folder: Path, split: str) -> list[PairFile]:
+    """The pairs of one split in name order; empty where the folder has no such split."""
+    if (folder / f"{split}A").is_dir() and (folder / f"{split}B").is_dir():
+        a = {f.stem: f for f in list_images(folder / f"{split}A")}
+        b = {f.stem: f for f in list_images(folder / f"{split}B")}
+        odd = sorted(a.keys() ^ b.keys())
+        if odd:
+            raise UserError(
+                f"{split}A and {split}B do not hold the same names ('{odd[0]}' is in one only): "
+                "build the dataset in the Dataset tab, which shows what matches."
+            )
+        return [PairFile(stem, a[stem], b[stem]) for stem in sorted(a)]
+    if (folder / split).is_dir():
+        return [PairFile(f.stem, f) for f in list_images(folder / split)]
+    return []
+
+
+class PairDataset:
+    """The pairs of one split as tensors in [-1, 1]; decoded pictures are kept as uint8."""
+
+    def __init__(self, folder: Path, split: str, config: TrainConfig) -> None:
+        """Raises UserError where the split holds no pair."""
+        self.config = config
+        self.files = find_pairs(folder, split)
+        if not self.files:
+            raise UserError(f"{folder.name} holds no pictures in {split}/: choose another dataset.")
+        self.sides = config.size + config.jitter
+        self.cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self.channels = self.count_channels()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def count_channels(self) -> tuple[int, int]:
+        """Source and target channels: as configured, else those of the first pair."""
+        source, target = (p.getbands() for p in self.pictures(0))
+        wanted = self.config
+        return wanted.source_channels or len(source), wanted.target_channels or len(target)
+
+    def pictures(self, index: int) -> tuple[Image.Image, Image.Image]:
+        """Source and target as PIL pictures, as the direction and the derivation say."""
+        file = self.files[index]
+        first = open_picture(file.a).to_pil()
+        if self.config.derive == "grey":
+            return first.convert("L"), first
+        if file.b is not None:
+            pair = first, open_picture(file.b).to_pil()
+        else:
+            half = first.width // 2
+            if first.width % 2 or half == 0:
+                raise UserError(
+                    f"{file.a.name} is {first.width} pixels wide and cannot be cut into two "
+                    "halves: A|B strips have an even width."
+                )
+            boxes = (0, 0, half, first.height), (half, 0, first.width, first.height)
+            pair = first.crop(boxes[0]), first.crop(boxes[1])
+        return pair if self.config.direction == "AtoB" else pair[::-1]
+
+    def decoded(self, index: int) -> tuple[Tensor, Tensor]:
+        """Source and target, uint8 C x (size + jitter) x (size + jitter)."""
+        if index not in self.cache:
+            label = self.config.source_kind == "labels"
+            ways = (Image.Resampling.NEAREST if label else Image.Resampling.BICUBIC,) * 2
+            self.cache[index] = tuple(
+                self.to_tensor(picture, channels, way)
+                for picture, channels, way in zip(self.pictures(index), self.channels, ways)
+            )
+        return self.cache[index]
+
+    def to_tensor(self, picture: Image.Image, channels: int, way: Image.Resampling) -> Tensor:
+        picture = picture.resize((self.sides, self.sides), way)
+        array = to_array(picture, channels)
+        return torch.from_numpy(np.rint((array + 1) * 127.5).astype(np.uint8))
+
+    def plain(self, index: int) -> tuple[Tensor, Tensor]:
+        """Source and target without augmentation, C x size x size in [-1, 1]."""
+        size = (self.config.size,) * 2
+        return tuple(
+            (F.interpolate(t[None].float(), size, mode="area")[0] / 127.5 - 1)
+            for t in self.decoded(index)
+        )
+
+    def augmented(self, index: int, epoch: int) -> tuple[Tensor, Tensor]:
+        """Source and target after one random transform that moves both, C x size x size.
+
+        The randomness depends on (seed, epoch, index) alone, so that a resumed run goes on exactly.
+        """
+        seed = (self.config.seed * 1_000_003 + epoch) * 1_000_003 + index
+        rng = torch.Generator().manual_seed(seed % 2**63)
+        source, target = self.decoded(index)
+        both = torch.cat([source, target]).float() / 127.5 - 1
+        both = augment(both, self.config, rng)
+        return both[: len(source)], both[len(source) :]
+
+
+def augment(both: Tensor, config: TrainConfig, rng: torch.Generator) -> Tensor:
+    """C x S x S with S = size + jitter -> C x size x size: warp or crop, then mirror
+    (paper section 6.2). Source and target are channels of one tensor, so nothing parts them."""
+    size = config.size
+    if config.warp:
+        both = F.grid_sample(
+            both[None], warp_grid(size, config.warp, rng), padding_mode="border",
+            align_corners=False,
+        )[0]  # fmt: skip
+    elif config.jitter_kind == "shrink":
+        both = F.interpolate(both[None], (size, size), mode="nearest")[0]
+    else:
+        top, left = torch.randint(0, config.jitter + 1, (2,), generator=rng).tolist()
+        both = both[:, top : top + size, left : left + size]
+    if config.mirror and torch.rand((), generator=rng) < 0.5:
+        both = both.flip(-1)
+    return both
+
+
+def warp_grid(size: int, strength: float, rng: torch.Generator) -> Tensor:
+    """Where each output pixel looks, 1 x size x size x 2 in [-1, 1]: at strength 1 a scale of 0.75
+    to 1.3, a turn of up to 8 degrees, a shift of up to a tenth and a smooth bend."""
+    scale_x, scale_y, turn, x, y = (
+        torch.rand(5, generator=rng) * 2 - 1
+    ).tolist()  # each in [-1, 1]
+    # Width and height share most of the scale, and differ by a little: faces are long or round.
+    zoom = math.exp(0.27 * strength * scale_x)
+    zoom_y = zoom * math.exp(0.08 * strength * scale_y)
+    angle = math.radians(8 * strength * turn)
+    cos, sin = math.cos(angle), math.sin(angle)
+    shift = 0.2 * strength  # of [-1, 1]: a tenth of the side
+    theta = torch.tensor(
+        [[cos * zoom, -sin * zoom_y, shift * x], [sin * zoom, cos * zoom_y, shift * y]]
+    )
+    grid = F.affine_grid(theta[None], [1, 1, size, size], align_corners=False)
+    knots = torch.randn(1, 2, 5, 5, generator=rng) * 0.03 * strength
+    bend = F.interpolate(knots, (size, size), mode="bicubic", align_corners=True)
+    return grid + bend.permute(0, 2, 3, 1)
+
+
+def batches(
+    dataset: PairDataset, batch_size: int, seed: int, start: int = 0
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Endless (epoch, source N x C x S x S, target), beginning with batch number ``start``.
+
+    Each epoch has its own order, fixed by (seed, epoch); a last, smaller batch is kept.
+    """
+    per_epoch = steps_per_epoch(len(dataset), batch_size)
+    epoch, first = divmod(start, per_epoch)
+    while True:
+        rng = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        order = torch.randperm(len(dataset), generator=rng).tolist()
+        for batch in range(first, per_epoch):
+            chosen = order[batch * batch_size : (batch + 1) * batch_size]
+            pairs = [dataset.augmented(i, epoch) for i in chosen]
+            yield epoch, torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
+        epoch, first = epoch + 1, 0
+
+
+def steps_per_epoch(pairs: int, batch_size: int) -> int:
+    return math.ceil(pairs / batch_size)

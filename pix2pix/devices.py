@@ -1,0 +1,31 @@
+"""Which device and precision to compute with, decided by what the hardware can do."""
+
+from __future__ import annotations
+
+import torch
+
+from pix2pix.errors import UserError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """CUDA, else Apple's MPS, else the CPU; or the named one. Raises UserError if it is absent."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"The device '{name}' is not available here: use cpu or auto.") from error
+    return device
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed by the hardware, not emulated (SPEC section 7).
+
+    On CPUs only AMX counts: AVX2 machines run bfloat16 slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()

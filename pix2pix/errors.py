@@ -1,0 +1,5 @@
+"""The one exception whose text is shown to a person."""
+
+
+class UserError(ValueError):
+    """One sentence for the person that says what to do."""

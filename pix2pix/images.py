@@ -1,0 +1,345 @@
+"""Files, pictures and arrays: every conversion between the three.
+
+A `Picture` keeps a file as it was decoded (8-bit, 16-bit or float, grey or colour, with or
+without alpha), upright and in sRGB, and turns regions of it into arrays on request. Networks see
+float32 C x H x W in [-1, 1]; people see 8-bit images.
+
+How stored numbers become a picture, the one rule: black is 0 and white is the full range of the
+kind of file (255 for 8 bits, 65535 for 16 bits and wider integers, 1.0 for floats). A file with
+values outside its full range, an elevation map say, goes from its own minimum to its own maximum.
+NaN and infinity are black. Pillow cuts 16-bit *colour* files to 8 bits; grey ones keep every bit.
+"""
+
+import base64
+import io
+import math
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from pix2pix.errors import UserError
+from pix2pix.files import write_atomically
+
+MAX_PIXELS = 200_000_000  # 200 megapixels: 800 MB of RGB in Pillow, which uses 4 bytes a pixel
+MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM")  # none that runs another program
+IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".gif"))
+IMAGE_SUFFIXES |= {".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it
+Crop = tuple[slice, slice, slice]  # an index into C x H x W
+
+# Pillow warns above its limit and refuses above twice that. Here one limit holds for the whole
+# process, the web server's own decoding included, and what Pillow would warn of is refused.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+_LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601
+_FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_REFUSALS: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that fits is said
+    (FileNotFoundError, "was not found: check the name and choose it again."),
+    (IsADirectoryError, "is a folder or no regular file: choose an image file."),
+    (PermissionError, "may not be read: change its permissions or choose another file."),
+    (EOFError, "is empty or cut short: export or download it again."),
+    (_BOMBS, "claims more than {limit} pixels: make it smaller or cut it into tiles."),
+    (Image.UnidentifiedImageError, "is no image that can be read here: save it as PNG or JPEG."),
+    (MemoryError, "does not fit in memory: make it smaller and try again."),
+    (Exception, "is damaged or cut short: export or download it again."),  # decoders raise anything
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded image (mode L, LA, RGB, RGBA, I;16, I or F) whose low..high is black..white.
+
+    The pixels stay in Pillow's memory and only the regions asked for become float32, so that a
+    mosaic costs its decoded size and little more. Treat `image` as read-only.
+    """
+
+    image: Image.Image
+    low: float = 0.0
+    high: float = 255.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.image.size
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour; alpha is not counted."""
+        return 3 if self.image.mode.startswith("RGB") else 1
+
+    @property
+    def bits(self) -> int:
+        """8, or 16 where 8 would lose what the file holds."""
+        return 16 if self.image.mode in _FULL_RANGE else 8
+
+    def tile(self, box: Box, channels: int) -> np.ndarray:
+        """The region `box` as float32 `channels` x h x w in [-1, 1].
+
+        1 channel is ITU-R 601 luma, 3 are RGB with grey repeated, both over white where the
+        picture is transparent; 4 are RGBA as stored. A box outside the picture is a ValueError.
+        """
+        left, top, right, bottom = box
+        width, height = self.size
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            raise ValueError(f"box {box} is not inside a picture of {width} x {height}")
+        if channels not in _MODES:
+            raise ValueError(f"channels must be 1, 3 or 4, not {channels}")
+        stored = np.asarray(self.image.crop(box)).reshape(bottom - top, right - left, -1)
+        # float32 can neither tell large integers apart nor span the largest floats.
+        exact = stored.astype(np.float64 if self.image.mode in ("I", "F") else np.float32)
+        unit = (exact - self.low) / ((self.high - self.low) or 1.0)
+        unit = np.where(np.isfinite(unit), np.clip(unit, 0.0, 1.0), 0.0).astype(np.float32)
+        colour, alpha = unit[..., : self.channels], unit[..., self.channels :]
+        if alpha.size and channels < 4:
+            colour = colour * alpha + (1.0 - alpha)
+        if self.channels > channels:
+            colour = colour @ _LUMA
+        elif self.channels == 1 and channels > 1:
+            colour = np.repeat(colour, 3, axis=2)
+        if channels == 4:
+            opacity = alpha if alpha.size else np.ones_like(unit[..., :1])
+            colour = np.concatenate([colour, opacity], axis=2)
+        return np.ascontiguousarray(colour.transpose(2, 0, 1)) * 2.0 - 1.0
+
+    def to_pil(self, channels: int | None = None) -> Image.Image:
+        """An 8-bit L, RGB or RGBA image; without `channels`, grey or colour as the file is.
+
+        Where nothing has to change it is the very image inside: copy before drawing on it.
+        """
+        mode = _MODES[channels or self.channels]
+        if self.image.mode == mode:
+            return self.image
+        plain = Image.new(mode, self.size)
+        for box in _bands(self.size):
+            plain.paste(from_array(self.tile(box, len(mode))), box)
+        return plain
+
+    def resize(self, size: tuple[int, int], *, labels: bool = False) -> "Picture":
+        """The same picture at `size` (width, height), every bit kept; see `resize`."""
+        return replace(self, image=resize(self.image, size, labels=labels))
+
+
+def open_picture(
+    source: str | os.PathLike[str] | bytes,
+    name: str = "",
+    *,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] = FORMATS,
+) -> Picture:
+    """Decode a file (or its bytes): first frame or page, EXIF-upright, converted to sRGB.
+
+    Anything but a whole image in one of `formats` is a UserError that calls the file `name` (its
+    base name unless told). More than `max_pixels` are refused from the header, before memory is
+    taken for them.
+    """
+    name = name or ("The image" if isinstance(source, bytes) else Path(source).name)
+    try:
+        if isinstance(source, bytes):
+            return _decode(io.BytesIO(source), max_pixels, formats)
+        if os.path.exists(source) and not os.path.isfile(source):  # a pipe would wait for ever
+            raise IsADirectoryError(source)
+        with open(source, "rb") as stream:
+            return _decode(stream, max_pixels, formats)
+    except Exception as error:
+        advice = next(advice for kind, advice in _REFUSALS if isinstance(error, kind))
+        raise UserError(f"{_printable(name)} {advice.format(limit=f'{max_pixels:,}')}") from error
+
+
+def as_picture(image: Image.Image) -> Picture:
+    """Wrap an image of any mode that Pillow already holds, converted to sRGB."""
+    profile = image.info.get("icc_profile")
+    if image.mode not in ("CMYK", "LAB"):  # those two become RGB through their profile
+        image = _plain(image)
+    image = _plain(_to_srgb(image, profile))
+    return Picture(image, *_value_range(image))
+
+
+def to_array(image: Image.Image | Picture, channels: int) -> np.ndarray:
+    """The whole image as float32 `channels` x H x W in [-1, 1]; see `Picture.tile`."""
+    picture = image if isinstance(image, Picture) else as_picture(image)
+    return picture.tile((0, 0, *picture.size), channels)
+
+
+def from_array(array: np.ndarray, *, bits: int = 8) -> Image.Image:
+    """An image from C x H x W in [-1, 1], rounded to nearest and clipped; NaN is black.
+
+    1, 3 or 4 channels give L, RGB or RGBA; 1 channel in 16 `bits` gives I;16.
+    """
+    if array.ndim != 3 or (len(array), bits) not in {(1, 8), (3, 8), (4, 8), (1, 16)}:
+        raise ValueError(f"no image has shape {array.shape} and {bits} bits")
+    white, dtype = (255, np.uint8) if bits == 8 else (65535, np.uint16)
+    unit = np.nan_to_num(np.asarray(array, np.float32), nan=-1.0) * 0.5 + 0.5
+    stored = np.rint(np.clip(unit, 0.0, 1.0) * white).astype(dtype)
+    return Image.fromarray(stored[0] if len(stored) == 1 else stored.transpose(1, 2, 0).copy())
+
+
+def resize(image: Image.Image, size: tuple[int, int], *, labels: bool = False) -> Image.Image:
+    """Scale to `size` (width, height): antialiased bicubic, or nearest for label maps, whose
+    colours are names and must not mix."""
+    how = Image.Resampling.NEAREST if labels else Image.Resampling.BICUBIC
+    return image if image.size == tuple(size) else image.resize(size, how)
+
+
+def pad_reflect(array: np.ndarray, multiple: int, minimum: int = 1) -> tuple[np.ndarray, Crop]:
+    """Mirror C x H x W outwards until H and W are multiples of `multiple`, `minimum` or more.
+
+    Also returns the index that undoes it, on any array of the padded H and W:
+    `padded, crop = pad_reflect(array, 256)`, then `network(padded)[crop]`. Where the padding
+    exceeds the image the mirrors repeat, down to a single pixel.
+    """
+    rows, vertical = _mirror(array.shape[1], multiple, minimum)
+    columns, horizontal = _mirror(array.shape[2], multiple, minimum)
+    return array[:, rows[:, None], columns], (slice(None), vertical, horizontal)
+
+
+def is_pair_strip(image: Image.Image | Picture) -> bool:
+    """Whether the image has the shape of an A|B strip: exactly 2:1, at least 128 pixels high.
+
+    A hint for the person, never grounds to cut: panoramas and banners have this shape too.
+    """
+    width, height = image.size
+    return height >= 128 and width == 2 * height
+
+
+def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write a PNG that is there whole or not at all; its folder is made where it is missing.
+
+    A full disk or a refused write is a UserError, and an old file stays as it was.
+    """
+    path = Path(path)
+    try:
+        write_atomically(path, lambda partial: image.save(partial, "PNG"))
+    except OSError as error:
+        advice = "check that its folder can be written to and has free space"
+        raise UserError(f"{_printable(path.name)} could not be saved: {advice}.") from error
+
+
+def data_url(image: Image.Image) -> str:
+    """The image as a PNG data URL."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def from_data_url(text: str, max_bytes: int, max_pixels: int = MAX_DRAWING_PIXELS) -> Image.Image:
+    """An 8-bit L or RGB image, over white, from what a browser sent: nothing in it is trusted.
+
+    A UserError unless it is a PNG, JPEG or WebP in strict base64 of at most `max_bytes` bytes
+    and `max_pixels` pixels. The length is judged before anything is decoded.
+    """
+    head, _, payload = text.partition(",") if isinstance(text, str) else ("", "", "")
+    if not re.fullmatch(r"data:image/(png|jpeg|webp);base64", head):
+        raise UserError("The drawing did not arrive as a picture: reload the page and try again.")
+    if len(payload) > 4 * math.ceil(max_bytes / 3):
+        raise UserError(f"The drawing is larger than {max_bytes:,} bytes: use a smaller picture.")
+    try:
+        content = base64.b64decode(payload, validate=True)
+    except ValueError as error:
+        raise UserError("The drawing arrived damaged: reload the page and try again.") from error
+    formats = ("PNG", "JPEG", "WEBP")  # whatever the head says
+    return open_picture(content, "The drawing", max_pixels=max_pixels, formats=formats).to_pil()
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """Image files right inside `folder`, 2 before 10; hidden ones and folders are skipped."""
+    try:
+        files = [path for path in Path(folder).iterdir() if path.is_file()]
+    except (OSError, ValueError) as error:
+        name = _printable(Path(folder).name)
+        raise UserError(f"{name} is not a folder that can be read: choose another.") from error
+    shown = (path for path in files if not path.name.startswith("."))
+    return sorted((path for path in shown if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+
+
+def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Picture:
+    if not stream.read(1):
+        raise EOFError("no bytes")
+    image = Image.open(stream, formats=formats)
+    if math.prod(image.size) > max_pixels:
+        raise Image.DecompressionBombError(f"header claims {image.size}")
+    image.load()
+    with suppress(Exception):  # a broken EXIF block is no reason to refuse good pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    picture = as_picture(image)
+    picture.image.info.clear()  # no place names in outputs, nor a profile that no longer holds
+    return picture
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The image in one of a Picture's modes: itself if it is in one."""
+    if image.mode in _FULL_RANGE:
+        return image
+    if image.mode.startswith("I;16"):  # the other byte order
+        return Image.fromarray(np.asarray(image).astype(np.uint16))
+    wanted = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    wanted += "A" if image.has_transparency_data else ""
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The image through its embedded profile, or as it is where there is none or it fails.
+
+    A profile that is sRGB by name is left alone: the detour could only round, and the colours
+    of a label map must stay exact.
+    """
+    if not profile and image.mode != "LAB":
+        return image
+    with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        own = ImageCms.getOpenProfile(io.BytesIO(profile)) if profile else lab
+        if own is lab or "sRGB" not in ImageCms.getProfileDescription(own):
+            mode = "RGBA" if image.mode == "RGBA" else "RGB"
+            image_in_srgb = ImageCms.profileToProfile(image, own, srgb, outputMode=mode)
+            return image_in_srgb.convert("L") if image.mode == "L" else image_in_srgb
+    return image
+
+
+def _value_range(image: Image.Image) -> tuple[float, float]:
+    """What is black and what is white, by the rule at the top of this file."""
+    full = _FULL_RANGE.get(image.mode, 255.0)
+    if image.mode not in ("I", "F"):
+        return 0.0, full
+    low, high = math.inf, -math.inf
+    for box in _bands(image.size):
+        band = np.asarray(image.crop(box), np.float64)
+        band = band[np.isfinite(band)]
+        low, high = band.min(initial=low), band.max(initial=high)
+    return (0.0, full) if low >= 0.0 and high <= full else (float(low), float(high))
+
+
+def _bands(size: tuple[int, int]) -> Iterator[Box]:
+    """Boxes of whole rows, a quarter of a megapixel each, that cover a picture of `size`."""
+    width, height = size
+    step = max(1, 2**18 // width)
+    return ((0, top, width, min(top + step, height)) for top in range(0, height, step))
+
+
+def _mirror(length: int, multiple: int, minimum: int) -> tuple[np.ndarray, slice]:
+    """Indices that reflect an axis about its first and last element, and where it lies in them."""
+    padded = math.ceil(max(length, minimum) / multiple) * multiple
+    start = (padded - length) // 2
+    period = max(1, 2 * (length - 1))  # unlike NumPy's padding, right for a single pixel too
+    place = (np.arange(padded) - start) % period
+    return np.minimum(place, period - place), slice(start, start + length)
+
+
+def _natural(path: Path) -> tuple[list[str | int], str]:
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return [int(part) if part.isdecimal() else part for part in parts], path.name
+
+
+def _printable(name: str) -> str:
+    """A file name fit for one line of text: no control characters, no endless names."""
+    return "".join(c if c.isprintable() else "?" for c in name)[:120] or "The file"

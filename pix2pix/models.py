@@ -1,0 +1,109 @@
+"""Model folders in Hub form: ``model.safetensors``, ``config.json``, ``README.md`` (the card)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pix2pix.config import ModelConfig
+from pix2pix.errors import UserError
+from pix2pix.files import write_atomically, write_json
+from pix2pix.networks import construct_generator
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+MAX_CONFIG_BYTES = 1_000_000
+
+
+def save_model(
+    folder: Path, generator: nn.Module, config: ModelConfig, card: str, half: bool = True
+) -> None:
+    """Write the folder, each file atomically and ``config.json`` last: it is what makes a model.
+
+    With ``half`` the weights are stored as float16; running statistics can exceed its range and
+    stay float32.
+    """
+    tensors = {}
+    for name, tensor in generator.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        small = half and tensor.is_floating_point() and "running_" not in name
+        tensors[name] = tensor.half() if small else tensor
+    write_atomically(folder / WEIGHTS, lambda f: save_file(tensors, f))
+    write_atomically(folder / CARD, lambda f: f.write_text(card, encoding="utf-8"))
+    write_json(folder / CONFIG, config.to_json())
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Raises UserError where the folder holds no model that this version can run."""
+    path = folder / CONFIG
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise UserError(f"{folder.name}/{CONFIG} is too large to be a model's: remove it.")
+        return ModelConfig.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(
+            f"There is no model in '{folder.name}': a model folder holds {CONFIG} and {WEIGHTS}."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise UserError(f"The model '{folder.name}' cannot be used: {error}") from error
+        raise UserError(
+            f"{folder.name}/{CONFIG} is not valid JSON: take the model anew from its source."
+        ) from error
+
+
+def load_model(folder: Path) -> tuple[nn.Module, ModelConfig]:
+    """The generator in float32 on the CPU, in ``eval()`` mode, and its config.
+
+    Layers are laid out without memory and take the file's tensors, so a config that asks for a
+    giant network costs nothing. Raises UserError for unsafe, broken or mismatched files.
+    """
+    config = read_config(folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"{folder.name}/{WEIGHTS} is missing or not a safetensors file: "
+            "take the model anew from its source."
+        ) from error
+    with torch.device("meta"):
+        generator = construct_generator(config.generator)
+    tensors = {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
+    try:
+        generator.load_state_dict(tensors, strict=True, assign=True)
+    except RuntimeError as error:
+        raise UserError(
+            f"The weights of '{folder.name}' do not fit its {CONFIG}: "
+            "take the model anew from its source."
+        ) from error
+    return generator.eval(), config
+
+
+def list_models(folders: list[Path]) -> dict[str, Path]:
+    """Name -> folder of every readable model directly in ``folders``; earlier folders win."""
+    found: dict[str, Path] = {}
+    for parent in folders:
+        for config in sorted(parent.glob(f"*/{CONFIG}")):
+            try:
+                read_config(config.parent)
+            except UserError:
+                continue  # the picker lists what works; loading by name says why one does not
+            if (config.parent / WEIGHTS).is_file():
+                found.setdefault(config.parent.name, config.parent)
+    return found
+
+
+def find_model(name: str, folders: list[Path]) -> Path:
+    """The folder of a model given by its name, or by its path; raises UserError naming the rest."""
+    models = list_models(folders)
+    if name in models:
+        return models[name]
+    if Path(name).is_dir():
+        return Path(name)
+    known = ", ".join(models) or "none yet"
+    raise UserError(f"There is no model '{name}': choose from {known}, or give a model folder.")

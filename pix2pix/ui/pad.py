@@ -1,0 +1,65 @@
+"""The drawing pad: a canvas of our own on `gr.HTML`, translating while the pencil moves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+log = logging.getLogger(__name__)
+
+Reply = dict[str, Any]
+Handler = Callable[[dict[str, Any]], Reply]
+
+MAX_IMAGE_CHARS = 8_000_000
+"""A 1024 x 1024 drawing is far below this; anything above was not made by the pad."""
+
+
+def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HTML:
+    """Return the pad, a component whose value is `state`.
+
+    `state` is `{"model", "size", "source", "target", "channels", "palette", "background",
+    "examples"}`, and `"raster": {"id", "image"}` to put a picture on the pad; coordinates and
+    widths of example strokes are fractions of the side. A handler that outputs a new state
+    reconfigures the pad and keeps the drawing; give it `show_progress="hidden"`.
+
+    `translate` receives `{"model", "image", "seed"}` and returns `{"image"}`; `variations`
+    receives a `"count"` besides and returns `{"images": [{"seed", "image"}, ...]}`; images are
+    PNG data URLs. Either may return `{"error": sentence}`. They are called outside Gradio's
+    queue, in worker threads, by anyone who can reach the page.
+    """
+    return gr.HTML(
+        value=state,
+        html_template=_read("pad.html"),
+        css_template=_read("pad.css"),
+        js_on_load=_read("pad.js"),
+        apply_default_css=False,
+        server_functions=[_guard("translate", translate), _guard("variations", variations)],
+    )
+
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _guard(name: str, handler: Handler) -> Handler:
+    """Make `handler` a server function called `name` that answers nonsense with a sentence."""
+
+    def guarded(request: Any) -> Reply:
+        image = request.get("image") if isinstance(request, dict) else None
+        if not isinstance(image, str) or not image.startswith("data:image/png;base64,"):
+            return {"error": "The drawing did not arrive as a PNG image."}
+        if len(image) > MAX_IMAGE_CHARS:
+            return {"error": "The drawing is too large."}
+        try:
+            return handler(request)
+        except Exception:
+            # The page shows a sentence; the trace belongs to the log.
+            log.exception("%s failed", name)
+            return {"error": "The picture could not be made; the server's log says why."}
+
+    guarded.__name__ = name  # the page calls server.<name>
+    return guarded

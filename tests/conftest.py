@@ -1,0 +1,41 @@
+"""Fixtures shared by the tests: a real browser for the page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Headless Chromium paints canvases only with a software GPU, and needs no network of its own.
+CHROMIUM_FLAGS = [
+    *["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+    *["--disable-quic", "--disable-background-networking", "--disable-component-update"],
+    *["--disable-sync", "--no-first-run"],
+]
+
+
+def chromium_path(own: str) -> str | None:
+    """The first Chromium that exists; `own` is where playwright would have installed its own."""
+    named = ["chromium", "chromium-browser", "google-chrome"]
+    places = [os.environ.get("PIX2PIX_CHROMIUM"), "/usr/bin/chromium", *map(shutil.which, named)]
+    return next((place for place in [*places, own] if place and Path(place).exists()), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """A headless Chromium; skips where there is none, but fails in CI, which must have one."""
+    give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        give_up("playwright is not installed, so the page is not tested in a browser")
+    with sync_playwright() as playwright:
+        path = chromium_path(playwright.chromium.executable_path)
+        if path is None:
+            give_up("no Chromium found: set PIX2PIX_CHROMIUM to one to test the page")
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
