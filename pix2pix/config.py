@@ -90,6 +90,9 @@ class ModelConfig:
     # What a person gives it: a drawing on the pad, a photo, or a label map painted with `palette`.
     source_kind: Literal["drawing", "photo", "labels"] = "photo"
     palette: list[dict[str, str]] = field(default_factory=list)  # [{"name", "color": "#rrggbb"}]
+    # Pictures of other sizes: scaled as a whole (a face), or cut into tiles at their own scale
+    # (a map).
+    fit: Literal["whole", "tiles"] = "tiles"
     training: dict[str, Any] = field(default_factory=dict)
     format_version: int = MODEL_FORMAT
 

@@ -6,7 +6,7 @@ same drawing serves as a 256-pixel input, a 512-pixel canvas and a thumbnail. No
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ Points = Sequence[Sequence[float]] | np.ndarray
 # is prepared with the same numbers, so a drawing that keeps to them meets what the model has seen.
 EYE_LINE = 0.48
 EYE_GAP = 0.20  # between the pupils
-CHIN = 0.77
+CHIN = 0.845
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,7 @@ def smooth(points: Points, count: int = 48, closed: bool = False) -> np.ndarray:
     t = np.linspace(0, 1, 12, endpoint=False)[:, None, None]
     a, b, c, d = p[:-3], p[1:-2], p[2:-1], p[3:]
     curve = 0.5 * (
-        2 * b
-        + (c - a) * t
-        + (2 * a - 5 * b + 4 * c - d) * t**2
-        + (3 * b - a - 3 * c + d) * t**3
+        2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
     )
     curve = curve.transpose(1, 0, 2).reshape(-1, 2)
     return resample(np.concatenate([curve, p[-2:-1]]), count)
@@ -129,8 +126,9 @@ def line_drawing(picture: Image.Image, style: str = "lines") -> Image.Image:
         # Around + 0.15: a ratio of two dark values is mostly noise.
         ink = (0.94 - (here + 0.15) / (around + 0.15)) * 3.2
     elif style == "lines":
-        contrast = np.sqrt(ndimage.gaussian_filter(
-            (grey - ndimage.gaussian_filter(grey, 6 * unit)) ** 2, 4 * unit))
+        contrast = np.sqrt(
+            ndimage.gaussian_filter((grey - ndimage.gaussian_filter(grey, 6 * unit)) ** 2, 4 * unit)
+        )
         # Against the contrast around: a nose in soft light has lines as a dark brow has.
         ink = _dog(grey, 1.1 * unit) / (contrast + 0.035) * 7.5 - 0.5
     else:
@@ -139,6 +137,19 @@ def line_drawing(picture: Image.Image, style: str = "lines") -> Image.Image:
         ink = -np.tanh(9 * (sharpened - 0.33))
     ink = np.clip(ink, 0, 1)
     return Image.fromarray(np.uint8(255 * (1 - _without_specks(ink, 9 * unit * unit))))
+
+
+def looks_like_photo(picture: Image.Image) -> bool:
+    """Whether the picture is a photo and not a drawing: little bare paper, or much colour.
+
+    Paper is what is brighter than 0.8 with a saturation under 0.2. Pencil sketches and line
+    drawings have more than a third of it.
+    """
+    small = np.asarray(picture.convert("RGB").resize((64, 64)), np.float32) / 255
+    brightest, darkest = small.max(axis=2), small.min(axis=2)
+    paper = (darkest > 0.8 * brightest) & (brightest > 0.8)
+    colour = float((brightest - darkest).mean())
+    return float(paper.mean()) < 1 / 3 or colour > 0.15
 
 
 def _dog(grey: np.ndarray, sigma: float) -> np.ndarray:
@@ -194,82 +205,124 @@ def _face(
     def dot(x: float, y: float, width: float) -> None:
         strokes.append(make_stroke([(x, y)], width))
 
-    cx, eye, rx = 0.5, EYE_LINE, 0.205 * slim
-    top = 0.26
-    cy, ry = (top + CHIN) / 2, (CHIN - top) / 2
-    line(arc(cx, cy, rx, ry, -95, 272))
+    cx, eye, rx = 0.5, EYE_LINE, 0.226 * slim
+    top = 0.28
+    line(arc(cx, (top + CHIN) / 2, rx, (CHIN - top) / 2, -95, 272))
     for side in (-1, 1):
         x = cx + side * EYE_GAP / 2
         if eyes == "dot":
             dot(x, eye, 0.026)
         else:
             open_ = 0.016 if eyes == "almond" else 0.024
-            line(arc(x, eye, 0.042, open_, 180, 360))
-            line(arc(x, eye, 0.042, open_, 180, 0))
+            line(arc(x, eye, 0.045, open_, 180, 360))
+            line(arc(x, eye, 0.045, open_, 180, 0))
             dot(x, eye, 0.022)
         if not plain:
-            line([(x - side * 0.05, eye - 0.06), (x, eye - 0.073), (x + side * 0.055, eye - 0.054)])
+            line([(x - side * 0.05, eye - 0.066), (x, eye - 0.08), (x + side * 0.06, eye - 0.06)])
         if glasses:
-            line(arc(x, eye + 0.004, 0.07, 0.05, 0, 365))
-            line([(x + side * 0.07, eye), (cx + side * rx, eye - 0.015)])
+            line(arc(x, eye + 0.004, 0.072, 0.054, 0, 365))
+            line([(x + side * 0.072, eye), (cx + side * rx, eye - 0.015)])
         if ears:
             middle = 0 if side > 0 else 180
-            line(arc(cx + side * rx, 0.52, 0.028, 0.055, middle - 85, middle + 85))
+            line(arc(cx + side * rx, 0.54, 0.028, 0.06, middle - 85, middle + 85))
         if not plain:
-            line([(cx + side * 0.115, 0.735), (cx + side * 0.12, 0.84)])
-            line([(cx + side * 0.12, 0.84), (cx + side * 0.26, 0.885), (cx + side * 0.37, 0.985)])
+            line([(cx + side * 0.135, 0.8), (cx + side * 0.14, 0.905)])
+            line([(cx + side * 0.14, 0.905), (cx + side * 0.27, 0.94), (cx + side * 0.38, 0.99)])
     if glasses:
-        line([(cx - 0.03, eye), (cx, eye - 0.012), (cx + 0.03, eye)])
+        line([(cx - 0.028, eye), (cx, eye - 0.012), (cx + 0.028, eye)])
     if plain:
-        line([(cx, 0.5), (cx - 0.022, 0.592), (cx + 0.014, 0.6)])
+        line([(cx, 0.51), (cx - 0.025, 0.622), (cx + 0.014, 0.632)])
     else:
-        line([(cx - 0.045, 0.592), (cx - 0.02, 0.61), (cx, 0.603), (cx + 0.02, 0.61),
-              (cx + 0.045, 0.592)])
+        line(
+            [
+                (cx - 0.05, 0.622),
+                (cx - 0.022, 0.64),
+                (cx, 0.633),
+                (cx + 0.022, 0.64),
+                (cx + 0.05, 0.622),
+            ]
+        )
     if mouth == "smile":
-        line([(cx - 0.085, 0.662), (cx, 0.7), (cx + 0.085, 0.66)])
+        line([(cx - 0.09, 0.69), (cx, 0.732), (cx + 0.09, 0.688)])
     else:
-        line([(cx - 0.07, 0.681), (cx, 0.685), (cx + 0.07, 0.68)])
+        line([(cx - 0.078, 0.704), (cx, 0.707), (cx + 0.078, 0.703)])
     if mouth == "lips":
-        line([(cx - 0.07, 0.681), (cx - 0.02, 0.664), (cx, 0.668), (cx + 0.02, 0.664),
-              (cx + 0.07, 0.68)])
-        line([(cx - 0.06, 0.685), (cx, 0.711), (cx + 0.06, 0.685)])
+        line(
+            [
+                (cx - 0.078, 0.704),
+                (cx - 0.022, 0.686),
+                (cx, 0.69),
+                (cx + 0.022, 0.686),
+                (cx + 0.078, 0.703),
+            ]
+        )
+        line([(cx - 0.066, 0.708), (cx, 0.736), (cx + 0.066, 0.708)])
     _hair(line, hair, cx, rx)
     return strokes
 
 
-def _hair(line, kind: str, cx: float, rx: float) -> None:
-    w = rx + 0.035
+def _hair(line: Callable[[Points], None], kind: str, cx: float, rx: float) -> None:
+    w = rx + 0.03
     if kind in ("short", "fringe"):
-        line([(cx - w, 0.47), (cx - w, 0.33), (cx - 0.13, 0.18), (cx, 0.15), (cx + 0.13, 0.18),
-              (cx + w, 0.33), (cx + w, 0.47)])
+        line(
+            [
+                (cx - w, 0.49),
+                (cx - w - 0.005, 0.31),
+                (cx - 0.14, 0.135),
+                (cx, 0.095),
+                (cx + 0.14, 0.135),
+                (cx + w + 0.005, 0.31),
+                (cx + w, 0.49),
+            ]
+        )
     if kind == "short":
-        line([(cx - rx, 0.42), (cx - 0.15, 0.32), (cx - 0.05, 0.275), (cx + 0.06, 0.3),
-              (cx + 0.15, 0.32), (cx + rx, 0.42)])
+        line(
+            [
+                (cx - rx, 0.46),
+                (cx - 0.17, 0.345),
+                (cx - 0.05, 0.3),
+                (cx + 0.06, 0.325),
+                (cx + 0.17, 0.345),
+                (cx + rx, 0.46),
+            ]
+        )
         for k in range(6):
-            x = cx - 0.15 + 0.06 * k
-            line([(x, 0.215 - 0.03 * (1 - abs(k - 2.5) / 2.5)), (x + 0.02, 0.285)])
+            x = cx - 0.16 + 0.06 * k
+            line([(x, 0.2 - 0.04 * (1 - abs(k - 2.5) / 2.5)), (x + 0.02, 0.29)])
     elif kind == "fringe":
         xs = np.linspace(cx - rx, cx + rx, 19)
-        line(resample([(x, 0.385 if k % 2 else 0.315) for k, x in enumerate(xs)], 90))
+        line(resample([(x, 0.385 if k % 2 else 0.3) for k, x in enumerate(xs)], 90))
     elif kind in ("long", "bob"):
-        end = 0.93 if kind == "long" else 0.72
+        end = 0.97 if kind == "long" else 0.76
         for side in (-1, 1):
-            outer = [(cx, 0.145), (cx + side * 0.14, 0.175), (cx + side * (w + 0.015), 0.33),
-                     (cx + side * (w + 0.035), 0.6), (cx + side * (w + 0.045), end)]
-            line(outer)
-            line([(cx, 0.255), (cx + side * 0.12, 0.31), (cx + side * rx, 0.47),
-                  (cx + side * (rx - 0.01), end)])
+            line(
+                [
+                    (cx, 0.09),
+                    (cx + side * 0.15, 0.125),
+                    (cx + side * (w + 0.01), 0.31),
+                    (cx + side * (w + 0.03), 0.6),
+                    (cx + side * (w + 0.045), end),
+                ]
+            )
+            line(
+                [
+                    (cx, 0.28),
+                    (cx + side * 0.13, 0.345),
+                    (cx + side * rx, 0.5),
+                    (cx + side * (rx - 0.01), end),
+                ]
+            )
             for k in range(3):
                 x = cx + side * (rx + 0.012 + 0.02 * k)
-                line([(cx + side * (0.1 + 0.035 * k), 0.22 + 0.03 * k), (x, 0.45), (x, end - 0.03)])
+                line([(cx + side * (0.1 + 0.035 * k), 0.19 + 0.03 * k), (x, 0.46), (x, end - 0.03)])
     elif kind == "curly":
         a = np.radians(np.linspace(165, 375, 220))
         bump = 0.02 * np.abs(np.sin(a * 6))
-        ring = np.stack([cx + (w + 0.03 + bump) * np.cos(a), 0.4 + (0.245 + bump) * np.sin(a)], 1)
+        ring = np.stack([cx + (w + 0.03 + bump) * np.cos(a), 0.4 + (0.3 + bump) * np.sin(a)], 1)
         line(ring)
         for row in range(2):
             t = np.linspace(0, 1, 160)
             half = 0.13 + 0.05 * row
-            x = cx - half + 2 * half * t + 0.02 * np.cos(t * 36)
-            y = 0.21 + 0.075 * row + 0.06 * (2 * t - 1) ** 2 + 0.02 * np.sin(t * 36)
+            x = cx - half + 2 * half * t + 0.022 * np.cos(t * 36)
+            y = 0.18 + 0.085 * row + 0.06 * (2 * t - 1) ** 2 + 0.022 * np.sin(t * 36)
             line(np.stack([x, y], 1))

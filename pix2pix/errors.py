@@ -3,3 +3,7 @@
 
 class UserError(ValueError):
     """One sentence for the person that says what to do."""
+
+
+class Stopped(Exception):
+    """Long work ended because the person asked for it."""

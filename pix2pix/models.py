@@ -16,7 +16,6 @@ from pix2pix.files import write_atomically, write_json
 from pix2pix.networks import construct_generator
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 MAX_CONFIG_BYTES = 1_000_000
 
 

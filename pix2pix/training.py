@@ -225,6 +225,7 @@ def save_run(run: Path, trainer: Trainer, config: TrainConfig, step: int) -> Non
         target_name=config.target_name or "target",
         direction=config.direction,
         source_kind=config.source_kind,
+        fit="whole" if config.source_kind == "drawing" else "tiles",
         training={"preset": config.preset, "steps": step, "batch_size": config.batch_size},
     )
     card = f"# {run.name}\n\nA pix2pix generator after {step:,} steps of `{config.preset}`.\n"

@@ -49,9 +49,44 @@ PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 # Groups of MediaPipe face mesh points (468 + 10 iris points). Left and right are the picture's.
 MESH = {
-    "oval": (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400,
-             377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67,
-             109),
+    "oval": (
+        10,
+        338,
+        297,
+        332,
+        284,
+        251,
+        389,
+        356,
+        454,
+        323,
+        361,
+        288,
+        397,
+        365,
+        379,
+        378,
+        400,
+        377,
+        152,
+        148,
+        176,
+        149,
+        150,
+        136,
+        172,
+        58,
+        132,
+        93,
+        234,
+        127,
+        162,
+        21,
+        54,
+        103,
+        67,
+        109,
+    ),
     "left_eye": (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
     "right_eye": (362, 382, 381, 380, 374, 373, 390, 249, 263, 466, 388, 387, 386, 385, 384, 398),
     "pupils": (468, 473),
@@ -65,8 +100,20 @@ MESH = {
 }
 
 # What a photo is drawn as, in turn. Twelve make 5 stick faces, 3 artist's sketches, 4 filters.
-KINDS = ("stick", "sketch", "photo", "stick", "sketch-lines", "photo", "stick-part", "sketch",
-         "photo", "stick-plain", "photo-part", "stick")
+KINDS = (
+    "stick",
+    "sketch",
+    "photo",
+    "stick",
+    "sketch-lines",
+    "photo",
+    "stick-part",
+    "sketch",
+    "photo",
+    "stick-plain",
+    "photo-part",
+    "stick",
+)
 
 
 @dataclass(frozen=True)
@@ -105,8 +152,11 @@ def find_pairs(cuhk: Path | None, fs2k: Path | None, limit: int | None) -> tuple
             else:
                 pairs.append(Pair("cuhk", row["split"], photo, sketch))
         known = {row["photo"] for row in rows}
-        refused += [{"file": p.name, "reason": "not listed in split.csv"}
-                    for p in pictures(cuhk / "photos") if p.name not in known]
+        refused += [
+            {"file": p.name, "reason": "not listed in split.csv"}
+            for p in pictures(cuhk / "photos")
+            if p.name not in known
+        ]
     for split in ("train", "val") if fs2k else ():
         sketches = {p.stem: p for p in pictures(fs2k / split / "sketch")}
         for photo in pictures(fs2k / split / "photo"):
@@ -140,7 +190,8 @@ def find_landmarks(pairs: list[Pair], out: Path) -> int:
         import mediapipe as mp
 
         mesh = mp.solutions.face_mesh.FaceMesh(
-            static_image_mode=True, refine_landmarks=True, min_detection_confidence=0.3)
+            static_image_mode=True, refine_landmarks=True, min_detection_confidence=0.3
+        )
         person = mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
     except (ImportError, AttributeError) as error:
         raise SystemExit(
@@ -188,8 +239,9 @@ def frame_pair(pair: Pair, marks: dict, mask_file: Path, size: int) -> Framed:
     height, width = photo.shape[:2]
     sketch = Image.open(pair.sketch).convert("L")
     if abs(sketch.width / sketch.height - width / height) > 0.02 * width / height:
-        raise Refused(f"photo and sketch differ in shape: {width}x{height} and "
-                      f"{sketch.width}x{sketch.height}")
+        raise Refused(
+            f"photo and sketch differ in shape: {width}x{height} and {sketch.width}x{sketch.height}"
+        )
     sketch = np.asarray(sketch.resize((width, height), Image.Resampling.LANCZOS), np.float32)
     points = {k: np.asarray(v, float) for k, v in marks.items()}
     check_pose(points)
@@ -225,8 +277,13 @@ def frame_pair(pair: Pair, marks: dict, mask_file: Path, size: int) -> Framed:
     if (v >= height - 1).mean() > 0.14:
         raise Refused("the picture ends too close under the chin")
     photo = np.uint8(np.clip(photo, 0, 255))
-    return Framed(photo, np.uint8(np.clip(sketch, 0, 255)), person,
-                  hair_mask(photo, person, points, size), points)
+    return Framed(
+        photo,
+        np.uint8(np.clip(sketch, 0, 255)),
+        person,
+        hair_mask(photo, person, points, size),
+        points,
+    )
 
 
 def check_pose(points: dict[str, np.ndarray]) -> None:
@@ -284,8 +341,9 @@ def before_backdrop(photo: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, 
         sizes[0] = 0
         solid = labels == sizes.argmax()
     solid = ndimage.binary_fill_holes(solid)
-    person = person * ndimage.gaussian_filter(ndimage.binary_dilation(
-        solid, iterations=3).astype(np.float32), 1)
+    person = person * ndimage.gaussian_filter(
+        ndimage.binary_dilation(solid, iterations=3).astype(np.float32), 1
+    )
     person = np.maximum(person, ndimage.binary_erosion(solid, iterations=4))
     alpha = np.clip((ndimage.gaussian_filter(person, 0.7) - 0.3) / 0.6, 0, 1)[..., None]
     # The rim of the mask holds the old background: colour it from just inside the person.
@@ -343,14 +401,16 @@ def render(kind: str, face: Framed, rng: np.random.Generator) -> Image.Image:
     if kind.startswith("sketch"):
         drawing = clean_sketch(face.sketch, face.person)
         if kind == "sketch-lines":
-            drawing = np.asarray(line_drawing(
-                Image.fromarray(drawing), "lines" if rng.random() < 0.5 else "pencil"))
+            drawing = np.asarray(
+                line_drawing(Image.fromarray(drawing), "lines" if rng.random() < 0.5 else "pencil")
+            )
     else:
         styles = ("lines", "lines", "bold", "pencil")
         picture = Image.fromarray(face.photo)
         if rng.random() < 0.5:  # a softer picture gives fewer, longer lines
-            picture = Image.fromarray(ndimage.gaussian_filter(
-                face.photo, (rng.uniform(0.5, 1.6),) * 2 + (0,)))
+            picture = Image.fromarray(
+                ndimage.gaussian_filter(face.photo, (rng.uniform(0.5, 1.6),) * 2 + (0,))
+            )
         drawing = np.asarray(line_drawing(picture, styles[rng.integers(4)]))
     drawing = vary_ink(drawing.astype(np.float32), rng)
     if kind.endswith("part"):
@@ -570,8 +630,9 @@ def draw_hair(face: Framed, oval: np.ndarray, line, rng: np.random.Generator) ->
 
     every = int(rng.integers(2, 4))
     line(outline[::every], 72)
-    look = rng.choice(["outline", "hairline", "teeth", "hatch", "scribble"],
-                      p=[0.15, 0.3, 0.2, 0.2, 0.15])
+    look = rng.choice(
+        ["outline", "hairline", "teeth", "hatch", "scribble"], p=[0.15, 0.3, 0.2, 0.2, 0.15]
+    )
     if look in ("hairline", "hatch"):
         line(hairline[::every], 60)
     elif look == "teeth":
@@ -583,8 +644,13 @@ def draw_hair(face: Framed, oval: np.ndarray, line, rng: np.random.Generator) ->
             k = rng.integers(len(run))
             a, b = np.sort(rng.uniform(0.05, 0.95, 2))
             lean = min(max(k + rng.integers(-2, 3), 0), len(run) - 1)
-            line([hairline[k] * (1 - a) + outline[k] * a,
-                  hairline[lean] * (1 - b) + outline[lean] * b], 12)
+            line(
+                [
+                    hairline[k] * (1 - a) + outline[k] * a,
+                    hairline[lean] * (1 - b) + outline[lean] * b,
+                ],
+                12,
+            )
     elif look == "scribble":  # one pen stroke to and fro until the hair is filled
         count = len(run) * int(rng.integers(1, 4))
         k = np.linspace(0, len(run) - 1, count).astype(int)
@@ -624,8 +690,9 @@ def build(args: argparse.Namespace, pairs: list[Pair], refused: list[dict]) -> d
         try:
             if pair.photo.name not in marks:
                 raise Refused("no face was found")
-            face = frame_pair(pair, marks[pair.photo.name], masks / f"{pair.photo.stem}.png",
-                              args.size)
+            face = frame_pair(
+                pair, marks[pair.photo.name], masks / f"{pair.photo.stem}.png", args.size
+            )
         except (Refused, OSError) as error:
             refused.append({"file": pair.photo.name, "reason": str(error)})
             continue
@@ -641,17 +708,31 @@ def build(args: argparse.Namespace, pairs: list[Pair], refused: list[dict]) -> d
         else:
             kinds = [("sketch", "sketch"), ("stick", "stick")]
         for tag, kind in kinds:
-            save_strip(args.out / pair.split / f"{pair.name}-{tag}.png", face.photo,
-                       render(kind, face, rng))
+            save_strip(
+                args.out / pair.split / f"{pair.name}-{tag}.png",
+                face.photo,
+                render(kind, face, rng),
+            )
             counts[pair.split] += 1
-    summary = {"pairs": sum(counts.values()), "train": counts["train"], "val": counts["val"],
-               "test": 0, "photos": dict(sorted(kept.items())), "refused": refused}
+    summary = {
+        "pairs": sum(counts.values()),
+        "train": counts["train"],
+        "val": counts["val"],
+        "test": 0,
+        "photos": dict(sorted(kept.items())),
+        "refused": refused,
+    }
     info = {
-        "format": 1, "size": args.size, "counts": {k: counts[k] for k in ("train", "val")},
-        "names": {"a": "photo", "b": "sketch"}, "direction": "BtoA",
-        "rule": "CUHK by split.csv, FS2K by equal stems", "seed": args.seed,
+        "format": 1,
+        "size": args.size,
+        "counts": {k: counts[k] for k in ("train", "val")},
+        "names": {"a": "photo", "b": "sketch"},
+        "direction": "BtoA",
+        "rule": "CUHK by split.csv, FS2K by equal stems",
+        "seed": args.seed,
         "frame": {"eye_line": EYE_LINE, "eye_gap": EYE_GAP, "backdrop": list(BACKDROP)},
-        "photos": summary["photos"], "refused": refused,
+        "photos": summary["photos"],
+        "refused": refused,
     }
     write(args.out / "dataset.json", json.dumps(info, indent=1).encode())
     return summary
@@ -659,15 +740,19 @@ def build(args: argparse.Namespace, pairs: list[Pair], refused: list[dict]) -> d
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cuhk", type=Path, help="folder with photos/, sketches/, split.csv")
     parser.add_argument("--fs2k", type=Path, help="folder with {train,val}/{photo,sketch}/")
     parser.add_argument("--find-landmarks", type=Path, metavar="FILE", help="write this and stop")
     parser.add_argument("--landmarks", type=Path, metavar="FILE", help="made by --find-landmarks")
     parser.add_argument("--out", type=Path, help="the data set's folder")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--renderings", type=int, help="drawings per CUHK photo, a third of it "
-                        "per FS2K photo (there are more of those); 12")
+    parser.add_argument(
+        "--renderings",
+        type=int,
+        help="drawings per CUHK photo, a third of it per FS2K photo (there are more of those); 12",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="at most this many photos of each set and split")
     args = parser.parse_args(argv)
@@ -677,8 +762,11 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("give --find-landmarks FILE, or --landmarks FILE and --out DIR")
     if args.size < 64 or args.size > 1024:
         parser.error("--size must be between 64 and 1024")
-    for needed in (args.cuhk and args.cuhk / "split.csv", args.fs2k and args.fs2k / "train",
-                   args.landmarks):
+    for needed in (
+        args.cuhk and args.cuhk / "split.csv",
+        args.fs2k and args.fs2k / "train",
+        args.landmarks,
+    ):
         if needed and not needed.exists():
             parser.error(f"{needed} does not exist")
     pairs, refused = find_pairs(args.cuhk, args.fs2k, args.limit)

@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.config import PRESETS, train_config
 from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
-from pix2pix.models import SHIPPED, find_model
+from pix2pix.models import find_model
 from pix2pix.training import Progress, train
+from pix2pix.workspace import model_folders
 
 
 def main() -> int:
@@ -30,7 +31,7 @@ def main() -> int:
             args.data,
             config,
             device=pick_device(args.device),
-            start_from=find_model(args.start_from, [SHIPPED]) if args.start_from else None,
+            start_from=find_model(args.start_from, model_folders()) if args.start_from else None,
             resume=args.resume,
             should_stop=lambda: bool(stop),
             on_progress=Reporter(args.print_every),

@@ -118,40 +118,40 @@ class Page:
         return self.page.locator(".message").inner_text()
 
 
-FIND_PAD = (
-    "const element = document.querySelector('.pad')?.parentElement; const pad = element?.pad"
-)
+FIND_PAD = "const element = document.querySelector('.pad')?.parentElement, pad = element?.pad"
+SCRIBBLE = """() => {
+    const canvas = document.querySelector('.live');
+    const { left, top, width } = canvas.getBoundingClientRect();
+    const send = (type, x, y) => canvas.dispatchEvent(new PointerEvent(type, {
+        pointerId: 1, clientX: left + x * width, clientY: top + y * width, bubbles: true }));
+    send('pointerdown', 0.1, 0.1);
+    for (let n = 0; n < 300; n++) send('pointermove', 0.1 + (n % 20) / 30, 0.1 + n / 400);
+    send('pointerup', 0.5, 0.9);
+}"""
 STROKE = [(0.2, 0.5), (0.5, 0.4), (0.8, 0.5)]
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple[str, Negative]]:
-    """A small app around the pad: its address and its fake translator."""
+def opened(browser: Any) -> Iterator[Page]:
+    """The page of a small app around the pad and a fake translator."""
     fake = Negative()
+    raster = {"id": 7, "image": encode(np.full((40, 40, 3), 128, np.uint8))}
+    states = {"lines": LINES, "labels": LABELS, "raster": LINES | {"raster": raster}}
     with gr.Blocks() as demo:
         component = pad(lambda r: fake.translate(r), lambda r: fake.variations(r), LINES)
-        raster = {"id": 7, "image": encode(np.full((40, 40, 3), 128, np.uint8))}
-        states = {"lines": LINES, "labels": LABELS, "raster": LINES | {"raster": raster}}
-        states["other"] = LINES | {"model": "other", "size": 64}
-        for name, state in states.items():
+        for name, state in (states | {"other": LINES | {"model": "other", "size": 64}}).items():
             button = gr.Button(f"use {name}")
             button.click(lambda s=state: s, None, component, show_progress="hidden")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     demo.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True)
-    yield f"http://127.0.0.1:{port}", fake
-    demo.close()
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Any, served: tuple[str, Negative]) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1000, "height": 900})
-    page = context.new_page()
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
     page.set_default_timeout(15000)
-    page.goto(served[0])
-    yield Page(page, served[1])
-    context.close()
+    page.goto(f"http://127.0.0.1:{port}")
+    yield Page(page, fake)
+    page.close()
+    demo.close()
 
 
 @pytest.fixture
@@ -245,8 +245,7 @@ def test_undo_redo_clear_are_exact(page: Page) -> None:
 
 def test_long_stroke_is_one_step_of_undo(page: Page) -> None:
     blank, count = page.js("pad.png()"), page.js("pad.ops.length")
-    zigzag = [(0.1 + 0.8 * (n % 2), 0.1 + n / 50) for n in range(36)]
-    page.draw(*zigzag)
+    page.page.evaluate(SCRIBBLE)
     assert page.js("pad.ops.length") > count + 1, "a long stroke is kept in pieces"
     page.do("undo")
     assert page.js("pad.png()") == blank

@@ -50,10 +50,12 @@ function nearest(rgb) {
 
 const isLabels = () => Boolean(state.palette);
 const allowed = () => [...state.palette.map((entry) => entry.color), state.background];
+// A first stroke in the paper's own colour would seem to do nothing.
+const firstBrush = () => allowed().find((hex) => hex !== state.background) ?? state.background;
 
 function inkColour(op) {
   if (op.tool === "eraser") return state.background;
-  if (isLabels()) return nearest(parse(op.color ?? state.palette[0].color));
+  if (isLabels()) return nearest(parse(op.color ?? firstBrush()));
   return parse(state.background).reduce((sum, v) => sum + v, 0) < 384 ? "#ffffff" : "#000000";
 }
 
@@ -364,7 +366,15 @@ function hint(name, text) {
 
 /* ---- Live translation: one request at a time, the last state always ------------------------- */
 
-const link = { sequence: 0, forget: 0, shown: 0, shownCount: 0, shownAt: 0, busy: false, asked: "" };
+const link = {
+  sequence: 0, // requests sent; an answer carries its request's number
+  forget: 0, // answers up to this one are dropped
+  shown: 0, // the number of the picture on the page
+  shownCount: 0,
+  shownAt: 0,
+  busy: false,
+  asked: "", // what was last sent, so that the same is not sent twice
+};
 let dirty = false; // the drawing differs from what was last sent
 let wantsVariations = false;
 let seed = null;
@@ -791,7 +801,7 @@ function configure(value) {
     find(".palette").replaceChildren(...(state.palette ?? []).map(paletteButton));
     find(".examples").replaceChildren(...state.examples.map(exampleButton));
     find(".variations").replaceChildren();
-    if (isLabels() && !allowed().includes(colour)) colour = state.palette[0].color;
+    if (isLabels() && !allowed().includes(colour)) colour = firstBrush();
     choose({});
     for (const target of [backing, outbox]) resize(target, state.size);
     fit();

@@ -1,0 +1,31 @@
+"""Start the app: python app.py [--host H] [--port P]."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from pix2pix.translate import Translators
+from pix2pix.ui.page import build_page
+from pix2pix.ui.theme import CSS_FILE, theme
+from pix2pix.workspace import model_folders
+
+
+def main() -> None:
+    environment = os.environ.get
+    parser = argparse.ArgumentParser(description="Pix2Pix Studio in the browser.")
+    parser.add_argument("--host", default=environment("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=environment("GRADIO_SERVER_PORT"))
+    args = parser.parse_args()
+    build_page(Translators(model_folders)).launch(
+        server_name=args.host,
+        server_port=args.port and int(args.port),
+        theme=theme(),
+        css_paths=CSS_FILE,
+        footer_links=["api", "settings"],
+        max_file_size="500mb",
+    )
+
+
+if __name__ == "__main__":
+    main()

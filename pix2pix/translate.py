@@ -1,0 +1,177 @@
+"""The translator: any picture in, the generator's picture of the same size out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from pix2pix.config import ModelConfig
+from pix2pix.devices import has_fast_bfloat16, pick_device
+from pix2pix.errors import Stopped, UserError
+from pix2pix.images import Picture, as_picture, from_array, pad_reflect
+from pix2pix.models import WEIGHTS, list_models, load_model
+from pix2pix.networks import use_own_statistics
+
+# Dropout draws from PyTorch's global generator: two seeded translations must not interleave. It is
+# also faster to let one forward have all cores than to let two share them.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class Translator:
+    """One model, ready on its device. Safe to call from several threads."""
+
+    def __init__(self, generator: nn.Module, config: ModelConfig, device: str = "auto") -> None:
+        self.config = config
+        self.device = pick_device(device)
+        if config.norm_mode == "batch":
+            use_own_statistics(generator)
+        self.dtype = torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32
+        self.generator = generator.eval().to(
+            self.device, self.dtype, memory_format=torch.channels_last
+        )
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Translator:
+        """Raises UserError where the folder holds no usable model."""
+        return cls(*load_model(folder), device)
+
+    def translate(
+        self,
+        picture: Picture | Image.Image,
+        *,
+        seed: int | None = None,
+        fit: str = "",
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Image.Image:
+        """The generated picture in the size of ``picture``.
+
+        With ``fit`` "whole" the picture is scaled to the model's size and back; with "tiles" it
+        keeps its scale and goes through overlapping tiles where it is larger; unless told, the
+        model's config decides. A ``seed`` switches dropout on as the noise source (paper section
+        3.1): same seed, same picture. ``on_progress`` hears (tiles done, tiles in all); Stopped
+        is raised after ``should_stop`` says so.
+        """
+        picture = picture if isinstance(picture, Picture) else as_picture(picture)
+        if (fit or self.config.fit) == "whole":
+            return self._whole(picture, seed, on_progress)
+        return self._tiles(picture, seed, on_progress, should_stop)
+
+    def _whole(
+        self, picture: Picture, seed: int | None, on_progress: Callable[[int, int], None]
+    ) -> Image.Image:
+        scale = self.config.generator.size / max(picture.size)
+        small = tuple(max(1, round(side * scale)) for side in picture.size)
+        labels = self.config.source_kind == "labels"
+        source = picture.resize(small, labels=labels)
+        array, crop = self._padded(source, (0, 0, *small))
+        result = from_array(self.forward(array, seed)[crop])
+        on_progress(1, 1)
+        return result.resize(picture.size, Image.Resampling.BICUBIC)
+
+    def _tiles(
+        self,
+        picture: Picture,
+        seed: int | None,
+        on_progress: Callable[[int, int], None],
+        should_stop: Callable[[], bool],
+    ) -> Image.Image:
+        """Tiles overlap by a quarter and fade into each other. One row of tiles is held in
+        float32 at a time, so memory stays that of the two pictures and a band."""
+        width, height = picture.size
+        size = self.config.generator.size
+        tops, lefts = tile_starts(height, size), tile_starts(width, size)
+        channels = self.config.generator.target_channels
+        result = Image.new({1: "L", 3: "RGB", 4: "RGBA"}[channels], picture.size)
+        band = np.zeros((channels + 1, min(size, height), width), np.float32)  # last: the weights
+        for row, top in enumerate(tops):
+            for column, left in enumerate(lefts):
+                if should_stop():
+                    raise Stopped
+                box = left, top, min(left + size, width), min(top + size, height)
+                array, crop = self._padded(picture, box)
+                tile_seed = None if seed is None else seed + row * len(lefts) + column
+                tile = self.forward(array, tile_seed)[crop]
+                weight = feather(tile.shape[1], tile.shape[2], size // 4)
+                band[:-1, :, left : box[2]] += tile * weight
+                band[-1, :, left : box[2]] += weight
+                on_progress(row * len(lefts) + column + 1, len(tops) * len(lefts))
+            # Rows above the next tile's top are finished; the others wait for their neighbours.
+            done = (tops[row + 1] if row + 1 < len(tops) else height) - top
+            result.paste(from_array(band[:-1, :done] / band[-1:, :done]), (0, top))
+            band = np.concatenate([band[:, done:], np.zeros_like(band[:, :done])], axis=1)
+        return result
+
+    def _padded(
+        self, picture: Picture, box: tuple[int, int, int, int]
+    ) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
+        generator = self.config.generator
+        array = picture.tile(box, generator.source_channels)
+        return pad_reflect(array, generator.multiple)
+
+    @torch.inference_mode()
+    def forward(self, array: np.ndarray, seed: int | None) -> np.ndarray:
+        """Source C x H x W in [-1, 1] -> generated C' x H x W: one image, one forward."""
+        source = torch.from_numpy(np.ascontiguousarray(array))[None]
+        source = source.to(self.device, self.dtype, memory_format=torch.channels_last)
+        with _ONE_AT_A_TIME:
+            for layer in self.generator.modules():
+                if isinstance(layer, nn.Dropout):
+                    layer.train(seed is not None)
+            with torch.random.fork_rng(devices=[], enabled=seed is not None):
+                if seed is not None:
+                    torch.manual_seed(seed % 2**63)
+                generated = self.generator(source)
+        return generated[0].float().cpu().numpy()
+
+
+def tile_starts(length: int, size: int) -> list[int]:
+    """Where tiles of ``size`` start so that they cover ``length``, evenly spaced, overlapping by a
+    quarter or more; the last ends with the picture."""
+    if length <= size:
+        return [0]
+    count = -(-(length - size) // (size - size // 4)) + 1
+    return [round(i * (length - size) / (count - 1)) for i in range(count)]
+
+
+def feather(height: int, width: int, margin: int) -> np.ndarray:
+    """Weights H x W in (0, 1] that fall off linearly over ``margin`` pixels to every side."""
+
+    def ramp(length: int) -> np.ndarray:
+        distance = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))
+        return np.minimum(distance / margin, 1.0).astype(np.float32)
+
+    return ramp(height)[:, None] * ramp(width)[None]
+
+
+class Translators:
+    """Loaded translators by name; the last few used stay in memory."""
+
+    def __init__(self, folders: Callable[[], list[Path]], device: str = "auto", keep: int = 3):
+        self.folders, self.device, self.keep = folders, device, keep
+        self._loaded: dict[tuple[str, int], Translator] = {}
+        self._lock = threading.Lock()
+
+    def models(self) -> dict[str, Path]:
+        """Name -> folder of every model there is now."""
+        return list_models(self.folders())
+
+    def get(self, name: str) -> Translator:
+        """Raises UserError for a name that is not in ``models``: people's words are no paths."""
+        folder = self.models().get(name)
+        if folder is None:
+            raise UserError(f"There is no model '{name[:80]}': choose one of the list.")
+        # A model that was published anew under its old name has newer weights.
+        key = name, (folder / WEIGHTS).stat().st_mtime_ns
+        with self._lock:
+            translator = self._loaded.pop(key, None) or Translator.load(folder, self.device)
+            self._loaded[key] = translator  # the newest at the end
+            while len(self._loaded) > self.keep:
+                del self._loaded[next(iter(self._loaded))]
+        return translator

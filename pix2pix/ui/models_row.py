@@ -1,0 +1,87 @@
+"""The models as small cards above the picture: thumbnail, name, direction in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pix2pix.errors import UserError
+from pix2pix.images import data_url, open_picture, resize
+from pix2pix.models import read_config
+
+HERE = Path(__file__).parent
+THUMBNAIL, EXAMPLES = "thumbnail.png", "examples.json"  # optional files of a model folder
+CHOOSE = """
+element.addEventListener('click', (event) => {
+  const card = event.target.closest('.card');
+  if (card) trigger('select', { value: card.dataset.name });
+});
+"""
+
+
+def models_row(models: dict[str, Path], chosen: str) -> gr.HTML:
+    """Cards for ``models`` (name -> folder). Its ``select`` event carries the chosen name."""
+    return gr.HTML(
+        value=cards(models, chosen),
+        html_template=(HERE / "cards.html").read_text(encoding="utf-8"),
+        css_template=(HERE / "cards.css").read_text(encoding="utf-8"),
+        js_on_load=CHOOSE,
+        apply_default_css=False,
+        elem_id="models",
+    )
+
+
+def cards(models: dict[str, Path], chosen: str) -> dict[str, Any]:
+    """What the cards show; the template escapes every word of it."""
+    shown = []
+    for name, folder in models.items():
+        config = read_config(folder)
+        shown.append(
+            {
+                "name": name,
+                "title": config.title or name,
+                "source": config.source_name,
+                "target": config.target_name,
+                "chosen": "true" if name == chosen else "false",
+                "thumbnail": thumbnail(folder),
+            }
+        )
+    return {"models": shown}
+
+
+def thumbnail(folder: Path) -> str:
+    """The model's picture as a data URL of 80 x 80, or nothing where it has none."""
+    try:
+        picture = open_picture(folder / THUMBNAIL, max_pixels=4_000_000)
+    except UserError:
+        return ""
+    return data_url(resize(picture.to_pil(3), (80, 80)))
+
+
+def pad_state(name: str, folder: Path) -> dict[str, Any]:
+    """What the drawing pad needs to know of a model; see ``pix2pix.ui.pad``."""
+    config = read_config(folder)
+    labels = config.source_kind == "labels" and config.palette
+    return {
+        "model": name,
+        "size": config.generator.size,
+        "source": config.source_name,
+        "target": config.target_name,
+        "channels": config.generator.source_channels,
+        "noise": config.has_noise,
+        "palette": config.palette if labels else None,
+        "background": config.palette[0]["color"] if labels else "#ffffff",
+        "examples": examples(folder),
+    }
+
+
+def examples(folder: Path) -> list[dict[str, Any]]:
+    """Example drawings as strokes, or none. A broken file costs the examples, not the page."""
+    try:
+        found = json.loads((folder / EXAMPLES).read_text(encoding="utf-8"))
+        return [{"name": str(e["name"]), "strokes": list(e["strokes"])} for e in found][:24]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []

@@ -1,0 +1,355 @@
+"""Translate: draw, or give photos or tiles, and see the model's picture."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import gradio as gr
+from PIL import Image
+
+from pix2pix.drawing import STYLES, line_drawing, looks_like_photo
+from pix2pix.errors import UserError
+from pix2pix.images import data_url, from_data_url, open_picture, save_png
+from pix2pix.models import read_config
+from pix2pix.ui.models_row import cards, models_row, pad_state
+from pix2pix.ui.pad import MAX_IMAGE_CHARS, pad
+
+MODES = ("Draw", "Photo", "Tiles")
+MAX_FILES = 200  # of one batch
+MAX_SEED = 2**32 - 1
+VARIATIONS = 4
+# Server functions of the pad bypass the queue: more than this many at once are turned away.
+MAX_DRAWING_REQUESTS = 32
+LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
+
+
+class Models(Protocol):
+    """What the page needs of ``pix2pix.translate.Translators``; tests pass a fake."""
+
+    def models(self) -> dict[str, Path]: ...
+
+    def get(self, name: str) -> Any: ...
+
+
+def translate_tab(models: Models) -> None:
+    """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``."""
+    names = models.models()
+    if not names:
+        gr.Markdown(
+            "There is no model yet. Train one with `scripts/train.py`, or put a model folder "
+            "into `checkpoints/`, and start the app again."
+        )
+        return
+    first = next(iter(names))
+    row = models_row(names, first)
+    name = gr.Textbox(first, visible=False, label="Model")
+    labels = {"elem_classes": "modes", "show_label": False, "container": False}
+    mode = gr.Radio(MODES, value=MODES[0], label="What goes in", interactive=True, **labels)
+    with gr.Column(visible=True) as draw:
+        drawing = pad(*live_functions(models), pad_state(first, names[first]))
+    with gr.Column(visible=False) as photo:
+        photo_parts = photo_mode(models, name)
+    with gr.Column(visible=False) as tiles:
+        tiles_mode(models, name)
+
+    def show(mode: str) -> list[Any]:
+        return [gr.Column(visible=mode == m) for m in MODES]
+
+    mode.change(show, mode, [draw, photo, tiles], show_progress="hidden", api_visibility="private")
+
+    def choose(event: gr.EventData) -> list[Any]:
+        found, chosen = models.models(), str(event.value)
+        if chosen not in found:
+            raise gr.Error("This model is gone: reload the page.", print_exception=False)
+        return [chosen, pad_state(chosen, found[chosen]), cards(found, chosen)]
+
+    row.select(choose, None, [name, drawing, row], show_progress="hidden", api_visibility="private")
+    rasters = itertools.count(1)
+
+    def to_pad(file: str | None, style: str, chosen: str) -> list[Any]:
+        with sentences():
+            if not file:
+                raise UserError("Choose a photo first.")
+            picture = line_drawing(open_picture(file).to_pil(3), style)
+            state = pad_state(chosen, models.models()[chosen])
+        side = state["size"]
+        paper = Image.new("L", (side, side), 255)
+        picture.thumbnail((side, side))
+        paper.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+        state["raster"] = {"id": next(rasters), "image": data_url(paper)}
+        return [state, MODES[0], *show(MODES[0])]
+
+    photo_parts["to_pad"].click(
+        to_pad,
+        [photo_parts["photo"], photo_parts["style"], name],
+        [drawing, mode, draw, photo, tiles],
+        api_visibility="private",
+    )
+    gr.api(lambda: list_models(models), api_name="list_models")
+
+
+def list_models(models: Models) -> list[dict[str, Any]]:
+    """Every model's name with what it turns into what."""
+    described = []
+    for name, folder in models.models().items():
+        config = read_config(folder)
+        described.append(
+            {"name": name, "source": config.source_name, "target": config.target_name,
+             "size": config.generator.size}
+        )  # fmt: skip
+    return described
+
+
+# ------------------------------------------------------------------------------------- the pad
+
+
+def live_functions(models: Models) -> tuple[Callable, Callable]:
+    """The two server functions of the pad. They answer in data: {"image"} or {"error"}."""
+    places = threading.BoundedSemaphore(MAX_DRAWING_REQUESTS)
+
+    def answer(request: dict[str, Any], make: Callable[[Any, Image.Image], dict]) -> dict:
+        if not places.acquire(blocking=False):
+            return {"error": "Many people are drawing right now: go on, and it will catch up."}
+        try:
+            translator = models.get(str(request.get("model", "")))
+            return make(translator, from_data_url(request["image"], MAX_IMAGE_CHARS))
+        except UserError as error:
+            return {"error": str(error)}
+        finally:
+            places.release()
+
+    def translate(request: dict[str, Any]) -> dict[str, Any]:
+        seed = as_seed(request.get("seed"))
+        return answer(
+            request, lambda model, image: {"image": data_url(model.translate(image, seed=seed))}
+        )
+
+    def variations(request: dict[str, Any]) -> dict[str, Any]:
+        start = as_seed(request.get("seed")) or 1
+        seeds = [start + i for i in range(VARIATIONS)]
+
+        def make(model: Any, image: Image.Image) -> dict[str, Any]:
+            made = [(seed, data_url(model.translate(image, seed=seed))) for seed in seeds]
+            return {"images": [{"seed": seed, "image": url} for seed, url in made]}
+
+        return answer(request, make)
+
+    return translate, variations
+
+
+def as_seed(value: Any) -> int | None:
+    """A seed from what a person typed: None for nothing; raises UserError for what is no seed."""
+    if value is None or value == "":
+        return None
+    try:
+        seed = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError("The seed must be a whole number, or empty for none.") from error
+    if not 0 <= seed <= MAX_SEED or seed != float(value):
+        raise UserError(f"The seed must be a whole number from 0 to {MAX_SEED}.")
+    return seed
+
+
+# --------------------------------------------------------------------------------------- photo
+
+
+def photo_mode(models: Models, name: gr.Textbox) -> dict[str, Any]:
+    with gr.Row(elem_classes="squares", equal_height=True):
+        photo = gr.Image(
+            type="filepath",
+            image_mode=None,  # the file as it is: the image boundary reads it, not gradio
+            sources=["upload", "webcam", "clipboard"],
+            label="Your photo or drawing",
+            height=480,
+            elem_id="photo",
+        )
+        result = gr.ImageSlider(
+            format="png", type="pil", label="Before and after", max_height=480, interactive=False
+        )
+    with gr.Row(elem_classes="squares"):
+        run = gr.Button("Translate", variant="primary", elem_id="translate")
+        to_pad = gr.Button("Turn it into a drawing on the pad", elem_id="to-pad")
+    with gr.Accordion("More", open=False, elem_classes="squares"):
+        lines = gr.Radio(
+            list(LINES.items()),
+            value="auto",
+            label="Draw the lines of a photo first",
+            info="For models that expect a drawing: a photo is turned into a line drawing.",
+        )
+        style = gr.Radio(list(STYLES), value=STYLES[0], label="Style of the lines")
+        fit = gr.Radio(
+            [("As the model prefers", ""), ("Scale the whole picture", "whole"),
+             ("Keep the scale, in tiles", "tiles")],
+            value="", label="Pictures larger than the model's size",
+        )  # fmt: skip
+        seed = gr.Number(None, label="Seed (empty: no noise)", precision=0)
+        several = gr.Button("Show four variations")
+        gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
+        plain = gr.Image(format="png", type="pil", visible=False, label="Translation")
+
+    def prepare(file: str | None, model: str, lines: str, style: str) -> tuple[Any, Any]:
+        if not file:
+            raise UserError("Choose a picture first: drop one on the left square.")
+        picture, translator = open_picture(file), models.get(model)
+        if lines not in LINES.values() or style not in STYLES:
+            raise UserError("Choose how to draw lines from the list.")
+        wanted = lines == "yes" or (
+            lines == "auto"
+            and translator.config.source_kind == "drawing"
+            and looks_like_photo(picture.to_pil(3))
+        )
+        return translator, line_drawing(picture.to_pil(3), style) if wanted else picture
+
+    def translate(
+        image: str | None, model: str, seed: float | None = None, lines: str = "auto",
+        style: str = STYLES[0], fit: str = "", progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Image.Image:  # fmt: skip
+        with sentences():
+            translator, picture = prepare(image, model, lines, style)
+            return translator.translate(
+                picture, seed=as_seed(seed), fit=as_fit(fit), on_progress=report(progress)
+            )
+
+    def compare(file: str | None, made: Image.Image, model: str, lines: str, style: str) -> Any:
+        with sentences():
+            _, before = prepare(file, model, lines, style)
+            shown = before if isinstance(before, Image.Image) else before.to_pil(3)
+            return shown, made
+
+    def vary(file: str | None, model: str, seed: float | None, lines: str, style: str) -> Any:
+        with sentences():
+            translator, picture = prepare(file, model, lines, style)
+            start = as_seed(seed) or 1
+            made = [
+                (translator.translate(picture, seed=start + i), f"seed {start + i}")
+                for i in range(VARIATIONS)
+            ]
+        return gr.Gallery(made, visible=True)
+
+    options = [photo, name, seed, lines, style, fit]
+    made = run.click(translate, options, plain, api_name="translate")
+    made.success(
+        compare, [photo, plain, name, lines, style], result, api_visibility="private",
+        show_progress="hidden",
+    )  # fmt: skip
+    several.click(vary, [photo, name, seed, lines, style], gallery, api_visibility="private")
+    return {"photo": photo, "to_pad": to_pad, "style": style}
+
+
+def as_fit(value: str) -> str:
+    if value not in ("", "whole", "tiles"):
+        raise UserError("fit must be whole, tiles, or empty for the model's own.")
+    return value
+
+
+# --------------------------------------------------------------------------------------- tiles
+
+
+def tiles_mode(models: Models, name: gr.Textbox) -> None:
+    with gr.Row(elem_classes="squares"):
+        files = gr.File(
+            file_count="multiple",
+            label="Tiles, or one large mosaic: any image files",
+            height=240,
+            elem_id="tiles",
+        )
+        with gr.Column():
+            run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
+            stop = gr.Button("Stop")
+            fit = gr.Radio(
+                [("As the model prefers", ""), ("Scale each picture", "whole"),
+                 ("Keep the scale, in tiles", "tiles")],
+                value="", label="Pictures larger than the model's size",
+            )  # fmt: skip
+            seed = gr.Number(None, label="Seed (empty: no noise)", precision=0)
+    said = gr.Markdown(elem_classes=["quiet", "squares"])
+    with gr.Column(elem_classes="squares"):
+        gallery = gr.Gallery(label="Translated", format="png", columns=6, height="auto")
+        archive = gr.File(label="All of them as a ZIP", interactive=False)
+
+    def translate_batch(
+        files: list[str] | None, model: str, seed: float | None = None, fit: str = "",
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Any:  # fmt: skip
+        with sentences():
+            chosen, noise = as_fit(fit), as_seed(seed)
+            if not files:
+                raise UserError("Choose some pictures first: drop them on the left.")
+            if len(files) > MAX_FILES:
+                raise UserError(f"At most {MAX_FILES} pictures at a time: choose fewer.")
+            translator = models.get(model)
+        folder = Path(tempfile.mkdtemp(prefix="translated-"))
+        done, refused = [], []
+        for number, (file, stem) in enumerate(distinct_names(files)):
+            report_file = report(progress, number, len(files), Path(file).name)
+            report_file(0, 1)
+            try:
+                made = translator.translate(
+                    open_picture(file), seed=noise, fit=chosen, on_progress=report_file
+                )
+                save_png(made, folder / f"{stem}.png")
+                done.append(folder / f"{stem}.png")
+            except UserError as error:
+                refused.append(str(error))
+        with sentences():
+            if not done:
+                raise UserError(" ".join(refused[:3]))
+        packed = folder / "translated.zip"
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as zipped:  # PNG is compressed
+            for file in done:
+                zipped.write(file, file.name)
+        words = [f"{len(done)} of {len(files)} translated.", *refused]
+        pictures = [(str(file), file.name) for file in done]
+        return pictures, str(packed), "\n\n".join(plain_text(w) for w in words)
+
+    job = run.click(
+        translate_batch, [files, name, seed, fit], [gallery, archive, said],
+        api_name="translate_batch",
+    )  # fmt: skip
+    stop.click(None, cancels=[job], api_visibility="private")
+
+
+def distinct_names(files: list[str]) -> list[tuple[str, str]]:
+    """(file, stem), with a number added where two files of one upload share a stem."""
+    taken: set[str] = set()
+    named = []
+    for file in files:
+        stem = Path(file).stem
+        candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
+        name = next(c for c in candidates if c not in taken)
+        taken.add(name)
+        named.append((file, name))
+    return named
+
+
+def plain_text(words: str) -> str:
+    """Words from files' names must not become Markdown or HTML."""
+    return "".join(f"&#{ord(c)};" if c in "<>&*_`[]()#|\\!~" else c for c in words)
+
+
+def report(
+    progress: gr.Progress, number: int = 0, count: int = 1, name: str = ""
+) -> Callable[[int, int], None]:
+    """A translator's ``on_progress`` that moves the page's bar over ``count`` pictures."""
+
+    def on_progress(done: int, total: int) -> None:
+        where = f"{name}, tile {done} of {total}" if total > 1 else name
+        progress((number + done / total) / count, desc=where or "Translating")
+
+    return on_progress
+
+
+class sentences:
+    """``with sentences():`` shows a UserError to the person instead of a trace in the log."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, UserError):
+            raise gr.Error(str(error), print_exception=False) from error

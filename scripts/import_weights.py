@@ -1,0 +1,65 @@
+"""Import a generator of the PyTorch pix2pix reference (latest_net_G.pth) as a model folder.
+
+Reads U-Nets (unet_128, unet_256 and other powers of two) and ResNets (resnet_6blocks,
+resnet_9blocks) with batch or instance norm. Architecture, channels, filters and norm are inferred
+from the tensors. The last line of the output is a JSON object that names them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pix2pix.errors import UserError
+from pix2pix.importing import import_weights
+
+
+def main() -> int:
+    args = arguments()
+    try:
+        config = import_weights(
+            args.file,
+            args.out,
+            direction=args.direction,
+            source_name=args.source_name,
+            target_name=args.target_name,
+            norm_mode=args.norm_mode,
+        )
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{args.out} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    found = dataclasses.asdict(config.generator)
+    print(json.dumps({"model": str(args.out), "norm_mode": config.norm_mode, "generator": found}))
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, metavar="FILE.pth", help="the weights")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder")
+    parser.add_argument("--direction", choices=["AtoB", "BtoA"], default="AtoB")
+    parser.add_argument("--source-name", default="source", help="what goes in, such as satellite")
+    parser.add_argument("--target-name", default="target", help="what comes out, such as map")
+    parser.add_argument(
+        "--norm-mode",
+        choices=["batch", "stored"],
+        default="batch",
+        help="batch norm at translate time: batch is each picture's own statistics, as the "
+        "reference's test.py has it unless told --eval; stored is those kept from training, for "
+        "weights trained at a larger batch; without meaning for instance norm (default: batch)",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

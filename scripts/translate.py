@@ -1,0 +1,92 @@
+"""Translate picture files, or every picture in a folder, with a model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pix2pix.errors import UserError
+from pix2pix.images import list_images, open_picture, save_png
+from pix2pix.models import find_model
+from pix2pix.translate import Translator
+from pix2pix.workspace import model_folders
+
+
+def main() -> int:
+    args = arguments()
+    try:
+        translator = Translator.load(find_model(args.model, model_folders()), args.device)
+        files = find_inputs(args.input)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    refused = []
+    for number, (file, name) in enumerate(files, 1):
+        try:
+            picture = open_picture(file)
+            result = translator.translate(
+                picture, seed=args.seed, fit=args.fit, on_progress=Progress(file.name)
+            )
+            save_png(result, args.out / f"{name}.png")
+            print(f"{number}/{len(files)} {name}.png", file=sys.stderr)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            refused.append({"file": str(file), "reason": str(error)})
+    print(json.dumps({"translated": len(files) - len(refused), "refused": refused}))
+    return 1 if refused else 0
+
+
+def find_inputs(inputs: list[Path]) -> list[tuple[Path, str]]:
+    """(file, output stem) of every input; raises UserError where two would overwrite each other or
+    a folder holds no picture."""
+    files: list[Path] = []
+    for item in inputs:
+        found = list_images(item) if item.is_dir() else [item]
+        if not found:
+            raise UserError(f"{item} holds no pictures: name another folder.")
+        files += found
+    named: dict[str, Path] = {}
+    for file in files:
+        if named.setdefault(file.stem, file) is not file:
+            raise UserError(
+                f"{named[file.stem]} and {file} would both be written as {file.stem}.png: "
+                "rename one or translate them into two folders."
+            )
+    return [(file, stem) for stem, file in named.items()]
+
+
+class Progress:
+    """Says how far a picture of many tiles is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, done: int, total: int) -> None:
+        if total > 1 and sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            print(f"\r{self.name}: tile {done}/{total}", end=end, file=sys.stderr, flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("input", nargs="+", type=Path, help="picture files or folders")
+    parser.add_argument("--model", required=True, help="model name or folder")
+    parser.add_argument("--out", required=True, type=Path, help="folder for STEM.png files")
+    parser.add_argument("--seed", type=int, help="switch the dropout noise on, with this seed")
+    parser.add_argument(
+        "--fit",
+        choices=["whole", "tiles"],
+        default="",
+        help="scale the whole picture to the model's size, or cut it into tiles at its own scale "
+        "(default: as the model's config says)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
