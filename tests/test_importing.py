@@ -237,7 +237,7 @@ def zero_padded_resnet() -> dict[str, Tensor]:
         (b"\n<!DOCTYPE html><html>Not found</html>", "web page"),
         (b"", "damaged"),
         (b"\x80\x02 nonsense", "damaged"),
-        (pickle.dumps({"model.model.0.weight": Bomb()}), "never run"),
+        (pickle.dumps({"model.model.0.weight": Bomb()}, 2), "never run"),
         (discriminator, "discriminator"),
         (zero_padded_resnet, "not a generator"),
         (without_a_layer, "not a generator"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ import gradio as gr
 from PIL import Image
 
 from pix2pix.drawing import STYLES, line_drawing, looks_like_photo
-from pix2pix.errors import UserError
+from pix2pix.errors import Stopped, UserError
 from pix2pix.images import data_url, from_data_url, open_picture, save_png
 from pix2pix.models import read_config
 from pix2pix.ui.models_row import cards, models_row, pad_state
@@ -22,10 +24,13 @@ from pix2pix.ui.pad import MAX_IMAGE_CHARS, pad
 
 MODES = ("Draw", "Photo", "Tiles")
 MAX_FILES = 200  # of one batch
+MAX_DRAWING_SIDE = 1024
 MAX_SEED = 2**32 - 1
 VARIATIONS = 4
 # Server functions of the pad bypass the queue: more than this many at once are turned away.
 MAX_DRAWING_REQUESTS = 32
+KEEP_SECONDS = 24 * 3600  # that uploads and results stay on disk
+FITS = {"As the model prefers": "", "Scale the whole picture": "whole", "In tiles": "tiles"}
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
 
 
@@ -91,7 +96,11 @@ def translate_tab(models: Models) -> None:
         [drawing, mode, draw, photo, tiles],
         api_visibility="private",
     )
-    gr.api(lambda: list_models(models), api_name="list_models")
+
+    def described() -> list[dict[str, Any]]:
+        return list_models(models)
+
+    gr.api(described, api_name="list_models")
 
 
 def list_models(models: Models) -> list[dict[str, Any]]:
@@ -113,30 +122,31 @@ def live_functions(models: Models) -> tuple[Callable, Callable]:
     """The two server functions of the pad. They answer in data: {"image"} or {"error"}."""
     places = threading.BoundedSemaphore(MAX_DRAWING_REQUESTS)
 
-    def answer(request: dict[str, Any], make: Callable[[Any, Image.Image], dict]) -> dict:
+    def answer(request: dict[str, Any], make: Callable[..., dict]) -> dict:
         if not places.acquire(blocking=False):
             return {"error": "Many people are drawing right now: go on, and it will catch up."}
         try:
             translator = models.get(str(request.get("model", "")))
-            return make(translator, from_data_url(request["image"], MAX_IMAGE_CHARS))
+            image = from_data_url(request["image"], MAX_IMAGE_CHARS)
+            if max(image.size) > MAX_DRAWING_SIDE:
+                raise UserError(f"A drawing has at most {MAX_DRAWING_SIDE} pixels on a side.")
+            return make(translator, image, as_seed(request.get("seed")))
         except UserError as error:
             return {"error": str(error)}
         finally:
             places.release()
 
     def translate(request: dict[str, Any]) -> dict[str, Any]:
-        seed = as_seed(request.get("seed"))
-        return answer(
-            request, lambda model, image: {"image": data_url(model.translate(image, seed=seed))}
-        )
+        def make(model: Any, image: Image.Image, seed: int | None) -> dict[str, Any]:
+            return {"image": data_url(model.translate(image, seed=seed))}
+
+        return answer(request, make)
 
     def variations(request: dict[str, Any]) -> dict[str, Any]:
-        start = as_seed(request.get("seed")) or 1
-        seeds = [start + i for i in range(VARIATIONS)]
-
-        def make(model: Any, image: Image.Image) -> dict[str, Any]:
-            made = [(seed, data_url(model.translate(image, seed=seed))) for seed in seeds]
-            return {"images": [{"seed": seed, "image": url} for seed, url in made]}
+        def make(model: Any, image: Image.Image, seed: int | None) -> dict[str, Any]:
+            seeds = [(seed or 1) + i for i in range(VARIATIONS)]
+            urls = [data_url(model.translate(image, seed=s)) for s in seeds]
+            return {"images": [{"seed": s, "image": url} for s, url in zip(seeds, urls)]}
 
         return answer(request, make)
 
@@ -170,35 +180,31 @@ def photo_mode(models: Models, name: gr.Textbox) -> dict[str, Any]:
             elem_id="photo",
         )
         result = gr.ImageSlider(
-            format="png", type="pil", label="Before and after", max_height=480, interactive=False
-        )
+            format="png", type="pil", label="Before and after", max_height=480, interactive=False,
+            elem_id="compared",
+        )  # fmt: skip
     with gr.Row(elem_classes="squares"):
         run = gr.Button("Translate", variant="primary", elem_id="translate")
-        to_pad = gr.Button("Turn it into a drawing on the pad", elem_id="to-pad")
+        to_pad = gr.Button("Edit its lines on the pad", elem_id="to-pad")
     with gr.Accordion("More", open=False, elem_classes="squares"):
         lines = gr.Radio(
             list(LINES.items()),
             value="auto",
             label="Draw the lines of a photo first",
-            info="For models that expect a drawing: a photo is turned into a line drawing.",
+            info="For models that expect a drawing. Automatic tells photos from drawings.",
         )
-        style = gr.Radio(list(STYLES), value=STYLES[0], label="Style of the lines")
-        fit = gr.Radio(
-            [("As the model prefers", ""), ("Scale the whole picture", "whole"),
-             ("Keep the scale, in tiles", "tiles")],
-            value="", label="Pictures larger than the model's size",
-        )  # fmt: skip
-        seed = gr.Number(None, label="Seed (empty: no noise)", precision=0)
+        style = gr.Radio(list(STYLES), value=STYLES[1], label="Style of the lines")
+        fit = gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
+        seed = gr.Textbox("", label="Seed", info="A number gives noise: same seed, same picture.")
         several = gr.Button("Show four variations")
         gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
-        plain = gr.Image(format="png", type="pil", visible=False, label="Translation")
 
     def prepare(file: str | None, model: str, lines: str, style: str) -> tuple[Any, Any]:
         if not file:
             raise UserError("Choose a picture first: drop one on the left square.")
+        if lines not in LINES.values():
+            raise UserError("lines must be auto, yes or no.")
         picture, translator = open_picture(file), models.get(model)
-        if lines not in LINES.values() or style not in STYLES:
-            raise UserError("Choose how to draw lines from the list.")
         wanted = lines == "yes" or (
             lines == "auto"
             and translator.config.source_kind == "drawing"
@@ -206,44 +212,45 @@ def photo_mode(models: Models, name: gr.Textbox) -> dict[str, Any]:
         )
         return translator, line_drawing(picture.to_pil(3), style) if wanted else picture
 
+    def compare(
+        image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Image.Image, Image.Image] | None:  # fmt: skip
+        if not image:
+            return None
+        with sentences():
+            translator, source = prepare(image, model, lines, style)
+            made = translator.translate(
+                source, seed=as_seed(seed), fit=as_fit(fit), on_progress=report(progress)
+            )
+        return source if isinstance(source, Image.Image) else source.to_pil(3), made
+
     def translate(
-        image: str | None, model: str, seed: float | None = None, lines: str = "auto",
-        style: str = STYLES[0], fit: str = "", progress: gr.Progress = gr.Progress(),  # noqa: B008
+        image: str | None, model: str, seed: str = "", lines: str = "auto",
+        style: str = STYLES[1], fit: str = "",
     ) -> Image.Image:  # fmt: skip
         with sentences():
-            translator, picture = prepare(image, model, lines, style)
-            return translator.translate(
-                picture, seed=as_seed(seed), fit=as_fit(fit), on_progress=report(progress)
-            )
+            translator, source = prepare(image, model, lines, style)
+            return translator.translate(source, seed=as_seed(seed), fit=as_fit(fit))
 
-    def compare(file: str | None, made: Image.Image, model: str, lines: str, style: str) -> Any:
+    def vary(image: str | None, model: str, seed: str, lines: str, style: str, fit: str) -> Any:
         with sentences():
-            _, before = prepare(file, model, lines, style)
-            shown = before if isinstance(before, Image.Image) else before.to_pil(3)
-            return shown, made
-
-    def vary(file: str | None, model: str, seed: float | None, lines: str, style: str) -> Any:
-        with sentences():
-            translator, picture = prepare(file, model, lines, style)
-            start = as_seed(seed) or 1
-            made = [
-                (translator.translate(picture, seed=start + i), f"seed {start + i}")
-                for i in range(VARIATIONS)
-            ]
-        return gr.Gallery(made, visible=True)
+            translator, source = prepare(image, model, lines, style)
+            seeds = [(as_seed(seed) or 1) + i for i in range(VARIATIONS)]
+            made = [translator.translate(source, seed=s, fit=as_fit(fit)) for s in seeds]
+        return gr.Gallery(list(zip(made, (f"seed {s}" for s in seeds))), visible=True)
 
     options = [photo, name, seed, lines, style, fit]
-    made = run.click(translate, options, plain, api_name="translate")
-    made.success(
-        compare, [photo, plain, name, lines, style], result, api_visibility="private",
-        show_progress="hidden",
-    )  # fmt: skip
-    several.click(vary, [photo, name, seed, lines, style], gallery, api_visibility="private")
+    gr.on([run.click, photo.change], compare, options, result, api_visibility="private")
+    several.click(vary, options, gallery, api_visibility="private")
+    # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
+    answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
+    gr.Button(visible=False).click(translate, options, answer, api_name="translate")
     return {"photo": photo, "to_pad": to_pad, "style": style}
 
 
 def as_fit(value: str) -> str:
-    if value not in ("", "whole", "tiles"):
+    if value not in FITS.values():
         raise UserError("fit must be whole, tiles, or empty for the model's own.")
     return value
 
@@ -261,58 +268,85 @@ def tiles_mode(models: Models, name: gr.Textbox) -> None:
         )
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
-            stop = gr.Button("Stop")
-            fit = gr.Radio(
-                [("As the model prefers", ""), ("Scale each picture", "whole"),
-                 ("Keep the scale, in tiles", "tiles")],
-                value="", label="Pictures larger than the model's size",
-            )  # fmt: skip
-            seed = gr.Number(None, label="Seed (empty: no noise)", precision=0)
-    said = gr.Markdown(elem_classes=["quiet", "squares"])
+            stop = gr.Button("Stop", elem_id="stop")
+            with gr.Accordion("More", open=False):
+                fit = gr.Radio(
+                    list(FITS.items()), value="", label="Pictures larger than the model's size"
+                )
+                seed = gr.Textbox("", label="Seed", info="A number gives noise.")
+    said = gr.Markdown(elem_classes=["quiet", "squares"], elem_id="said")
     with gr.Column(elem_classes="squares"):
-        gallery = gr.Gallery(label="Translated", format="png", columns=6, height="auto")
-        archive = gr.File(label="All of them as a ZIP", interactive=False)
+        gallery = gr.Gallery(
+            label="Translated", format="png", columns=6, height="auto", elem_id="translated"
+        )
+        archive = gr.File(label="All of them as a ZIP", interactive=False, elem_id="zip")
+    stops: dict[str, threading.Event] = {}  # of the batches under way, by the visitor's session
 
     def translate_batch(
-        files: list[str] | None, model: str, seed: float | None = None, fit: str = "",
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        files: list[str] | None, model: str, seed: str = "", fit: str = "",
+        request: gr.Request = None, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:  # fmt: skip
-        with sentences():
-            chosen, noise = as_fit(fit), as_seed(seed)
-            if not files:
-                raise UserError("Choose some pictures first: drop them on the left.")
-            if len(files) > MAX_FILES:
-                raise UserError(f"At most {MAX_FILES} pictures at a time: choose fewer.")
-            translator = models.get(model)
-        folder = Path(tempfile.mkdtemp(prefix="translated-"))
-        done, refused = [], []
-        for number, (file, stem) in enumerate(distinct_names(files)):
-            report_file = report(progress, number, len(files), Path(file).name)
-            report_file(0, 1)
-            try:
-                made = translator.translate(
-                    open_picture(file), seed=noise, fit=chosen, on_progress=report_file
-                )
-                save_png(made, folder / f"{stem}.png")
-                done.append(folder / f"{stem}.png")
-            except UserError as error:
-                refused.append(str(error))
-        with sentences():
-            if not done:
-                raise UserError(" ".join(refused[:3]))
-        packed = folder / "translated.zip"
+        stopped = stops[request.session_hash] = threading.Event()
+        try:
+            with sentences():
+                if not files:
+                    raise UserError("Choose some pictures first: drop them on the left.")
+                if len(files) > MAX_FILES:
+                    raise UserError(f"At most {MAX_FILES} pictures at a time: choose fewer.")
+                options = {"seed": as_seed(seed), "fit": as_fit(fit), "should_stop": stopped.is_set}
+                done, said = translate_files(models.get(model), files, options, progress)
+                if not done:
+                    raise UserError(" ".join(said))
+        finally:
+            stops.pop(request.session_hash, None)
+        packed = done[0].with_name("translated.zip")
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as zipped:  # PNG is compressed
             for file in done:
                 zipped.write(file, file.name)
-        words = [f"{len(done)} of {len(files)} translated.", *refused]
         pictures = [(str(file), file.name) for file in done]
-        return pictures, str(packed), "\n\n".join(plain_text(w) for w in words)
+        return pictures, str(packed), "\n\n".join(plain_text(words) for words in said)
 
-    job = run.click(
+    def stop_batch(request: gr.Request) -> None:
+        if request.session_hash in stops:
+            stops[request.session_hash].set()
+
+    run.click(
         translate_batch, [files, name, seed, fit], [gallery, archive, said],
         api_name="translate_batch",
     )  # fmt: skip
-    stop.click(None, cancels=[job], api_visibility="private")
+    stop.click(stop_batch, None, None, queue=False, api_visibility="private")
+
+
+def translate_files(
+    translator: Any, files: list[str], options: dict[str, Any], progress: gr.Progress
+) -> tuple[list[Path], list[str]]:
+    """Translate each file into a folder of this batch; returns the pictures that came out and what
+    to say: the count, and a sentence for each file that was refused."""
+    folder = Path(tempfile.mkdtemp(dir=results_folder()))
+    done, refused, note = [], [], ""
+    for number, (file, stem) in enumerate(distinct_names(files)):
+        on_progress = report(progress, number, len(files), Path(file).name)
+        on_progress(0, 1)
+        try:
+            made = translator.translate(open_picture(file), on_progress=on_progress, **options)
+            save_png(made, folder / f"{stem}.png")
+            done.append(folder / f"{stem}.png")
+        except UserError as error:
+            refused.append(str(error))
+        except Stopped:
+            note = " Stopped; what was done is kept."
+            break
+    return done, [f"{len(done)} of {len(files)} translated.{note}", *refused]
+
+
+def results_folder() -> Path:
+    """Where batches leave their pictures; those of more than a day ago are deleted."""
+    folder = Path(tempfile.gettempdir()) / "pix2pix-studio"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        if time.time() - old.stat().st_mtime > KEEP_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    return folder
 
 
 def distinct_names(files: list[str]) -> list[tuple[str, str]]:

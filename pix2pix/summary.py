@@ -1,0 +1,217 @@
+"""What a pair of networks is made of: layer tables, totals and receptive fields.
+
+Networks run once on the meta device, which has shapes and no numbers, so a summary of the largest
+costs no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from pix2pix.config import TrainConfig
+from pix2pix.errors import UserError
+from pix2pix.networks import (
+    PatchGAN,
+    construct_generator,
+    parameter_count,
+    receptive_fields,
+)
+
+Shape = tuple[int, ...]  # channels, height, width
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation in the order of execution; ``name`` is empty for one without parameters that
+    the network calls as a function."""
+
+    name: str
+    operation: str
+    input: Shape
+    output: Shape
+    parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Both networks of a configuration; ``statistics`` are batch norm's running ones."""
+
+    config: TrainConfig
+    generator: list[Row]
+    discriminator: list[Row]
+    generator_parameters: int
+    discriminator_parameters: int
+    generator_statistics: int
+    discriminator_statistics: int
+    fields: list[int]  # as networks.receptive_fields returns them
+
+    def to_json(self) -> dict[str, dict]:
+        """SPEC section 6: parameters are the trainable ones."""
+        return {
+            "generator": {"parameters": self.generator_parameters},
+            "discriminator": {
+                "parameters": self.discriminator_parameters,
+                "receptive_field": self.fields[-1],
+                "output": list(self.discriminator[-1].output[1:]),
+            },
+        }
+
+
+def summarise(config: TrainConfig) -> Summary:
+    """Raises UserError for networks that cannot be built or do not take ``config.size``."""
+    found = config.generator_config()
+    with torch.device("meta"):
+        generator = construct_generator(found).eval()
+        discriminator = PatchGAN(config.discriminator_config()).eval()
+        source = torch.empty(1, found.source_channels, found.size, found.size)
+        target = torch.empty(1, found.target_channels, found.size, found.size)
+        try:
+            tables = trace(generator, source), trace(discriminator, source, target)
+        except RuntimeError as error:
+            raise UserError(
+                f"The discriminator's {config.layers} halvings leave nothing of {found.size} "
+                "pixels: choose fewer layers or a larger size."
+            ) from error
+    return Summary(
+        config,
+        *tables,
+        *map(parameter_count, (generator, discriminator)),
+        *map(statistics_count, (generator, discriminator)),
+        receptive_fields(discriminator),
+    )
+
+
+def statistics_count(network: nn.Module) -> int:
+    """Running means and variances, which Keras counts as non-trainable parameters."""
+    return sum(b.numel() for name, b in network.named_buffers() if "running_" in name)
+
+
+class Functions(TorchFunctionMode):
+    """Notes the operations that a network calls itself, outside of its layers."""
+
+    # Python's name of the function -> what the table calls it.
+    SHOWN = {  # noqa: RUF012
+        "cat": "Concatenate", "leaky_relu": "Leaky ReLU", "relu": "ReLU", "tanh": "Tanh",
+        "max_pool2d": "Max pool 2x2", "add": "Add",
+    }  # fmt: skip
+
+    def __init__(self, rows: list[Row], inside: list[str]) -> None:
+        self.rows, self.inside = rows, inside
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        operation = self.SHOWN.get(getattr(func, "__name__", "").strip("_"))
+        if operation and not self.inside:
+            read = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
+            self.rows.append(Row("", operation, tuple(read.shape[1:]), tuple(result.shape[1:])))
+        return result
+
+
+def trace(network: nn.Module, *inputs: torch.Tensor) -> list[Row]:
+    """Every operation of one forward, in order."""
+    rows: list[Row] = []
+    inside: list[str] = []  # the layer that runs: what it calls is not listed beside it
+
+    def enter(name: str) -> Callable:
+        return lambda layer, args: inside.append(name)
+
+    def leave(name: str) -> Callable:
+        def note(layer: nn.Module, args: tuple, output: torch.Tensor) -> None:
+            inside.pop()
+            shapes = tuple(args[0].shape[1:]), tuple(output.shape[1:])
+            rows.append(Row(name, describe(layer), *shapes, parameter_count(layer)))
+
+        return note
+
+    hooks = []
+    for name, layer in network.named_modules():
+        if not list(layer.children()):
+            hooks.append(layer.register_forward_pre_hook(enter(name)))
+            hooks.append(layer.register_forward_hook(leave(name)))
+    with torch.no_grad(), Functions(rows, inside):
+        network(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return rows
+
+
+def describe(layer: nn.Module) -> str:
+    """A layer in a few words."""
+    if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        kind = "Conv" if isinstance(layer, nn.Conv2d) else "Transposed conv"
+        stride = "" if layer.stride[0] == 1 else f", stride {layer.stride[0]}"
+        return f"{kind} {layer.kernel_size[0]}x{layer.kernel_size[1]}{stride}"
+    names = {
+        nn.BatchNorm2d: "Batch norm", nn.InstanceNorm2d: "Instance norm", nn.ReLU: "ReLU",
+        nn.Tanh: "Tanh", nn.Upsample: "Enlarge 2x", nn.ZeroPad2d: "Zero pad",
+        nn.ReflectionPad2d: "Reflection pad",
+    }  # fmt: skip
+    if isinstance(layer, nn.LeakyReLU):
+        return f"Leaky ReLU {layer.negative_slope}"
+    if isinstance(layer, nn.Dropout):
+        return f"Dropout {layer.p}"
+    return names.get(type(layer), type(layer).__name__)
+
+
+def is_convolution(row: Row) -> bool:
+    return row.operation.startswith(("Conv ", "Transposed conv "))
+
+
+def text(summary: Summary) -> str:
+    """The tables for a terminal."""
+    config = summary.config
+    size = config.size
+    parts = [
+        *network_table("Generator", config.generator, summary.generator,
+                       summary.generator_parameters, summary.generator_statistics),
+        *network_table("Discriminator", config.discriminator, summary.discriminator,
+                       summary.discriminator_parameters, summary.discriminator_statistics),
+    ]  # fmt: skip
+    height, width = summary.discriminator[-1].output[1:]
+    parts += [
+        f"Receptive field: each of the {height} x {width} outputs judges a patch of "
+        f"{summary.fields[-1]} x {summary.fields[-1]} pixels of {size} x {size}.",
+        "",
+    ]
+    rows = [("Layer", "Operation", "Its input", "One output sees of it")]
+    convolutions = filter(is_convolution, reversed(summary.discriminator))
+    for row, field in zip(convolutions, summary.fields):
+        rows.append((row.name, row.operation, f"{row.input[1]} x {row.input[2]}",
+                     f"{field} x {field}"))  # fmt: skip
+    return "\n".join([*parts, *columns(rows)])
+
+
+def network_table(
+    title: str, kind: str, rows: list[Row], parameters: int, statistics: int
+) -> list[str]:
+    """One network's lines: a title, a line for each operation, and the totals as Keras has them."""
+    cells = [("Layer", "Operation", "Output", "Parameters")]
+    for row in rows:
+        shape = " x ".join(map(str, row.output))
+        cells.append((row.name, row.operation, shape, f"{row.parameters:,}"))
+    return [
+        f"{title}: {kind}",
+        "",
+        *columns(cells, right={3}),
+        "",
+        f"Trainable parameters: {parameters:,}",
+        f"Running statistics: {statistics:,}",
+        f"Total: {parameters + statistics:,}",
+        "",
+    ]
+
+
+def columns(rows: list[tuple[str, ...]], right: frozenset[int] | set[int] = frozenset()) -> list:
+    """Lines with the cells aligned, the first underlined; columns in ``right`` end flush."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        cells = (c.rjust(w) if i in right else c.ljust(w)
+                 for i, (c, w) in enumerate(zip(row, widths)))  # fmt: skip
+        lines.append("  ".join(cells).rstrip())
+    return [lines[0], "  ".join("-" * w for w in widths), *lines[1:]]

@@ -1,0 +1,67 @@
+"""Print the layers, shapes and parameters of a preset's two networks, and draw them.
+
+The last line of the output is a JSON object: trainable parameters of both, and the receptive
+field and output size of the discriminator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pix2pix.config import PRESETS, train_config
+from pix2pix.diagram import picture
+from pix2pix.errors import UserError
+from pix2pix.images import save_png
+from pix2pix.summary import summarise, text
+
+
+def main() -> int:
+    args = arguments()
+    try:
+        summary = summarise(train_config(args.preset, {"size": str(args.size), **dict(args.set)}))
+        print(text(summary))
+        if args.image:
+            save_png(picture(summary), args.image)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{args.image} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    print()
+    print(json.dumps(summary.to_json()))
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", default="maps", choices=list(PRESETS))
+    parser.add_argument("--size", type=int, default=256, help="of the pictures (default: 256)")
+    parser.add_argument("--image", type=Path, metavar="F.png", help="draw both networks here")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        type=key_value,
+        help="override a value of the preset, such as ngf=32 or generator=resnet",
+    )
+    return parser.parse_args()
+
+
+def key_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form key=value")
+    return key, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
