@@ -188,6 +188,12 @@ class TrainConfig:
             ("warp", 0.0, 1.0),
         ):
             check_range(name, getattr(self, name), low, high)
+        # Two convolutions of stride 1 follow the strided ones, and each takes a pixel off.
+        if self.discriminator == "patch" and self.layers and self.size >> self.layers < 3:
+            raise UserError(
+                f"{self.layers} layers of the discriminator leave nothing of {self.size} pixels: "
+                "choose fewer layers or a larger size."
+            )
 
     def generator_config(self) -> GeneratorConfig:
         return GeneratorConfig(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -76,7 +77,7 @@ def picture(summary: Summary) -> Image.Image:
     bottoms = [0.0]
     for nodes, shape in networks:
         bottoms.append(place(nodes, width, bottoms[-1] + HEADER, shape))
-    image = Image.new("RGB", (width * SCALE, round(bottoms[-1] + MARGIN / 2) * SCALE), "white")
+    image = Image.new("RGB", (width * SCALE, round(bottoms[-1]) * SCALE), "white")
     pen = Pen(image)
     for top, caption, (nodes, shape) in zip(bottoms, captions, networks):
         pen.network(top, *caption, nodes, shape)
@@ -151,7 +152,7 @@ class Pen:
             if node.skip_from:
                 ends = [(node.skip_from.right, node.y), (node.left, node.y)]
                 self.arrow(ends, SKIP_LINE)
-        for before, after in zip(nodes, nodes[1:]):
+        for before, after in pairwise(nodes):
             self.step(before, after)
         for node in nodes:
             self.block(node)
@@ -203,8 +204,8 @@ class Pen:
         base = x1 - 8 * dx, y1 - 8 * dy
         line = [(x * SCALE, y * SCALE) for x, y in [*path[:-1], base]]
         self.draw.line(line, color, round(1.5 * SCALE), joint="curve")
-        head = [(x1, y1), (base[0] - 4 * dy, base[1] + 4 * dx), (base[0] + 4 * dy, base[1] - 4 * dx)]
-        self.draw.polygon([(x * SCALE, y * SCALE) for x, y in head], color)
+        sides = [(base[0] - w * dy, base[1] + w * dx) for w in (4, -4)]
+        self.draw.polygon([(x * SCALE, y * SCALE) for x, y in [(x1, y1), *sides]], color)
 
     def text(
         self, at: tuple[float, float], words: str, size: int, color: str, anchor: str

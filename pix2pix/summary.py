@@ -14,7 +14,6 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from pix2pix.config import TrainConfig
-from pix2pix.errors import UserError
 from pix2pix.networks import (
     PatchGAN,
     construct_generator,
@@ -63,20 +62,14 @@ class Summary:
 
 
 def summarise(config: TrainConfig) -> Summary:
-    """Raises UserError for networks that cannot be built or do not take ``config.size``."""
+    """Both networks of ``config``, run on the meta device. Raises UserError for a wrong size."""
     found = config.generator_config()
     with torch.device("meta"):
         generator = construct_generator(found).eval()
         discriminator = PatchGAN(config.discriminator_config()).eval()
         source = torch.empty(1, found.source_channels, found.size, found.size)
         target = torch.empty(1, found.target_channels, found.size, found.size)
-        try:
-            tables = trace(generator, source), trace(discriminator, source, target)
-        except RuntimeError as error:
-            raise UserError(
-                f"The discriminator's {config.layers} halvings leave nothing of {found.size} "
-                "pixels: choose fewer layers or a larger size."
-            ) from error
+        tables = trace(generator, source), trace(discriminator, source, target)
     return Summary(
         config,
         *tables,

@@ -101,8 +101,15 @@ class Trainer:
         return {name: part.state_dict() for name, part in self.parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self.parts().items():
-            part.load_state_dict(state[name])
+        """Raises UserError where ``state`` is that of other networks."""
+        try:
+            for name, part in self.parts().items():
+                part.load_state_dict(state[name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                "The saved state is that of another network: resume with the settings that the "
+                "run's config.json names."
+            ) from error
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
@@ -205,7 +212,7 @@ def sample_grid(trainer: Trainer, samples: tuple[Tensor, Tensor]) -> Any:
     dropouts = [m for m in generator.modules() if isinstance(m, nn.Dropout)]
     for dropout in dropouts:
         dropout.eval()
-    kept = {k: v.clone() for k, v in generator.state_dict().items() if "running_" in k}
+    kept = {name: buffer.clone() for name, buffer in generator.named_buffers()}
     source, target = samples
     generated = torch.cat([generator(s[None].to(trainer.device)).cpu() for s in source])
     generator.load_state_dict(kept, strict=False)  # looking must not change what is trained

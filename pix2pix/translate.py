@@ -15,18 +15,28 @@ from pix2pix.config import ModelConfig
 from pix2pix.devices import has_fast_bfloat16, pick_device
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import Picture, as_picture, from_array, pad_reflect
-from pix2pix.models import WEIGHTS, list_models, load_model
+from pix2pix.models import CONFIG, WEIGHTS, list_models, load_model
 from pix2pix.networks import use_own_statistics
 
 # Dropout draws from PyTorch's global generator: two seeded translations must not interleave. It is
 # also faster to let one forward have all cores than to let two share them.
 _ONE_AT_A_TIME = threading.Lock()
 
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the generator's channels
+MIN_SIDE = 16  # a ResNet's padding and norms need more than the one pixel that 4 become inside
+
 
 class Translator:
     """One model, ready on its device. Safe to call from several threads."""
 
     def __init__(self, generator: nn.Module, config: ModelConfig, device: str = "auto") -> None:
+        """Raises UserError for an absent device, or a generator from or to what is no picture."""
+        for channels in (config.generator.source_channels, config.generator.target_channels):
+            if channels not in MODES:
+                raise UserError(
+                    f"The model has {channels} channels and pictures have 1, 3 or 4: "
+                    "choose another model."
+                )
         self.config = config
         self.device = pick_device(device)
         if config.norm_mode == "batch":
@@ -59,6 +69,8 @@ class Translator:
         is raised after ``should_stop`` says so.
         """
         picture = picture if isinstance(picture, Picture) else as_picture(picture)
+        if should_stop():
+            raise Stopped
         if (fit or self.config.fit) == "whole":
             return self._whole(picture, seed, on_progress)
         return self._tiles(picture, seed, on_progress, should_stop)
@@ -88,7 +100,7 @@ class Translator:
         size = self.config.generator.size
         tops, lefts = tile_starts(height, size), tile_starts(width, size)
         channels = self.config.generator.target_channels
-        result = Image.new({1: "L", 3: "RGB", 4: "RGBA"}[channels], picture.size)
+        result = Image.new(MODES[channels], picture.size)
         band = np.zeros((channels + 1, min(size, height), width), np.float32)  # last: the weights
         for row, top in enumerate(tops):
             for column, left in enumerate(lefts):
@@ -113,7 +125,7 @@ class Translator:
     ) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
         generator = self.config.generator
         array = picture.tile(box, generator.source_channels)
-        return pad_reflect(array, generator.multiple)
+        return pad_reflect(array, generator.multiple, MIN_SIDE)
 
     @torch.inference_mode()
     def forward(self, array: np.ndarray, seed: int | None) -> np.ndarray:
@@ -124,7 +136,8 @@ class Translator:
             for layer in self.generator.modules():
                 if isinstance(layer, nn.Dropout):
                     layer.train(seed is not None)
-            with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            devices = [self.device] if self.device.type == "cuda" else []
+            with torch.random.fork_rng(devices=devices, enabled=seed is not None):
                 if seed is not None:
                     torch.manual_seed(seed % 2**63)
                 generated = self.generator(source)
@@ -155,7 +168,7 @@ class Translators:
 
     def __init__(self, folders: Callable[[], list[Path]], device: str = "auto", keep: int = 3):
         self.folders, self.device, self.keep = folders, device, keep
-        self._loaded: dict[tuple[str, int], Translator] = {}
+        self._loaded: dict[tuple[Path, int, int], Translator] = {}
         self._lock = threading.Lock()
 
     def models(self) -> dict[str, Path]:
@@ -167,8 +180,9 @@ class Translators:
         folder = self.models().get(name)
         if folder is None:
             raise UserError(f"There is no model '{name[:80]}': choose one of the list.")
-        # A model that was published anew under its old name has newer weights.
-        key = name, (folder / WEIGHTS).stat().st_mtime_ns
+        # A model that was published anew under its old name has newer files.
+        weights, config = ((folder / file).stat().st_mtime_ns for file in (WEIGHTS, CONFIG))
+        key = folder, weights, config
         with self._lock:
             translator = self._loaded.pop(key, None) or Translator.load(folder, self.device)
             self._loaded[key] = translator  # the newest at the end

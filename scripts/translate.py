@@ -20,7 +20,7 @@ def main() -> int:
     args = arguments()
     try:
         translator = Translator.load(find_model(args.model, model_folders()), args.device)
-        files = find_inputs(args.input)
+        files = find_inputs(args.input, args.out)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -40,9 +40,9 @@ def main() -> int:
     return 1 if refused else 0
 
 
-def find_inputs(inputs: list[Path]) -> list[tuple[Path, str]]:
-    """(file, output stem) of every input; raises UserError where two would overwrite each other or
-    a folder holds no picture."""
+def find_inputs(inputs: list[Path], out: Path) -> list[tuple[Path, str]]:
+    """(file, output stem) of every input; raises UserError where one would be overwritten, two
+    would overwrite each other or a folder holds no picture."""
     files: list[Path] = []
     for item in inputs:
         found = list_images(item) if item.is_dir() else [item]
@@ -56,6 +56,10 @@ def find_inputs(inputs: list[Path]) -> list[tuple[Path, str]]:
                 f"{named[file.stem]} and {file} would both be written as {file.stem}.png: "
                 "rename one or translate them into two folders."
             )
+    for stem, file in named.items():
+        result = out / f"{stem}.png"
+        if result.exists() and file.exists() and result.samefile(file):
+            raise UserError(f"{file} would be overwritten by its translation: name another --out.")
     return [(file, stem) for stem, file in named.items()]
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,163 +9,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-gr = pytest.importorskip("gradio")
+pytest.importorskip("gradio")
 
-from pix2pix.ui.pad import pad  # noqa: E402
+from pad_page import DOOR, EARTH, HOSTILE, LINES, WALL, Page, decode, open_page
+
+from pix2pix.ui.pad import pad
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
-GHOST = [{"width": 0.02, "points": [[0.2, 0.2], [0.5, 0.3], [0.8, 0.8]]}]
-LINES: dict[str, Any] = {
-    "model": "lines", "size": 128, "source": "sketch", "target": "photo", "channels": 3,
-    "palette": None, "background": "#ffffff", "examples": [{"name": HOSTILE, "strokes": GHOST}],
-}  # fmt: skip
-WALL, DOOR, EARTH = "#a05020", "#00ff80", "#102030"
-LABELS = LINES | {
-    "model": "labels", "source": "labels", "target": "facade", "background": EARTH, "examples": [],
-    "palette": [{"name": "wall", "color": WALL}, {"name": HOSTILE, "color": DOOR}],
-}  # fmt: skip
-
-
-def decode(url: str) -> np.ndarray:
-    data = base64.b64decode(url.removeprefix("data:image/png;base64,"))
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-
-
-def encode(pixels: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-class Negative:
-    """A translator that inverts; it counts concurrency and can be held back or made to fail."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.failing = False
-        self.open = threading.Event()
-        self.active = self.peak = 0
-        self.lock = threading.Lock()
-        self.open.set()
-
-    def translate(self, request: dict[str, Any]) -> dict[str, Any]:
-        with self.lock:
-            self.requests.append(request)
-            self.active += 1
-            self.peak = max(self.peak, self.active)
-        self.open.wait(30)
-        with self.lock:
-            self.active -= 1
-        if self.failing:
-            return {"error": f"The model is away. {HOSTILE}"}
-        return {"image": encode(255 - decode(request["image"]))}
-
-    def variations(self, request: dict[str, Any]) -> dict[str, Any]:
-        seeds = range(request["count"])
-        return {"images": [{"seed": 10 + n, "image": request["image"]} for n in seeds]}
-
-
-class Page:
-    """What a person does on the page, in coordinates from 0 to 1, and what they then see."""
-
-    def __init__(self, page: Any, fake: Negative) -> None:
-        self.page, self.fake = page, fake
-
-    def js(self, code: str) -> Any:
-        return self.page.evaluate(f"() => {{ {FIND_PAD}; return {code}; }}")
-
-    def until(self, code: str) -> None:
-        self.page.wait_for_function(f"() => {{ {FIND_PAD}; return pad && ({code}); }}")
-
-    def settle(self) -> None:
-        self.until("pad.idle()")
-
-    def place(self, point: tuple[float, float]) -> tuple[float, float]:
-        box = self.page.locator(".paper").bounding_box()
-        return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
-
-    def press(self, *points: tuple[float, float]) -> None:
-        """Put the pencil down and move it, without lifting it."""
-        self.page.mouse.move(*self.place(points[0]))
-        self.page.mouse.down()
-        for point in points[1:]:
-            self.page.mouse.move(*self.place(point), steps=4)
-
-    def draw(self, *points: tuple[float, float]) -> None:
-        self.press(*points)
-        self.page.mouse.up()
-
-    def do(self, name: str) -> None:
-        self.page.locator(f"[data-do={name}]").click()
-
-    def use(self, state: str) -> None:
-        self.page.get_by_role("button", name=f"use {state}", exact=True).click()
-        self.page.wait_for_selector(f".pad[data-kind={state}]")
-
-    def drawing(self) -> np.ndarray:
-        return decode(self.js("pad.png()"))
-
-    def picture(self) -> np.ndarray:
-        return decode(self.js("element.querySelector('.picture').toDataURL()"))
-
-    def message(self) -> str:
-        return self.page.locator(".message").inner_text()
-
-
-FIND_PAD = "const element = document.querySelector('.pad')?.parentElement, pad = element?.pad"
-SCRIBBLE = """() => {
-    const canvas = document.querySelector('.live');
-    const { left, top, width } = canvas.getBoundingClientRect();
-    const send = (type, x, y) => canvas.dispatchEvent(new PointerEvent(type, {
-        pointerId: 1, clientX: left + x * width, clientY: top + y * width, bubbles: true }));
-    send('pointerdown', 0.1, 0.1);
-    for (let n = 0; n < 300; n++) send('pointermove', 0.1 + (n % 20) / 30, 0.1 + n / 400);
-    send('pointerup', 0.5, 0.9);
-}"""
 STROKE = [(0.2, 0.5), (0.5, 0.4), (0.8, 0.5)]
 
 
 @pytest.fixture(scope="module")
 def opened(browser: Any) -> Iterator[Page]:
-    """The page of a small app around the pad and a fake translator."""
-    fake = Negative()
-    raster = {"id": 7, "image": encode(np.full((40, 40, 3), 128, np.uint8))}
-    states = {"lines": LINES, "labels": LABELS, "raster": LINES | {"raster": raster}}
-    with gr.Blocks() as demo:
-        component = pad(lambda r: fake.translate(r), lambda r: fake.variations(r), LINES)
-        for name, state in (states | {"other": LINES | {"model": "other", "size": 64}}).items():
-            button = gr.Button(f"use {name}")
-            button.click(lambda s=state: s, None, component, show_progress="hidden")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    demo.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True)
-    page = browser.new_page(viewport={"width": 1000, "height": 900})
-    page.set_default_timeout(15000)
-    page.goto(f"http://127.0.0.1:{port}")
-    yield Page(page, fake)
-    page.close()
-    demo.close()
+    with open_page(browser) as page:
+        yield page
 
 
 @pytest.fixture
 def page(opened: Page) -> Page:
     """The page with a clean sheet; loading it once for all tests keeps them fast."""
-    fake = opened.fake
-    fake.failing = False
-    fake.open.set()
-    opened.page.mouse.up()
-    opened.settle()
-    opened.use("lines")
-    for key in ["Delete", "p"]:
-        opened.page.keyboard.press(key)
-    if opened.page.locator("[data-do=unseed]").is_enabled():
-        opened.do("unseed")
-    opened.settle()
-    fake.peak = 0
-    fake.requests.clear()
+    opened.reset()
     return opened
 
 
@@ -245,7 +105,7 @@ def test_undo_redo_clear_are_exact(page: Page) -> None:
 
 def test_long_stroke_is_one_step_of_undo(page: Page) -> None:
     blank, count = page.js("pad.png()"), page.js("pad.ops.length")
-    page.page.evaluate(SCRIBBLE)
+    page.scribble()
     assert page.js("pad.ops.length") > count + 1, "a long stroke is kept in pieces"
     page.do("undo")
     assert page.js("pad.png()") == blank
@@ -303,7 +163,7 @@ def test_label_map_holds_only_palette_colours(page: Page) -> None:
 def test_another_model_keeps_the_drawing(page: Page) -> None:
     page.draw(*STROKE)
     page.settle()
-    page.page.get_by_role("button", name="use other").click()
+    page.apply("other")
     page.page.wait_for_function("() => document.querySelector('.picture').width === 64")
     page.settle()
     assert page.fake.requests[-1]["model"] == "other"
@@ -313,7 +173,7 @@ def test_another_model_keeps_the_drawing(page: Page) -> None:
 def test_raster_is_one_undoable_operation(page: Page) -> None:
     page.draw(*STROKE)
     before = page.js("pad.png()")
-    page.page.get_by_role("button", name="use raster").click()
+    page.apply("raster")
     page.until("pad.ops.some((op) => op.kind === 'raster')")
     page.settle()
     assert (page.drawing() == 128).all() and (page.picture() == 127).all()
@@ -361,6 +221,26 @@ def test_seed_and_variations(page: Page) -> None:
     page.settle()
     assert page.fake.requests[-1]["seed"] is None, "typing in the seed box is no shortcut"
     assert (page.drawing() < 50).any()
+
+
+def test_variations_asked_for_while_the_server_works(page: Page) -> None:
+    page.draw(*STROKE)
+    page.settle()
+    page.fake.open.clear()
+    page.draw((0.5, 0.8))
+    page.do("variations")
+    page.fake.open.set()
+    page.settle()
+    assert page.page.locator(".variations button").count() == 4
+
+
+def test_model_without_noise_has_no_seed_and_no_variations(page: Page) -> None:
+    controls = [page.page.locator(name) for name in (".seed", "[data-do=variations]")]
+    for state, seen in [("plain", False), ("lines", True), ("plain", False), ("labels", True)]:
+        page.apply(state)
+        for control in controls:
+            control.wait_for(state="visible" if seen else "hidden")
+        assert page.page.locator("[data-do=download]").is_visible()
 
 
 def test_compare_guide_and_download(page: Page) -> None:

@@ -14,6 +14,10 @@ log = logging.getLogger(__name__)
 Reply = dict[str, Any]
 Handler = Callable[[dict[str, Any]], Reply]
 
+# The pad's script, in this order. Gradio runs it as the body of one function, where nothing can be
+# imported, so these are no ES modules: they are joined as text and share that function's scope.
+PARTS = ["pad_paint.js", "pad_drawing.js", "pad_live.js", "pad.js"]
+
 MAX_IMAGE_CHARS = 8_000_000
 """A 1024 x 1024 drawing is far below this; anything above was not made by the pad."""
 
@@ -22,9 +26,10 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
     """Return the pad, a component whose value is `state`.
 
     `state` is `{"model", "size", "source", "target", "channels", "palette", "background",
-    "examples"}`, and `"raster": {"id", "image"}` to put a picture on the pad; coordinates and
-    widths of example strokes are fractions of the side. A handler that outputs a new state
-    reconfigures the pad and keeps the drawing; give it `show_progress="hidden"`.
+    "examples"}`, besides `"noise": False` for a model without dropout, which has no use for seeds,
+    and `"raster": {"id", "image"}` to put a picture on the pad; coordinates and widths of example
+    strokes are fractions of the side. A handler that outputs a new state reconfigures the pad and
+    keeps the drawing; give it `show_progress="hidden"`.
 
     `translate` receives `{"model", "image", "seed"}` and returns `{"image"}`; `variations`
     receives a `"count"` besides and returns `{"images": [{"seed", "image"}, ...]}`; images are
@@ -35,7 +40,7 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
         value=state,
         html_template=_read("pad.html"),
         css_template=_read("pad.css"),
-        js_on_load=_read("pad.js"),
+        js_on_load="\n".join(map(_read, PARTS)),
         apply_default_css=False,
         server_functions=[_guard("translate", translate), _guard("variations", variations)],
     )

@@ -1,0 +1,204 @@
+"use strict";
+
+/* The drawing pad, part 1 of 4: painting, how an operation becomes pixels.
+
+   The parts are joined into the body of one function with `element`, `props`, `server` and `watch`
+   in scope; see pad.py. An operation has coordinates from 0 to 1, and the same functions paint it
+   on every surface: `backing`, at the model's size, is what the server sees, and `ink`, at the
+   screen's resolution, is what the person sees.
+
+   Owns the surfaces, the colours, and `state`, the configuration that every part reads and only
+   pad.js sets. Uses nothing of the other parts. */
+
+let state = null; // see normalise() in pad.js
+
+const find = (selector) => element.querySelector(selector);
+
+/** A new HTML element; words come in as text, never as markup. */
+function make(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/* ---- Surfaces ------------------------------------------------------------------------------- */
+
+function surface(canvas) {
+  // Read often, or (on the screen) changed a little and often: both are quicker off the GPU.
+  return { canvas, ctx: canvas.getContext("2d", { willReadFrequently: true }), side: 0 };
+}
+
+function resize(target, side) {
+  target.side = target.canvas.width = target.canvas.height = side;
+}
+
+const backing = surface(make("canvas")); // finished operations
+const outbox = surface(make("canvas")); // the same, with the live stroke
+const ink = surface(find(".ink"));
+const live = surface(find(".live"));
+const ghost = surface(find(".ghost"));
+
+const pixels = ({ ctx, side }) => ctx.getImageData(0, 0, side, side);
+const asCells = (bytes) => new Uint32Array(bytes.buffer); // one number a pixel
+
+/* ---- Colours -------------------------------------------------------------------------------- */
+
+const parse = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+const cellOf = (hex) => asCells(new Uint8ClampedArray([...parse(hex), 255]))[0];
+
+const isLabels = () => Boolean(state.palette);
+const allowed = () => [...state.palette.map((entry) => entry.color), state.background];
+// A first stroke in the paper's own colour would seem to do nothing.
+const firstBrush = () => allowed().find((hex) => hex !== state.background) ?? state.background;
+
+/** The palette colour nearest to [r, g, b]: a label map may hold no other. */
+function nearest(rgb) {
+  const distance = (hex) => parse(hex).reduce((sum, v, i) => sum + (v - rgb[i]) ** 2, 0);
+  return allowed().reduce((best, hex) => (distance(hex) < distance(best) ? hex : best));
+}
+
+function inkColour(op) {
+  if (op.tool === "eraser") return state.background;
+  if (isLabels()) return nearest(parse(op.color ?? firstBrush()));
+  return parse(state.background).reduce((sum, v) => sum + v, 0) < 384 ? "#ffffff" : "#000000";
+}
+
+/* ---- Strokes -------------------------------------------------------------------------------- */
+
+const mix = (a, b, t) => (
+  { x: a.x + (b.x - a.x) * t, y: a.y + (b.y - a.y) * t, r: a.r + (b.r - a.r) * t }
+);
+
+/** Smooth a stroke through the midpoints of its points; returns discs {x, y, r} in pixels. */
+function smooth(stroke, side) {
+  const points = stroke.points.map(([x, y, pressure = 1]) => (
+    { x: x * side, y: y * side, r: Math.max(0.5, (stroke.width * side * pressure) / 2) }
+  ));
+  const step = Math.max(side * 0.006, points[0].r / 2);
+  const discs = [points[0]];
+  for (let i = 1; i < points.length; i++) {
+    const from = discs.at(-1);
+    const bend = points[i];
+    const isLast = i === points.length - 1;
+    const to = isLast ? bend : mix(bend, points[i + 1], 0.5);
+    const length = Math.hypot(bend.x - from.x, bend.y - from.y)
+      + Math.hypot(to.x - bend.x, to.y - bend.y);
+    const pieces = isLast ? 1 : Math.max(1, Math.ceil(length / step));
+    for (let n = 1; n <= pieces; n++) {
+      const t = n / pieces;
+      discs.push(mix(mix(from, bend, t), mix(bend, to, t), t));
+    }
+  }
+  return discs;
+}
+
+/** Draw a run of discs as one path, so that no edge pixel is covered twice and a stroke drawn live
+    equals the same stroke replayed. Only pressure, which varies the width, needs a path a band. */
+function trace(ctx, discs) {
+  const runs = discs.some(({ r }) => r !== discs[0].r)
+    ? discs.map((disc, i) => [discs[Math.max(0, i - 1)], disc])
+    : [discs];
+  ctx.lineCap = ctx.lineJoin = "round";
+  for (const run of runs) {
+    ctx.lineWidth = run[0].r + run.at(-1).r;
+    ctx.beginPath();
+    run.forEach(({ x, y }) => ctx.lineTo(x, y));
+    if (run.length === 1) ctx.lineTo(run[0].x, run[0].y); // a dot
+    ctx.stroke();
+  }
+}
+
+/** Stamp the band between two discs in whole pixels: canvas paths would blend at the edges. */
+function stamp({ ctx, side }, a, b) {
+  const r = Math.max(a.r, b.r);
+  const [dx, dy] = [b.x - a.x, b.y - a.y];
+  const square = dx * dx + dy * dy || 1;
+  const clip = (v) => Math.min(side, Math.max(0, v));
+  const [left, right] = [clip(Math.floor(Math.min(a.x, b.x) - r)), clip(Math.max(a.x, b.x) + r)];
+  const [top, bottom] = [clip(Math.floor(Math.min(a.y, b.y) - r)), clip(Math.max(a.y, b.y) + r)];
+  for (let y = top; y < bottom; y++) {
+    let [start, end] = [-1, -1];
+    for (let x = left; x < right; x++) {
+      const [px, py] = [x + 0.5 - a.x, y + 0.5 - a.y];
+      const t = Math.min(1, Math.max(0, (px * dx + py * dy) / square));
+      if ((px - t * dx) ** 2 + (py - t * dy) ** 2 > r * r) continue;
+      if (start < 0) start = x;
+      end = x;
+    }
+    if (start >= 0) ctx.fillRect(start, y, end - start + 1, 1);
+  }
+}
+
+function paintStroke(target, op) {
+  const discs = smooth(op, target.side);
+  target.ctx.fillStyle = target.ctx.strokeStyle = inkColour(op);
+  if (!isLabels()) trace(target.ctx, discs);
+  else discs.forEach((disc, i) => stamp(target, discs[Math.max(0, i - 1)], disc));
+}
+
+/* ---- Fills and pictures --------------------------------------------------------------------- */
+
+/** Fill the connected region of one exact colour around a point. */
+function flood(target, op) {
+  const { ctx, side } = target;
+  const image = pixels(target);
+  const cells = asCells(image.data);
+  const clip = (v) => Math.min(side - 1, Math.max(0, Math.floor(v * side)));
+  const start = clip(op.at[1]) * side + clip(op.at[0]);
+  const [old, fresh] = [cells[start], cellOf(inkColour(op))];
+  if (old === fresh) return;
+  const stack = [start];
+  while (stack.length) {
+    const at = stack.pop();
+    if (cells[at] !== old) continue;
+    cells[at] = fresh;
+    const x = at % side;
+    if (x > 0) stack.push(at - 1);
+    if (x < side - 1) stack.push(at + 1);
+    if (at >= side) stack.push(at - side);
+    if (at < side * (side - 1)) stack.push(at + side);
+  }
+  ctx.putImageData(image, 0, 0);
+}
+
+const rasters = new Map(); // data URL -> decoded image, so that a replay need not wait
+
+function paintRaster(target, op) {
+  const image = rasters.get(op.image);
+  const { ctx, side } = target;
+  if (!image) return;
+  blank(target);
+  const scale = side / Math.max(image.naturalWidth, image.naturalHeight);
+  const [w, h] = [image.naturalWidth * scale, image.naturalHeight * scale];
+  ctx.drawImage(image, (side - w) / 2, (side - h) / 2, w, h);
+  if (isLabels()) keepToPalette(target);
+}
+
+function keepToPalette(target) {
+  const image = pixels(target);
+  const cells = asCells(image.data);
+  const known = new Map();
+  cells.forEach((cell, at) => {
+    if (!known.has(cell)) {
+      known.set(cell, cellOf(nearest(image.data.subarray(4 * at, 4 * at + 3))));
+    }
+    cells[at] = known.get(cell);
+  });
+  target.ctx.putImageData(image, 0, 0);
+}
+
+function blank({ ctx, side }) {
+  ctx.fillStyle = state.background;
+  ctx.fillRect(0, 0, side, side);
+}
+
+/* ---- Any operation -------------------------------------------------------------------------- */
+
+function paint(target, op) {
+  if (op.kind === "stroke") paintStroke(target, op);
+  else if (op.kind === "fill") flood(target, op);
+  else if (op.kind === "raster") paintRaster(target, op);
+  else blank(target);
+}
+
+const paintExample = (target, example) => example.strokes.forEach((op) => paint(target, op));

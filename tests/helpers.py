@@ -1,0 +1,79 @@
+"""What several tests need: small models with random weights, and pictures to feed them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from pix2pix.config import GeneratorConfig, ModelConfig
+from pix2pix.models import save_model
+from pix2pix.networks import construct_generator
+from pix2pix.translate import Translator
+
+TINY = {"size": 64, "ngf": 4}
+
+
+def tiny_config(generator: dict | None = None, **model: object) -> ModelConfig:
+    """A model's config around a network of 64 pixels and 4 filters, with what is named changed."""
+    return ModelConfig(GeneratorConfig(**{**TINY, **(generator or {})}), **model)
+
+
+def tiny_generator(config: ModelConfig, seed: int = 0) -> nn.Module:
+    """Random weights and random running statistics, strong enough to paint a picture."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = construct_generator(config.generator)
+        for layer in generator.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.running_mean.normal_(0.0, 0.1)
+                layer.running_var.uniform_(0.1, 0.3)
+    return generator.eval()
+
+
+def save_tiny_model(folder: Path, config: ModelConfig | None = None, seed: int = 0) -> Path:
+    """A model folder; `config` is that of `tiny_config` unless told."""
+    config = config or tiny_config()
+    save_model(folder, tiny_generator(config, seed), config, "# A model for tests\n", half=False)
+    return folder
+
+
+def noise(width: int, height: int, channels: int = 3, seed: int = 0) -> Image.Image:
+    """An image in which no two places look alike: L, RGB or RGBA."""
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    values = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def translator(
+    generator: nn.Module | None = None, network: dict | None = None, **model: object
+) -> Translator:
+    """On the CPU, of `tiny_config(network, **model)`; its own generator or a fake."""
+    config = tiny_config(network, **model)
+    return Translator(generator or tiny_generator(config), config, "cpu")
+
+
+class Recorder(nn.Module):
+    """Returns its source and keeps what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, source: Tensor) -> Tensor:
+        self.seen.append(source.clone())
+        return source
+
+
+class Constants(nn.Module):
+    """One value for each tile, in the order in which tiles come."""
+
+    def __init__(self, *values: float) -> None:
+        super().__init__()
+        self.values = iter(values)
+
+    def forward(self, source: Tensor) -> Tensor:
+        return torch.full_like(source, next(self.values))

@@ -1,0 +1,140 @@
+"""Layer tables, totals, receptive fields and the picture of the networks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import pix2pix.summary as summary_module
+from pix2pix.config import PRESETS, train_config
+from pix2pix.diagram import blocks, picture
+from pix2pix.errors import UserError
+from pix2pix.summary import summarise, text
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize(
+    ("preset", "generator", "discriminator", "field", "output"),
+    [
+        ("maps", 54_419_459, 2_768_705, 70, [30, 30]),
+        ("face-sketch", 54_419_459, 2_768_705, 70, [30, 30]),
+        ("scratch", 54_419_459, 6_965_441, 142, [16, 16]),
+        ("cityscapes", 1_393_315, 2_765_249, 62, [30, 30]),
+        # One source channel: 2 x 64 filters of 4 x 4 fewer in both.
+        ("colorize", 54_419_459 - 2 * 64 * 16, 2_768_705 - 2 * 64 * 16, 70, [30, 30]),
+    ],
+)
+def test_totals(preset: str, generator: int, discriminator: int, field: int, output: list) -> None:
+    summary = summarise(train_config(preset))
+    assert summary.to_json() == {
+        "generator": {"parameters": generator},
+        "discriminator": {
+            "parameters": discriminator, "receptive_field": field, "output": output
+        },
+    }  # fmt: skip
+    assert sum(row.parameters for row in summary.generator) == generator
+    assert sum(row.parameters for row in summary.discriminator) == discriminator
+
+
+def test_statistics_are_counted_as_keras_counts_them() -> None:
+    summary = summarise(train_config("scratch"))
+    assert summary.generator_parameters + summary.generator_statistics == 54_429_315
+    assert summary.discriminator_parameters + summary.discriminator_statistics == 6_968_257
+    assert "Total: 54,429,315" in text(summary)
+
+
+def test_every_operation_is_listed_in_order() -> None:
+    rows = summarise(train_config("maps", {"size": "64"})).generator
+    assert [row.operation for row in rows[:5]] == [
+        "Conv 4x4, stride 2", "Leaky ReLU", "Conv 4x4, stride 2", "Batch norm", "Leaky ReLU"
+    ]  # fmt: skip
+    assert [row.operation for row in rows[-3:]] == ["ReLU", "Transposed conv 4x4, stride 2", "Tanh"]
+    assert sum(row.operation == "Concatenate" for row in rows) == 5
+    assert sum(row.operation == "Dropout 0.5" for row in rows) == 3
+    for before, after in pairwise(rows):
+        assert after.input == before.output
+    small = summarise(train_config("cityscapes")).generator
+    assert sum(row.operation == "Max pool 2x2" for row in small) == 4
+    resnet = summarise(train_config("maps", {"generator": "resnet"})).generator
+    assert sum(row.operation == "Add" for row in resnet) == 9
+
+
+def test_the_receptive_field_table() -> None:
+    table = text(summarise(train_config("maps"))).split("One output sees of it")[1]
+    lines = [line.split()[-3:] for line in table.splitlines()[2:]]
+    assert [line[0] for line in lines] == ["4", "7", "16", "34", "70"]
+    inputs = [line.split(" x ")[0].split()[-1] for line in table.splitlines()[2:]]
+    assert inputs == ["31", "32", "64", "128", "256"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("size", [64, 1024])
+def test_every_preset_at_every_size_is_drawn(preset: str, size: int) -> None:
+    summary = summarise(train_config(preset, {"size": str(size)}))
+    drawn = picture(summary)
+    columns = max(len(blocks(summary.generator)), len(blocks(summary.discriminator)))
+    assert drawn.width >= 100 * columns
+    assert len(drawn.getcolors(1 << 20)) > 20
+
+
+@pytest.mark.parametrize("override", [{"generator": "resnet"}, {"upsample": "resize"}])
+def test_other_generators_are_drawn(override: dict) -> None:
+    summary = summarise(train_config("maps", override))
+    found = blocks(summary.generator)
+    if "upsample" in override:
+        assert sum(block.skip_from is not None for block in found) == 7
+    else:
+        assert [b.parts[0][1] for b in found].count("residual") == 1
+    assert picture(summary).height > 400
+
+
+def test_skips_join_blocks_of_one_size() -> None:
+    found = blocks(summarise(train_config("maps")).generator)
+    joined = [block for block in found if block.skip_from]
+    assert [block.size for block in joined] == [2, 4, 8, 16, 32, 64, 128]
+    assert all(b.skip_from.size == b.size for b in joined)
+    assert [b.size for b in found if "dropout" in dict(map(reversed, b.parts))] == [2, 4, 8]
+
+
+def test_a_discriminator_too_deep_for_the_size_is_refused() -> None:
+    with pytest.raises(UserError, match="6 layers"):
+        summarise(train_config("maps", {"size": "64", "layers": "6"}))
+
+
+def test_the_command(tmp_path: Path) -> None:
+    image = tmp_path / "networks.png"
+    command = [sys.executable, ROOT / "scripts" / "summary.py", "--preset", "maps"]
+    done = subprocess.run(
+        [*command, "--size", "1024", "--image", image], capture_output=True, text=True, check=True
+    )
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["discriminator"]["output"] == [126, 126]
+    assert Image.open(image).format == "PNG"
+
+
+def test_nothing_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, devices = summary_module.trace, set()
+
+    def watched(network: nn.Module, *inputs: torch.Tensor) -> list:
+        devices.update(tensor.device.type for tensor in [*inputs, *network.state_dict().values()])
+        return real(network, *inputs)
+
+    monkeypatch.setattr(summary_module, "trace", watched)
+    summarise(train_config("maps", {"size": "1024", "ngf": "256"}))  # 4 GB in weights alone
+    assert devices == {"meta"}
+
+
+def test_wrong_arguments_exit_with_a_sentence() -> None:
+    command = [sys.executable, ROOT / "scripts" / "summary.py", "--set", "ngf=many"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "ngf must be a whole number, not 'many'.\n"

@@ -1,0 +1,432 @@
+"""The training step against plain PyTorch, the run folder, resuming, and the data it reads."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+
+from pix2pix.checkpoint import load_state
+from pix2pix.config import TrainConfig, train_config
+from pix2pix.data import PairDataset, augment, batches, find_pairs
+from pix2pix.errors import UserError
+from pix2pix.models import load_model
+from pix2pix.training import Progress, Trainer, learning_rate, train
+
+ROOT = Path(__file__).resolve().parent.parent
+CPU = torch.device("cpu")
+SMALL = TrainConfig(size=64, ngf=4, ndf=4, jitter=6, precision="float32", save_every_steps=1000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small run slower on more, and equal bits need equal numbers of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five training and two validation A|B strips, each half with a picture of its own."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 5), ("val", 2)):
+        (folder / split).mkdir()
+        for i in range(count):
+            small = rng.integers(0, 256, (4, 8, 3), dtype=np.uint8)
+            Image.fromarray(small).resize((140, 70)).save(folder / split / f"{i}.png")
+    return folder
+
+
+# ------------------------------------------------------------------------------------- the step
+
+
+def pictures(seed: int, count: int = 2) -> torch.Tensor:
+    return torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+@pytest.mark.parametrize("preset", ["maps", "cityscapes"])
+def test_the_step_is_that_of_the_paper(preset: str) -> None:
+    overrides = {"size": "64", "ngf": "4", "ndf": "4", "precision": "float32"}
+    # A bias before a norm has no effect; its gradient is rounding noise, which Adam makes steps of.
+    overrides |= {"bias": "false"} if preset == "maps" else {"norm": "none"}
+    config = train_config(preset, overrides)
+    trainer = Trainer(config, CPU)
+    generator, judge = map(copy.deepcopy, (trainer.generator, trainer.discriminator))
+    adam = {"lr": 2e-4, "betas": (0.5 if preset == "maps" else 0.9, 0.999)}
+    weight, l1 = (0.5, 100) if preset == "maps" else (1.0, 10)
+    g_adam = torch.optim.Adam(generator.parameters(), foreach=False, **adam)
+    d_adam = torch.optim.Adam(judge.parameters(), foreach=False, **adam)
+    bce = nn.BCEWithLogitsLoss()
+    for step in range(2):
+        source, target = pictures(2 * step), pictures(2 * step + 1)
+        torch.manual_seed(step)  # dropout
+        losses = trainer.step(source, target)
+
+        torch.manual_seed(step)
+        fake = generator(source)
+        real_logits, fake_logits = judge(source, target), judge(source, fake.detach())
+        d_real = bce(real_logits, torch.ones_like(real_logits))
+        d_fake = bce(fake_logits, torch.zeros_like(fake_logits))
+        d_adam.zero_grad()
+        (weight * (d_real + d_fake)).backward()
+        d_adam.step()
+        logits = judge(source, fake)
+        g_adversarial = bce(logits, torch.ones_like(logits))
+        g_l1 = (fake - target).abs().mean()
+        g_adam.zero_grad()
+        (g_adversarial + l1 * g_l1).backward()
+        g_adam.step()
+
+        expected = {
+            "d_real": d_real, "d_fake": d_fake, "g_adversarial": g_adversarial, "g_l1": g_l1
+        }  # fmt: skip
+        assert losses == pytest.approx({k: v.item() for k, v in expected.items()}, abs=1e-6)
+    for ours, plain in ((trainer.generator, generator), (trainer.discriminator, judge)):
+        for name, value in plain.state_dict().items():
+            torch.testing.assert_close(ours.state_dict()[name], value, atol=1e-6, rtol=0)
+
+
+def test_the_average_follows_its_formula() -> None:
+    trainer = Trainer(replace(SMALL, ema=0.9), CPU)
+    expected = None
+    for step in range(4):
+        trainer.step(pictures(step), pictures(step + 9))
+        now = [p.detach().clone() for p in trainer.generator.parameters()]
+        expected = now if expected is None else [
+            0.9 * mean + 0.1 * value for mean, value in zip(expected, now)
+        ]  # fmt: skip
+    average = trainer.current_generator()
+    assert average is not trainer.generator
+    for mean, value in zip(average.parameters(), expected):
+        torch.testing.assert_close(mean, value, atol=1e-7, rtol=1e-5)
+    for mean, value in zip(average.buffers(), trainer.generator.buffers()):
+        assert torch.equal(mean, value)
+
+
+def test_the_learning_rate_falls_linearly_at_the_end() -> None:
+    config = replace(SMALL, lr=1.0, decay=0.5)
+    rates = [learning_rate(config, step, 100) for step in (0, 49, 50, 75, 99)]
+    assert rates == pytest.approx([1.0, 1.0, 1.0, 0.5, 0.02])
+    assert {learning_rate(replace(config, decay=0.0), step, 100) for step in range(100)} == {1.0}
+
+
+# -------------------------------------------------------------------------------- run and resume
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """All that a run would go on with: both networks and both optimisers."""
+    found = {}
+    for part, state in load_state(run)["trainer"].items():
+        values = state["state"] if "optimizer" in part else {"": state}
+        for key, entry in values.items():
+            found |= {f"{part} {key} {name}": value for name, value in entry.items()}
+    return found
+
+
+def assert_same_weights(run: Path, other: Path) -> None:
+    ours, theirs = weights(run), weights(other)
+    assert ours.keys() == theirs.keys() and len(ours) > 50
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert not different
+
+
+def lines(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_resuming_continues_bit_for_bit(ema: float, pairs: Path, tmp_path: Path) -> None:
+    config = replace(
+        SMALL, steps=9, batch_size=2, warp=0.5, decay=0.5, ema=ema,
+        save_every_steps=4, sample_every_steps=3,
+    )  # fmt: skip
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    train(straight, pairs, config, device=CPU)
+    done: list[Progress] = []
+    train(broken, pairs, config, device=CPU, on_progress=done.append,
+          should_stop=lambda: len(done) == 5)  # fmt: skip
+    assert [p.step for p in done] == [1, 2, 3, 4, 5]
+    torch.manual_seed(123)  # a new process begins with another state of the generator
+    train(broken, pairs, config, device=CPU, resume=True)
+    assert_same_weights(broken, straight)
+    assert [row["step"] for row in lines(broken)] == list(range(1, 10))
+    assert lines(broken) == lines(straight)
+    for picture in ("step-0000003.png", "step-0000006.png", "step-0000009.png"):
+        shown = [(run / "samples" / picture).read_bytes() for run in (straight, broken)]
+        assert shown[0] == shown[1]
+
+
+def command(data: Path, run: Path, *more: str) -> list[str]:
+    settings = ["size=64", "ngf=4", "ndf=4", "jitter=6", "precision=float32", "decay=0.5",
+                "save_every_steps=10", "sample_every_steps=20"]  # fmt: skip
+    sets = [word for setting in settings for word in ("--set", setting)]
+    script = [sys.executable, str(ROOT / "scripts" / "train.py"), "--device", "cpu"]
+    return [*script, "--data", str(data), "--run", str(run), *sets, *more]
+
+
+def wait_for_line(run: Path, step: int, process: subprocess.Popen) -> None:
+    limit = time.monotonic() + 120
+    while time.monotonic() < limit and process.poll() is None:
+        metrics = run / "metrics.jsonl"
+        if metrics.exists() and metrics.read_bytes().count(b"\n") >= step:
+            return
+        time.sleep(0.01)
+    process.kill()
+    pytest.fail(f"no step {step} in time: {process.communicate()[1]}")
+
+
+def test_a_run_is_stopped_killed_and_resumed(pairs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = command(pairs, run, "--steps", "80")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes["env"] = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    with subprocess.Popen(arguments, **pipes) as process:
+        wait_for_line(run, 3, process)
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert json.loads(output.splitlines()[-1]) == {"model": str(run / "model"), "stopped": True}
+    stopped = load_state(run)["step"]
+    assert 3 <= stopped < 80 and [row["step"] for row in lines(run)] == [*range(1, stopped + 1)]
+    load_model(run / "model")
+
+    with subprocess.Popen([*arguments, "--resume"], **pipes) as process:
+        wait_for_line(run, stopped + 13, process)
+        process.kill()
+    assert load_state(run)["step"] >= 10
+    load_model(run / "model")
+
+    done = subprocess.run([*arguments, "--resume"], check=True, **pipes)
+    assert json.loads(done.stdout.splitlines()[-1])["stopped"] is False
+    config = json.loads((run / "config.json").read_text())
+    assert (config["steps"], config["ngf"], config["data"]) == (80, 4, pairs.name)
+    last = {row["step"]: row for row in lines(run)}
+    assert [*last] == [*range(1, 81)]
+    assert last[1].keys() == {"step", "epoch", "d_real", "d_fake", "g_adversarial", "g_l1"}
+    samples = sorted(file.name for file in (run / "samples").iterdir())
+    assert samples == [f"step-{step:07d}.png" for step in range(20, 81, 20)]
+    grid = Image.open(run / "samples" / samples[0])
+    assert grid.size == (2 * 64 + 4, 3 * 64 + 2 * 4)  # two pairs of val; source, generated, target
+    files = sorted(file.name for file in (run / "model").iterdir())
+    assert files == ["README.md", "config.json", "model.safetensors"]
+
+    overrides = {"size": "64", "ngf": "4", "ndf": "4", "jitter": "6", "precision": "float32",
+                 "decay": "0.5", "steps": "80"}  # fmt: skip
+    train(tmp_path / "straight", pairs, train_config("maps", overrides), device=CPU)
+    assert_same_weights(run, tmp_path / "straight")
+
+
+def test_fine_tuning_starts_from_the_model(pairs: Path, tmp_path: Path) -> None:
+    train(tmp_path / "first", pairs, replace(SMALL, steps=2), device=CPU)
+    start = tmp_path / "first" / "model"
+    still = replace(SMALL, steps=1, lr=0.0)
+    train(tmp_path / "second", pairs, still, device=CPU, start_from=start)
+    before, after = (load_file(f / "model.safetensors") for f in (start, tmp_path / "second/model"))
+    convolutions = [name for name, value in before.items() if value.ndim == 4]
+    assert all(torch.equal(before[name], after[name]) for name in convolutions)
+    with pytest.raises(UserError, match="another network"):
+        train(tmp_path / "x", pairs, replace(still, ngf=8), device=CPU, start_from=start)
+
+
+# ------------------------------------------------------------------------------- wrong settings
+
+
+@pytest.fixture
+def train_main(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """scripts/train.py's main, in this process; returns the exit code."""
+    spec = importlib.util.spec_from_file_location("train_script", ROOT / "scripts" / "train.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def main(words: list[str]) -> int:
+        monkeypatch.setattr(sys, "argv", words[1:])
+        try:
+            return script.main()
+        except SystemExit as stop:
+            return stop.code
+
+    yield main
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "says"),
+    [
+        (["--set", "ngff=4"], 1, "There is no setting 'ngff'"),
+        (["--set", "lr=fast"], 1, "lr must be a number"),
+        (["--set", "lr=nan"], 1, "lr must be from"),
+        (["--set", "size=100"], 1, "Size must be"),
+        (["--set", "size=0"], 1, "must be"),
+        (["--set", "layers=6"], 1, "layers"),
+        (["--set", "generator=vae"], 1, "generator must be one of"),
+        (["--device", "abacus"], 1, "not available"),
+        (["--from", "absent"], 1, "There is no model 'absent'"),
+        (["--resume"], 1, "no saved state"),
+        (["--set", "ngf"], 2, "key=value"),
+        (["--preset", "nope"], 2, "invalid choice"),
+        (["--steps", "5", "--epochs", "2"], 2, "not both"),
+        (["--steps", "many"], 2, "invalid int"),
+    ],
+)
+def test_wrong_settings_are_refused_in_a_sentence(
+    more: list[str], code: int, says: str, pairs: Path, tmp_path: Path,
+    train_main: Callable, capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    assert train_main(command(pairs, tmp_path / "run", *more)) == code
+    last = capsys.readouterr().err.splitlines()
+    assert says in last[-1] and (code == 2 or len(last) == 1)
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_a_folder_without_pairs_is_refused(
+    tmp_path: Path, train_main: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    assert train_main(command(tmp_path, tmp_path / "run")) == 1
+    assert "holds no pictures in train/" in capsys.readouterr().err
+
+
+def test_a_used_run_folder_is_refused(
+    pairs: Path, tmp_path: Path, train_main: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    words = command(pairs, tmp_path / "run", "--steps", "1")
+    assert train_main(words) == 0
+    capsys.readouterr()
+    assert train_main(words) == 1
+    assert "holds a run already" in capsys.readouterr().err
+    assert train_main([*words, "--set", "ngf=8", "--resume"]) == 1
+    assert "another network" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------- the data
+
+
+KINDS = {
+    "crop": {"jitter": 20},
+    "shrink": {"jitter": 20, "jitter_kind": "shrink"},
+    "warp": {"warp": 1.0},
+    "mirror": {"jitter": 0, "mirror": True},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_source_and_target_move_together(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    half = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+    Image.fromarray(np.concatenate([half, half], axis=1)).save(tmp_path / "train" / "0.png")
+    config = TrainConfig(**{"size": 64, "mirror": False, **KINDS[kind]})
+    dataset = PairDataset(tmp_path, "train", config)
+    seen = []
+    for epoch in range(8):
+        source, target = dataset.augmented(0, epoch)
+        assert source.shape == (3, 64, 64) and source.abs().max() <= 1
+        assert torch.equal(source, target)
+        again = dataset.augmented(0, epoch)[0]
+        assert torch.equal(source, again)  # by (seed, epoch, index) alone
+        seen.append(source)
+    moved = sum(not torch.equal(seen[0], other) for other in seen[1:])
+    assert moved == 0 if kind == "shrink" else moved >= 2
+
+
+def test_mirror_and_crop_are_what_they_say() -> None:
+    both = torch.arange(70 * 70.0).reshape(1, 70, 70)
+    config = TrainConfig(size=64, jitter=6, mirror=True)
+    corners, mirrored = set(), 0
+    for seed in range(60):
+        out = augment(both, config, torch.Generator().manual_seed(seed))
+        flipped = out[0, 0, 0] > out[0, 0, 1]
+        plain = out.flip(-1) if flipped else out
+        top, left = divmod(int(plain[0, 0, 0]), 70)
+        assert torch.equal(plain, both[:, top : top + 64, left : left + 64])
+        corners.add((top, left))
+        mirrored += bool(flipped)
+    assert {t for t, _ in corners} == {left for _, left in corners} == set(range(7))
+    assert 15 < mirrored < 45
+
+
+def paint(path: Path, color: tuple[int, int, int], width: int = 64) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, 64), color).save(path)
+
+
+def test_two_folder_layout_and_direction(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        paint(tmp_path / "trainA" / f"{name}.png", (255, 0, 0))
+        paint(tmp_path / "trainB" / f"{name}.bmp", (0, 0, 255))
+    assert [pair.name for pair in find_pairs(tmp_path, "train")] == ["x", "y"]
+    for direction, first in (("AtoB", 0), ("BtoA", 2)):
+        config = TrainConfig(size=64, direction=direction)
+        source, target = PairDataset(tmp_path, "train", config).plain(0)
+        assert source[:, 0, 0].argmax() == first and target[:, 0, 0].argmax() == 2 - first
+    paint(tmp_path / "trainA" / "z.png", (0, 0, 0))
+    with pytest.raises(UserError, match="'z' is in one only"):
+        PairDataset(tmp_path, "train", TrainConfig(size=64))
+
+
+def test_strips_are_cut_in_the_middle(tmp_path: Path) -> None:
+    strip = Image.new("RGB", (128, 64), (255, 0, 0))
+    strip.paste((0, 255, 0), (64, 0, 128, 64))
+    (tmp_path / "train").mkdir()
+    strip.save(tmp_path / "train" / "0.png")
+    source, target = PairDataset(tmp_path, "train", TrainConfig(size=64)).plain(0)
+    assert (source[0] == 1).all() and (source[1:] == -1).all()
+    assert (target[1] == 1).all() and (target[[0, 2]] == -1).all()
+
+
+def test_grey_is_derived(tmp_path: Path) -> None:
+    paint(tmp_path / "train" / "0.png", (255, 0, 0), width=65)  # a photo, not a strip
+    dataset = PairDataset(tmp_path, "train", train_config("colorize", {"size": "64"}))
+    assert dataset.channels == (1, 3)
+    source, target = dataset.plain(0)
+    assert source.shape == (1, 64, 64) and target.shape == (3, 64, 64)
+    assert source[0, 0, 0] == pytest.approx(2 * 0.299 - 1, abs=0.01)  # luma of red (BT.601)
+    assert target[:, 0, 0].tolist() == [1, -1, -1]
+
+
+def test_strips_of_odd_width_are_refused(tmp_path: Path) -> None:
+    paint(tmp_path / "train" / "odd.png", (1, 2, 3), width=129)
+    with pytest.raises(UserError, match=r"odd.png is 129 pixels wide"):
+        PairDataset(tmp_path, "train", TrainConfig(size=64))
+
+
+def test_every_epoch_sees_every_pair_once_in_its_own_order(pairs: Path) -> None:
+    dataset = PairDataset(pairs, "train", replace(SMALL, jitter=0, mirror=False))
+    plain = [dataset.plain(i)[0] for i in range(5)]
+    stream = batches(dataset, 2, seed=0)
+    orders = []
+    for epoch in range(3):
+        seen = []
+        for size in (2, 2, 1):
+            number, source, _ = next(stream)
+            assert number == epoch and len(source) == size
+            seen += [i for s in source for i, p in enumerate(plain) if torch.allclose(s, p)]
+        assert sorted(seen) == [0, 1, 2, 3, 4]
+        orders.append(tuple(seen))
+    assert len(set(orders)) > 1
+    late = batches(dataset, 2, seed=0, start=4)  # resumed in the middle of epoch 1
+    stream = batches(dataset, 2, seed=0)
+    for _ in range(4):
+        next(stream)
+    for _ in range(4):
+        (epoch, source, _), (other, expected, _) = next(late), next(stream)
+        assert epoch == other and torch.equal(source, expected)
