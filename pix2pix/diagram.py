@@ -207,9 +207,7 @@ class Pen:
         sides = [(base[0] - w * dy, base[1] + w * dx) for w in (4, -4)]
         self.draw.polygon([(x * SCALE, y * SCALE) for x, y in [(x1, y1), *sides]], color)
 
-    def text(
-        self, at: tuple[float, float], words: str, size: int, color: str, anchor: str
-    ) -> None:
+    def text(self, at: tuple[float, float], words: str, size: int, color: str, anchor: str) -> None:
         place = at[0] * SCALE, at[1] * SCALE
         self.draw.text(place, words, color, font(size), anchor)
 

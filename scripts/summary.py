@@ -30,9 +30,6 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    except OSError as error:
-        print(f"{args.image} cannot be written: {error.strerror}.", file=sys.stderr)
-        return 1
     print()
     print(json.dumps(summary.to_json()))
     return 0

@@ -166,9 +166,13 @@ def page(browser, url: str) -> Iterator:
 
 
 def strokes_in_pixels(page, name: str) -> list[list[tuple[float, float]]]:
+    """A dozen mouse positions a stroke: as many as a hand's quick line leaves."""
     box = page.locator(".pad .paper").bounding_box()
     return [
-        [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke.points]
+        [
+            (box["x"] + x * box["width"], box["y"] + y * box["height"])
+            for x, y in [*stroke.points[::4], stroke.points[-1]]
+        ]
         for stroke in example_faces()[name]
     ]
 

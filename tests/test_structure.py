@@ -14,7 +14,7 @@ PACKAGE = ROOT / "pix2pix"
 
 # From the bottom up; a module imports from its own layer and those below.
 LAYERS = [
-    {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "pairing", "archive"},
+    {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "pairing"},
     {"networks", "losses", "data", "devices", "runs"},
     {"models", "checkpoint", "importing", "summary", "diagram", "metrics", "hub"},
     {"training", "translate"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from itertools import pairwise
@@ -133,8 +134,16 @@ def test_nothing_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices == {"meta"}
 
 
-def test_wrong_arguments_exit_with_a_sentence() -> None:
-    command = [sys.executable, ROOT / "scripts" / "summary.py", "--set", "ngf=many"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr == "ngf must be a whole number, not 'many'.\n"
+def test_wrong_arguments_exit_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    script = runpy.run_path(str(ROOT / "scripts" / "summary.py"))
+    for words, says in (
+        (["--set", "ngf=many"], "ngf must be a whole number, not 'many'.\n"),
+        (["--size", "100"], "Size must be 64, 128, 256, 512 or 1024, not 100.\n"),
+        (["--image", str(tmp_path / "file" / "x.png")], "could not be saved"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["summary.py", *words])
+        assert script["main"]() == 1
+        assert says in capsys.readouterr().err

@@ -58,13 +58,14 @@ def translate_tab(models: Models) -> None:
     mode = gr.Radio(MODES, value=MODES[0], label="What goes in", interactive=True, **labels)
     with gr.Column(visible=True) as draw:
         drawing = pad(*live_functions(models), pad_state(first, names[first]))
-    with gr.Column(visible=False) as photo:
+    with gr.Column(visible="hidden") as photo:
         photo_parts = photo_mode(models, name)
-    with gr.Column(visible=False) as tiles:
+    with gr.Column(visible="hidden") as tiles:
         tiles_mode(models, name)
 
     def show(mode: str) -> list[Any]:
-        return [gr.Column(visible=mode == m) for m in MODES]
+        # "hidden" keeps a mode in the page, and with it the drawing on the pad.
+        return [gr.Column(visible=True if mode == m else "hidden") for m in MODES]
 
     mode.change(show, mode, [draw, photo, tiles], show_progress="hidden", api_visibility="private")
 
