@@ -274,6 +274,14 @@ def train_config(preset: str, overrides: dict[str, str] | None = None) -> TrainC
     return TrainConfig(**values)
 
 
+def setting(text: str) -> tuple[str, str]:
+    """``key=value`` of a command line as its two parts; raises UserError without an equals sign."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"'{text}' is not of the form key=value.")
+    return key, value
+
+
 def parse_value(key: str, text: str, kind: Any) -> Any:
     """``text`` as the type of the setting ``key``; raises UserError."""
     if kind is bool:

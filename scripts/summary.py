@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.config import PRESETS, train_config
+from pix2pix.config import PRESETS, setting, train_config
 from pix2pix.diagram import picture
 from pix2pix.errors import UserError
 from pix2pix.images import save_png
@@ -47,17 +47,10 @@ def arguments() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        type=key_value,
+        type=setting,
         help="override a value of the preset, such as ngf=32 or generator=resnet",
     )
     return parser.parse_args()
-
-
-def key_value(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form key=value")
-    return key, value
 
 
 if __name__ == "__main__":

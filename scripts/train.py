@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.config import PRESETS, train_config
+from pix2pix.config import PRESETS, setting, train_config
 from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
 from pix2pix.models import find_model
@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        type=key_value,
+        type=setting,
         help="override a value of the preset, such as ngf=32 or lr=0.0001",
     )
     args = parser.parse_args()
@@ -89,13 +89,6 @@ def arguments() -> argparse.Namespace:
         parser.error("give --epochs or --steps, not both")
     args.set += [(k, str(getattr(args, k))) for k in ("epochs", "steps") if getattr(args, k)]
     return args
-
-
-def key_value(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form key=value")
-    return key, value
 
 
 if __name__ == "__main__":

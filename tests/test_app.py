@@ -22,6 +22,7 @@ from PIL import Image
 
 from pix2pix.drawing import draw_strokes, example_faces
 from pix2pix.images import from_data_url
+from tests.helpers import save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "checkpoints" / "face-sketch"
@@ -30,11 +31,14 @@ PAD = "document.querySelector('.pad').parentElement.pad"
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``python app.py`` on a free port, with an empty workspace."""
+    """``python app.py`` on a free port; its workspace holds a tiny label-map model, "blocks"."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("app")
+    palette = [{"name": "sky", "color": "#88bbee"}, {"name": "wall", "color": "#a05020"}]
+    labels = tiny_config(title="Blocks", source_kind="labels", palette=palette)
+    save_tiny_model(folder / "workspace" / "models" / "blocks", labels)
     environment = {**os.environ, "PIX2PIX_WORKSPACE": str(folder / "workspace")}
     environment["GRADIO_TEMP_DIR"] = str(folder / "gradio")
     command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
@@ -158,7 +162,8 @@ def page(browser, url: str) -> Iterator:
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(url)
-    page.wait_for_selector(".pad .paper")
+    page.locator('.card[data-name="face-sketch"]').click()
+    page.wait_for_selector('.card[data-name="face-sketch"][aria-pressed="true"]')
     page.wait_for_function(f"{PAD} && {PAD}.idle()")
     yield page
     context.close()
@@ -295,6 +300,19 @@ def test_tiles_come_back_as_gallery_and_zip(page, tmp_path: Path) -> None:
         page.locator("#zip a[download]").first.click()
     with zipfile.ZipFile(download.value.path()) as zipped:
         assert sorted(zipped.namelist()) == ["north.png", "south.png"]
+
+
+@pytest.mark.browser
+def test_another_model_brings_its_palette(page) -> None:
+    assert not page.get_by_role("button", name="wall").is_visible()
+    page.locator('.card[data-name="blocks"]').click()
+    page.get_by_role("button", name="wall").click()
+    page.locator(".pad [data-tool=fill]").click()
+    page.locator(".pad .paper").click()
+    page.wait_for_function(f"{PAD}.idle() && {PAD}.shownCount > 0")
+    drawn = from_data_url(page.evaluate(f"{PAD}.png()"), 10_000_000)
+    assert drawn.size == (64, 64) and drawn.getcolors() == [(64 * 64, (0xA0, 0x50, 0x20))]
+    assert canvas_picture(page).std() > 0
 
 
 @pytest.mark.browser

@@ -109,14 +109,16 @@ def a_photo_and_its_marks(x: float, y: float, gap: float) -> tuple[Image.Image, 
     oval = at(np.stack([np.sin(turn), 0.34 - 1.32 * np.cos(turn)], axis=1))
     lips = np.linspace(-0.4, 0.4, 11)
     marks = {
-        "oval": oval, "pupils": at([(-0.5, 0), (0.5, 0)]),
+        "oval": oval,
+        "pupils": at([(-0.5, 0), (0.5, 0)]),
         "left_eye": at(d.arc(-0.5, 0, 0.25, 0.1, 180, -157)[::2][:16]),
         "right_eye": at(d.arc(0.5, 0, 0.25, 0.1, 180, -157)[::2][:16]),
         "left_brow": at([(-0.8 + 0.15 * k, -0.35) for k in range(5)]),
         "right_brow": at([(0.2 + 0.15 * k, -0.35) for k in range(5)]),
         "bridge": at([(0, 0.12 * k) for k in range(6)]),
         "nose": at([(-0.3 + 0.075 * k, 0.75) for k in range(9)]),
-        "upper_lip": at([(t, 1.1) for t in lips]), "lower_lip": at([(t, 1.3) for t in lips]),
+        "upper_lip": at([(t, 1.1) for t in lips]),
+        "lower_lip": at([(t, 1.3) for t in lips]),
         "inner_lip": at([(t, 1.2) for t in lips]),
     }
     photo = Image.new("RGB", (200, 250), (150, 200, 250))
@@ -155,15 +157,31 @@ def last_line(capsys) -> dict:
 
 def test_prepare_end_to_end(prepare, sets, capsys):
     cuhk, landmarks, out = sets
-    code = prepare.main(["--cuhk", str(cuhk), "--landmarks", str(landmarks), "--out", str(out),
-                         "--size", "128", "--renderings", "12"])
+    code = prepare.main(
+        [
+            "--cuhk",
+            str(cuhk),
+            "--landmarks",
+            str(landmarks),
+            "--out",
+            str(out),
+            "--size",
+            "128",
+            "--renderings",
+            "12",
+        ]
+    )
     summary = last_line(capsys)
     assert code == 1, "something was refused"
     assert {r["file"]: r["reason"] for r in summary["refused"]} == {
-        "gone.png": "gone.png is missing", "alone.png": "not listed in split.csv"}
+        "gone.png": "gone.png is missing",
+        "alone.png": "not listed in split.csv",
+    }
     assert (summary["train"], summary["val"]) == (24, 2)
     assert {p.name for p in (out / "val").iterdir()} == {
-        "cuhk-f-2-sketch.png", "cuhk-f-2-stick.png"}
+        "cuhk-f-2-sketch.png",
+        "cuhk-f-2-stick.png",
+    }
     info = json.loads((out / "dataset.json").read_text())
     assert info["counts"] == {"train": 24, "val": 2} and info["size"] == 128
     assert info["names"] == {"a": "photo", "b": "sketch"} and info["direction"] == "BtoA"
@@ -176,8 +194,9 @@ def test_prepare_end_to_end(prepare, sets, capsys):
         for x in (0.4, 0.6):  # pupils of every size and place end at the same pixel
             assert photo[round(0.48 * 128), round(x * 128)].max() < 90, path
     before = {p.name: p.read_bytes() for p in out.glob("*/*.png")}
-    prepare.main(["--cuhk", str(cuhk), "--landmarks", str(landmarks), "--out", str(out),
-                  "--size", "128"])
+    prepare.main(
+        ["--cuhk", str(cuhk), "--landmarks", str(landmarks), "--out", str(out), "--size", "128"]
+    )
     assert before == {p.name: p.read_bytes() for p in out.glob("*/*.png")}, "same seed, same set"
 
 

@@ -111,6 +111,14 @@ def test_long_stroke_is_one_step_of_undo(page: Page) -> None:
     assert page.js("pad.png()") == blank
 
 
+def test_a_click_leaves_a_dot(page: Page) -> None:
+    page.draw((0.5, 0.5))
+    inked = (page.drawing() < 255).any(axis=2)
+    assert inked[63:65, 63:65].all() and inked.sum() <= 16
+    page.settle()
+    assert np.array_equal(page.picture(), 255 - page.drawing())
+
+
 def test_eraser_and_leaving_the_square(page: Page) -> None:
     page.draw((0.5, 0.5), (1.3, 0.5), (1.3, 0.7), (0.5, 0.7))
     drawing = page.drawing()

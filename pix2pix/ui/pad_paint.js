@@ -103,9 +103,15 @@ function trace(ctx, discs) {
     ctx.lineWidth = run[0].r + run.at(-1).r;
     ctx.beginPath();
     run.forEach(({ x, y }) => ctx.lineTo(x, y));
-    if (run.length === 1) ctx.lineTo(run[0].x, run[0].y); // a dot
     ctx.stroke();
   }
+}
+
+/** A stroke of one point: a canvas strokes no path that has no length. */
+function dot(ctx, { x, y, r }) {
+  ctx.beginPath();
+  ctx.arc(x, y, r, 0, 2 * Math.PI);
+  ctx.fill();
 }
 
 /** Stamp the band between two discs in whole pixels: canvas paths would blend at the edges. */
@@ -132,8 +138,9 @@ function stamp({ ctx, side }, a, b) {
 function paintStroke(target, op) {
   const discs = smooth(op, target.side);
   target.ctx.fillStyle = target.ctx.strokeStyle = inkColour(op);
-  if (!isLabels()) trace(target.ctx, discs);
-  else discs.forEach((disc, i) => stamp(target, discs[Math.max(0, i - 1)], disc));
+  if (isLabels()) discs.forEach((disc, i) => stamp(target, discs[Math.max(0, i - 1)], disc));
+  else if (discs.length > 1) trace(target.ctx, discs);
+  else dot(target.ctx, discs[0]);
 }
 
 /* ---- Fills and pictures --------------------------------------------------------------------- */
