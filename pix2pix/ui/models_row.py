@@ -70,7 +70,6 @@ def pad_state(name: str, folder: Path) -> dict[str, Any]:
         "size": config.generator.size,
         "source": config.source_name,
         "target": config.target_name,
-        "channels": config.generator.source_channels,
         "noise": config.has_noise,
         "palette": config.palette if labels else None,
         "background": config.palette[0]["color"] if labels else "#ffffff",

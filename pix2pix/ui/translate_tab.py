@@ -145,9 +145,8 @@ def live_functions(models: Models) -> tuple[Callable, Callable]:
 
     def variations(request: dict[str, Any]) -> dict[str, Any]:
         def make(model: Any, image: Image.Image, seed: int | None) -> dict[str, Any]:
-            seeds = [(seed or 1) + i for i in range(VARIATIONS)]
-            urls = [data_url(model.translate(image, seed=s)) for s in seeds]
-            return {"images": [{"seed": s, "image": url} for s, url in zip(seeds, urls)]}
+            made = [(s, model.translate(image, seed=s)) for s in seeds_from(seed)]
+            return {"images": [{"seed": s, "image": data_url(picture)} for s, picture in made]}
 
         return answer(request, make)
 
@@ -165,6 +164,12 @@ def as_seed(value: Any) -> int | None:
     if not 0 <= seed <= MAX_SEED or seed != float(value):
         raise UserError(f"The seed must be a whole number from 0 to {MAX_SEED}.")
     return seed
+
+
+def seeds_from(seed: int | None) -> list[int]:
+    """The seeds of the variations: the one chosen, or 1, and those after it."""
+    first = 1 if seed is None else seed
+    return [(first + i) % (MAX_SEED + 1) for i in range(VARIATIONS)]
 
 
 # --------------------------------------------------------------------------------------- photo
@@ -237,9 +242,11 @@ def photo_mode(models: Models, name: gr.Textbox) -> dict[str, Any]:
     def vary(image: str | None, model: str, seed: str, lines: str, style: str, fit: str) -> Any:
         with sentences():
             translator, source = prepare(image, model, lines, style)
-            seeds = [(as_seed(seed) or 1) + i for i in range(VARIATIONS)]
-            made = [translator.translate(source, seed=s, fit=as_fit(fit)) for s in seeds]
-        return gr.Gallery(list(zip(made, (f"seed {s}" for s in seeds))), visible=True)
+            made = [
+                (translator.translate(source, seed=s, fit=as_fit(fit)), f"seed {s}")
+                for s in seeds_from(as_seed(seed))
+            ]
+        return gr.Gallery(made, visible=True)
 
     options = [photo, name, seed, lines, style, fit]
     gr.on([run.click, photo.change], compare, options, result, api_visibility="private")
