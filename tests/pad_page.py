@@ -19,6 +19,7 @@ from pix2pix.ui.pad import pad
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 GHOST = [{"width": 0.02, "points": [[0.2, 0.2], [0.5, 0.3], [0.8, 0.8]]}]
 LINES: dict[str, Any] = {
+    "model": "lines", "size": 128, "source": "sketch", "target": "photo",
     "palette": None, "background": "#ffffff", "examples": [{"name": HOSTILE, "strokes": GHOST}],
 }  # fmt: skip
 OTHER = LINES | {"model": "other", "size": 64}

@@ -25,7 +25,7 @@ MAX_IMAGE_CHARS = 8_000_000
 def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HTML:
     """Return the pad, a component whose value is `state`.
 
-    `state` is `{"model", "size", "source", "target", "channels", "palette", "background",
+    `state` is `{"model", "size", "source", "target", "palette", "background",
     "examples"}`, besides `"noise": False` for a model without dropout, which has no use for seeds,
     and `"raster": {"id", "image"}` to put a picture on the pad; coordinates and widths of example
     strokes are fractions of the side. A handler that outputs a new state reconfigures the pad and
