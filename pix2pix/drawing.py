@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from .errors import UserError
+from pix2pix.errors import UserError
 
 STYLES = ("pencil", "lines", "bold")
 Points = Sequence[Sequence[float]] | np.ndarray
 
-# Where the features of a face sit in the square frame (fractions of the side). The face data set
+# Where the features of a face sit in the square frame (fractions of the side). The face dataset
 # is prepared with the same numbers, so a drawing that keeps to them meets what the model has seen.
 EYE_LINE = 0.48
 EYE_GAP = 0.20  # between the pupils

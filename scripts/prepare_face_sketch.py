@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Face photos and artists' sketches -> a pix2pix data set that also knows a mouse drawing.
+"""Face photos and artists' sketches -> a pix2pix dataset that also knows a mouse drawing.
 
 Each photo is framed by its eyes, put before one plain backdrop and paired with several drawings
 of it: the artist's sketch, its lines, lines filtered from the photo, and stick faces built from
@@ -17,7 +16,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import sys
 import zlib
 from collections import Counter
@@ -30,6 +28,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from pix2pix.drawing import (
     EYE_GAP,
     EYE_LINE,
@@ -42,10 +41,11 @@ from pix2pix.drawing import (
     smooth,
     wobble,
 )
+from pix2pix.files import write_json
+from pix2pix.images import list_images, save_png
 
 BACKDROP = (206, 214, 222)
 FACE_HEIGHT = 0.527  # hairline to chin of an average face, when the pupils are EYE_GAP apart
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 # Groups of MediaPipe face mesh points (468 + 10 iris points). Left and right are the picture's.
 MESH = {
@@ -86,7 +86,7 @@ MESH = {
         103,
         67,
         109,
-    ),
+    ),  # fmt: skip
     "left_eye": (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
     "right_eye": (362, 382, 381, 380, 374, 373, 390, 249, 263, 466, 388, 387, 386, 385, 384, 398),
     "pupils": (468, 473),
@@ -101,19 +101,9 @@ MESH = {
 
 # What a photo is drawn as, in turn. Twelve make 5 stick faces, 3 artist's sketches, 4 filters.
 KINDS = (
-    "stick",
-    "sketch",
-    "photo",
-    "stick",
-    "sketch-lines",
-    "photo",
-    "stick-part",
-    "sketch",
-    "photo",
-    "stick-plain",
-    "photo-part",
-    "stick",
-)
+    "stick", "sketch", "photo", "stick", "sketch-lines", "photo",
+    "stick-part", "sketch", "photo", "stick-plain", "photo-part", "stick",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -176,9 +166,7 @@ def find_pairs(cuhk: Path | None, fs2k: Path | None, limit: int | None) -> tuple
 
 
 def pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    return list_images(folder) if folder.is_dir() else []
 
 
 # ----------------------------------------------------------------------------------- landmarks
@@ -211,7 +199,7 @@ def find_landmarks(pairs: list[Pair], out: Path) -> int:
         found[pair.photo.name] = {k: points[list(v)].round(2).tolist() for k, v in MESH.items()}
         mask = person.process(rgb).segmentation_mask
         Image.fromarray(np.uint8(255 * mask)).save(masks / f"{pair.photo.stem}.png")
-    write(out, json.dumps(found).encode())
+    write_json(out, found)
     return len(found)
 
 
@@ -661,23 +649,12 @@ def draw_hair(face: Framed, oval: np.ndarray, line, rng: np.random.Generator) ->
 # --------------------------------------------------------------------------------------- write
 
 
-def write(path: Path, data: bytes) -> None:
-    """Whole or not at all: a temporary file beside the target, then replace."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
 def save_strip(path: Path, photo: np.ndarray, drawing: Image.Image) -> None:
     size = len(photo)
     strip = Image.new("RGB", (2 * size, size))
     strip.paste(Image.fromarray(photo), (0, 0))
     strip.paste(drawing, (size, 0))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    strip.save(temporary, "PNG", compress_level=3)
-    os.replace(temporary, path)
+    save_png(strip, path)
 
 
 def build(args: argparse.Namespace, pairs: list[Pair], refused: list[dict]) -> dict:
@@ -734,7 +711,7 @@ def build(args: argparse.Namespace, pairs: list[Pair], refused: list[dict]) -> d
         "photos": summary["photos"],
         "refused": refused,
     }
-    write(args.out / "dataset.json", json.dumps(info, indent=1).encode())
+    write_json(args.out / "dataset.json", info)
     return summary
 
 
@@ -746,7 +723,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fs2k", type=Path, help="folder with {train,val}/{photo,sketch}/")
     parser.add_argument("--find-landmarks", type=Path, metavar="FILE", help="write this and stop")
     parser.add_argument("--landmarks", type=Path, metavar="FILE", help="made by --find-landmarks")
-    parser.add_argument("--out", type=Path, help="the data set's folder")
+    parser.add_argument("--out", type=Path, help="the dataset's folder")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument(
         "--renderings",
