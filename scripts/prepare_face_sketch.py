@@ -47,46 +47,13 @@ from pix2pix.images import list_images, save_png
 BACKDROP = (206, 214, 222)
 FACE_HEIGHT = 0.527  # hairline to chin of an average face, when the pupils are EYE_GAP apart
 
+OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
 # Groups of MediaPipe face mesh points (468 + 10 iris points). Left and right are the picture's.
 MESH = {
-    "oval": (
-        10,
-        338,
-        297,
-        332,
-        284,
-        251,
-        389,
-        356,
-        454,
-        323,
-        361,
-        288,
-        397,
-        365,
-        379,
-        378,
-        400,
-        377,
-        152,
-        148,
-        176,
-        149,
-        150,
-        136,
-        172,
-        58,
-        132,
-        93,
-        234,
-        127,
-        162,
-        21,
-        54,
-        103,
-        67,
-        109,
-    ),  # fmt: skip
+    "oval": OVAL,
     "left_eye": (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
     "right_eye": (362, 382, 381, 380, 374, 373, 390, 249, 263, 466, 388, 387, 386, 385, 384, 398),
     "pupils": (468, 473),
