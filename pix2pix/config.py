@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from argparse import ArgumentTypeError
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -275,10 +276,10 @@ def train_config(preset: str, overrides: dict[str, str] | None = None) -> TrainC
 
 
 def setting(text: str) -> tuple[str, str]:
-    """``key=value`` of a command line as its two parts; raises UserError without an equals sign."""
+    """``key=value`` as its two parts: the ``type`` of the commands' ``--set``."""
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"'{text}' is not of the form key=value.")
+        raise ArgumentTypeError(f"'{text}' is not of the form key=value")
     return key, value
 
 
