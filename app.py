@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 
-from pix2pix.translate import Translators
-from pix2pix.ui.page import build_page
-from pix2pix.ui.theme import CSS_FILE, theme
-from pix2pix.workspace import model_folders
+# Before torch loads OpenMP: its threads must sleep, not spin, while they wait, because the browser
+# of the person drawing often runs on the same cores (on two of them 3 times as many pictures).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from pix2pix.translate import Translators  # noqa: E402
+from pix2pix.ui.page import build_page  # noqa: E402
+from pix2pix.ui.theme import CSS_FILE, theme  # noqa: E402
+from pix2pix.workspace import model_folders  # noqa: E402
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.workspace import model_folders
 from tests.conftest import CHROMIUM_FLAGS, chromium_path
 
+SETTLED = "getComputedStyle(document.querySelector('.result'), '::after').opacity === '0'"
 IDLE = "document.querySelector('.pad').parentElement.pad.idle()"
 
 
@@ -37,6 +38,7 @@ def main() -> int:
         draw(view, args.face)
         view.wait_for_function(IDLE)
         view.mouse.move(2, 2)
+        view.wait_for_function(SETTLED)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         view.screenshot(path=args.out)
         browser.close()
