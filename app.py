@@ -9,10 +9,10 @@ import os
 # of the person drawing often runs on the same cores (on two of them 3 times as many pictures).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from pix2pix.translate import Translators  # noqa: E402
-from pix2pix.ui.page import build_page  # noqa: E402
-from pix2pix.ui.theme import CSS_FILE, theme  # noqa: E402
-from pix2pix.workspace import model_folders  # noqa: E402
+from pix2pix.translate import Translators
+from pix2pix.ui.page import build_page
+from pix2pix.ui.theme import CSS_FILE, theme
+from pix2pix.workspace import model_folders
 
 
 def main() -> None:

@@ -105,3 +105,9 @@ def test_the_engine_works_without_gradio() -> None:
     names = [module_name(file) for file in modules() if module_name(file) != "ui"]
     imports = ", ".join(f"pix2pix.{name}" for name in names)
     run_fresh(f"import sys; sys.modules['gradio'] = None\nimport {imports}")
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=["lint", "format"])
+def test_ruff_is_clean(command: list[str]) -> None:
+    ruff = subprocess.run([sys.executable, "-m", "ruff", *command, ROOT], capture_output=True)
+    assert ruff.returncode == 0, ruff.stdout.decode()
