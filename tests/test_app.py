@@ -302,6 +302,19 @@ def test_tiles_come_back_as_gallery_and_zip(page, tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
+def test_one_mode_is_shown_at_a_time_and_the_drawing_is_kept(page) -> None:
+    parts = {"Draw": ".pad .paper", "Photo": "#photo", "Tiles": "#tiles"}
+    draw(page, strokes_in_pixels(page, "Long hair")[0])
+    drawn = page.evaluate(f"{PAD}.png()")
+    for mode in ("Photo", "Tiles", "Draw"):
+        page.get_by_text(mode, exact=True).first.click()
+        page.locator(parts[mode]).wait_for(state="visible")
+        for other in parts.keys() - {mode}:
+            page.locator(parts[other]).wait_for(state="hidden")
+    assert page.evaluate(f"{PAD}.png()") == drawn
+
+
+@pytest.mark.browser
 def test_another_model_brings_its_palette(page) -> None:
     assert not page.get_by_role("button", name="wall").is_visible()
     page.locator('.card[data-name="blocks"]').click()
@@ -325,6 +338,7 @@ def test_the_page_fits_a_phone(browser, url: str, theme: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     pad = page.locator(".pad .paper").bounding_box()
     assert pad["width"] > 300 and pad["y"] + pad["height"] < 844
+    assert not page.locator("#photo").is_visible() and not page.locator("#tiles").is_visible()
     context.close()
 
 

@@ -23,6 +23,7 @@ from pix2pix.ui.models_row import cards, models_row, pad_state
 from pix2pix.ui.pad import MAX_IMAGE_CHARS, pad
 
 MODES = ("Draw", "Photo", "Tiles")
+AWAY = "away"  # hidden by CSS: the mode stays in the page, and with it the drawing on the pad
 MAX_FILES = 200  # of one batch
 MAX_DRAWING_SIDE = 1024
 MAX_SEED = 2**32 - 1
@@ -56,16 +57,15 @@ def translate_tab(models: Models) -> None:
     name = gr.Textbox(first, visible=False, label="Model")
     labels = {"elem_classes": "modes", "show_label": False, "container": False}
     mode = gr.Radio(MODES, value=MODES[0], label="What goes in", interactive=True, **labels)
-    with gr.Column(visible=True) as draw:
+    with gr.Column() as draw:
         drawing = pad(*live_functions(models), pad_state(first, names[first]))
-    with gr.Column(visible="hidden") as photo:
+    with gr.Column(elem_classes=AWAY) as photo:
         photo_parts = photo_mode(models, name)
-    with gr.Column(visible="hidden") as tiles:
+    with gr.Column(elem_classes=AWAY) as tiles:
         tiles_mode(models, name)
 
     def show(mode: str) -> list[Any]:
-        # "hidden" keeps a mode in the page, and with it the drawing on the pad.
-        return [gr.Column(visible=True if mode == m else "hidden") for m in MODES]
+        return [gr.Column(elem_classes=[] if mode == m else [AWAY]) for m in MODES]
 
     mode.change(show, mode, [draw, photo, tiles], show_progress="hidden", api_visibility="private")
 
