@@ -43,7 +43,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 _LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601
 _FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _REFUSALS: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that fits is said
     (FileNotFoundError, "was not found: check the name and choose it again."),
@@ -94,7 +94,7 @@ class Picture:
         width, height = self.size
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
             raise ValueError(f"box {box} is not inside a picture of {width} x {height}")
-        if channels not in _MODES:
+        if channels not in MODES:
             raise ValueError(f"channels must be 1, 3 or 4, not {channels}")
         stored = np.asarray(self.image.crop(box)).reshape(bottom - top, right - left, -1)
         # float32 can neither tell large integers apart nor span the largest floats.
@@ -118,7 +118,7 @@ class Picture:
 
         Where nothing has to change it is the very image inside: copy before drawing on it.
         """
-        mode = _MODES[channels or self.channels]
+        mode = MODES[channels or self.channels]
         if self.image.mode == mode:
             return self.image
         plain = Image.new(mode, self.size)

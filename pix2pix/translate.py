@@ -14,7 +14,7 @@ from torch import nn
 from pix2pix.config import ModelConfig
 from pix2pix.devices import has_fast_bfloat16, pick_device
 from pix2pix.errors import Stopped, UserError
-from pix2pix.images import Picture, as_picture, from_array, pad_reflect
+from pix2pix.images import MODES, Picture, as_picture, from_array, pad_reflect
 from pix2pix.models import CONFIG, WEIGHTS, list_models, load_model
 from pix2pix.networks import use_own_statistics
 
@@ -22,7 +22,6 @@ from pix2pix.networks import use_own_statistics
 # also faster to let one forward have all cores than to let two share them.
 _ONE_AT_A_TIME = threading.Lock()
 
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the generator's channels
 MIN_SIDE = 16  # a ResNet's padding and norms need more than the one pixel that 4 become inside
 
 
