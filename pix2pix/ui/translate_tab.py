@@ -71,9 +71,7 @@ def translate_tab(models: Models) -> None:
 
     def choose(event: gr.EventData) -> list[Any]:
         found, chosen = models.models(), str(event.value)
-        if chosen not in found:
-            raise gr.Error("This model is gone: reload the page.", print_exception=False)
-        return [chosen, pad_state(chosen, found[chosen]), cards(found, chosen)]
+        return [chosen, state_of(chosen, found), cards(found, chosen)]
 
     row.select(choose, None, [name, drawing, row], show_progress="hidden", api_visibility="private")
     rasters = itertools.count(1)
@@ -83,7 +81,7 @@ def translate_tab(models: Models) -> None:
             if not file:
                 raise UserError("Choose a photo first.")
             picture = line_drawing(open_picture(file).to_pil(3), style)
-            state = pad_state(chosen, models.models()[chosen])
+        state = state_of(chosen, models.models())
         side = state["size"]
         paper = Image.new("L", (side, side), 255)
         picture.thumbnail((side, side))
@@ -102,6 +100,14 @@ def translate_tab(models: Models) -> None:
         return list_models(models)
 
     gr.api(described, api_name="list_models")
+
+
+def state_of(chosen: str, found: dict[str, Path]) -> dict[str, Any]:
+    """The pad's state for a model that may have been deleted since the page was loaded."""
+    with sentences():
+        if chosen not in found:
+            raise UserError("This model is gone: reload the page.")
+        return pad_state(chosen, found[chosen])
 
 
 def list_models(models: Models) -> list[dict[str, Any]]:
