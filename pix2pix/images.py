@@ -17,7 +17,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -145,16 +145,37 @@ def open_picture(
     taken for them.
     """
     name = name or ("The image" if isinstance(source, bytes) else Path(source).name)
-    try:
+    with _refusing(name, max_pixels):
         if isinstance(source, bytes):
-            return _decode(io.BytesIO(source), max_pixels, formats)
+            return _upright(_opened(io.BytesIO(source), max_pixels, formats))
         if os.path.exists(source) and not os.path.isfile(source):  # a pipe would wait for ever
             raise IsADirectoryError(source)
         with open(source, "rb") as stream:
-            return _decode(stream, max_pixels, formats)
-    except Exception as error:
-        advice = next(advice for kind, advice in _REFUSALS if isinstance(error, kind))
-        raise UserError(f"{_printable(name)} {advice.format(limit=f'{max_pixels:,}')}") from error
+            return _upright(_opened(stream, max_pixels, formats))
+
+
+@dataclass(frozen=True, eq=False)
+class Glance:
+    """What a file looks like from afar: its true upright `size` (width, height), its `format`,
+    and a `picture` of at least the side asked for, in either direction, where the file has that."""
+
+    size: tuple[int, int]
+    format: str
+    picture: Picture
+
+
+def glance(content: bytes, name: str, side: int) -> Glance:
+    """Decode a file's bytes as `open_picture` does, but a JPEG at a fraction of its size, which
+    reads all of it in a fifth of the time. Raises the same UserErrors."""
+    with _refusing(name, MAX_PIXELS):
+        image = _opened(io.BytesIO(content), MAX_PIXELS, FORMATS)
+        whole, kind = image.size, image.format or ""
+        if kind == "JPEG":
+            image.draft(image.mode, (side, side))
+        drawn = image.size
+        picture = _upright(image)
+        turned = picture.size != drawn and picture.size == drawn[::-1]
+        return Glance(whole[::-1] if turned else whole, kind, picture)
 
 
 def as_picture(image: Image.Image) -> Picture:
@@ -263,12 +284,27 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted((path for path in shown if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
 
 
-def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Picture:
+@contextmanager
+def _refusing(name: str, max_pixels: int) -> Iterator[None]:
+    """Whatever a decoder raises becomes one sentence about the file."""
+    try:
+        yield
+    except Exception as error:
+        advice = next(advice for kind, advice in _REFUSALS if isinstance(error, kind))
+        raise UserError(f"{_printable(name)} {advice.format(limit=f'{max_pixels:,}')}") from error
+
+
+def _opened(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Image.Image:
+    """The file's first picture with its header read and judged, not yet its pixels."""
     if not stream.read(1):
         raise EOFError("no bytes")
     image = Image.open(stream, formats=formats)
     if math.prod(image.size) > max_pixels:
         raise Image.DecompressionBombError(f"header claims {image.size}")
+    return image
+
+
+def _upright(image: Image.Image) -> Picture:
     image.load()
     with suppress(Exception):  # a broken EXIF block is no reason to refuse good pixels
         ImageOps.exif_transpose(image, in_place=True)
