@@ -42,6 +42,7 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 _LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601
+_BAD_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7\xc4\xcc\xda-\xdd\xe0-\xef\xfe]")
 _FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -171,6 +172,8 @@ def glance(content: bytes, name: str, side: int) -> Glance:
         image = _opened(io.BytesIO(content), MAX_PIXELS, FORMATS)
         whole, kind = image.size, image.format or ""
         if kind == "JPEG":
+            if _broken_scan(content):
+                raise OSError("a marker where there can be none")
             image.draft(image.mode, (side, side))
         drawn = image.size
         picture = _upright(image)
@@ -282,6 +285,19 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
         raise UserError(f"{name} is not a folder that can be read: choose another.") from error
     shown = (path for path in files if not path.name.startswith("."))
     return sorted((path for path in shown if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+
+
+def _broken_scan(content: bytes) -> bool:
+    """Whether a JPEG was overwritten in its middle, which decoders paint over in silence.
+
+    Compressed data stuffs a zero after every 0xFF, and few markers may stand in it (ITU-T T.81,
+    B.1.1.5): restarts, and between scans tables, comments and the next scan.
+    """
+    place = 2
+    while content[place : place + 1] == b"\xff" and content[place + 1 : place + 2] != b"\xda":
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    end = content.find(b"\xff\xd9", place)
+    return _BAD_MARKER.search(content, place, end if end >= 0 else len(content)) is not None
 
 
 @contextmanager

@@ -1,0 +1,141 @@
+"""Build a dataset of A|B pictures from two folders, or from one folder and a derivation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pix2pix.build import DOUBTS, FITS, FORMATS, LABELS, Recipe, build, prepare, rebuild
+from pix2pix.derive import DERIVATIONS
+from pix2pix.errors import UserError
+from pix2pix.pairing import RULES, SPLITS
+from pix2pix.plan import Inputs, Plan, make_plan
+
+
+def main() -> int:
+    args = arguments()
+    try:
+        made = again(args) if args.rebuild else from_folders(args)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped: nothing was written.", file=sys.stderr)
+        return 1
+    refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
+    print(json.dumps({**made["counts"], "rule": made["rule"], "refused": refused}))
+    return 1 if refused else 0
+
+
+def from_folders(args: argparse.Namespace) -> dict[str, Any]:
+    table = read_table(args.csv)
+    inputs = Inputs(args.source, args.target, args.match, table, args.derive)
+    plan = make_plan(inputs, on_progress=Bar("reading"))
+    tell(plan)
+    recipe = Recipe(
+        size=args.size, fit=args.fit, format=args.format, quality=args.quality, keep=args.keep,
+        split=args.split, seed=args.seed, together=args.together, labels=args.labels,
+        leave_out=tuple(args.leave_out), source_name=args.source_name, target_name=args.target_name,
+    )  # fmt: skip
+    if args.plan:
+        head, jobs = prepare(plan, recipe)
+        counts = {split: sum(job.split == split for job in jobs) for split in SPLITS}
+        return {**head, "counts": {"pairs": len(jobs), **counts}}
+    made = build(plan, recipe, args.out, on_progress=Bar("building"))
+    for warning in made["warnings"]:
+        print(warning, file=sys.stderr)
+    return made
+
+
+def again(args: argparse.Namespace) -> dict[str, Any]:
+    return rebuild(args.rebuild, args.out, args.source, args.target, on_progress=Bar("building"))
+
+
+def tell(plan: Plan) -> None:
+    """The rule, three examples, and every file that is refused or doubtful with its reason."""
+    say = lambda text: print(text, file=sys.stderr)  # noqa: E731
+    say(f"{len(plan.pairs)} pairs by rule '{plan.rule}': {plan.explanation}")
+    for source, target in plan.examples:
+        say(f"    {source}  ->  {target}")
+    for title, found in (("left out", plan.refused), ("look at", plan.doubts)):
+        for refusal in found:
+            say(f"{title}: {refusal.file} ({refusal.side}): {refusal.reason}")
+
+
+class Bar:
+    """A progress bar with speed and time left; none where standard error is no terminal."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.bar: tqdm | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        self.bar = self.bar or tqdm(desc=self.what, total=total, unit="file", disable=None)
+        self.bar.update(done - self.bar.n)
+        if done == total:
+            self.bar.close()
+
+
+def read_table(file: Path | None) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig") if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file.name} cannot be read: save the CSV as UTF-8 text.") from error
+
+
+def shares(text: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("three numbers, as 0.8,0.1,0.1") from error
+    return train, val, test
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--source", type=Path, help="folder of source pictures (A)")
+    add("--target", type=Path, help="folder of target pictures (B)")
+    add("--out", type=Path, help="the dataset's folder, made when all is done")
+    add("--match", choices=RULES, default="auto", help="rule that pairs the names (default: auto)")
+    add("--csv", type=Path, help="table of pairs: source, target, and split or group if you like")
+    add("--derive", choices=list(DERIVATIONS), default="", help="make the source from the picture")
+    add("--size", type=int, default=256, help="side of each half in pixels, 0 keeps the pictures'")
+    add("--fit", choices=list(FITS), default="stretch", help="how pictures get to that size")
+    add("--split", type=shares, help="shares of train,val,test (default: as the folders or the CSV "
+        "say, else 0.8,0.1,0.1)")  # fmt: skip
+    add("--seed", type=int, default=0, help="of the split")
+    add("--together", default="", metavar="REGEX", help="names with the same match stay in one "
+        "split, such as '^t\\d+' for the scenes t1, t2")  # fmt: skip
+    add("--labels", choices=LABELS, default="auto", help="sides scaled without mixing colours")
+    add("--format", choices=list(FORMATS), default="png")
+    add("--quality", type=int, default=95, help="of JPEG (default: 95)")
+    add("--keep", action="store_true", help="keep 16 bits, grey and alpha")
+    add("--leave-out", nargs="*", choices=DOUBTS, default=[], help="leave out doubtful pairs")
+    add("--source-name", default="", help="what A is called, such as sketch")
+    add("--target-name", default="", help="what B is called, such as photo")
+    add("--plan", action="store_true", help="only say what would be built")
+    add("--rebuild", type=Path, metavar="DATASET.JSON", help="build the same dataset again")
+    args = parser.parse_args()
+    if not args.rebuild and not args.source:
+        parser.error("--source is required")
+    if not args.out and not args.plan:
+        parser.error("--out is required")
+    if args.target and args.derive:
+        parser.error("give --target or --derive, not both")
+    if args.csv and args.match == "auto":
+        args.match = "csv"
+    if args.match == "csv" and not args.csv:
+        parser.error("--match csv needs --csv")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())
