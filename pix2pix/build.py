@@ -6,16 +6,11 @@ original with its digest and every option, so that `rebuild` makes the same byte
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
 import math
-import os
 import re
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +20,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from pix2pix.archives import new_folder
 from pix2pix.datasets import SPLITS
 from pix2pix.derive import derive
 from pix2pix.errors import UserError
@@ -43,7 +39,6 @@ FORMATS = {"png": ".png", "jpg": ".jpg"}
 LABELS = ("auto", "none", "source", "target", "both")
 DOUBTS = ("aspect", "misaligned", "jpeg labels")
 SHARES = (0.8, 0.1, 0.1)
-STALE = 3600  # seconds after which an unfinished folder that nobody writes to is a killed build's
 
 
 @dataclass(frozen=True)
@@ -213,7 +208,9 @@ def rebuild(
 
 def check_out(out: Path, inputs: Inputs) -> None:
     """UserError unless the dataset can be made there without touching an original."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()  # made for this
+    if out.exists():
         raise UserError(f"'{out.name}' is there already: choose another name, or delete it first.")
     for folder in {inputs.source, inputs.target_folder}:
         a, b = folder.resolve(), out.resolve()
@@ -365,7 +362,7 @@ def _write(
     folders = inputs.source, inputs.target_folder
     labels = tuple(head["label_maps"])
     done_pairs, refused = [], list(head["refused"])
-    with _becoming(out) as partial:
+    with new_folder(out) as partial:
         for split in SPLITS:
             (partial / split).mkdir()
 
@@ -416,37 +413,6 @@ def _save(
         (folder / name).write_bytes(buffer.getbuffer())
         files.append({"file": name, "sha256": hashlib.sha256(buffer.getbuffer()).hexdigest()})
     return files
-
-
-@contextlib.contextmanager
-def _becoming(out: Path) -> Iterator[Path]:
-    """A new folder that becomes `out` if all goes well, and nothing if not."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(out)
-    try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-        try:
-            yield partial
-            partial.chmod(0o755)  # mkdtemp makes it private
-            if out.exists():
-                out.rmdir()  # an empty folder, or one that someone has filled meanwhile
-            os.replace(partial, out)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise UserError(
-            f"'{out.name}' could not be written: check that there is free space and that its "
-            "folder can be written to."
-        ) from error
-
-
-def _sweep(out: Path) -> None:
-    """Remove what killed builds of the same name left behind."""
-    for left in out.parent.glob(f".{out.name}.*.partial"):
-        newest = max((p.stat().st_mtime for p in (left, *left.iterdir())), default=0.0)
-        if time.time() - newest > STALE:
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _jobs(pairs: list[Planned], splits: list[str]) -> list[Job]:

@@ -1,14 +1,12 @@
-"""Pairs as training reads them: found in a folder, decoded once, augmented with A and B together.
+"""Pairs as training reads them: decoded once, augmented with A and B together.
 
-Layouts: ``train/ val/ test/`` of A|B strips, or ``trainA/ trainB/`` (and ``valA/`` ...) of files
-with equal stems. With ``derive="grey"`` the files are plain photos and the source is their grey.
+With ``derive="grey"`` the dataset's files are plain photos and the source is their grey.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,34 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pix2pix.config import TrainConfig
+from pix2pix.datasets import find_pairs, open_pair
 from pix2pix.errors import UserError
-from pix2pix.images import list_images, open_picture, to_array
-
-
-@dataclass(frozen=True)
-class PairFile:
-    """One pair on disk: an A|B strip, or A and B as two files."""
-
-    name: str
-    a: Path
-    b: Path | None = None
-
-
-def find_pairs(folder: Path, split: str) -> list[PairFile]:
-    """The pairs of one split in name order; empty where the folder has no such split."""
-    if (folder / f"{split}A").is_dir() and (folder / f"{split}B").is_dir():
-        a = {f.stem: f for f in list_images(folder / f"{split}A")}
-        b = {f.stem: f for f in list_images(folder / f"{split}B")}
-        odd = sorted(a.keys() ^ b.keys())
-        if odd:
-            raise UserError(
-                f"{split}A and {split}B do not hold the same names ('{odd[0]}' is in one only): "
-                "build the dataset in the Dataset tab, which shows what matches."
-            )
-        return [PairFile(stem, a[stem], b[stem]) for stem in sorted(a)]
-    if (folder / split).is_dir():
-        return [PairFile(f.stem, f) for f in list_images(folder / split)]
-    return []
+from pix2pix.images import open_picture, to_array
 
 
 class PairDataset:
@@ -73,20 +46,10 @@ class PairDataset:
     def pictures(self, index: int) -> tuple[Image.Image, Image.Image]:
         """Source and target as PIL pictures, as the direction and the derivation say."""
         file = self.files[index]
-        first = open_picture(file.a).to_pil()
         if self.config.derive == "grey":
-            return first.convert("L"), first
-        if file.b is not None:
-            pair = first, open_picture(file.b).to_pil()
-        else:
-            half = first.width // 2
-            if first.width % 2 or half == 0:
-                raise UserError(
-                    f"{file.a.name} is {first.width} pixels wide and cannot be cut into two "
-                    "halves: A|B strips have an even width."
-                )
-            boxes = (0, 0, half, first.height), (half, 0, first.width, first.height)
-            pair = first.crop(boxes[0]), first.crop(boxes[1])
+            photo = open_picture(file.a).to_pil()
+            return photo.convert("L"), photo
+        pair = open_pair(file)
         return pair if self.config.direction == "AtoB" else pair[::-1]
 
     def decoded(self, index: int) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from pix2pix.errors import UserError
 from pix2pix.files import write_atomically
+from pix2pix.names import natural, printable
 
 MAX_PIXELS = 200_000_000  # 200 megapixels: 800 MB of RGB in Pillow, which uses 4 bytes a pixel
 MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
@@ -247,7 +248,7 @@ def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
         write_atomically(path, lambda partial: image.save(partial, "PNG"))
     except OSError as error:
         advice = "check that its folder can be written to and has free space"
-        raise UserError(f"{_printable(path.name)} could not be saved: {advice}.") from error
+        raise UserError(f"{printable(path.name)} could not be saved: {advice}.") from error
 
 
 def data_url(image: Image.Image) -> str:
@@ -281,10 +282,11 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     try:
         files = [path for path in Path(folder).iterdir() if path.is_file()]
     except (OSError, ValueError) as error:
-        name = _printable(Path(folder).name)
+        name = printable(Path(folder).name)
         raise UserError(f"{name} is not a folder that can be read: choose another.") from error
-    shown = (path for path in files if not path.name.startswith("."))
-    return sorted((path for path in shown if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    shown = (path for path in images if not path.name.startswith("."))
+    return sorted(shown, key=lambda path: natural(path.name))
 
 
 def _broken_scan(content: bytes) -> bool:
@@ -307,7 +309,7 @@ def _refusing(name: str, max_pixels: int) -> Iterator[None]:
         yield
     except Exception as error:
         advice = next(advice for kind, advice in _REFUSALS if isinstance(error, kind))
-        raise UserError(f"{_printable(name)} {advice.format(limit=f'{max_pixels:,}')}") from error
+        raise UserError(f"{printable(name)} {advice.format(limit=f'{max_pixels:,}')}") from error
 
 
 def _opened(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Image.Image:
@@ -385,13 +387,3 @@ def _mirror(length: int, multiple: int, minimum: int) -> tuple[np.ndarray, slice
     period = max(1, 2 * (length - 1))  # unlike NumPy's padding, right for a single pixel too
     place = (np.arange(padded) - start) % period
     return np.minimum(place, period - place), slice(start, start + length)
-
-
-def _natural(path: Path) -> tuple[list[str | int], str]:
-    parts = re.split(r"(\d+)", path.name.casefold())
-    return [int(part) if part.isdecimal() else part for part in parts], path.name
-
-
-def _printable(name: str) -> str:
-    """A file name fit for one line of text: no control characters, no endless names."""
-    return "".join(c if c.isprintable() else "?" for c in name)[:120] or "The file"

@@ -9,8 +9,8 @@ Names are paths inside the two folders, with `/` between their parts. A rule is 
 - `order`: the first with the first, the second with the second, as people sort (2 before 10);
 - `csv`: a table of pairs.
 
-`auto` takes that of the first three rules which pairs most, the earlier of equals. Where a name could go with
-two, neither is chosen: both are refused with the reason.
+`auto` takes that of the first three rules which pairs most, the earlier of equals. Where a name
+could go with two, neither is chosen: both are refused with the reason.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pix2pix.errors import UserError
+from pix2pix.names import natural
 
 RULES = ("auto", "stem", "affix", "name", "order", "csv")
 SAMPLE = 200  # names looked at to find out in which ways two folders' names differ
@@ -97,12 +98,6 @@ def match_names(
 def _worth(matching: Matching) -> tuple[int, int]:
     """More pairs are better; where there is none, a rule that says what they could be."""
     return len(matching.pairs), sum(r.kind == "ambiguous" for r in matching.refused)
-
-
-def natural(name: str) -> tuple[list[str | int], str]:
-    """A sort key by which `2.png` comes before `10.png`."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [int(p) if p.isdecimal() else p for p in parts], name
 
 
 def stem(name: str) -> str:

@@ -30,7 +30,8 @@ from pix2pix.datasets import SPLITS, find_pairs
 from pix2pix.derive import DERIVATIONS
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import IMAGE_SUFFIXES, Glance, glance, open_picture
-from pix2pix.pairing import Match, Matching, Refusal, match_names, natural
+from pix2pix.names import natural
+from pix2pix.pairing import Match, Matching, Refusal, match_names
 
 LOOK = 64  # the side of the small pictures that pairs are judged by
 REACH = 12  # 64ths by which the target is moved in search of a better fit

@@ -24,6 +24,14 @@ def drawn_pair(number: int, width: int = 96, height: int = 96) -> tuple[Image.Im
     return label, Image.fromarray(np.clip(pixels * light, 0, 255).astype(np.uint8))
 
 
+def drawn_strip(number: int, side: int) -> Image.Image:
+    """A drawn pair as one A|B picture."""
+    strip = Image.new("RGB", (2 * side, side))
+    for place, half in enumerate(drawn_pair(number, side, side)):
+        strip.paste(half, (place * side, 0))
+    return strip
+
+
 def draw_folders(
     folder: Path,
     count: int,

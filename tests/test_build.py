@@ -322,9 +322,8 @@ def test_after_kill_9_the_folder_is_absent_or_complete(tmp_path: Path) -> None:
         if out.exists():
             break
         killed += 1
-        for left in out.parent.glob(".faces.*"):  # as old as a forgotten one
-            for folder in (left, *left.iterdir()):
-                os.utime(folder, (0, 0))
+        for left in out.parent.glob(".unfinished-*"):
+            os.utime(left, (0, 0))  # as old as a forgotten one
     assert killed >= 2
     if not out.exists():
         subprocess.run(command, check=True, capture_output=True)

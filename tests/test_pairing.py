@@ -104,7 +104,8 @@ def test_every_name_ends_in_one_pair_or_one_refusal() -> None:
 
 
 def test_the_result_does_not_depend_on_the_order_of_the_names() -> None:
-    a, b = numbered("a{}-1.png", 30) + ["odd.png"], numbered("A{}_1_map.png", 28) + ["other.png"]
+    a = [*numbered("a{}-1.png", 30), "odd.png"]
+    b = [*numbered("A{}_1_map.png", 28), "other.png"]
     first = match_names(a, b)
     for seed in range(5):
         random.Random(seed).shuffle(a)

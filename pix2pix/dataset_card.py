@@ -1,0 +1,116 @@
+"""The card of a dataset repository (README.md), from what a person says and dataset.json holds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+FITS = {  # how pictures got to a square
+    "stretch": "stretched",
+    "pad": "padded with white",
+    "crop": "cut from the middle",
+    "tiles": "cut into tiles",
+}
+
+
+def dataset_card(description: dict[str, Any], dataset_json: dict[str, Any]) -> str:
+    """The README.md of a dataset repository: front matter for the Hub, then what the pairs are.
+
+    `description` is what the person says, all of it optional: `name` (else the dataset's title),
+    `about`, `license` (an identifier of the Hub's, else it is `other`), `repo_id`. `dataset_json`
+    is what the file of that name holds, {} where there is none. Neither can bring markup or
+    absolute paths into the card.
+    """
+    said, made = without_folders(description), without_folders(dataset_json)
+    license_id = str(said.get("license") or "").lower()
+    license_id = license_id if re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,60}", license_id) else "other"
+    title = said.get("name") or made.get("title") or "Pairs"
+    front = {
+        "pretty_name": _line(title),
+        "license": license_id,
+        "task_categories": ["image-to-image"],
+        "tags": ["pix2pix", "image-to-image", "paired"],
+    }
+    head = "\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items())
+    a, b = (_text(made.get(f"{end}_name")) or end for end in ("source", "target"))
+    lines = [f"# {_text(title)}", "", _text(said.get("about")), ""]
+    lines += [f"Pairs of pictures for image-to-image translation: {a} -> {b}. Every file holds one"]
+    lines += [f"pair side by side, A ({a}) in the left half and B ({b}) in the right one.", ""]
+    lines += [*_counts(made), *_facts(made), "", "## How to load it", ""]
+    repo_id = _line(said.get("repo_id"))
+    name = f"`{repo_id}`" if re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id) else "this page's address"
+    lines += [f"In Pix2Pix Studio, open the Dataset tab, choose the Hub and give {name}."]
+    lines += ["Any other program: cut each picture in `train`, `val` and `test` in the middle."]
+    return re.sub(r"\n{3,}", "\n\n", f"---\n{head}\n---\n\n" + "\n".join(lines) + "\n")
+
+
+def _counts(made: dict[str, Any]) -> Iterator[str]:
+    if counts := _part(made, "counts", dict):
+        yield from ("| split | pairs |", "|---|---|")
+        rows = {("all" if key == "pairs" else _text(key)): value for key, value in counts.items()}
+        yield from (f"| {split} | {_text(count)} |" for split, count in rows.items())
+        yield ""
+
+
+def _facts(made: dict[str, Any]) -> Iterator[str]:
+    recipe, inputs = _part(made, "recipe", dict), _part(made, "inputs", dict)
+    if side := recipe.get("size"):
+        fit = FITS.get(str(recipe.get("fit")), "scaled")
+        yield f"- Size of each half: {_text(side)} x {_text(side)} pixels, {fit}."
+    elif recipe:
+        yield "- Size: as the originals have it."
+    if inputs.get("derive"):
+        yield f"- The source is made from the target: {_text(inputs['derive'])}."
+    elif made.get("rule"):
+        explained = _text(made.get("explanation"))
+        yield f"- Matched by the rule {_text(made['rule'])}" + (
+            f": {explained}" if explained else "."
+        )
+    if shares := _part(recipe, "split", list):
+        shown = ", ".join(_text(share) for share in shares)
+        seed, alike = _text(recipe.get("seed")), "pairs that look alike stay in one split"
+        yield f"- Split by chance into shares of {shown} (train, val, test; seed {seed}); {alike}."
+    elif recipe:
+        yield "- Split: as the originals say, else by chance 0.8, 0.1, 0.1 (train, val, test)."
+    for key, words in (("refused", "Left out"), ("doubts", "Kept, with a doubt")):
+        kinds = Counter(
+            str(item.get("kind")) for item in _part(made, key, list) if isinstance(item, dict)
+        )
+        if kinds:
+            listed = ", ".join(f"{count} {_text(kind)}" for kind, count in kinds.most_common())
+            yield f"- {words}: {listed}; `dataset.json` names them."
+
+
+def _part(json_object: dict[str, Any], key: str, kind: type) -> Any:
+    """What others' files hold under a name, empty where it is of another kind."""
+    value = json_object.get(key)
+    return value if isinstance(value, kind) else kind()
+
+
+def without_folders(value: Any) -> Any:
+    """The same JSON with every absolute path in its texts cut down to its last part."""
+    if isinstance(value, dict):
+        return {without_folders(key): without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    for kind in (PureWindowsPath, PurePosixPath):
+        if kind(value).is_absolute():
+            return kind(value).name
+    return re.sub(r"(?<![\w./\\])(?:[A-Za-z]:|\\)?[\\/](?:[^\s\\/'\"]+[\\/])+", "", value)
+
+
+def _line(value: Any) -> str:
+    """One line of plain text, whatever was given."""
+    text = "" if value is None else str(value)
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:2000]
+
+
+def _text(value: Any) -> str:
+    """The same for Markdown: nothing in it is markup or a link."""
+    return re.sub(r"[\\`*_{}\[\]()#+!|<>~&:@$/=^.]|^-", r"\\\g<0>", _line(value))

@@ -1,0 +1,299 @@
+"""Datasets as folders: found, described, imported and exported, without torch.
+
+Layouts: ``train/ val/ test/`` of A|B strips, or ``trainA/ trainB/`` (and ``valA/`` ...) of files
+with equal stems. ``dataset.json`` beside them says more, and is not needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pix2pix.archives import new_folder, unpack
+from pix2pix.containers import LIMITS, Limits
+from pix2pix.errors import Stopped, UserError
+from pix2pix.files import write_json
+from pix2pix.folders import children, find_folders, is_dataset
+from pix2pix.images import list_images, open_picture, resize
+from pix2pix.names import printable, safe_name
+from pix2pix.npz import read_pairs, write_pairs
+from pix2pix.pairing import SPLITS
+
+INFO = "dataset.json"
+_MAX_INFO = 200_000_000  # bytes of a dataset.json that are read
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PairFile:
+    """One pair on disk: an A|B strip, or A and B as two files."""
+
+    name: str
+    a: Path
+    b: Path | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a list of datasets shows. `size` is that of the first pair's A, (width, height) in
+    pixels, None where it cannot be read; `counts` are pairs by split."""
+
+    name: str
+    title: str
+    counts: dict[str, int]
+    layout: str  # "strips" or "folders"
+    size: tuple[int, int] | None
+    source_name: str
+    target_name: str
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+def find_pairs(folder: Path, split: str) -> list[PairFile]:
+    """The pairs of one split in name order; empty where the folder has no such split."""
+    if (folder / f"{split}A").is_dir() and (folder / f"{split}B").is_dir():
+        a = {f.stem: f for f in list_images(folder / f"{split}A")}
+        b = {f.stem: f for f in list_images(folder / f"{split}B")}
+        odd = sorted(a.keys() ^ b.keys())
+        if odd:
+            raise UserError(
+                f"{split}A and {split}B do not hold the same names ('{odd[0]}' is in one only): "
+                "build the dataset in the Dataset tab, which shows what matches."
+            )
+        return [PairFile(stem, a[stem], b[stem]) for stem in sorted(a)]
+    if (folder / split).is_dir():
+        return [PairFile(f.stem, f) for f in list_images(folder / split)]
+    return []
+
+
+def open_pair(file: PairFile) -> tuple[Image.Image, Image.Image]:
+    """A and B as 8-bit L or RGB; a UserError where one cannot be read or cut."""
+    first = open_picture(file.a).to_pil()
+    if file.b is not None:
+        return first, open_picture(file.b).to_pil()
+    half = first.width // 2
+    if first.width % 2 or half == 0:
+        raise UserError(
+            f"{file.a.name} is {first.width} pixels wide and cannot be cut into two "
+            "halves: A|B strips have an even width."
+        )
+    boxes = (0, 0, half, first.height), (half, 0, first.width, first.height)
+    return first.crop(boxes[0]), first.crop(boxes[1])
+
+
+def list_datasets(root: Path) -> dict[str, Path]:
+    """The datasets right inside `root` by name, hidden ones left out; never raises."""
+    inside = sorted(children(root), key=lambda child: child.name.casefold())
+    return {child.name: child for child in inside if is_dataset(child)}
+
+
+def describe(folder: Path) -> Description:
+    """What the folder and its `dataset.json` say, whatever that holds; a UserError where the
+    folder's pairs cannot be told."""
+    pairs = {split: find_pairs(folder, split) for split in SPLITS}
+    first = next((found[0] for found in pairs.values() if found), None)
+    try:
+        size = open_pair(first)[0].size if first else None
+    except UserError:
+        size = None
+    info = read_info(folder)
+    return Description(
+        name=folder.name,
+        title=_text(info, "title", folder.name),
+        counts={split: len(found) for split, found in pairs.items()},
+        layout="folders" if first and first.b else "strips",
+        size=size,
+        source_name=_text(info, "source_name", "A"),
+        target_name=_text(info, "target_name", "B"),
+    )
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """The object in `dataset.json`, empty where there is none that can be read. The values are
+    whatever the file's author wrote."""
+    try:
+        if (folder / INFO).stat().st_size > _MAX_INFO:
+            return {}
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def import_dataset(
+    thing: Path,
+    root: Path,
+    name: str,
+    *,
+    limits: Limits = LIMITS,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> Path:
+    """Make `root`/`name` of an archive, an .npz file or a folder that holds a dataset.
+
+    Files are copied as they are. Pairs that cannot be read or cut are left out and named in
+    `dataset.json` under "refused". `on_progress` hears thousandths. A UserError, for names that
+    are taken or unsafe too, Stopped or any other failure leaves nothing behind.
+    """
+    name = safe_name(name)
+    if name.casefold() in {child.name.casefold() for child in children(root)}:
+        raise UserError(f"There is a dataset '{name}' already: choose another name.")
+    asked = {"should_stop": should_stop}
+    if thing.suffix.lower() == ".npz" and thing.is_file():
+        return read_npz(thing, root / name, limits=limits, on_progress=on_progress, **asked)
+    with new_folder(root / name) as folder:
+        if thing.is_dir():
+            _take(_dataset_in(thing), folder, name, shutil.copyfile, on_progress, should_stop)
+        else:
+            unpacked = folder / ".unpacked"
+            first, second = _part(on_progress, 0, 500), _part(on_progress, 500, 1000)
+            unpack(thing, unpacked, limits=limits, on_progress=first, **asked)
+            inner = _dataset_in(unpacked, printable(thing.name))
+            _take(inner, folder, name, os.replace, second, should_stop)
+            shutil.rmtree(unpacked)
+    return root / name
+
+
+def read_npz(
+    file: Path,
+    into: Path,
+    *,
+    limits: Limits = LIMITS,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> Path:
+    """Make the new dataset `into` of `arr_0` and `arr_1` (see `npz.read_pairs`), all in train/ as
+    A|B strips in PNG, grey where both arrays are. UserError or Stopped leave nothing behind."""
+    with new_folder(into) as folder:
+        (folder / "train").mkdir()
+        pairs = read_pairs(file, limits=limits, should_stop=should_stop)
+        count = 0
+        for count, (source, target, total) in enumerate(pairs, 1):
+            mode = "L" if source.mode == target.mode == "L" else "RGB"
+            strip = Image.new(mode, (2 * source.width, source.height))
+            strip.paste(source, (0, 0))
+            strip.paste(target, (source.width, 0))
+            strip.save(folder / "train" / f"{count - 1:05}.png")
+            on_progress(count, total)
+        _write_info(folder, {}, into.name, {"train": count}, [])
+    return into
+
+
+def write_npz(
+    folder: Path,
+    file: Path,
+    *,
+    size: int = 256,
+    split: str | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> int:
+    """Write the pairs of one split, or of all in the order train, val, test, as `arr_0` (A) and
+    `arr_1` (B), uint8 N x `size` x `size` x 3; returns N.
+
+    Other sizes are scaled, label maps that `dataset.json` names without mixing colours. A
+    UserError for an unreadable pair or a dataset without pairs leaves an old file as it was.
+    """
+    files = [pair for part in ([split] if split else SPLITS) for pair in find_pairs(folder, part)]
+    if not files:
+        raise UserError(f"{printable(folder.name)} holds no pairs there: choose another dataset.")
+    labels = read_info(folder).get("label_maps")
+
+    def pictures(side: int) -> Iterator[Image.Image]:
+        exact = isinstance(labels, list) and len(labels) == 2 and labels[side] is True
+        for done, pair in enumerate(files, 1):  # each strip twice: the arrays follow each other
+            if should_stop():
+                raise Stopped
+            yield resize(open_pair(pair)[side].convert("RGB"), (size, size), labels=exact)
+            on_progress(side * len(files) + done, 2 * len(files))
+
+    write_pairs(file, len(files), size, pictures)
+    return len(files)
+
+
+# ----------------------------------------------------------------------------------- one import
+
+
+def _dataset_in(folder: Path, name: str = "") -> Path:
+    found = find_folders(folder)
+    if found.kind != "dataset":
+        raise UserError(
+            f"{name or printable(folder.name)} holds pictures that are no A|B pairs yet: unpack it "
+            "and build a dataset from its folders in the Dataset tab."
+        )
+    return found.root
+
+
+def _take(
+    root: Path,
+    folder: Path,
+    title: str,
+    put: Callable[[Path, Path], Any],
+    on_progress: Progress,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Bring every pair of the dataset `root` that can be opened, and what is written about it."""
+    pairs = [(split, pair) for split in SPLITS for pair in find_pairs(root, split)]
+    counts, refused = dict.fromkeys(SPLITS, 0), []
+    for done, (split, pair) in enumerate(pairs):
+        if should_stop():
+            raise Stopped
+        on_progress(done, len(pairs))
+        try:
+            open_pair(pair)
+        except UserError as error:
+            name = pair.a.relative_to(root).as_posix()
+            refused.append({"file": name, "reason": str(error)})
+            continue
+        for path in filter(None, (pair.a, pair.b)):
+            new = folder / path.relative_to(root)
+            new.parent.mkdir(exist_ok=True)
+            put(path, new)
+        counts[split] += 1
+    if not any(counts.values()):
+        raise UserError(f"No pair of {len(pairs)} can be used: {refused[0]['reason']}")
+    for path in list(root.iterdir()):  # a licence and the like
+        if path.suffix.lower() in (".md", ".txt", ".csv") and path.is_file():
+            put(path, folder / path.name)
+    _write_info(folder, read_info(root), title, counts, refused)
+    on_progress(len(pairs), len(pairs))
+
+
+def _write_info(
+    folder: Path,
+    said: dict[str, Any],
+    title: str,
+    counts: dict[str, int],
+    refused: list[dict[str, str]],
+) -> None:
+    """`dataset.json`: what its author `said`, with the counts and refusals that hold here."""
+    known = {"format_version": 1, "title": title, "source_name": "A", "target_name": "B"}
+    known |= {"rule": "as found"}
+    before = said.get("refused")
+    here = {
+        "counts": {"pairs": sum(counts.values()), **dict.fromkeys(SPLITS, 0), **counts},
+        "refused": [*(before if isinstance(before, list) else []), *refused],
+    }
+    try:
+        write_json(folder / INFO, {**known, **said, **here})
+    except (RecursionError, UnicodeError):  # what can be read cannot always be written
+        write_json(folder / INFO, {**known, **here, "refused": refused})
+
+
+def _part(on_progress: Progress, begin: int, end: int) -> Progress:
+    """A progress of its own as the thousandths from `begin` to `end` of another."""
+    return lambda done, total: on_progress(begin + (end - begin) * done // max(1, total), 1000)
+
+
+def _text(info: dict[str, Any], key: str, default: str) -> str:
+    value = info.get(key)
+    return printable(value.strip()) if isinstance(value, str) and value.strip() else default

@@ -1,0 +1,294 @@
+"""Dataset repositories of the Hugging Face Hub: one becomes a folder, a folder becomes one.
+
+How the token and the Hub's address (`endpoint`) are meant: see `hub_access`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from pix2pix.archives import new_folder
+from pix2pix.dataset_card import dataset_card as dataset_card
+from pix2pix.dataset_card import without_folders
+from pix2pix.datasets import INFO
+from pix2pix.errors import Stopped, UserError
+from pix2pix.hub_access import TOKENS, Token, connect, sentences
+from pix2pix.images import IMAGE_SUFFIXES
+from pix2pix.names import Tree, name_fault, printable
+from pix2pix.pairing import SPLITS
+
+MAX_FILES, MAX_BYTES = 150_000, 20 * 10**9  # of a repository that is pulled
+MAX_IN_FOLDER = 10_000  # files; the Hub's own limit
+ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar", ".npz")
+_SPLITS = (*SPLITS, "training", "valid", "validation", "testing")
+FOLDERS = {split + side for split in _SPLITS for side in ("", "A", "B")}
+WORKERS = 8  # files fetched at the same time
+BATCH = 100  # files uploaded between two looks at `should_stop`
+
+_REPO = re.compile(r"(?P<id>\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:@(?P<revision>.+))?", re.ASCII)
+_ADDRESS = re.compile(r"https?://(?:huggingface\.co|hf\.co)/datasets/([^/]+/[^/]+?)(?:/tree/(.+))?")
+_REVISION = re.compile(r"\w[\w./-]{0,199}", re.ASCII)
+
+
+def parse_repo(text: str) -> tuple[str, str | None]:
+    """(owner/name, revision or None) from `owner/name`, `owner/name@revision` or the address of a
+    dataset's page; a revision is a branch, a tag or a commit. Anything else is a UserError."""
+    text = text.strip().rstrip("/")
+    address = _ADDRESS.fullmatch(text.partition("?")[0].partition("#")[0].rstrip("/"))
+    if address:
+        repo_id, revision = address[1], unquote(address[2]) if address[2] else None
+    else:
+        plain = _REPO.fullmatch(text)
+        repo_id, revision = plain.group("id", "revision") if plain else ("", None)
+    bad_id = not _REPO.fullmatch(repo_id) or "@" in repo_id or repo_id.endswith(".git")
+    bad_revision = revision and (not _REVISION.fullmatch(revision) or ".." in revision)
+    if bad_id or bad_revision or "--" in repo_id or ".." in repo_id:
+        raise UserError(
+            f"'{printable(text)}' names no dataset on the Hub: give owner/name, "
+            "owner/name@revision or an address that begins with https://huggingface.co/datasets/."
+        )
+    return repo_id, revision
+
+
+# ---------------------------------------------------------------------------------------- pulling
+
+
+def pull_dataset(
+    repo: str,
+    into: Path,
+    *,
+    token: Token = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    endpoint: str | None = None,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+) -> dict[str, Any]:
+    """The dataset repository `repo` (see `parse_repo`) as the new folder `into`, all of one commit.
+
+    What is taken: pictures in train, val, test, trainA, ...; where there are none, either all
+    pictures or the archives at the top (.zip, .tar.gz, .npz), whichever are more bytes; and
+    dataset.json. Archives stay packed. Progress counts files; `should_stop` is also asked by
+    other threads, amid a file.
+
+    Returns `repo_id`, `commit`, `files` and `bytes` (numbers) and `archives` (paths, or empty).
+    Raises UserError for a repository that cannot or must not be taken, and Stopped; both leave
+    nothing behind.
+    """
+    repo_id, revision = parse_repo(repo)
+    with sentences(repo_id, "read", token, should_stop):
+        api = connect(token, endpoint)
+        info = api.dataset_info(repo_id, revision=revision, timeout=30, expand=["sha"])
+        sizes = _list(api, repo_id, info.sha, max_files, should_stop)
+    names = _choose(sizes, repo_id)
+    _judge(names, sum(sizes[name] for name in names), max_bytes, repo_id, into)
+    with new_folder(into) as folder:
+        with sentences(repo_id, "read", token, should_stop):
+            _fetch(api, repo_id, info.sha, names, folder, should_stop, on_progress)
+        shutil.rmtree(folder / ".cache", ignore_errors=True)  # notes of huggingface_hub
+        size = sum((folder / name).stat().st_size for name in names)
+    archives = [into / name for name in names if name.lower().endswith(ARCHIVES)]
+    told = {"repo_id": repo_id, "commit": info.sha, "files": len(names), "bytes": size}
+    return {**told, "archives": archives}
+
+
+def _list(
+    api: Any, repo_id: str, commit: str, max_files: int, should_stop: Callable[[], bool]
+) -> dict[str, int]:
+    """Every file of the commit and its size in bytes; asks for no more pages than it needs."""
+    sizes: dict[str, int] = {}
+    for entry in api.list_repo_tree(repo_id, recursive=True, revision=commit, repo_type="dataset"):
+        if should_stop():
+            raise Stopped
+        if hasattr(entry, "size"):  # a folder has none
+            sizes[entry.path] = entry.size
+        if len(sizes) > max_files:
+            raise UserError(f"{repo_id} holds more than {max_files:,} files: take a smaller one.")
+    return sizes
+
+
+def _choose(sizes: dict[str, int], repo_id: str) -> list[str]:
+    """The files that make the dataset, by the rule that `pull_dataset` states."""
+    pictures = [name for name in sizes if _is_picture(name)]
+    parted = [name for name in pictures if name.partition("/")[0] in FOLDERS]
+    packed = [n for n in sizes if n.lower().endswith(ARCHIVES) and "/" not in n and n[0] != "."]
+    if not parted and sum(map(sizes.get, packed)) > sum(map(sizes.get, pictures)):
+        return packed
+    if not pictures:
+        inside = any(name.endswith((".parquet", ".arrow")) for name in sizes)
+        where = "keeps its pictures in tables (.parquet)" if inside else "holds no pictures"
+        raise UserError(
+            f"{repo_id} {where}: export them as pictures, or as a .zip at its top, and take that."
+        )
+    return (parted or pictures) + [name for name in (INFO,) if name in sizes]
+
+
+def _is_picture(name: str) -> bool:
+    path = PurePosixPath(name)
+    # "..", which must be refused, is not hidden.
+    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden
+
+
+def _judge(names: list[str], total: int, max_bytes: int, repo_id: str, into: Path) -> None:
+    """A UserError where the files must not be written: unsafe names, or too many bytes."""
+    tree = Tree()
+    for name in names:
+        if fault := name_fault(name) or tree.add(tuple(name.split("/")), False):
+            raise UserError(
+                f"{repo_id} holds '{printable(name)}', {fault}: choose another dataset."
+            )
+    giga = f"{total / 1e9:.1f} GB"
+    if total > max_bytes:
+        raise UserError(f"{repo_id} is {giga}, over {max_bytes / 1e9:g} GB: take a smaller one.")
+    there = next(path for path in into.absolute().parents if path.exists())
+    if total > (free := shutil.disk_usage(there).free):
+        raise UserError(f"{repo_id} is {giga} and {free / 1e9:.1f} GB are free: make room.")
+
+
+def _fetch(
+    api: Any,
+    repo_id: str,
+    commit: str,
+    names: list[str],
+    folder: Path,
+    should_stop: Callable[[], bool],
+    on_progress: Callable[[int, int], None],
+) -> None:
+    ended = threading.Event()  # one failed: the others need not go on
+    bar = _watching(lambda: ended.is_set() or should_stop())
+
+    def fetch(name: str) -> None:
+        if ended.is_set() or should_stop():
+            raise Stopped
+        api.hf_hub_download(
+            repo_id, name, repo_type="dataset", revision=commit, local_dir=folder, tqdm_class=bar
+        )
+
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        on_progress(0, len(names))
+        for done, fetched in enumerate(as_completed([pool.submit(fetch, n) for n in names]), 1):
+            fetched.result()
+            on_progress(done, len(names))
+    finally:
+        ended.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _watching(should_stop: Callable[[], bool]) -> type:
+    """A progress bar for huggingface_hub that shows nothing and ends a transfer when told to."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            if should_stop():
+                raise Stopped
+
+    return Bar
+
+
+# ---------------------------------------------------------------------------------------- pushing
+
+
+def push_dataset(
+    folder: Path,
+    repo: str,
+    *,
+    token: Token,
+    private: bool = True,
+    card: str,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    endpoint: str | None = None,
+) -> str:
+    """Make the dataset repository `repo` hold what `folder` holds, in one commit on its main
+    branch, and return the address of its page.
+
+    Pictures in train, val, test, trainA, ... and dataset.json are uploaded, the latter without
+    the absolute paths in it, and `card` becomes README.md. Pictures in those folders of an older
+    push that are gone from `folder` leave the repository's newest state too. A repository that is
+    there and public is refused unless `private` is False. Raises UserError, and Stopped before
+    the commit.
+    """
+    repo_id, revision = parse_repo(repo)
+    if revision:
+        raise UserError(f"A push goes to the main branch: give '{repo_id}' without a revision.")
+    if not token:
+        raise UserError(f"Sending a dataset needs a token that may write: make one at {TOKENS}.")
+    files = _files_to_push(folder)
+    files["README.md"] = card.encode()
+    with sentences(repo_id, "write", token, should_stop):
+        api = connect(token, endpoint)
+        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+        there = api.dataset_info(repo_id, timeout=30, expand=["private", "sha"])
+        if private and not there.private:
+            raise UserError(
+                f"{repo_id} is there and public: choose another name, or agree to that."
+            )
+        held = _list(api, repo_id, there.sha, MAX_FILES, should_stop)
+        stale = [name for name in held if _is_part(name) and name not in files]
+        _send(api, repo_id, files, stale, should_stop, on_progress)
+    return f"{api.endpoint}/datasets/{repo_id}"
+
+
+def _send(
+    api: Any,
+    repo_id: str,
+    files: dict[str, str | bytes],
+    stale: list[str],
+    should_stop: Callable[[], bool],
+    on_progress: Callable[[int, int], None],
+) -> None:
+    """Contents first, then one commit; the library's `upload_folder` would make many."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    add = [CommitOperationAdd(name, content) for name, content in files.items()]
+    for start in range(0, len(add), BATCH):
+        if should_stop():
+            raise Stopped
+        batch = add[start : start + BATCH]
+        api.preupload_lfs_files(repo_id, additions=batch, repo_type="dataset")
+        on_progress(start + len(batch), len(add))
+    operations = [*(CommitOperationDelete(name) for name in stale), *add]
+    message = "Dataset from Pix2Pix Studio"
+    api.create_commit(repo_id, operations, repo_type="dataset", commit_message=message)
+
+
+def _is_part(name: str) -> bool:
+    return _is_picture(name) and "/" in name and name.partition("/")[0] in FOLDERS
+
+
+def _files_to_push(folder: Path) -> dict[str, str | bytes]:
+    """Name in the repository -> path of the file, or its content."""
+    found = sorted(path for top in FOLDERS for path in (folder / top).rglob("*") if path.is_file())
+    named = {path.relative_to(folder).as_posix(): str(path) for path in found}
+    files: dict[str, str | bytes] = {name: path for name, path in named.items() if _is_part(name)}
+    if not files:
+        raise UserError(f"{printable(folder.name)} holds no pictures in train, val or test.")
+    top, count = Counter(str(PurePosixPath(name).parent) for name in files).most_common(1)[0]
+    if count > MAX_IN_FOLDER:
+        raise UserError(
+            f"{printable(top)} holds {count:,} pictures and the Hub takes {MAX_IN_FOLDER:,} in a "
+            "folder: send its archive from the Hub's own page."
+        )
+    try:
+        told = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        files[INFO] = json.dumps(without_folders(told), indent=2).encode() + b"\n"
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{INFO} is damaged: build the dataset again.") from error
+    return files

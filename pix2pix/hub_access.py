@@ -1,0 +1,92 @@
+"""Reaching the Hugging Face Hub: who asks, and what went wrong in one sentence.
+
+The Hub is asked anonymously unless a token is given; `token=True` stands for the login that is
+saved on this machine, which only its owner may use. `endpoint` is the Hub's address, unless told
+that of `HF_ENDPOINT` or https://huggingface.co.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pix2pix.errors import Stopped, UserError
+
+TOKENS = "https://huggingface.co/settings/tokens"
+Token = str | bool | None
+
+
+def connect(token: Token, endpoint: str | None) -> Any:
+    """A `huggingface_hub.HfApi`; a UserError for a token that can be none."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()  # progress is the caller's to show
+    if isinstance(token, str):
+        token = token.strip()
+        if not re.fullmatch(r"[!-~]{0,500}", token):  # else an HTTP error would quote it
+            raise UserError(f"The token holds characters that none has: copy it from {TOKENS}.")
+    return HfApi(endpoint=endpoint, token=token or False, library_name="pix2pix-studio")
+
+
+@contextmanager
+def sentences(
+    repo_id: str, verb: str, token: Token, should_stop: Callable[[], bool]
+) -> Iterator[None]:
+    """Whatever the Hub, the network or their library raise becomes a UserError.
+
+    UserErrors and Stopped pass; after a stop whatever else is raised is Stopped.
+    """
+    try:
+        yield
+    except (UserError, Stopped):
+        raise
+    except Exception as error:  # the transfer libraries raise anything
+        if should_stop():
+            raise Stopped from error
+        causes = list(_causes(error))
+        raise UserError(_sentence(causes, repo_id, verb, bool(token))) from error
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _sentence(causes: list[BaseException], repo_id: str, verb: str, has_token: bool) -> str:
+    import httpx2
+    from huggingface_hub import errors
+
+    def find(*kinds: type) -> Any:
+        return next((cause for cause in causes if isinstance(cause, kinds)), None)
+
+    answer = find(errors.HfHubHTTPError)
+    status = answer.response.status_code if answer else 0
+    if find(errors.LocalTokenNotFoundError):
+        return f"No login is saved on this machine: give a token, made at {TOKENS}."
+    if find(errors.OfflineModeIsEnabled):
+        return "The Hub is switched off by HF_HUB_OFFLINE: unset it and start again."
+    if find(errors.GatedRepoError):
+        return f"{repo_id} has terms to accept: accept them on its page and give a token of yours."
+    if find(errors.RevisionNotFoundError):
+        return f"{repo_id} has no such revision: give one of its branches, tags or commits."
+    if status == 401 and has_token:
+        return f"The Hub does not accept the token: make one at {TOKENS}."
+    if status in (401, 404) and not has_token:
+        return f"There is no public dataset {repo_id}: check its name, or give a token for it."
+    if status == 404:
+        return f"There is no dataset {repo_id} that the token may {verb}: check name and token."
+    if status in (402, 403):
+        return f"The token may not {verb} {repo_id}: make one that may at {TOKENS}."
+    if status == 429:
+        return "The Hub is asked too often from here: wait ten minutes and try again."
+    if status:
+        return f"The Hub answered with error {status}: try again later."
+    if find(httpx2.TransportError, ConnectionError, TimeoutError):
+        return "The Hub cannot be reached: check the network connection and try again."
+    if any(isinstance(cause, OSError) and cause.errno for cause in causes):
+        return "A file cannot be read or written here: check its folder's rights and free space."
+    return "The transfer broke off: check the network, a proxy's login page perhaps, and try again."

@@ -1,0 +1,211 @@
+"""Fetch one of the published pix2pix datasets by name and unpack it as a dataset folder.
+
+A download that was cut off, stopped or killed goes on with the same command. The last line of the
+output is a JSON object with the folder, its pairs and the size of the archive in bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tqdm import tqdm
+
+from pix2pix.containers import Limits
+from pix2pix.datasets import describe, import_dataset, read_info
+from pix2pix.download import discard, download, host_of, size_text
+from pix2pix.errors import UserError
+from pix2pix.names import safe_name
+from pix2pix.workspace import workspace
+
+ADDRESS = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{}.tar.gz"
+NOT_KNOWN = "licence not known to this program; source: "
+
+
+@dataclass(frozen=True)
+class Published:
+    """A dataset of the pix2pix authors; ``size`` of its archive in bytes, ``exact`` or rounded."""
+
+    size: int
+    exact: bool
+    what: str
+    terms: str
+
+
+# What each set is: docs/datasets.md of github.com/junyanz/pytorch-CycleGAN-and-pix2pix, which asks
+# to cite the papers of those who collected the pictures. Exact sizes: facades and maps as the
+# server announced them in published logs of wget (2022 and 2023), cityscapes as several programs on
+# GitHub have it, in accord with the 99M of the server's own listing. Rounded sizes: that listing
+# (8.0G, 2.0G and 1.9G, in units of 1024), as quoted in 2024. No SHA-256 of these archives has been
+# found in any published list.
+SETS = {
+    "facades": Published(
+        30_168_306, True, "photos of building fronts | labels of their parts; 400 to train on",
+        NOT_KNOWN + "CMP Facade Database, cmp.felk.cvut.cz/~tylecr1/facade",
+    ),
+    "maps": Published(
+        250_242_400, True, "aerial photos | maps of the same place; 1,096 to train on",
+        NOT_KNOWN + "pictures of Google Maps",
+    ),
+    # The licence agreement of Cityscapes as copied in github.com/Sshanu/AdaptSegNet, license.txt;
+    # the reference's download script says that it does not provide the set because of it.
+    "cityscapes": Published(
+        103_441_232, True, "street photos | labels of what is seen; 2,975 to train on",
+        "licence of Cityscapes (www.cityscapes-dataset.com): not for commercial use, not to be "
+        "passed on; the PyTorch reference of pix2pix no longer offers it for that reason",
+    ),
+    "edges2shoes": Published(
+        2_150_000_000, False, "outlines | photos of shoes; 50 thousand to train on",
+        NOT_KNOWN + "UT Zappos50K, vision.cs.utexas.edu/projects/finegrained/utzap50k",
+    ),
+    "edges2handbags": Published(
+        8_590_000_000, False, "outlines | photos of handbags; 137 thousand to train on",
+        NOT_KNOWN + "pictures of Amazon, from the iGAN project, github.com/junyanz/iGAN",
+    ),
+    "night2day": Published(
+        2_040_000_000, False, "landscapes by night | by day; about 20 thousand in all",
+        NOT_KNOWN + "Transient Attributes, transattr.cs.brown.edu",
+    ),
+}  # fmt: skip
+UNPACKING = "{desc}: {percentage:.0f}%|{bar}| {elapsed} gone, {remaining} left"
+LIMITS = Limits(entries=200_000)  # edges2handbags
+
+
+def main() -> int:
+    args = arguments()
+    if args.list:
+        for name, published in SETS.items():
+            about = "" if published.exact else "about "
+            print(f"{name}  {about}{size_text(published.size)}\n    {published.what}")
+            print(f"    {published.terms}")
+        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C
+    try:
+        print(json.dumps(fetch(args)))
+        return 0
+    except UserError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"{args.out} cannot be written: {error.strerror}.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Stopped: what has arrived is kept, and the same command goes on.", file=sys.stderr)
+    return 1
+
+
+def fetch(args: argparse.Namespace) -> dict:
+    """Download, unpack and count; a finished archive outlives a failure to unpack it."""
+    out = args.out.with_name(safe_name(args.out.name))
+    kept = out.with_name(f"{out.name}.tar.gz")
+    refuse_taken([out, kept] if args.keep_archive else [out])
+    published = SETS[args.name]
+    print(f"{args.name}: {published.what}; {published.terms}.", file=sys.stderr)
+    archive = out.with_name(f".{out.name}.tar.gz")
+    with Bar(f"{args.name}.tar.gz", unit="B", unit_scale=True) as bar:
+        loaded = download(
+            args.address or ADDRESS.format(args.name),
+            archive,
+            # Another address may have the set in another form.
+            size=published.size if published.exact and not args.address else None,
+            sha256=args.sha256,
+            on_progress=bar,
+            on_wait=lambda sentence: tqdm.write(sentence, file=sys.stderr),
+        )
+    try:
+        with Bar("unpacking", bar_format=UNPACKING) as bar:
+            import_dataset(archive, out.parent, out.name, limits=LIMITS, on_progress=bar)
+    except UserError:
+        # It would be refused again, unless all that was missing is room on the disk.
+        if shutil.disk_usage(out.parent).free > 2 * loaded.bytes:
+            discard(archive)
+        raise
+    if args.keep_archive:
+        os.replace(archive, kept)
+    discard(archive)
+    for refused in read_info(out)["refused"]:
+        print(f"left out {refused['file']}: {refused['reason']}", file=sys.stderr)
+    found = describe(out)
+    return {
+        **{"dataset": str(out), "pairs": found.total, **found.counts},
+        **{"bytes": loaded.bytes, "resumed_from": loaded.resumed_from},
+    }
+
+
+def refuse_taken(paths: list[Path]) -> None:
+    """Before anything is fetched, in upper or lower case: many disks do not tell them apart."""
+    folder = paths[0].parent
+    there = {name.casefold() for name in os.listdir(folder)} if folder.is_dir() else set()
+    for path in paths:
+        if path.name.casefold() in there:
+            raise UserError(f"{path} exists already: name another --out or remove it.")
+
+
+class Bar:
+    """What is done, the speed and the time left on standard error; ``style`` is tqdm's."""
+
+    def __init__(self, title: str, **style: object) -> None:
+        seconds = 0.2 if sys.stderr.isatty() else 10  # a log wants few lines
+        self.style = {"desc": title, "mininterval": seconds, "maxinterval": seconds, **style}
+        self.bar = None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.bar is None or done < self.bar.n:  # also where a transfer starts over
+            self.__exit__()
+            self.bar = tqdm(total=total or None, initial=done, **self.style)
+        self.bar.update(done - self.bar.n)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="?", choices=list(SETS), metavar="NAME", help=", ".join(SETS))
+    parser.add_argument("--list", action="store_true", help="say what each set is, and stop")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="dataset folder (default: NAME in the workspace)"
+    )
+    parser.add_argument(
+        "--keep-archive", action="store_true", help="leave DIR.tar.gz beside the dataset"
+    )
+    parser.add_argument(
+        "--from", dest="address", metavar="URL", type=web_address, help="fetch the archive here"
+    )
+    parser.add_argument("--sha256", metavar="HEX", type=checksum, help="that the archive must have")
+    args = parser.parse_args()
+    if not (args.name or args.list):
+        parser.error("name a dataset, or --list")
+    if args.name:
+        args.out = (args.out or workspace() / "datasets" / args.name).expanduser().absolute()
+    return args
+
+
+def web_address(text: str) -> str:
+    try:
+        host_of(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def checksum(text: str) -> str:
+    if len(text) != 64 or set(text.lower()) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError("a SHA-256 has 64 digits from 0 to 9 and a to f")
+    return text.lower()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
