@@ -29,6 +29,9 @@ MODEL = ROOT / "checkpoints" / "face-sketch"
 PAD = "document.querySelector('.pad').parentElement.pad"
 
 
+HOSTILE = "Blocks <img src=x onerror=hit=1>${window.hit=1}{{value}}\\x24`"
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``python app.py`` on a free port; its workspace holds a tiny label-map model, "blocks"."""
@@ -37,7 +40,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("app")
     palette = [{"name": "sky", "color": "#88bbee"}, {"name": "wall", "color": "#a05020"}]
-    labels = tiny_config(title="Blocks", source_kind="labels", palette=palette)
+    labels = tiny_config(title=HOSTILE, source_kind="labels", palette=palette)
     save_tiny_model(folder / "workspace" / "models" / "blocks", labels)
     environment = {**os.environ, "PIX2PIX_WORKSPACE": str(folder / "workspace")}
     environment["GRADIO_TEMP_DIR"] = str(folder / "gradio")
@@ -347,3 +350,9 @@ def test_the_model_card_and_the_examples_are_there() -> None:
     assert len(examples) >= 6 and all(e["strokes"] for e in examples)
     assert "icence" in (MODEL / "README.md").read_text()
     assert (MODEL / "model.safetensors").stat().st_size <= 28_000_000
+
+
+@pytest.mark.browser
+def test_a_title_is_inert_text(page: Any) -> None:
+    assert page.locator('.card[data-name="blocks"] b').inner_text() == HOSTILE
+    assert page.evaluate("window.hit") is None

@@ -11,6 +11,7 @@ import gradio as gr
 from pix2pix.errors import UserError
 from pix2pix.images import data_url, open_picture, resize
 from pix2pix.models import read_config
+from pix2pix.ui.shared import inert
 
 HERE = Path(__file__).parent
 THUMBNAIL, EXAMPLES = "thumbnail.png", "examples.json"  # optional files of a model folder
@@ -35,7 +36,7 @@ def models_row(models: dict[str, Path], chosen: str) -> gr.HTML:
 
 
 def cards(models: dict[str, Path], chosen: str) -> dict[str, Any]:
-    """What the cards show; the template escapes every word of it."""
+    """What the cards show, every word of it inert."""
     shown = []
     for name, folder in models.items():
         config = read_config(folder)
@@ -49,7 +50,7 @@ def cards(models: dict[str, Path], chosen: str) -> dict[str, Any]:
                 "thumbnail": thumbnail(folder),
             }
         )
-    return {"models": shown}
+    return inert({"models": shown})
 
 
 def thumbnail(folder: Path) -> str:

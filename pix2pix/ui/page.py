@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import gradio as gr
 
-from pix2pix.ui.translate_tab import KEEP_SECONDS, Models, translate_tab
+from pix2pix.ui.dataset_tab import dataset_tab
+from pix2pix.ui.shared import KEEP_SECONDS
+from pix2pix.ui.translate_tab import Models, translate_tab
 
 
-def build_page(models: Models) -> gr.Blocks:
-    """The app, not yet launched."""
+def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = None) -> gr.Blocks:
+    """The app, not yet launched.
+
+    `train_tab` lays out a third tab; the textbox it gets holds the name of the dataset that a
+    person chose to train on, and changes when another one is chosen.
+    """
     kept = 3600, KEEP_SECONDS  # look every hour for uploads and results that are too old
     with gr.Blocks(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=kept) as page:
         gr.HTML(
             '<header class="masthead"><h1>Pix2Pix Studio</h1>'
-            "<p>Draw on the left. The picture follows your pencil.</p></header>"
+            "<p>Draw, and the picture follows. Bring pairs, and they become a dataset.</p></header>"
         )
-        translate_tab(models)
+        to_train = gr.Textbox("", visible=False, label="Dataset to train on")
+        with gr.Tabs(elem_id="tabs") as tabs:
+
+            def take(button: gr.Button, name: gr.Textbox) -> None:
+                """The button brings the dataset and the person to the Train tab."""
+                button.click(
+                    lambda chosen: [chosen, gr.Tabs(selected="train")], name, [to_train, tabs],
+                    show_progress="hidden", api_visibility="private",
+                )  # fmt: skip
+
+            with gr.Tab("Translate", id="translate"):
+                translate_tab(models)
+            with gr.Tab("Dataset", id="dataset"):
+                dataset_tab(page, take if train_tab else None)
+            if train_tab:
+                with gr.Tab("Train", id="train"):
+                    train_tab(to_train)
     page.queue(max_size=64, default_concurrency_limit=2)
     return page

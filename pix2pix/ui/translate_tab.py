@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import tempfile
 import threading
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,16 +19,15 @@ from pix2pix.images import data_url, from_data_url, open_picture, save_png
 from pix2pix.models import read_config
 from pix2pix.ui.models_row import cards, models_row, pad_state
 from pix2pix.ui.pad import MAX_IMAGE_CHARS, pad
+from pix2pix.ui.shared import AWAY, plain_text, results_folder, sentences
 
 MODES = ("Draw", "Photo", "Tiles")
-AWAY = "away"  # hidden by CSS: the mode stays in the page, and with it the drawing on the pad
 MAX_FILES = 200  # of one batch
 MAX_DRAWING_SIDE = 1024
 MAX_SEED = 2**32 - 1
 VARIATIONS = 4
 # Server functions of the pad bypass the queue: more than this many at once are turned away.
 MAX_DRAWING_REQUESTS = 32
-KEEP_SECONDS = 24 * 3600  # that uploads and results stay on disk
 FITS = {"As the model prefers": "", "Scale the whole picture": "whole", "In tiles": "tiles"}
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
 
@@ -353,16 +350,6 @@ def translate_files(
     return done, [f"{len(done)} of {len(files)} translated.{note}", *refused]
 
 
-def results_folder() -> Path:
-    """Where batches leave their pictures; those of more than a day ago are deleted."""
-    folder = Path(tempfile.gettempdir()) / "pix2pix-studio"
-    folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
-        if time.time() - old.stat().st_mtime > KEEP_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
-    return folder
-
-
 def distinct_names(files: list[str]) -> list[tuple[str, str]]:
     """(file, stem), with a number added where two files of one upload share a stem."""
     taken: set[str] = set()
@@ -376,11 +363,6 @@ def distinct_names(files: list[str]) -> list[tuple[str, str]]:
     return named
 
 
-def plain_text(words: str) -> str:
-    """Words from files' names must not become Markdown or HTML."""
-    return "".join(f"&#{ord(c)};" if c in "<>&*_`[]()#|\\!~" else c for c in words)
-
-
 def report(
     progress: gr.Progress, number: int = 0, count: int = 1, name: str = ""
 ) -> Callable[[int, int], None]:
@@ -391,13 +373,3 @@ def report(
         progress((number + done / total) / count, desc=where or "Translating")
 
     return on_progress
-
-
-class sentences:
-    """``with sentences():`` shows a UserError to the person instead of a trace in the log."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, UserError):
-            raise gr.Error(str(error), print_exception=False) from error

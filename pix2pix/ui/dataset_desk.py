@@ -1,0 +1,87 @@
+"""What the server holds between "check" and "build": a bounded number of plans, one a visitor."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import weakref
+from collections import OrderedDict
+from pathlib import Path
+
+from pix2pix.errors import UserError
+from pix2pix.plan import Plan
+from pix2pix.ui.shared import results_folder
+
+MAX_CHECKS = 16
+MAX_PAIRS = 40_000  # in all checks together: the small pictures of a pair take 25 KB
+
+
+class Scratch:
+    """A temporary folder that is deleted when nobody holds this object any more."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="check-", dir=results_folder()))
+        self.delete = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+
+class Check:
+    """A plan, and the folder that its files lie in."""
+
+    def __init__(self, plan: Plan, scratch: Scratch) -> None:
+        self.plan, self.scratch = plan, scratch
+
+
+class Desk:
+    """The visitors' latest checks, and the switches that stop what they have running.
+
+    The oldest check goes first when there are too many; whoever works with it still has it.
+    """
+
+    def __init__(self, max_checks: int = MAX_CHECKS, max_pairs: int = MAX_PAIRS) -> None:
+        self.max_checks, self.max_pairs = max_checks, max_pairs
+        self.checks: OrderedDict[str, Check] = OrderedDict()
+        self.switches: dict[tuple[str, str], threading.Event] = {}
+        self.lock = threading.Lock()
+
+    def put(self, session: str, check: Check) -> None:
+        with self.lock:
+            self.checks.pop(session, None)
+            self.checks[session] = check
+            while len(self.checks) > 1 and self._too_many():
+                self.checks.popitem(last=False)
+
+    def _too_many(self) -> bool:
+        pairs = sum(len(check.plan.pairs) for check in self.checks.values())
+        return len(self.checks) > self.max_checks or pairs > self.max_pairs
+
+    def get(self, session: str) -> Check:
+        """The visitor's check; a UserError where there is none or it had to make room."""
+        with self.lock:
+            if session not in self.checks:
+                raise UserError("Check the pairs first: the last check is no longer there.")
+            return self.checks[session]
+
+    def switch(self, session: str, work: str) -> threading.Event:
+        """A new switch for work that begins; the visitor's earlier work of that kind is stopped."""
+        with self.lock:
+            if earlier := self.switches.get((session, work)):
+                earlier.set()
+            new = self.switches[session, work] = threading.Event()
+        return new
+
+    def done(self, session: str, work: str, switch: threading.Event) -> None:
+        with self.lock:
+            if self.switches.get((session, work)) is switch:
+                del self.switches[session, work]
+
+    def stop(self, session: str, work: str) -> None:
+        with self.lock:
+            if switch := self.switches.get((session, work)):
+                switch.set()
+
+    def leave(self, session: str) -> None:
+        """The visitor is gone, or chose other folders: a check is of no use, a build goes on."""
+        self.stop(session, "check")
+        with self.lock:
+            self.checks.pop(session, None)

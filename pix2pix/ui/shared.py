@@ -1,0 +1,81 @@
+"""What the tabs share: errors as sentences, inert words, progress, and where results lie."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pix2pix.errors import UserError
+
+AWAY = "away"  # hidden by CSS: what is in it stays in the page, such as the drawing on the pad
+KEEP_SECONDS = 24 * 3600  # that uploads and results stay on disk
+
+
+class sentences:
+    """``with sentences():`` shows a UserError to the person instead of a trace in the log."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, UserError):
+            raise gr.Error(str(error), print_exception=False) from error
+
+
+def plain_text(words: str) -> str:
+    """Words from files' names must not become Markdown or HTML."""
+    return "".join(f"&#{ord(c)};" if c in "<>&*_`[]()#|\\!~" else c for c in words)
+
+
+def inert(value: Any) -> Any:
+    """What goes into an ``html_template``. Gradio fills the braces, which escapes HTML, and then
+    runs the result as a JavaScript template literal: there `\\` and `$` must be quoted."""
+    if isinstance(value, dict):
+        return {key: inert(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [inert(item) for item in value]
+    if isinstance(value, str):
+        return value.replace("\\", "\\\\").replace("$", "\\$")
+    return value
+
+
+def results_folder() -> Path:
+    """Where temporary results lie; those of more than a day ago are deleted."""
+    folder = Path(tempfile.gettempdir()) / "pix2pix-studio"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        if time.time() - old.stat().st_mtime > KEEP_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def paced(progress: gr.Progress, what: str, unit: str = "") -> Callable[[int, int], None]:
+    """An ``on_progress`` that moves the page's bar and says how long it will take, a few times a
+    second at most; without a `unit` it counts in per cent."""
+    started = time.monotonic()
+    last = started - 1.0
+
+    def on_progress(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < 0.2 and done < total:
+            return
+        last = now
+        share = min(1.0, done / total) if total else 0.0
+        count = f"{done} of {total} {unit}" if unit else f"{share:.0%}"
+        progress(share, desc=f"{what}: {count}{time_left(now - started, share)}")
+
+    return on_progress
+
+
+def time_left(seconds: float, share: float) -> str:
+    """How long the rest takes if it goes on as it went; nothing while that is a guess."""
+    if seconds < 2 or not 0.02 < share < 1:
+        return ""
+    left = seconds * (1 - share) / share
+    return f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"
