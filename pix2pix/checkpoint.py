@@ -15,7 +15,15 @@ STATE, STATE_FORMAT = "state.pt", 1
 
 
 def save_state(run: Path, state: dict[str, Any]) -> None:
-    write_atomically(run / STATE, lambda f: torch.save({"format": STATE_FORMAT, **state}, f))
+    """Raises OSError where it cannot be written; the state of before is then still there."""
+
+    def write(file: Path) -> None:
+        try:
+            torch.save({"format": STATE_FORMAT, **state}, file)
+        except RuntimeError as error:  # so torch says that the disk is full
+            raise OSError(str(error)) from error
+
+    write_atomically(run / STATE, write)
 
 
 def load_state(run: Path) -> dict[str, Any]:

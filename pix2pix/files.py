@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,23 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def copy_folder(
+    folder: Path, out: Path, change: Callable[[Path], None] = lambda copy: None
+) -> None:
+    """Copy a folder so that ``out`` is there whole or not at all; ``change`` may edit the copy.
+
+    What was at ``out`` is replaced. Raises OSError.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
+        copy = Path(place) / out.name
+        shutil.copytree(folder, copy)
+        change(copy)
+        if out.exists():
+            os.replace(out, Path(place) / "old")
+        os.replace(copy, out)
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -25,14 +25,21 @@ def save_model(
     """Write the folder, each file atomically and ``config.json`` last: it is what makes a model.
 
     With ``half`` the weights are stored as float16; running statistics can exceed its range and
-    stay float32.
+    stay float32. Raises OSError where it cannot be written.
     """
     tensors = {}
     for name, tensor in generator.state_dict().items():
         tensor = tensor.detach().cpu().contiguous()
         small = half and tensor.is_floating_point() and "running_" not in name
         tensors[name] = tensor.half() if small else tensor
-    write_atomically(folder / WEIGHTS, lambda f: save_file(tensors, f))
+
+    def write(file: Path) -> None:
+        try:
+            save_file(tensors, file)
+        except SafetensorError as error:  # so safetensors says that the disk is full
+            raise OSError(str(error)) from error
+
+    write_atomically(folder / WEIGHTS, write)
     write_atomically(folder / CARD, lambda f: f.write_text(card, encoding="utf-8"))
     write_json(folder / CONFIG, config.to_json())
 

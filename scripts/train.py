@@ -3,79 +3,103 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import signal
 import sys
-import time
 from pathlib import Path
+
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.config import PRESETS, setting, train_config
+from pix2pix import runs
+from pix2pix.config import PRESETS, TrainConfig, setting, train_config
 from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
 from pix2pix.models import find_model
-from pix2pix.training import Progress, train
+from pix2pix.training import Progress, Reporter, read_run, reported, train
 from pix2pix.workspace import model_folders
 
 
 def main() -> int:
     args = arguments()
-    stop = []
+    stop: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     signal.signal(signal.SIGINT, lambda *_: stop.append(True))
     try:
-        config = train_config(args.preset, dict(args.set))
-        model = train(
-            args.run,
-            args.data,
-            config,
-            device=pick_device(args.device),
-            start_from=find_model(args.start_from, model_folders()) if args.start_from else None,
-            resume=args.resume,
-            should_stop=lambda: bool(stop),
-            on_progress=Reporter(args.print_every),
-        )
+        config, data, start_from, device = settings(args)
+        device = pick_device(device)
+        if not args.resume and (args.run / "metrics.jsonl").exists():
+            raise UserError(f"{args.run.name} holds a run already: resume it, or name another.")
+        if runs.is_alive(args.run):
+            raise UserError(f"{args.run.name} is running already: stop it first.")
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps({"model": str(model), "stopped": bool(stop)}))
+
+    def work(reporter: Reporter) -> str:
+        bar = Bar(reporter)
+        train(
+            args.run, data, config, device=device, start_from=start_from, resume=args.resume,
+            should_stop=lambda: bool(stop), on_progress=bar,
+        )  # fmt: skip
+        bar.close()
+        return "stopped" if stop else "finished"
+
+    sentence = reported(args.run, work)
+    if sentence:
+        print(sentence, file=sys.stderr)
+        return 1
+    print(json.dumps({"model": str(args.run / "model"), "stopped": bool(stop)}))
     return 0
 
 
-class Reporter:
-    """Prints the losses, the speed and the time left."""
+def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, str]:
+    """(config, data, model to begin with, device): of the arguments, and for a run that goes on
+    of its own `config.json` where they say nothing."""
+    overrides = dict(args.set)
+    if args.resume:
+        config, data, _, device = read_run(args.run)
+        said = {k: str(v) for k, v in dataclasses.asdict(config).items() if k != "preset"}
+        config = train_config(args.preset or config.preset, {**said, **overrides})
+        return config, args.data or data, None, args.device or device
+    model = find_model(args.start_from, model_folders()) if args.start_from else None
+    return train_config(args.preset or "maps", overrides), args.data, model, args.device or "auto"
 
-    def __init__(self, every: int) -> None:
-        self.every, self.since, self.step = every, time.monotonic(), 0
+
+class Bar:
+    """A progress bar with the losses; lines now and then where standard error is no terminal."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter, self.bar = reporter, None
 
     def __call__(self, progress: Progress) -> None:
-        if progress.step % self.every and progress.step != progress.steps:
-            return
-        now = time.monotonic()
-        each = (now - self.since) / max(progress.step - self.step, 1) if self.step else 0.0
-        self.since, self.step = now, progress.step
-        left = (progress.steps - progress.step) * each
-        losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
-        print(
-            f"step {progress.step}/{progress.steps}  epoch {progress.epoch}  {losses}  "
-            f"{each:.2f} s a step  {left / 60:.0f} min left",
-            file=sys.stderr,
-            flush=True,
-        )
+        self.reporter(progress)
+        if self.bar is None:
+            begun = {"initial": progress.step - 1, "total": progress.steps}
+            seldom = {} if sys.stderr.isatty() else {"mininterval": 30}
+            self.bar = tqdm(desc=f"epoch {progress.epoch}", unit="step", **begun, **seldom)
+        self.bar.set_description(f"epoch {progress.epoch}", refresh=False)
+        losses = {name: f"{value:.3f}" for name, value in progress.losses.items()}
+        self.bar.set_postfix(losses, refresh=False)
+        self.bar.update()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="dataset folder")
+    parser.add_argument("--data", type=Path, help="dataset folder; a resumed run knows its own")
     parser.add_argument("--run", type=Path, required=True, help="run folder, made if absent")
-    parser.add_argument("--preset", default="maps", choices=list(PRESETS))
+    parser.add_argument("--preset", choices=list(PRESETS), help="default: maps")
     parser.add_argument("--epochs", type=int, help="how often to see every pair")
     parser.add_argument("--steps", type=int, help="how many updates, instead of --epochs")
     parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
     parser.add_argument("--from", dest="start_from", metavar="MODEL", help="fine-tune this model")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--print-every", type=int, default=50, metavar="STEPS")
+    parser.add_argument("--device", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument(
         "--set",
         action="append",
@@ -87,6 +111,8 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.epochs and args.steps:
         parser.error("give --epochs or --steps, not both")
+    if not args.data and not args.resume:
+        parser.error("--data is required")
     args.set += [(k, str(getattr(args, k))) for k in ("epochs", "steps") if getattr(args, k)]
     return args
 

@@ -14,14 +14,21 @@ PACKAGE = ROOT / "pix2pix"
 
 # From the bottom up; a module imports from its own layer and those below.
 LAYERS = [
-    {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "pairing"},
-    {"networks", "losses", "data", "devices", "runs"},
-    {"models", "checkpoint", "importing", "summary", "diagram", "metrics", "hub"},
-    {"training", "translate"},
+    {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "names"},
+    {"pairing", "derive", "containers", "archives", "npz", "download"},
+    {"folders", "datasets"},
+    {"plan", "splits"},
+    {"build"},
+    {"networks", "losses", "data", "devices", "runs", "health", "curves"},
+    {"models", "checkpoint", "importing", "summary", "diagram", "metrics"},
+    {"hub", "hub_access", "dataset_card"},
+    {"trainer", "training", "translate"},
     {"ui"},
     {"app"},
 ]
-LIGHT = ["images", "drawing", "files", "config", "errors", "pictures", "workspace"]
+LIGHT = ["images", "drawing", "files", "config", "errors", "pictures", "workspace", "names"]
+LIGHT += ["pairing", "derive", "containers", "archives", "npz", "folders", "datasets", "plan"]
+LIGHT += ["splits", "build", "runs", "curves", "health"]
 
 
 def imports(file: Path, tree: ast.AST) -> set[str]:

@@ -23,10 +23,12 @@ from torch import nn
 
 from pix2pix.checkpoint import load_state
 from pix2pix.config import TrainConfig, train_config
-from pix2pix.data import PairDataset, augment, batches, find_pairs
+from pix2pix.data import PairDataset, augment, batches
+from pix2pix.datasets import find_pairs
 from pix2pix.errors import UserError
 from pix2pix.models import load_model
-from pix2pix.training import Progress, Trainer, learning_rate, train
+from pix2pix.trainer import Trainer, learning_rate
+from pix2pix.training import Progress, train
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
@@ -217,10 +219,11 @@ def test_a_run_is_stopped_killed_and_resumed(pairs: Path, tmp_path: Path) -> Non
     assert load_state(run)["step"] >= 10
     load_model(run / "model")
 
-    done = subprocess.run([*arguments, "--resume"], check=True, **pipes)
+    again = [*arguments[:2], "--run", str(run), "--resume"]  # the run knows its own settings
+    done = subprocess.run(again, check=True, **pipes)
     assert json.loads(done.stdout.splitlines()[-1])["stopped"] is False
     config = json.loads((run / "config.json").read_text())
-    assert (config["steps"], config["ngf"], config["data"]) == (80, 4, pairs.name)
+    assert (config["steps"], config["ngf"], config["data"]) == (80, 4, str(pairs))
     last = {row["step"]: row for row in lines(run)}
     assert [*last] == [*range(1, 81)]
     assert last[1].keys() == {"step", "epoch", "d_real", "d_fake", "g_adversarial", "g_l1"}
@@ -284,7 +287,7 @@ def train_main(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
         (["--set", "generator=vae"], 1, "generator must be one of"),
         (["--device", "abacus"], 1, "not available"),
         (["--from", "absent"], 1, "There is no model 'absent'"),
-        (["--resume"], 1, "no saved state"),
+        (["--resume"], 1, "is not that of a run"),
         (["--set", "ngf"], 2, "key=value"),
         (["--preset", "nope"], 2, "invalid choice"),
         (["--steps", "5", "--epochs", "2"], 2, "not both"),

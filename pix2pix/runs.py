@@ -1,0 +1,373 @@
+"""Runs as folders: started, stopped, queued, watched and listed, without torch.
+
+The run folder is the only channel between the process that trains and everyone else:
+
+- `config.json`: every value of the run, its dataset and the model that it began from;
+- `process.json`: pid and start time of the process, which together name it for ever;
+- `status.json`: state, step, steps, epoch, speed and a sentence, replaced whole;
+- `stop`: there while someone asks the run to stop, with the word that it will be called by;
+- `metrics.jsonl` (a line a step), `validation.jsonl` (a line an epoch), `samples/`,
+  `checkpoints/`, `model/` (the current generator), `state.pt` (to go on from), `log.txt`.
+
+One run trains on a device at a time: each waits for the lock of its device, in the order in which
+they were started. A lock goes with its process, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from pix2pix.errors import Stopped, UserError
+from pix2pix.files import copy_folder, write_atomically, write_json
+from pix2pix.names import safe_name
+from pix2pix.workspace import ROOT, workspace
+
+ACTIVE = ("queued", "starting", "running", "stopping")
+RESUMABLE = ("paused", "stopped", "interrupted", "failed")
+LOOK_EVERY = 0.5  # seconds between two looks at the queue
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a run is doing.
+
+    `state` is one of ACTIVE; paused or stopped (by a person); interrupted (its process is gone
+    without a word: killed, or the machine was switched off); finished; failed (see `sentence`).
+    """
+
+    name: str
+    folder: Path
+    state: str
+    step: int = 0
+    steps: int = 0
+    epoch: int = 0
+    seconds_per_step: float = 0.0
+    memory_mib: int = 0
+    sentence: str = ""
+    started: float = 0.0  # seconds since 1970
+    updated: float = 0.0
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def seconds_left(self) -> float | None:
+        known = self.state == "running" and self.seconds_per_step > 0
+        return (self.steps - self.step) * self.seconds_per_step if known else None
+
+
+def runs_folder() -> Path:
+    return workspace() / "runs"
+
+
+# ---------------------------------------------------------------------------------- for watchers
+
+
+def list_runs(root: Path | None = None) -> list[Status]:
+    """All runs in a folder, the last started first."""
+    root = root or runs_folder()
+    folders = [f for f in root.iterdir() if f.is_dir()] if root.is_dir() else []
+    found = [read_status(f) for f in folders if (f / "config.json").exists()]
+    return sorted(found, key=lambda status: -status.started)
+
+
+def read_status(run: Path) -> Status:
+    """The state of a run as it is now: what its process last said, and whether it still lives."""
+    said = _read(run / "status.json")
+    state = said.get("state", "stopped")
+    if state in ACTIVE and not is_alive(run):
+        state = "interrupted"
+    elif state in ("starting", "running") and (run / "stop").exists():
+        state = "stopping"
+    numbers = {k: _number(said.get(k)) for k in ("step", "steps", "epoch", "memory_mib")}
+    times = {k: float(_number(said.get(k))) for k in ("seconds_per_step", "started", "updated")}
+    sentence = said.get("sentence") if isinstance(said.get("sentence"), str) else ""
+    if state == "interrupted":
+        sentence = (
+            "Its process ended without a word: resume it, and it goes on from its last state."
+        )
+    numbers = {k: int(v) for k, v in numbers.items()}
+    return Status(
+        run.name, run, str(state), sentence=sentence or "", config=_read(run / "config.json"),
+        **numbers, **times,
+    )  # fmt: skip
+
+
+def is_alive(run: Path) -> bool:
+    """Whether the run's process is there: the same pid, and started at the same time."""
+    said = _read(run / "process.json")
+    try:
+        process = psutil.Process(int(said["pid"]))
+        same = abs(process.create_time() - float(said["started"])) < 0.5
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
+
+
+def ahead_of(run: Path) -> int:
+    """How many runs come before this one on its device, the one that trains included."""
+    mine = read_status(run)
+    device = mine.config.get("device", "")
+    others = [s for s in list_runs(run.parent) if s.is_active and s.folder != run]
+    return sum(s.config.get("device", "") == device and _earlier(s, mine) for s in others)
+
+
+# ------------------------------------------------------------------------------ for those who ask
+
+
+def start(run: Path, settings: dict[str, Any] | None = None) -> None:
+    """Start a run's process, or go on with it; it outlives this process.
+
+    `settings` is what `config.json` will hold; without, it is there already and the run resumes.
+    Raises UserError where the run is active, or the folder cannot be written.
+    """
+    if settings is not None and (run / "config.json").exists():
+        raise UserError(f"There is a run '{run.name}' already: choose another name, or resume it.")
+    if settings is None and not (run / "config.json").exists():
+        raise UserError(f"There is no run '{run.name}': start it first.")
+    if (run / "config.json").exists() and read_status(run).is_active:
+        raise UserError(f"'{run.name}' is running already: watch it, or stop it first.")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        if settings is not None:
+            write_json(run / "config.json", settings)
+        (run / "stop").unlink(missing_ok=True)
+        now = time.time()
+        write_status(run, state="queued", started=now, updated=now, sentence="")
+        _spawn(run)
+    except OSError as error:
+        raise UserError(
+            f"'{run.name}' could not be started: check that there is free space and that the "
+            "workspace can be written to."
+        ) from error
+
+
+def ask_to_stop(run: Path, word: str = "stopped") -> None:
+    """Ask a run to stop after its current step; `word` is stopped or paused."""
+    write_atomically(run / "stop", lambda f: f.write_text(word, encoding="utf-8"))
+
+
+def force_stop(run: Path, patience: float = 10.0) -> None:
+    """End a run's process after `patience` seconds at most; its last saved state stays whole."""
+    if not is_alive(run):
+        return
+    ask_to_stop(run)
+    process = psutil.Process(int(_read(run / "process.json")["pid"]))
+    with contextlib.suppress(psutil.Error):
+        try:
+            process.wait(patience)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(patience)
+            write_status(run, state="stopped", sentence="Stopped by force.", updated=time.time())
+
+
+# ------------------------------------------------------------------------- for the run's process
+
+
+def stop_word(run: Path) -> str:
+    """What the run shall be called when it has stopped, empty while nobody asks."""
+    try:
+        word = (run / "stop").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+    return word if word in ("paused", "stopped") else "stopped"
+
+
+def claim(run: Path) -> None:
+    """Write down that this process is the run's."""
+    process = psutil.Process()
+    write_json(run / "process.json", {"pid": process.pid, "started": process.create_time()})
+
+
+def write_status(run: Path, **said: Any) -> None:
+    """Replace some of what the run says of itself."""
+    write_json(run / "status.json", {**_read(run / "status.json"), **said})
+
+
+@contextlib.contextmanager
+def turn(run: Path, device: str, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Wait until the device is free and no earlier run waits for it, and hold it meanwhile.
+
+    Raises Stopped if told to while waiting.
+    """
+    run.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run.parent / f".{device.replace(':', '-')}.lock")
+    while True:
+        if should_stop():
+            raise Stopped()
+        if not _others_wait_before(run):
+            with contextlib.suppress(Timeout):
+                lock.acquire(blocking=False)
+                break
+        time.sleep(LOOK_EVERY)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _others_wait_before(run: Path) -> bool:
+    mine = read_status(run)
+    device = mine.config.get("device", "")
+    return any(
+        s.state == "queued" and s.config.get("device", "") == device and _earlier(s, mine)
+        for s in list_runs(run.parent)
+        if s.folder != run
+    )
+
+
+def _earlier(one: Status, other: Status) -> bool:
+    return (one.started, one.name) < (other.started, other.name)
+
+
+def _spawn(run: Path) -> None:
+    """The run's process, in a session of its own: it gets no signal meant for this one."""
+    command = [sys.executable, "-m", "pix2pix.training", str(run.resolve())]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
+    own = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {
+        "start_new_session": True
+    }  # fmt: skip
+    with (run / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            **own,
+        )  # fmt: skip
+    with contextlib.suppress(psutil.Error):  # it may be over already
+        started = psutil.Process(process.pid).create_time()
+        write_json(run / "process.json", {"pid": process.pid, "started": started})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+
+
+# ------------------------------------------------------------------------- what a run has to show
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A moment of a run that was kept: its picture, its figures and, if not pruned, its model."""
+
+    step: int
+    sample: Path | None
+    model: Path | None
+    metrics: dict[str, Any]
+
+
+def ticks(run: Path) -> list[Tick]:
+    """All kept moments in order. `metrics` is the line of `validation.jsonl`, empty without one."""
+    figures = {int(_number(row.get("step"))): row for row in read_lines(run / "validation.jsonl")}
+    samples = {_step_of(f): f for f in (run / "samples").glob("step-*.png")}
+    models = {
+        _step_of(f.parent): f.parent for f in (run / "checkpoints").glob("step-*/config.json")
+    }
+    steps = sorted(samples.keys() | models.keys())
+    return [Tick(s, samples.get(s), models.get(s), figures.get(s, {})) for s in steps]
+
+
+def best(run: Path) -> Tick | None:
+    """The kept model that is best on the validation pictures: by perceptual distance, else by L1
+    where that was not measured; None where no kept model was measured."""
+    measured = [t for t in ticks(run) if t.model and t.metrics]
+    for measure in ("perceptual", "l1"):
+        known = [t for t in measured if isinstance(t.metrics.get(measure), float)]
+        if known:
+            return min(known, key=lambda t: t.metrics[measure])
+    return None
+
+
+def publish(run: Path, name: str, step: int | None = None, root: Path | None = None) -> Path:
+    """Copy a kept model, the newest unless `step` says which, to the person's models as `name`.
+
+    Raises UserError where there is no such model or the name is no safe one or taken.
+    """
+    name = safe_name(name)
+    out = (root or workspace() / "models") / name
+    model = run / "model" if step is None else run / "checkpoints" / f"step-{step:07d}"
+    if not (model / "config.json").exists():
+        raise UserError("There is no model of this moment: choose another, or wait for the next.")
+    if out.exists():
+        raise UserError(f"There is a model '{name}' already: choose another name.")
+
+    def entitle(copy: Path) -> None:
+        write_json(copy / "config.json", {**_read(copy / "config.json"), "title": name})
+
+    try:
+        copy_folder(model, out, entitle)
+    except OSError as error:
+        raise UserError(
+            f"The model '{name}' could not be saved: check that there is free space and that the "
+            "workspace can be written to."
+        ) from error
+    return out
+
+
+def prune(run: Path, keep: int = 10) -> None:
+    """Keep so many models in `checkpoints/`: the first to go is the one that is closest to its
+    neighbours in time; the best, the first and the two newest stay."""
+    folder = run / "checkpoints"
+    steps = sorted(_step_of(f) for f in folder.glob("step-*"))
+    favourite = best(run)
+    while len(steps) > max(keep, 4):
+        middle = [
+            i for i in range(1, len(steps) - 2) if not (favourite and steps[i] == favourite.step)
+        ]
+        closest = min(middle, key=lambda i: steps[i + 1] - steps[i - 1])
+        shutil.rmtree(folder / f"step-{steps.pop(closest):07d}", ignore_errors=True)
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSON-lines file; a last one that is half-written is left out."""
+    rows = []
+    with contextlib.suppress(OSError, ValueError), file.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            if isinstance(row, dict) and line.endswith("\n"):
+                rows.append(row)
+    return rows
+
+
+def extend(run: Path, epochs: int) -> None:
+    """Let a finished run go on for so many epochs more when it is started again.
+
+    A falling learning rate is stretched over the whole of the new length.
+    """
+    config = _read(run / "config.json")
+    if read_status(run).is_active:
+        raise UserError(f"'{run.name}' is running: let it finish or stop it first.")
+    status = read_status(run)
+    if config.get("steps"):
+        per_epoch = max(1, status.step // max(1, status.epoch + 1))
+        config["steps"] = int(config["steps"]) + epochs * per_epoch
+    else:
+        config["epochs"] = int(_number(config.get("epochs"))) + epochs
+    write_json(run / "config.json", config)
+
+
+def _step_of(path: Path) -> int:
+    digits = path.stem.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else -1

@@ -1,0 +1,292 @@
+"""Runs in processes of their own: killed, stopped, queued, found again, and never lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from pix2pix import runs
+from pix2pix.config import TrainConfig
+from pix2pix.errors import Stopped, UserError
+from tests.drawn_pairs import drawn_strip
+
+TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1, "steps": 40, "ema": 0.9}
+SAVING = {"save_every_steps": 3, "sample_every_steps": 20}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for split, count in (("train", 5), ("val", 2)):
+        folder = tmp_path / "data" / split
+        folder.mkdir(parents=True)
+        for number in range(count):
+            drawn_strip(number, 64).save(folder / f"{number}.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "runs"
+    for run in (tmp_path / "runs").glob("*/"):
+        runs.force_stop(run, patience=0.0)
+
+
+def settings(data: Path, **values: object) -> dict:
+    config = TrainConfig(**{**TINY, **SAVING, **values})
+    return {**dataclasses.asdict(config), "data": str(data), "start_from": "", "device": "cpu"}
+
+
+def wait(run: Path, until: Callable[[runs.Status], bool], seconds: float = 120) -> runs.Status:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = runs.read_status(run)
+        if until(status):
+            return status
+        time.sleep(0.01)  # the next look at the condition
+    log = (run / "log.txt").read_text()
+    pytest.fail(f"still {runs.read_status(run)} after {seconds} s:\n{log}")
+
+
+def ended(status: runs.Status) -> bool:
+    return not status.is_active
+
+
+def steps_done(run: Path) -> int:
+    try:
+        return (run / "metrics.jsonl").read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
+def weights(run: Path) -> dict:
+    return torch.load(run / "state.pt", weights_only=True)["trainer"]
+
+
+def equal(one: object, other: object) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(v, other[k]) for k, v in one.items())
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def kill(run: Path) -> None:
+    process = psutil.Process(json.loads((run / "process.json").read_text())["pid"])
+    process.kill()
+    process.wait(30)
+
+
+def test_ten_kills_change_no_bit(data: Path, root: Path) -> None:
+    straight, killed = root / "straight", root / "killed"
+    runs.start(straight, settings(data))
+    assert wait(straight, ended).state == "finished"
+    rng = random.Random(0)
+    runs.start(killed, settings(data))
+    for moment in sorted(rng.sample(range(1, 38), 10)):
+        wait(killed, lambda status, m=moment: steps_done(killed) >= m or ended(status))
+        assert runs.is_alive(killed), "it ended before it could be killed"
+        kill(killed)
+        assert runs.read_status(killed).state == "interrupted"
+        runs.start(killed)
+    assert wait(killed, ended).state == "finished"
+    assert equal(weights(straight), weights(killed))
+    assert (straight / "metrics.jsonl").read_text() == (killed / "metrics.jsonl").read_text()
+    assert len((killed / "metrics.jsonl").read_text().splitlines()) == 40
+
+
+def test_a_run_outlives_the_process_that_started_it(data: Path, root: Path) -> None:
+    run = root / "faces"
+    code = "import json, sys; from pathlib import Path; from pix2pix import runs\n"
+    code += "runs.start(Path(sys.argv[1]), json.loads(sys.argv[2]))\n"
+    code += "assert 'torch' not in sys.modules"
+    command = [sys.executable, "-c", code, str(run), json.dumps(settings(data, steps=4000))]
+    subprocess.run(command, check=True)
+    status = wait(run, lambda s: s.step >= 2)
+    assert (status.state, status.steps) == ("running", 4000)
+    assert [s.name for s in runs.list_runs(root)] == ["faces"]
+    with pytest.raises(UserError, match="running already"):
+        runs.start(run)
+    runs.ask_to_stop(run, "paused")
+    assert wait(run, ended).state == "paused"
+    assert not (run / "stop").exists() and (run / "model" / "model.safetensors").exists()
+    step = runs.read_status(run).step
+    runs.start(run)
+    assert wait(run, lambda s: s.step > step).state == "running"
+    runs.force_stop(run, patience=0.0)
+    assert runs.read_status(run).state in ("stopped", "interrupted")
+
+
+def test_the_second_run_waits_for_the_first(data: Path, root: Path) -> None:
+    first, second, third = (root / name for name in ("first", "second", "third"))
+    runs.start(first, settings(data, steps=100_000))
+    wait(first, lambda s: s.step > 0)
+    for run in (second, third):
+        runs.start(run, settings(data, steps=3))
+    assert (runs.ahead_of(first), runs.ahead_of(second), runs.ahead_of(third)) == (0, 1, 2)
+    assert runs.read_status(second).state == "queued"
+    kill(first)  # the lock goes with the process
+    assert wait(second, ended).state == "finished"
+    assert wait(third, ended).state == "finished"
+    ends = [runs.read_status(run).updated for run in (second, third)]
+    assert ends == sorted(ends)
+
+
+def test_a_queued_run_can_be_stopped(data: Path, root: Path) -> None:
+    runs.start(root / "first", settings(data, steps=100_000))
+    wait(root / "first", lambda s: s.step > 0)
+    runs.start(root / "second", settings(data))
+    runs.ask_to_stop(root / "second")
+    assert wait(root / "second", ended).state == "stopped"
+    assert steps_done(root / "second") == 0
+
+
+def test_a_recycled_pid_is_no_run(root: Path) -> None:
+    run = root / "old"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    runs.write_status(run, state="running", step=7, steps=9)
+    me = psutil.Process()
+    for started, alive in ((me.create_time(), True), (me.create_time() - 60, False)):
+        (run / "process.json").write_text(json.dumps({"pid": os.getpid(), "started": started}))
+        assert runs.is_alive(run) is alive
+    status = runs.read_status(run)
+    assert (status.state, status.step) == ("interrupted", 7) and "resume" in status.sentence
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"state": 3, "step": "x", "sentence": []}'])
+def test_damaged_files_are_no_trouble_to_those_who_watch(root: Path, text: str) -> None:
+    run = root / "odd"
+    run.mkdir(parents=True)
+    for name in ("config.json", "status.json", "process.json"):
+        (run / name).write_text(text)
+    assert [s.step for s in runs.list_runs(root)] == [0]
+    assert not runs.is_alive(run)
+
+
+def test_a_deleted_dataset_stops_the_run_with_a_sentence(data: Path, root: Path) -> None:
+    run = root / "faces"
+    runs.start(run, settings(data))
+    assert wait(run, ended).state == "finished"
+    shutil.rmtree(data)
+    runs.start(run)
+    status = wait(run, ended)
+    assert status.state == "failed" and "holds no pictures" in status.sentence
+    assert len(weights(run)) > 0
+    assert "Traceback" not in (run / "log.txt").read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="file modes are of POSIX systems")
+def test_a_full_disk_stops_the_run_and_the_last_state_is_whole(data: Path, root: Path) -> None:
+    run = root / "full"
+    runs.start(run, settings(data, steps=6))
+    assert wait(run, ended).state == "finished"
+    before = (run / "state.pt").read_bytes()
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "steps": 12}))
+    # As on a full disk, every write beyond what fits fails: a limit on the size of files.
+    code = "import resource, signal, sys; from pathlib import Path\n"
+    code += "from pix2pix import runs, training\n"
+    code += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    code += "sys.exit(training.main(Path(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True)
+    status = runs.read_status(run)
+    assert (done.returncode, status.state) == (1, "failed"), done.stderr
+    assert "check that the disk has space" in status.sentence
+    assert (run / "state.pt").read_bytes() == before
+    assert not list(run.glob(".state*"))
+
+
+def test_a_broken_config_is_one_sentence(root: Path) -> None:
+    run = root / "broken"
+    runs.start(run, {"data": "nowhere", "start_from": "", "device": "cpu", "magic": 1})
+    status = wait(run, ended)
+    assert status.state == "failed" and "magic" in status.sentence
+
+
+def test_names_that_are_taken_or_unknown(data: Path, root: Path) -> None:
+    with pytest.raises(UserError, match="There is no run 'x'"):
+        runs.start(root / "x")
+    runs.start(root / "x", settings(data, steps=1))
+    with pytest.raises(UserError, match="There is a run 'x' already"):
+        runs.start(root / "x", settings(data))
+
+
+def test_waiting_for_a_turn_can_be_stopped(root: Path) -> None:
+    with pytest.raises(Stopped), runs.turn(root / "x", "cpu", lambda: True):
+        pytest.fail("it was told to stop")
+
+
+# ------------------------------------------------------------------------------ kept and published
+
+
+def moments(run: Path, steps: list[int], perceptual: dict[int, float] | None = None) -> None:
+    """Kept models and pictures as a run would leave them, with figures for some."""
+    for step in steps:
+        folder = run / "checkpoints" / f"step-{step:07d}"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"title": "run", "step": step}))
+        (folder / "model.safetensors").write_bytes(b"weights")
+        (run / "samples").mkdir(exist_ok=True)
+        (run / "samples" / f"step-{step:07d}.png").write_bytes(b"")
+    rows = [{"step": s, "perceptual": p, "l1": 0.1} for s, p in (perceptual or {}).items()]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (run / "validation.jsonl").write_text(text + '{"step": 1, "perce')
+
+
+def test_the_best_is_that_of_the_perceptual_measure(root: Path) -> None:
+    moments(root / "a", [100, 200, 300], {100: 0.7, 200: 0.5, 300: 0.6, 400: 0.1})
+    found = runs.best(root / "a")
+    assert found is not None and (found.step, found.metrics["l1"]) == (200, 0.1)
+    moments(root / "b", [100])
+    assert runs.best(root / "b") is None
+
+
+def test_pruning_keeps_the_best_the_ends_and_an_even_spread(root: Path) -> None:
+    moments(root / "a", list(range(100, 2100, 100)), {300: 0.1, 900: 0.9})
+    runs.prune(root / "a", keep=6)
+    kept = [t.step for t in runs.ticks(root / "a") if t.model]
+    assert len(kept) == 6
+    assert {100, 300, 1900, 2000} < set(kept)
+    assert max(b - a for a, b in itertools.pairwise(kept)) <= 1000
+    assert len(runs.ticks(root / "a")) == 20  # pictures stay
+
+
+def test_publishing_copies_one_moment_under_a_new_name(root: Path, tmp_path: Path) -> None:
+    moments(root / "a", [100, 200])
+    out = runs.publish(root / "a", "My faces", 100, tmp_path / "models")
+    assert json.loads((out / "config.json").read_text()) == {"title": "My faces", "step": 100}
+    assert sorted(f.name for f in (tmp_path / "models").iterdir()) == ["My faces"]
+    with pytest.raises(UserError, match="There is a model 'My faces' already"):
+        runs.publish(root / "a", "My faces", 200, tmp_path / "models")
+    with pytest.raises(UserError, match="no model of this moment"):
+        runs.publish(root / "a", "other", 150, tmp_path / "models")
+    with pytest.raises(UserError, match="cannot name"):
+        runs.publish(root / "a", "../other", 100, tmp_path / "models")
+
+
+def test_a_finished_run_goes_on_for_more_epochs(data: Path, root: Path) -> None:
+    run = root / "faces"
+    runs.start(run, settings(data, steps=0, epochs=2, decay=0.0))
+    assert wait(run, ended).step == 10
+    runs.extend(run, 3)
+    runs.start(run)
+    assert wait(run, ended).state == "finished"
+    assert [row["step"] for row in runs.read_lines(run / "metrics.jsonl")] == list(range(1, 26))
+    straight = root / "straight"
+    runs.start(straight, settings(data, steps=0, epochs=5, decay=0.0))
+    wait(straight, ended)
+    assert equal(weights(run), weights(straight))
