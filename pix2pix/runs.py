@@ -173,7 +173,7 @@ def force_stop(run: Path, patience: float = 10.0) -> None:
             process.wait(patience)
         except psutil.TimeoutExpired:
             process.kill()
-            process.wait(patience)
+            process.wait(10)
             write_status(run, state="stopped", sentence="Stopped by force.", updated=time.time())
 
 

@@ -353,6 +353,6 @@ def test_the_model_card_and_the_examples_are_there() -> None:
 
 
 @pytest.mark.browser
-def test_a_title_is_inert_text(page: Any) -> None:
+def test_a_title_is_inert_text(page) -> None:
     assert page.locator('.card[data-name="blocks"] b').inner_text() == HOSTILE
     assert page.evaluate("window.hit") is None
