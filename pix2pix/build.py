@@ -7,10 +7,10 @@ original with its digest and every option, so that `rebuild` makes the same byte
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -404,14 +404,17 @@ def _save(
     """Write the pictures of one pair: their names in the dataset and the digests of their bytes."""
     files = []
     for suffix, strip in made:
-        buffer = io.BytesIO()
-        if recipe.format == "jpg":
-            strip.convert("RGB").save(buffer, "JPEG", quality=recipe.quality, subsampling="4:2:0")
-        else:
-            strip.save(buffer, "PNG")
         name = f"{job.split}/{job.name}{suffix}{FORMATS[recipe.format]}"
-        (folder / name).write_bytes(buffer.getbuffer())
-        files.append({"file": name, "sha256": hashlib.sha256(buffer.getbuffer()).hexdigest()})
+        # Straight to a file, not to memory: only then does Pillow encode JPEG in parallel.
+        if recipe.format == "jpg":
+            picture = strip if strip.mode == "RGB" else strip.convert("RGB")
+            picture.save(folder / name, quality=recipe.quality, subsampling="4:2:0")
+        else:
+            # Matching runs alone is three times as fast as looking for all repeats, and makes
+            # photos up to a seventh larger and label maps no larger.
+            strip.save(folder / name, compress_type=zlib.Z_RLE)
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        files.append({"file": name, "sha256": digest})
     return files
 
 

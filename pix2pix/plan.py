@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
+from scipy import fft
 
 from pix2pix.datasets import SPLITS, find_pairs
 from pix2pix.derive import DERIVATIONS
@@ -151,7 +152,7 @@ def make_plan(
     pairs, doubles = _doubles(pairs)
     refused += doubles
     labels = _label_maps(inputs, pairs)
-    pairs, doubts = _judged(pairs)
+    pairs, doubts = _judged(pairs, should_stop)
     doubts += _spoilt(inputs, pairs)
     return Plan(
         inputs, matching.rule, matching.explanation, tuple(pairs), tuple(refused), tuple(doubts),
@@ -374,8 +375,9 @@ def _doubles(pairs: list[Planned]) -> tuple[list[Planned], list[Refusal]]:
 
 def edges(small: np.ndarray) -> np.ndarray:
     """64 x 64 x 3 uint8 -> its edge map, float32, mean 0 and variance 1; zeros where it is flat."""
-    down, right = np.gradient(small.astype(np.float32), axis=(0, 1))
-    strength = np.sqrt(np.sqrt(down**2 + right**2).max(axis=2))
+    channels = np.ascontiguousarray(small.transpose(2, 0, 1), np.float32)
+    down, right = np.gradient(channels, axis=(1, 2))
+    strength = np.sqrt(np.sqrt((down * down + right * right).max(axis=0)))
     strength -= strength.mean()
     spread = strength.std()
     return strength / spread if spread > 1e-6 else np.zeros_like(strength)
@@ -383,18 +385,24 @@ def edges(small: np.ndarray) -> np.ndarray:
 
 def alignment(source: np.ndarray, target: np.ndarray) -> tuple[float, float, tuple[int, int]]:
     """(score as it is, best score, (down, right) move in 64ths to it) of two edge maps."""
-    double = (2 * LOOK, 2 * LOOK)  # room for the moved picture: nothing wraps around
-    spectrum = np.fft.rfft2(source, double).conj() * np.fft.rfft2(target, double)
-    scores = np.fft.irfft2(spectrum, double) / LOOK**2
+    room = (LOOK + REACH, LOOK + REACH)  # for the moved picture: nothing wraps around
+    a, b = fft.rfft2(np.stack([source, target]), room)
+    scores = fft.irfft2(a.conj() * b, room) / LOOK**2
     moves = np.arange(-REACH, REACH + 1)
     scores = scores[np.ix_(moves, moves)]
     best = np.unravel_index(scores.argmax(), scores.shape)
     return float(scores[REACH, REACH]), float(scores[best]), tuple(int(moves[i]) for i in best)
 
 
-def _judged(pairs: list[Planned]) -> tuple[list[Planned], list[Refusal]]:
+def _judged(
+    pairs: list[Planned], should_stop: Callable[[], bool]
+) -> tuple[list[Planned], list[Refusal]]:
     """Every pair with its score, and what is doubtful about any."""
-    fits = [alignment(edges(p.source_look.small), edges(p.target_look.small)) for p in pairs]
+
+    def fit(pair: Planned) -> tuple[float, float, tuple[int, int]]:
+        return alignment(edges(pair.source_look.small), edges(pair.target_look.small))
+
+    fits = [found for _, found in parallel(fit, pairs, should_stop)]
     scores = np.array([fit[0] for fit in fits])
     doubts = []
     least = -np.inf
@@ -481,9 +489,11 @@ def _nearly_flat(image: Image.Image) -> bool:
     steps = np.abs(np.diff(pixels, axis=1)).max(axis=2)
     if (steps <= 10).mean() < 0.8:
         return False
-    coarse = (pixels + 8) // 16
-    keys, counts = np.unique(coarse.reshape(-1, 3), axis=0, return_counts=True)
+    coarse = (pixels + 8) // 16  # 0 to 16
+    counts = np.bincount(np.ravel_multi_index(tuple(coarse.reshape(-1, 3).T), (17, 17, 17)))
     order = counts.argsort()[::-1][:24]
-    common = keys[order][counts[order] > 0.01 * counts.sum()]
+    order = order[counts[order] > 0]
+    common = np.stack(np.unravel_index(order, (17, 17, 17)), axis=1)
+    common = common[counts[order] > 0.01 * counts.sum()]
     colourful = (np.ptp(common, axis=1) > 2).sum() if len(common) else 0
     return counts[order].sum() > 0.75 * counts.sum() and len(common) >= 3 and colourful >= 1
