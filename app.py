@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from pix2pix.translate import Translators
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
+from pix2pix.ui.train_tab import train_tab
 from pix2pix.workspace import model_folders
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     parser.add_argument("--host", default=environment("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=environment("GRADIO_SERVER_PORT"))
     args = parser.parse_args()
-    build_page(Translators(model_folders)).launch(
+    build_page(Translators(model_folders), train_tab).launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
         theme=theme(),

@@ -144,15 +144,20 @@ class TrainConfig:
     ndf: int = 64
     layers: int = 3
     # Losses (paper section 3.1): G = adversarial + lambda_l1 * L1; D's loss is weighted.
+    adversarial: Literal["bce", "least-squares", "hinge"] = "bce"
     lambda_l1: float = 100.0
+    lambda_features: float = 0.0  # of D's inner activations on real and generated; 0 is off
     d_weight: float = 0.5
     # Optimiser and schedule.
     lr: float = 2e-4
+    d_lr: float = 0.0  # D's own learning rate; 0: the same
     beta1: float = 0.5
     batch_size: int = 1
+    accumulate: int = 1  # parts that a batch is computed in, one after the other, to save memory
     epochs: int = 200
     steps: int = 0  # 0: epochs decide
-    decay: float = 0.5  # the last share of the run over which lr falls linearly to 0; 0 is never
+    decay: float = 0.5  # the last share of the run over which lr falls to 0; 0 is never
+    schedule: Literal["linear", "cosine"] = "linear"  # how it falls
     ema: float = 0.0  # decay of the generator's moving average; 0 is off
     # Data (paper section 3.3: resize to 286, crop 256, mirror), A and B moved together.
     direction: Direction = "AtoB"
@@ -161,19 +166,24 @@ class TrainConfig:
     jitter_kind: Literal["crop", "shrink"] = "crop"
     mirror: bool = True
     warp: float = 0.0  # 0..1: random scale, place and bend of both pictures
+    diffaugment: bool = False  # change what D sees, for small sets (Zhao et al. 2020)
     # Names and use of the model that comes out.
     source_name: str = ""
     target_name: str = ""
     source_kind: Literal["drawing", "photo", "labels"] = "photo"
     # The run itself.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: bool = False  # memory layout: faster on GPUs with bfloat16
+    compile: bool = False  # by torch.compile, which needs a C++ compiler on the CPU
     seed: int = 0
     save_every_steps: int = 1000
     sample_every_steps: int = 500
+    tensorboard: bool = False  # write its log files as well
 
     def __post_init__(self) -> None:
         check_types(self)
         check_range("batch_size", self.batch_size, 1, 4096)
+        check_range("accumulate", self.accumulate, 1, self.batch_size)
         check_range("steps", self.steps, 0, 10**9)
         check_range("epochs", self.epochs, 1, 10**6)
         check_range("jitter", self.jitter, 0, self.size)
@@ -181,14 +191,18 @@ class TrainConfig:
         check_range("sample_every_steps", self.sample_every_steps, 1, 10**9)
         for name, low, high in (
             ("lr", 0.0, 1.0),
+            ("d_lr", 0.0, 1.0),
             ("beta1", 0.0, 0.9999),
             ("lambda_l1", 0.0, 1e6),
+            ("lambda_features", 0.0, 1e6),
             ("d_weight", 0.0, 1e3),
             ("decay", 0.0, 1.0),
             ("ema", 0.0, 0.99999),
             ("warp", 0.0, 1.0),
         ):
             check_range(name, getattr(self, name), low, high)
+        if self.d_lr and not self.lr:
+            raise UserError("d_lr follows lr in its schedule: give lr a value above 0.")
         # Two convolutions of stride 1 follow the strided ones, and each takes a pixel off.
         if self.discriminator == "patch" and self.layers and self.size >> self.layers < 3:
             raise UserError(

@@ -5,11 +5,17 @@ With ``derive="grey"`` the dataset's files are plain photos and the source is th
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
+import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 from torch import Tensor
@@ -18,11 +24,15 @@ from torch.nn import functional as F
 from pix2pix.config import TrainConfig
 from pix2pix.datasets import find_pairs, open_pair
 from pix2pix.errors import UserError
-from pix2pix.images import open_picture, to_array
+from pix2pix.images import open_picture, resize, to_array
+
+CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
+WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
 
 
 class PairDataset:
-    """The pairs of one split as tensors in [-1, 1]; decoded pictures are kept as uint8."""
+    """The pairs of one split as tensors in [-1, 1]; decoded pictures are kept as uint8 while there
+    is room."""
 
     def __init__(self, folder: Path, split: str, config: TrainConfig) -> None:
         """Raises UserError where the split holds no pair."""
@@ -30,8 +40,8 @@ class PairDataset:
         self.files = find_pairs(folder, split)
         if not self.files:
             raise UserError(f"{folder.name} holds no pictures in {split}/: choose another dataset.")
-        self.sides = config.size + config.jitter
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self.room = psutil.virtual_memory().available * CACHE_SHARE  # bytes
         self.channels = self.count_channels()
 
     def __len__(self) -> int:
@@ -54,27 +64,30 @@ class PairDataset:
 
     def decoded(self, index: int) -> tuple[Tensor, Tensor]:
         """Source and target, uint8 C x (size + jitter) x (size + jitter)."""
-        if index not in self.cache:
-            label = self.config.source_kind == "labels"
-            ways = (Image.Resampling.NEAREST if label else Image.Resampling.BICUBIC,) * 2
-            self.cache[index] = tuple(
-                self.to_tensor(picture, channels, way)
-                for picture, channels, way in zip(self.pictures(index), self.channels, ways)
-            )
-        return self.cache[index]
+        if index in self.cache:
+            return self.cache[index]
+        source, target = self.at_size(index, self.config.size + self.config.jitter)
+        if source.nbytes + target.nbytes <= self.room:
+            self.room -= source.nbytes + target.nbytes
+            self.cache[index] = source, target
+        return source, target
 
-    def to_tensor(self, picture: Image.Image, channels: int, way: Image.Resampling) -> Tensor:
-        picture = picture.resize((self.sides, self.sides), way)
-        array = to_array(picture, channels)
-        return torch.from_numpy(np.rint((array + 1) * 127.5).astype(np.uint8))
+    def at_size(self, index: int, side: int) -> tuple[Tensor, Tensor]:
+        """Source and target scaled to a square, uint8 C x side x side: label maps without mixing
+        their colours, and both so where the preset's own jitter is so."""
+        shrink = self.config.jitter_kind == "shrink"
+        crisp = shrink or self.config.source_kind == "labels", shrink
+        tensors = []
+        for picture, channels, nearest in zip(self.pictures(index), self.channels, crisp):
+            picture = resize(picture, (side, side), labels=nearest)
+            array = to_array(picture, channels)
+            tensors.append(torch.from_numpy(np.rint((array + 1) * 127.5).astype(np.uint8)))
+        return tuple(tensors)
 
     def plain(self, index: int) -> tuple[Tensor, Tensor]:
         """Source and target without augmentation, C x size x size in [-1, 1]."""
-        size = (self.config.size,) * 2
-        return tuple(
-            (F.interpolate(t[None].float(), size, mode="area")[0] / 127.5 - 1)
-            for t in self.decoded(index)
-        )
+        source, target = self.at_size(index, self.config.size)
+        return source.float() / 127.5 - 1, target.float() / 127.5 - 1
 
     def augmented(self, index: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Source and target after one random transform that moves both, C x size x size.
@@ -130,23 +143,42 @@ def warp_grid(size: int, strength: float, rng: torch.Generator) -> Tensor:
 
 
 def batches(
-    dataset: PairDataset, batch_size: int, seed: int, start: int = 0
+    dataset: PairDataset,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Endless (epoch, source N x C x S x S, target), beginning with batch number ``start``.
 
-    Each epoch has its own order, fixed by (seed, epoch); a last, smaller batch is kept.
+    Each epoch has its own order, fixed by (seed, epoch); a last, smaller batch is kept. Of each
+    batch every one of the ``world`` processes gets an equal share; what cannot be shared out is
+    left to another epoch. Threads prepare the next batches while the networks work on this one.
     """
-    per_epoch = steps_per_epoch(len(dataset), batch_size)
-    epoch, first = divmod(start, per_epoch)
-    while True:
-        rng = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        order = torch.randperm(len(dataset), generator=rng).tolist()
-        for batch in range(first, per_epoch):
-            chosen = order[batch * batch_size : (batch + 1) * batch_size]
-            pairs = [dataset.augmented(i, epoch) for i in chosen]
-            yield epoch, torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
-        epoch, first = epoch + 1, 0
+    per_epoch = steps_per_epoch(len(dataset), batch_size, world)
+
+    def made(number: int) -> tuple[int, Tensor, Tensor]:
+        epoch, batch = divmod(number, per_epoch)
+        chosen = order(len(dataset), seed, epoch)[batch * batch_size : (batch + 1) * batch_size]
+        mine = chosen[: len(chosen) // world * world][rank::world]
+        pairs = [dataset.augmented(i, epoch) for i in mine]
+        return epoch, torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        ahead = deque(pool.submit(made, start + i) for i in range(2 * WORKERS))
+        for number in itertools.count(start + len(ahead)):
+            ready = ahead.popleft().result()
+            ahead.append(pool.submit(made, number))
+            yield ready
 
 
-def steps_per_epoch(pairs: int, batch_size: int) -> int:
-    return math.ceil(pairs / batch_size)
+@functools.lru_cache(maxsize=2)
+def order(pairs: int, seed: int, epoch: int) -> list[int]:
+    rng = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return torch.randperm(pairs, generator=rng).tolist()
+
+
+def steps_per_epoch(pairs: int, batch_size: int, world: int = 1) -> int:
+    whole, rest = divmod(pairs, batch_size)
+    return whole + (rest >= world)

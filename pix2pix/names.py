@@ -26,12 +26,12 @@ def natural(name: str) -> tuple[list[str | int], str]:
 
 
 def safe_name(name: str) -> str:
-    """The name of a new dataset, spaces around it removed; a UserError where it is no safe one."""
+    """The name of a new folder, spaces around it removed; a UserError where it is no safe one."""
     name = unicodedata.normalize("NFC", str(name)).strip()
     if not _SAFE_NAME.fullmatch(name) or is_reserved(name) or len(name.encode()) > 200:
         raise UserError(
-            f"'{printable(name)[:64]}' cannot name a dataset: use 1 to 64 letters, digits, spaces, "
-            "dots, - and _, with a letter or digit first and no dot last."
+            f"'{printable(name)[:64]}' is no name that every disk can hold: use 1 to 64 letters, "
+            "digits, spaces, dots, - and _, with a letter or digit first and no dot last."
         )
     return name
 

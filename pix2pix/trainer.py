@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pix2pix.config import TrainConfig
 from pix2pix.devices import has_fast_bfloat16
+from pix2pix.diffaugment import Augmentation
 from pix2pix.errors import UserError
-from pix2pix.losses import adversarial, reconstruction
+from pix2pix.losses import adversarial, feature_matching, fooling, reconstruction
 from pix2pix.networks import build_discriminator, build_generator
+
+
+@dataclass
+class Part:
+    """Pairs that go through the networks together: a share of the step's batch."""
+
+    source: Tensor
+    target: Tensor
+    share: float
+    generated: Tensor | None = None
 
 
 class Trainer:
     """Both networks with their optimisers; ``step`` is the whole of pix2pix's training."""
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        shared: Callable[[nn.Module], nn.Module] = lambda network: network,
+    ) -> None:
+        """``shared`` makes a network average its gradients over processes; see ``ranks``."""
         torch.manual_seed(config.seed)
+        if device.type == "cpu":
+            keep_memory()
         self.config, self.device = config, device
-        self.generator = build_generator(config.generator_config()).to(device)
-        self.discriminator = build_discriminator(config.discriminator_config()).to(device)
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.place = {"device": device, "memory_format": layout}
+        self.generator = build_generator(config.generator_config()).to(**self.place)
+        self.discriminator = build_discriminator(config.discriminator_config()).to(**self.place)
         adam = {"lr": config.lr, "betas": (config.beta1, 0.999), "fused": device.type != "mps"}
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), **adam)
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), **adam)
@@ -31,40 +58,105 @@ class Trainer:
         if config.ema:
             average = get_ema_multi_avg_fn(config.ema)
             self.average = AveragedModel(self.generator, multi_avg_fn=average)
+        if config.compile:  # in place: the names of the weights stay
+            self.generator.compile()
+            self.discriminator.compile()
+        self.g, self.d = shared(self.generator), shared(self.discriminator)
         wanted = config.precision == "bfloat16"
         self.bfloat16 = wanted or (config.precision == "auto" and has_fast_bfloat16(device))
+        self.redone = 0  # half steps that bfloat16 failed and float32 did again
+        self.set_lr(config.lr)
 
     def step(self, source: Tensor, target: Tensor) -> dict[str, float]:
-        """One update of D, then one of G (paper section 3.3), on N x C x H x W in [-1, 1]."""
-        source, target = source.to(self.device), target.to(self.device)
-        with self.autocast():
-            generated = self.generator(source)
+        """One update of D, then one of G (paper section 3.3), on N x C x H x W in [-1, 1].
 
-            # D: real pairs are real, generated ones are not.
-            d_real = adversarial(self.discriminator(source, target), real=True)
-            d_fake = adversarial(self.discriminator(source, generated.detach()), real=False)
-            d_loss = self.config.d_weight * (d_real + d_fake)
+        A network is updated only from losses that are numbers. With ``accumulate`` the batch goes
+        through in parts and their gradients add up to the batch's, except that batch norm has the
+        statistics of each part. Raises UserError for a loss that is not a number.
+        """
+        c, parts = self.config, self.split(source, target)
+        sums: Counter[str] = Counter()
+
+        # D: real pairs are real, generated ones are not.
         self.d_optimizer.zero_grad()
-        d_loss.backward()
+        for part in parts:
+            loss = self.numbers(self.d_losses, part, sums)
+            (part.share * c.d_weight * (loss["d_real"] + loss["d_fake"])).backward()
         self.d_optimizer.step()
 
         # G: fool the updated D, and stay close to the target in L1.
-        self.discriminator.requires_grad_(False)
-        with self.autocast():
-            g_adversarial = adversarial(self.discriminator(source, generated), real=True)
-            g_l1 = reconstruction(generated, target)
-            g_loss = g_adversarial + self.config.lambda_l1 * g_l1
         self.g_optimizer.zero_grad()
-        g_loss.backward()
+        with frozen(self.discriminator):
+            for part in parts:
+                loss = self.numbers(self.g_losses, part, sums)
+                g_loss = loss["g_adversarial"] + c.lambda_l1 * loss["g_l1"]
+                if c.lambda_features:
+                    g_loss = g_loss + c.lambda_features * loss["g_features"]
+                (part.share * g_loss).backward()
         self.g_optimizer.step()
-        self.discriminator.requires_grad_(True)
 
         if self.average:
             self.average.update_parameters(self.generator)
-        losses = {
-            "d_real": d_real, "d_fake": d_fake, "g_adversarial": g_adversarial, "g_l1": g_l1
-        }  # fmt: skip
-        return {name: value.item() for name, value in losses.items()}
+        return dict(sums)
+
+    def d_losses(self, part: Part) -> dict[str, Tensor]:
+        # One forward serves both updates; one of several parts keeps no activations, and G's
+        # update computes them again.
+        with torch.set_grad_enabled(part.share == 1):
+            part.generated = self.g(part.source)
+        seen = self.augmentation(part)
+        d_real = adversarial(self.d(*seen(part.source, part.target)), True, self.config.adversarial)
+        fake = self.d(*seen(part.source, part.generated.detach()))
+        return {"d_real": d_real, "d_fake": adversarial(fake, False, self.config.adversarial)}
+
+    def g_losses(self, part: Part) -> dict[str, Tensor]:
+        if part.share < 1:
+            part.generated = self.g(part.source)
+        seen, losses = self.augmentation(part), {}
+        pair = seen(part.source, part.generated)
+        if self.config.lambda_features:
+            *inner, logits = self.discriminator.activations(*pair)
+            with torch.no_grad():
+                *real, _ = self.discriminator.activations(*seen(part.source, part.target))
+            losses["g_features"] = feature_matching(inner, real)
+        else:
+            logits = self.discriminator(*pair)
+        losses["g_adversarial"] = fooling(logits, self.config.adversarial)
+        losses["g_l1"] = reconstruction(part.generated, part.target)
+        return losses
+
+    def augmentation(self, part: Part) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """How D sees pairs: one random change of each, or none."""
+        if not self.config.diffaugment:
+            return lambda source, picture: (source, picture)
+        return Augmentation.draw(len(part.source))
+
+    def split(self, source: Tensor, target: Tensor) -> list[Part]:
+        sides = [side.to(**self.place).chunk(self.config.accumulate) for side in (source, target)]
+        return [Part(s, t, len(s) / len(source)) for s, t in zip(*sides)]
+
+    def numbers(
+        self, losses: Callable[[Part], dict[str, Tensor]], part: Part, sums: Counter[str]
+    ) -> dict[str, Tensor]:
+        """The losses of a part, added to ``sums`` by its share; raises UserError for no numbers.
+
+        Where bfloat16 gives none, float32 is asked, and from the second time on it stays.
+        """
+        with self.autocast(), compiler_trouble():
+            found = losses(part)
+        values = torch.stack([*found.values()]).tolist()
+        if self.bfloat16 and not all_finite(values, self.device):
+            self.redone += 1
+            self.bfloat16 = self.redone < 2
+            found = losses(part)
+            values = torch.stack([*found.values()]).tolist()
+        if not all(map(math.isfinite, values)):
+            raise UserError(
+                "The loss is not a number any more: resume from the last state with half the "
+                "learning rate (lr and d_lr)."
+            )
+        sums.update({name: part.share * value for name, value in zip(found, values)})
+        return found
 
     def autocast(self) -> contextlib.AbstractContextManager:
         if not self.bfloat16:
@@ -72,9 +164,11 @@ class Trainer:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def set_lr(self, lr: float) -> None:
-        for optimizer in (self.g_optimizer, self.d_optimizer):
+        """G's learning rate; D's own, where it has one, keeps its proportion to it."""
+        d_lr = lr * self.config.d_lr / self.config.lr if self.config.d_lr else lr
+        for optimizer, rate in ((self.g_optimizer, lr), (self.d_optimizer, d_lr)):
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = rate
 
     def current_generator(self) -> nn.Module:
         """The generator to look at and to ship: the moving average where there is one."""
@@ -86,13 +180,16 @@ class Trainer:
         return parts | ({"average": self.average} if self.average else {})
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self.parts().items()}
+        state = {name: part.state_dict() for name, part in self.parts().items()}
+        return state | {"guard": {"redone": torch.tensor(self.redone)}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises UserError where ``state`` is that of other networks."""
         try:
             for name, part in self.parts().items():
                 part.load_state_dict(state[name])
+            self.redone = int(state.get("guard", {}).get("redone", 0))
+            self.bfloat16 = self.bfloat16 and self.redone < 2
         except (RuntimeError, ValueError, KeyError) as error:
             raise UserError(
                 "The saved state is that of another network: resume with the settings that the "
@@ -100,7 +197,52 @@ class Trainer:
             ) from error
 
 
+def keep_memory() -> None:
+    """Let this process keep the memory that a step frees for the next step, where glibc hands it
+    out: fetching a fresh page from the system for all of it costs a fifth of a step."""
+    with contextlib.suppress(OSError, TypeError, AttributeError):  # other systems
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap as well
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: and the heap does not shrink
+
+
+@contextlib.contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """No gradients for its weights, which saves computing them."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+@contextlib.contextmanager
+def compiler_trouble() -> Iterator[None]:
+    """What torch.compile breaks with is said in one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise UserError(
+                "The networks could not be compiled on this machine: set compile to false."
+            ) from error
+        raise
+
+
+def all_finite(values: list[float], device: torch.device) -> bool:
+    """Whether all are numbers, on every process that trains along."""
+    fine = all(map(math.isfinite, values))
+    if not (dist.is_available() and dist.is_initialized()):
+        return fine
+    everywhere = torch.tensor(float(fine), device=device)
+    dist.all_reduce(everywhere, dist.ReduceOp.MIN)
+    return bool(everywhere)
+
+
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Constant, then linear to zero over the last ``config.decay`` share of the run."""
-    left = (steps - step) / max(config.decay * steps, 1)
-    return config.lr * min(1.0, left) if config.decay else config.lr
+    """Constant, then to zero over the last ``config.decay`` share of the run: along a line, or
+    along half a cosine wave, which is slow at both ends."""
+    left = min(1.0, (steps - step) / max(config.decay * steps, 1)) if config.decay else 1.0
+    if config.schedule == "cosine":
+        left = (1 - math.cos(math.pi * left)) / 2
+    return config.lr * left

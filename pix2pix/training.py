@@ -12,23 +12,21 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import psutil
 import torch
-from torch import Tensor, nn
 
 from pix2pix import runs
-from pix2pix.checkpoint import STATE, load_state, save_state
-from pix2pix.config import ModelConfig, TrainConfig, checked_fields
+from pix2pix.checkpoint import STATE
+from pix2pix.config import TrainConfig, checked_fields
 from pix2pix.data import PairDataset, batches, steps_per_epoch
-from pix2pix.datasets import find_pairs
 from pix2pix.devices import pick_device
 from pix2pix.errors import Stopped, UserError
-from pix2pix.files import copy_folder, write_atomically, write_json
-from pix2pix.images import save_png
-from pix2pix.models import load_model, save_model
-from pix2pix.pictures import rows_picture
+from pix2pix.files import write_json
+from pix2pix.models import load_model
+from pix2pix.ranks import Ranks, is_first, join
+from pix2pix.recording import Recorder, random_state, restore
 from pix2pix.trainer import Trainer, learning_rate
 
 STATE_MINUTES = 10.0  # a state is saved at least so often, however slow the steps are
@@ -59,75 +57,68 @@ def train(
 ) -> Path:
     """Train in the folder ``run`` until done or told to stop; returns its model folder.
 
-    The run folder is described in ``runs``. Raises UserError for data or settings that cannot
-    work, a loss that is no number and a disk that is full; the last saved state stays whole.
+    The run folder is described in ``runs``. Under ``torchrun`` every process calls this, and each
+    takes its share of every batch. Raises UserError for data or settings that cannot work, a loss
+    that is no number and a disk that is full; the last saved state stays whole.
     """
+    if is_first() and not resume and (run / "metrics.jsonl").exists():
+        raise UserError(f"{run.name} holds a run already: resume it, or name another folder.")
+    ranks = join(device)
     dataset = PairDataset(data, "train", config)
     source_channels, target_channels = dataset.channels
     config = dataclasses.replace(
         config, source_channels=source_channels, target_channels=target_channels
     )
     dataset.config = config
-    if not resume and (run / "metrics.jsonl").exists():
-        raise UserError(f"{run.name} holds a run already: resume it, or name another folder.")
-    per_epoch = steps_per_epoch(len(dataset), config.batch_size)
+    per_epoch = steps_per_epoch(len(dataset), config.batch_size, ranks.world)
+    if config.batch_size % ranks.world or not per_epoch:
+        raise UserError(
+            f"{ranks.world} processes cannot share batches of {config.batch_size} from "
+            f"{len(dataset)} pairs evenly: choose a batch_size that is a multiple."
+        )
     steps = config.steps or config.epochs * per_epoch
-    trainer, step = Trainer(config, device), 0
+    trainer, begun = Trainer(config, ranks.device, ranks.shared), 0
     if start_from:
         start_with(trainer, start_from)
+    torch.manual_seed(config.seed + ranks.rank)  # of the noise: each process has its own
     if resume:
-        step = restore(run, trainer)
-    with saving(run):
-        write_json(run / "config.json", run_config(config, data, start_from, device))
-        samples = fixed_samples(dataset, data, config)
+        begun = restore(run, trainer, ranks.rank)
+    step = begun
+    with saving(run), contextlib.ExitStack() as stack:
+        recorder = None
+        if ranks.is_first:
+            write_json(run / "config.json", run_config(config, data, start_from, device))
+            recorder = Recorder(run, trainer, dataset, data)
+            stack.enter_context(contextlib.closing(recorder))
         started = saved = time.monotonic()
-        with (run / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
-            for epoch, source, target in batches(dataset, config.batch_size, config.seed, step):
-                if step >= steps or should_stop():
-                    break
-                trainer.set_lr(learning_rate(config, step, steps))
-                losses = trainer.step(source, target)
-                step += 1
-                write_line(metrics, {"step": step, "epoch": epoch, **losses})
+        shares = batches(dataset, config.batch_size, config.seed, step, ranks.rank, ranks.world)
+        for epoch, source, target in shares:
+            late = time.monotonic() - saved > 60 * STATE_MINUTES
+            stop, late = ranks.any(step >= steps or should_stop(), late)
+            if stop or late or (step > begun and step % config.save_every_steps == 0):
+                save(recorder, ranks, step, max(0, step - 1) // per_epoch)
+                saved = time.monotonic()
+            if stop:
+                break
+            trainer.set_lr(learning_rate(config, step, steps))
+            losses = ranks.mean(trainer.step(source, target))
+            step += 1
+            if recorder:
+                recorder.losses(step, epoch, losses)
                 if step % config.sample_every_steps == 0 or step == steps:
-                    grid = sample_grid(trainer, samples)
-                    save_png(grid, run / "samples" / f"step-{step:07d}.png")
-                due = time.monotonic() - saved > 60 * STATE_MINUTES
-                if step % config.save_every_steps == 0 or due:
-                    save_run(run, trainer, config, step)
-                    saved = time.monotonic()
+                    recorder.sample(step)
+                if step % per_epoch == 0:
+                    recorder.epoch_ended(step, epoch)
                 on_progress(Progress(step, steps, epoch, losses, time.monotonic() - started))
-        save_run(run, trainer, config, step)
     return run / "model"
 
 
-def restore(run: Path, trainer: Trainer) -> int:
-    """Go back to the saved state, its losses included, and return its step."""
-    state = load_state(run)
-    trainer.load_state_dict(state["trainer"])
-    torch.set_rng_state(state["rng"])
-    if state.get("cuda_rng") is not None and trainer.device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda_rng"], trainer.device)
-    for name in ("metrics.jsonl", "validation.jsonl"):
-        cut_after(run / name, state["step"])
-    return state["step"]
-
-
-def cut_after(file: Path, step: int) -> None:
-    """Drop the lines of later steps, which will be run again, and a half-written last one."""
-    if not file.exists():
-        return
-    kept = []
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            try:
-                later = json.loads(line)["step"] > step
-            except (ValueError, KeyError, TypeError):
-                break
-            if later or not line.endswith("\n"):
-                break
-            kept.append(line)
-    write_atomically(file, lambda partial: partial.write_text("".join(kept), encoding="utf-8"))
+def save(recorder: Recorder | None, ranks: Ranks, step: int, epoch: int) -> None:
+    """All processes tell their random state, and the first one measures and writes."""
+    random = ranks.gather(random_state(ranks.device))
+    if recorder:
+        recorder.validate(step, epoch)
+        recorder.save(step, random)
 
 
 def run_config(
@@ -165,60 +156,6 @@ def start_with(trainer: Trainer, folder: Path) -> None:
     trainer.generator.load_state_dict(generator.state_dict())
 
 
-def fixed_samples(
-    dataset: PairDataset, data: Path, config: TrainConfig, count: int = 8
-) -> tuple[Tensor, Tensor]:
-    """The pairs that every sample grid shows: from val where there is one, spread evenly."""
-    shown = PairDataset(data, "val", config) if find_pairs(data, "val") else dataset
-    chosen = torch.linspace(0, len(shown) - 1, min(count, len(shown))).long().tolist()
-    pairs = [shown.plain(i) for i in chosen]
-    return torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
-
-
-@torch.no_grad()
-def sample_grid(trainer: Trainer, samples: tuple[Tensor, Tensor]) -> Any:
-    """A picture of three rows: source, generated, target. One image per forward, without dropout,
-    each normalised by its own statistics: as the translator will show it."""
-    generator = trainer.current_generator()
-    dropouts = [m for m in generator.modules() if isinstance(m, nn.Dropout)]
-    for dropout in dropouts:
-        dropout.eval()
-    kept = {name: buffer.clone() for name, buffer in generator.named_buffers()}
-    source, target = samples
-    generated = torch.cat([generator(s[None].to(trainer.device)).cpu() for s in source])
-    generator.load_state_dict(kept, strict=False)  # looking must not change what is trained
-    for dropout in dropouts:
-        dropout.train()
-    return rows_picture([source.numpy(), generated.float().numpy(), target.numpy()])
-
-
-def save_run(run: Path, trainer: Trainer, config: TrainConfig, step: int) -> None:
-    """The resumable state, and the generator as a model folder."""
-    state = {"step": step, "trainer": trainer.state_dict(), "rng": torch.get_rng_state()}
-    if trainer.device.type == "cuda":
-        state["cuda_rng"] = torch.cuda.get_rng_state(trainer.device)
-    save_state(run, state)
-    model = ModelConfig(
-        generator=config.generator_config(),
-        title=run.name,
-        source_name=config.source_name or "source",
-        target_name=config.target_name or "target",
-        direction=config.direction,
-        source_kind=config.source_kind,
-        fit="whole" if config.source_kind == "drawing" else "tiles",
-        training={"preset": config.preset, "steps": step, "batch_size": config.batch_size},
-    )
-    card = f"# {run.name}\n\nA pix2pix generator after {step:,} steps of `{config.preset}`.\n"
-    save_model(run / "model", trainer.current_generator(), model, card)
-    copy_folder(run / "model", run / "checkpoints" / f"step-{step:07d}")
-    runs.prune(run)
-
-
-def write_line(file: TextIO, row: dict[str, Any]) -> None:
-    file.write(json.dumps(row) + "\n")
-    file.flush()
-
-
 # ----------------------------------------------------------------------- the run's own process
 
 
@@ -229,8 +166,10 @@ class Reporter:
         self.run, self.process = run, psutil.Process()
         self.said, self.step = time.monotonic(), 0
         self.pace = 0.0
+        self.reached: dict[str, int] = {}
 
     def __call__(self, progress: Progress) -> None:
+        self.reached = {"step": progress.step, "epoch": progress.epoch}
         now = time.monotonic()
         if now - self.said < STATUS_SECONDS and progress.step != progress.steps:
             return
@@ -239,9 +178,9 @@ class Reporter:
             self.pace = 0.8 * self.pace + 0.2 * pace if self.pace else pace
         self.said, self.step = now, progress.step
         runs.write_status(
-            self.run, state="running", step=progress.step, steps=progress.steps,
-            epoch=progress.epoch, seconds_per_step=self.pace, updated=time.time(), sentence="",
-            memory_mib=self.process.memory_info().rss // 2**20,
+            self.run, state="running", steps=progress.steps, seconds_per_step=self.pace,
+            memory_mib=self.process.memory_info().rss // 2**20, updated=time.time(), sentence="",
+            **self.reached,
         )  # fmt: skip
 
 
@@ -251,10 +190,10 @@ def reported(run: Path, work: Callable[[Reporter], str]) -> str:
     Returns the sentence of a failure, empty if there was none.
     """
     runs.claim(run)
-    sentence = ""
+    reporter, sentence = Reporter(run), ""
     try:
         runs.write_status(run, state="starting", updated=time.time(), sentence="")
-        end = work(Reporter(run))
+        end = work(reporter)
     except Stopped:
         end = runs.stop_word(run) or "stopped"
     except UserError as error:
@@ -265,7 +204,9 @@ def reported(run: Path, work: Callable[[Reporter], str]) -> str:
         end, sentence = "failed", "Something broke that should not: its log has the details."
         traceback.print_exc()
     with contextlib.suppress(OSError):
-        runs.write_status(run, state=end, sentence=sentence, updated=time.time())
+        runs.write_status(
+            run, state=end, sentence=sentence, updated=time.time(), **reporter.reached
+        )
         for name in ("stop", "process.json"):
             (run / name).unlink(missing_ok=True)
     return sentence
@@ -297,7 +238,8 @@ def main(run: Path) -> int:
             runs.write_status(run, state="starting", updated=time.time())
             resume = (run / STATE).exists()
             if not resume:  # ended before its first state was saved: begin anew
-                (run / "metrics.jsonl").unlink(missing_ok=True)
+                for name in ("metrics.jsonl", "validation.jsonl"):
+                    (run / name).unlink(missing_ok=True)
             train(
                 run, data, config, device=pick_device(device), resume=resume,
                 start_from=Path(start_from) if start_from and not resume else None,

@@ -1,12 +1,13 @@
 """Measure what the README claims about speed, as ratios within one run.
 
-Each part runs our code and a plain loop that does the same work on the same files, one after the
-other, several times in turn; the medians are compared. The last line is one JSON object.
+Each part runs our code and plain code that does the same work, one after the other, several times
+in turn; the medians are compared. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -64,15 +65,65 @@ if __name__ == "__main__":
         print(time.perf_counter() - start)
 """
 
+# Both in processes of their own, because ours changes how its process keeps memory: each line that
+# comes in is answered with the seconds of one step, and the step is that of the preset `maps`.
+STEP_HEAD = """
+import sys, time, torch
+from torch import nn
+sys.path.insert(0, sys.argv[1])
+from pix2pix.config import train_config
+config = train_config("maps", {"precision": "float32"})
+torch.manual_seed(0)
+source, target = torch.rand(2, 1, 3, 256, 256) * 2 - 1
+"""
+OUR_STEP = """
+from pix2pix.trainer import Trainer
+trainer = Trainer(config, torch.device("cpu"))
+def step():
+    return trainer.step(source, target)
+"""
+PLAIN_STEP = """
+from pix2pix.networks import build_discriminator, build_generator
+G = build_generator(config.generator_config())
+D = build_discriminator(config.discriminator_config())
+g_adam = torch.optim.Adam(G.parameters(), lr=2e-4, betas=(0.5, 0.999))
+d_adam = torch.optim.Adam(D.parameters(), lr=2e-4, betas=(0.5, 0.999))
+bce, l1 = nn.BCEWithLogitsLoss(), nn.L1Loss()
+def step():
+    fake = G(source)
+    on_real, on_fake = D(source, target), D(source, fake.detach())
+    d_loss = bce(on_real, torch.ones_like(on_real)) + bce(on_fake, torch.zeros_like(on_fake))
+    d_loss = 0.5 * d_loss
+    d_adam.zero_grad()
+    d_loss.backward()
+    d_adam.step()
+    on_fake = D(source, fake)
+    g_loss = bce(on_fake, torch.ones_like(on_fake)) + 100 * l1(fake, target)
+    g_adam.zero_grad()
+    g_loss.backward()
+    g_adam.step()
+    return d_loss.item(), g_loss.item()
+"""
+STEP_TAIL = """
+for line in sys.stdin:
+    start = time.perf_counter()
+    step()
+    print(time.perf_counter() - start, torch.get_num_threads(), flush=True)
+"""
+
 
 def main() -> int:
     args = arguments()
-    with tempfile.TemporaryDirectory(dir=args.folder) as place:
-        folder = Path(place)
-        draw_pairs(folder, args.pairs)
-        result = {"pairs": args.pairs, "cores": os.cpu_count()}
-        result |= build_against_pillow(folder, args.rounds)
-        result |= join_against_opencv(folder, args.rounds, args.opencv_python)
+    result = {"cores": os.cpu_count()}
+    if args.only in ("build", "all"):
+        with tempfile.TemporaryDirectory(dir=args.folder) as place:
+            folder = Path(place)
+            draw_pairs(folder, args.pairs)
+            result["pairs"] = args.pairs
+            result |= build_against_pillow(folder, args.rounds)
+            result |= join_against_opencv(folder, args.rounds, args.opencv_python)
+    if args.only in ("step", "all"):
+        result |= step_against_plain(args.steps)
     result["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(result))
     return 0
@@ -128,6 +179,41 @@ def join_against_opencv(folder: Path, rounds: int, python: str) -> dict[str, obj
     }
 
 
+def step_against_plain(steps: int) -> dict[str, object]:
+    """The training step of `maps` in float32 on the CPU: ours and plain eager PyTorch, by turns."""
+    codes = {"ours": OUR_STEP, "plain": PLAIN_STEP}
+    root = Path(__file__).resolve().parent.parent
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    seconds: dict[str, list[float]] = {name: [] for name in codes}
+    with contextlib.ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", STEP_HEAD + code + STEP_TAIL, str(root)], **pipes
+                )
+            )
+            for name, code in codes.items()
+        }
+        threads = set()
+        for turn in range(-2, steps):  # the first two warm up
+            for name, worker in workers.items():
+                worker.stdin.write("\n")
+                worker.stdin.flush()
+                taken, used = worker.stdout.readline().split()
+                threads.add(int(used))
+                if turn >= 0:
+                    seconds[name].append(float(taken))
+    ours, plain = (statistics.median(seconds[name]) for name in codes)
+    ratio = statistics.median(b / a for a, b in zip(seconds["ours"], seconds["plain"]))
+    return {
+        "step_threads": max(threads),
+        "step_seconds": round(ours, 3),
+        "plain_step_seconds": round(plain, 3),
+        "step_against_plain": round(plain / ours, 2),
+        "step_against_plain_by_turn": round(ratio, 2),
+    }
+
+
 def ours_builds(folder: Path, out: Path, recipe: Recipe) -> float:
     return timed(lambda: build(make_plan(Inputs(folder / "a", folder / "b")), recipe, out))
 
@@ -160,6 +246,8 @@ def timed(work: Callable[[], object]) -> float:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", choices=("build", "step", "all"), default="all")
+    parser.add_argument("--steps", type=int, default=30, help="training steps of each side")
     parser.add_argument("--pairs", type=int, default=2000, help="pairs of 512 x 512 JPEG")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where to draw them (default: temporary)")

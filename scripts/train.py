@@ -18,6 +18,7 @@ from pix2pix.config import PRESETS, TrainConfig, setting, train_config
 from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
 from pix2pix.models import find_model
+from pix2pix.ranks import is_first
 from pix2pix.training import Progress, Reporter, read_run, reported, train
 from pix2pix.workspace import model_folders
 
@@ -30,6 +31,12 @@ def main() -> int:
     try:
         config, data, start_from, device = settings(args)
         device = pick_device(device)
+        if not is_first():  # of several processes, only the first one writes
+            train(
+                args.run, data, config, device=device, start_from=start_from, resume=args.resume,
+                should_stop=lambda: bool(stop),
+            )  # fmt: skip
+            return 0
         if not args.resume and (args.run / "metrics.jsonl").exists():
             raise UserError(f"{args.run.name} holds a run already: resume it, or name another.")
         if runs.is_alive(args.run):

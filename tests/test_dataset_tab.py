@@ -148,7 +148,7 @@ def test_the_api_takes_archives_and_folders_of_the_workspace(
     ("asked", "words"),
     [
         ({}, "Choose the pictures first"),
-        ({"name": "../../evil"}, "cannot name a dataset"),
+        ({"name": "../../evil"}, "is no name that every disk"),
         ({"source_path": "../..", "target_path": "photos"}, "outside the workspace"),
         ({"source_path": "/etc"}, "outside the workspace"),
         ({"source_path": "nowhere"}, "is no folder in the workspace"),

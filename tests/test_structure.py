@@ -19,10 +19,10 @@ LAYERS = [
     {"folders", "datasets"},
     {"plan", "splits"},
     {"build"},
-    {"networks", "losses", "data", "devices", "runs", "health", "curves"},
+    {"networks", "losses", "diffaugment", "data", "devices", "runs", "health", "curves", "ranks"},
     {"models", "checkpoint", "importing", "summary", "diagram", "metrics"},
     {"hub", "hub_access", "dataset_card"},
-    {"trainer", "training", "translate"},
+    {"trainer", "recording", "training", "translate", "evaluation"},
     {"ui"},
     {"app"},
 ]

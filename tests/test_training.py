@@ -32,16 +32,8 @@ from pix2pix.training import Progress, train
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = TrainConfig(size=64, ngf=4, ndf=4, jitter=6, precision="float32", save_every_steps=1000)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small run slower on more, and equal bits need equal numbers of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

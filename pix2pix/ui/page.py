@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 
 from pix2pix.ui.dataset_tab import dataset_tab
-from pix2pix.ui.shared import KEEP_SECONDS
+from pix2pix.ui.models_row import cards
+from pix2pix.ui.shared import KEEP_SECONDS, inert
 from pix2pix.ui.translate_tab import Models, translate_tab
 
 
@@ -21,7 +23,7 @@ def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = 
     with gr.Blocks(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=kept) as page:
         gr.HTML(
             '<header class="masthead"><h1>Pix2Pix Studio</h1>'
-            "<p>Draw, and the picture follows. Bring pairs, and they become a dataset.</p></header>"
+            "<p>Draw, and the picture follows. Bring pairs, and they become a model.</p></header>"
         )
         to_train = gr.Textbox("", visible=False, label="Dataset to train on")
         with gr.Tabs(elem_id="tabs") as tabs:
@@ -33,12 +35,30 @@ def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = 
                     show_progress="hidden", api_visibility="private",
                 )  # fmt: skip
 
-            with gr.Tab("Translate", id="translate"):
+            with gr.Tab("Translate", id="translate") as translate:
                 translate_tab(models)
             with gr.Tab("Dataset", id="dataset"):
                 dataset_tab(page, take if train_tab else None)
             if train_tab:
                 with gr.Tab("Train", id="train"):
                     train_tab(to_train)
+        show_new_models(page, translate, models)
     page.queue(max_size=64, default_concurrency_limit=2)
     return page
+
+
+def show_new_models(page: gr.Blocks, tab: gr.Tab, models: Models) -> None:
+    """A model that was published since is among the cards when the page or the tab is opened."""
+    row = next((part for part in page.blocks.values() if part.elem_id == "models"), None)
+    if row is None:
+        return
+
+    def refresh(shown: dict[str, Any]) -> Any:
+        found, there = models.models(), shown["models"]
+        if [card["name"] for card in there] == inert(list(found)):
+            return gr.skip()
+        chosen = next((card["name"] for card in there if card["chosen"] == "true"), "")
+        return cards(found, chosen)
+
+    for opened in (page.load, tab.select):
+        opened(refresh, row, row, show_progress="hidden", api_visibility="private")

@@ -1,0 +1,258 @@
+"""How good a model is on the pairs of a dataset: its pictures made as people would get them, then
+measured and shown beside their targets."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from pix2pix.config import ModelConfig
+from pix2pix.datasets import PairFile, find_pairs, open_pair, read_info
+from pix2pix.errors import Stopped, UserError
+from pix2pix.images import open_picture, resize, to_array
+from pix2pix.metrics import (
+    BATCH,
+    Comparison,
+    class_overlaps,
+    confusion,
+    label_scores,
+    spread_indices,
+)
+from pix2pix.names import printable
+from pix2pix.pictures import GAP, rows_picture
+from pix2pix.translate import Translator
+
+MOST_COLOURS = 64  # of label maps
+_FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
+_FORMATS |= {"perceptual": "{:.4f}", "kid": "{:.1f}"}
+_FORMATS |= {"accuracy": "{:.4f}", "mean_iou": "{:.4f}", "commonest": "{:.4f}"}
+_CAPTION = 22  # height in pixels of a row's name
+
+Triple = tuple[Image.Image, Image.Image, Image.Image]  # source, generated, target
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on a split.
+
+    `measures` has `images`, `l1` (on the scale 0 to 1), `psnr` in dB, `ssim`, `perceptual`, `kid`
+    (times 1000) and `spread`, None where one cannot be told; for label maps also `accuracy`,
+    `mean_iou`, `commonest` and `classes`, each {"color", "share" of the target's pixels, "iou"}.
+    `shown` are some of the triples, square and at the model's size. `refused` says which pairs
+    were left out: {"file", "reason"}.
+    """
+
+    measures: dict[str, Any]
+    shown: list[Triple] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
+
+
+def evaluate(
+    translator: Translator,
+    data: Path,
+    split: str = "val",
+    *,
+    direction: str = "",
+    derive: str = "",
+    fit: str = "",
+    palette: list[str] | None = None,
+    limit: int = 0,
+    show: int = 8,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Measure a model on a split of the dataset `data`.
+
+    Each source is translated at its own size as anyone's picture is; the result and the target are
+    then compared at the model's size. `direction` ("AtoB", "BtoA"), `derive` ("pairs", or "grey"
+    where the dataset holds plain photos) and `fit` ("whole", "tiles") are the model's own unless
+    told. Targets are label maps where a `palette` of "#rrggbb" says so, `dataset.json` does, or
+    all of them together hold 64 colours at most. At most `limit` pairs, evenly spread, are
+    measured (0 is all) and `show` of them shown.
+
+    `on_progress` hears pairs. Raises UserError where no pair can be read, Stopped when told to.
+    """
+    files = find_pairs(data, split)
+    if not files:
+        raise UserError(f"{printable(data.name)} holds no pairs in {split}/: name another split.")
+    files = [files[i] for i in spread_indices(len(files), limit or len(files))]
+    reader = _Reader(translator.config, direction, derive)
+    colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
+    wanted = set(spread_indices(len(files), show))
+    channels = translator.config.generator.target_channels
+    compared, confused = Comparison(_device(translator)), 0
+    result = Evaluation({})
+
+    def triples() -> Iterator[Triple]:
+        for done, file in enumerate(files):
+            if should_stop():
+                raise Stopped
+            on_progress(done, len(files))
+            try:
+                triple = _translated(translator, reader.open(file), fit, colours is not None)
+            except UserError as error:
+                result.refused.append({"file": file.a.name, "reason": str(error)})
+                continue
+            if done in wanted:
+                result.shown.append(triple)
+            yield triple
+
+    made = triples()
+    while batch := list(itertools.islice(made, BATCH)):
+        _, generated, target = (_stack(side, channels) for side in zip(*batch))
+        compared.add(generated, target)
+        if colours is not None:
+            confused += confusion(generated, target, colours)
+    on_progress(len(files), len(files))
+    result.measures.update(compared.result())
+    if not result.measures["images"]:
+        reason = result.refused[0]["reason"]
+        raise UserError(f"No pair in {split}/ of {printable(data.name)} can be used: {reason}")
+    if colours is not None:
+        result.measures.update(label_scores(confused), classes=_classes(confused, colours))
+    return result
+
+
+class _Reader:
+    """Opens pairs as (source, target): turned as the model was trained, or as told."""
+
+    def __init__(self, model: ModelConfig, direction: str, derive: str) -> None:
+        trained = model.training.get("derive") or model.training.get("preset")
+        self.grey = (derive or trained) in ("grey", "colorize")
+        self.turned = (direction or model.direction) == "BtoA"
+
+    def open(self, file: PairFile) -> tuple[Image.Image, Image.Image]:
+        """Raises UserError where a picture cannot be read."""
+        if self.grey:
+            photo = open_picture(file.a).to_pil()
+            return photo.convert("L"), photo
+        first, second = open_pair(file)
+        return (second, first) if self.turned else (first, second)
+
+
+def _translated(
+    translator: Translator, pair: tuple[Image.Image, Image.Image], fit: str, labels: bool
+) -> Triple:
+    """The pair with what the model makes of it, all square and at the model's size; target
+    `labels` keep their colours."""
+    source, target = pair
+    size = (translator.config.generator.size,) * 2
+    made = translator.translate(source, fit=fit)
+    crisp = translator.config.source_kind == "labels", labels, labels
+    return tuple(resize(p, size, labels=c) for p, c in zip((source, made, target), crisp))
+
+
+def _stack(pictures: Sequence[Image.Image], channels: int) -> Tensor:
+    return torch.from_numpy(np.stack([to_array(picture, channels) for picture in pictures]))
+
+
+def _device(translator: Translator) -> torch.device | str:
+    """Where the ImageNet network runs: on a GPU where the model does."""
+    return translator.device if translator.device.type == "cuda" else "cpu"
+
+
+# ------------------------------------------------------------------------------------- label maps
+
+
+def _palette(colours: list[str]) -> Tensor:
+    """K x 3 in 0..255; raises UserError for what are no two colours of the form #rrggbb."""
+    try:
+        values = [bytes.fromhex(colour.removeprefix("#")) for colour in colours]
+    except ValueError:
+        values = []
+    if len(set(values)) < 2 or any(len(value) != 3 for value in values):
+        raise UserError(
+            f"'{','.join(colours)}' is no palette: give two colours or more such as #ff0000."
+        )
+    return torch.tensor([list(value) for value in dict.fromkeys(values)])
+
+
+def _find_palette(
+    files: list[PairFile], reader: _Reader, data: Path, should_stop: Callable[[], bool]
+) -> Tensor | None:
+    """The colours of the targets, K x 3 in 0..255, the commonest first, where these are label maps;
+    None where `dataset.json` denies it or they hold more than 64 colours."""
+    said, side = read_info(data).get("label_maps"), 0 if reader.turned else 1
+    if reader.grey or (isinstance(said, list) and len(said) == 2 and not said[side]):
+        return None
+    counts: dict[tuple[int, int, int], int] = {}
+    for file in files:
+        if should_stop():
+            raise Stopped
+        try:
+            found = reader.open(file)[1].convert("RGB").getcolors(MOST_COLOURS)
+        except UserError:
+            continue  # told when its turn to be translated comes
+        for count, colour in found or []:
+            counts[colour] = counts.get(colour, 0) + count
+        if found is None or len(counts) > MOST_COLOURS:
+            return None
+    palette = sorted(counts, key=lambda colour: -counts[colour])
+    return torch.tensor(palette) if len(palette) > 1 else None
+
+
+def _classes(confused: Tensor, colours: Tensor) -> list[dict[str, Any]]:
+    shares = confused.sum(1).double() / confused.sum()
+    found = zip(colours.tolist(), shares.tolist(), class_overlaps(confused).tolist())
+    return [
+        {"color": f"#{bytes(colour).hex()}", "share": share, "iou": None if iou != iou else iou}
+        for colour, share, iou in found
+    ]
+
+
+# ------------------------------------------------------------------------------ several models
+
+
+def markdown(results: dict[str, dict[str, Any]]) -> str:
+    """A table with a row for each model and a column for each measure that any of them has."""
+    names = [n for n in _FORMATS if any(r.get(n) is not None for r in results.values())]
+    lines = ["| model | " + " | ".join(names) + " |", "|---" + "|---:" * len(names) + "|"]
+    for model, result in results.items():
+        cells = ["-" if (v := result.get(n)) is None else _FORMATS[n].format(v) for n in names]
+        lines.append("| " + " | ".join([model.replace("|", "\\|"), *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def comparison_picture(evaluations: dict[str, Evaluation]) -> Image.Image:
+    """Rows of source, generated and target; several models on the same pairs share the rows of
+    sources and targets and have a named row each."""
+    size = max(e.shown[0][0].width for e in evaluations.values())
+    rows: list[tuple[str, list[Image.Image]]] = []
+    target: list[Image.Image] = []
+    for name, evaluation in evaluations.items():
+        sides = zip(*evaluation.shown)
+        source, made, wanted = ([_square(p, size) for p in side] for side in sides)
+        if target != wanted:
+            rows += [("target", target)] if target else []
+            rows.append(("source", source))
+        rows.append((name, made))
+        target = wanted
+    rows.append(("target", target))
+    if len(evaluations) == 1:
+        return rows_picture([_stack(pictures, 3).numpy() for _, pictures in rows])
+    sheets = [_captioned(name, rows_picture([_stack(row, 3).numpy()])) for name, row in rows]
+    height = sheets[0].height + GAP
+    whole = Image.new("RGB", (max(s.width for s in sheets), len(sheets) * height - GAP), "white")
+    for number, sheet in enumerate(sheets):
+        whole.paste(sheet, (0, number * height))
+    return whole
+
+
+def _square(picture: Image.Image, size: int) -> Image.Image:
+    return resize(picture.convert("RGB"), (size, size))
+
+
+def _captioned(name: str, row: Image.Image) -> Image.Image:
+    sheet = Image.new("RGB", (row.width, row.height + _CAPTION), "white")
+    sheet.paste(row, (0, _CAPTION))
+    font = ImageFont.load_default(_CAPTION * 2 // 3)
+    ImageDraw.Draw(sheet).text((2, 2), printable(name), fill="black", font=font)
+    return sheet

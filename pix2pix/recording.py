@@ -1,0 +1,204 @@
+"""What a run leaves behind while it trains: losses, samples, validation, models, its state.
+
+The folder is described in ``runs``. Looking never changes what is trained: the generator is given
+back its running statistics, and no random number is drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pix2pix import runs
+from pix2pix.checkpoint import load_state, save_state
+from pix2pix.config import ModelConfig, TrainConfig
+from pix2pix.data import PairDataset
+from pix2pix.datasets import find_pairs
+from pix2pix.errors import UserError
+from pix2pix.files import copy_folder, write_atomically
+from pix2pix.images import save_png
+from pix2pix.metrics import validate
+from pix2pix.models import save_model
+from pix2pix.pictures import rows_picture
+from pix2pix.trainer import Trainer
+
+SAMPLES = 8  # pairs that every sample grid shows
+VALIDATED = 32  # validation pairs that are measured at most, spread over all
+SHARE = 0.02  # of the time that validations between two saved models may take
+
+
+class Recorder:
+    """Writes into the run folder ``run``; its methods raise OSError where the disk refuses."""
+
+    def __init__(self, run: Path, trainer: Trainer, dataset: PairDataset, data: Path) -> None:
+        self.run, self.trainer, self.config = run, trainer, dataset.config
+        held_out = find_pairs(data, "val")
+        shown = PairDataset(data, "val", self.config) if held_out else dataset
+        self.samples = some_pairs(shown, SAMPLES)
+        self.native = dataset.pictures(0)[0].size == (self.config.size, self.config.size)
+        self.held_out = some_pairs(shown, VALIDATED) if held_out else None
+        self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
+        self.board = tensorboard(run) if self.config.tensorboard else None
+        self.started, self.spent = time.monotonic(), 0.0
+        self.train_l1: list[float] = []  # since the last validation
+        self.known: dict[int, Any] = {}  # what was seen in the targets
+
+    def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+        self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
+        self.metrics.flush()
+        self.train_l1.append(losses["g_l1"] / 2)  # from [-1, 1] to the scale 0 to 1
+        self.tell_board(step, "loss", losses)
+
+    def sample(self, step: int) -> None:
+        """The fixed pairs as they look now, three rows: source, generated, target."""
+        source, target = self.samples
+        grid = rows_picture([x.numpy() for x in (source, generate(self.trainer, source), target)])
+        save_png(grid, self.run / "samples" / f"step-{step:07d}.png")
+
+    def epoch_ended(self, step: int, epoch: int) -> None:
+        """Validate, unless that would take more than its share of the time."""
+        if self.spent <= SHARE * (time.monotonic() - self.started):
+            self.validate(step, epoch)
+
+    def validate(self, step: int, epoch: int) -> None:
+        """One line of ``validation.jsonl``; nothing for a dataset without ``val``."""
+        if not self.held_out or not self.train_l1:
+            return
+        begun = time.monotonic()
+        device = self.trainer.device if self.trainer.device.type == "cuda" else "cpu"
+        row: dict[str, float] = validate(
+            lambda source: generate(self.trainer, source), *self.held_out, device=device,
+            known=self.known,
+        )  # fmt: skip
+        row |= {"train_l1": sum(self.train_l1) / len(self.train_l1)}
+        with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "epoch": epoch, **row}) + "\n")
+        self.tell_board(step, "validation", row)
+        self.train_l1.clear()
+        self.spent += time.monotonic() - begun
+
+    def save(self, step: int, random: list[Tensor]) -> None:
+        """The resumable state, and the generator as a model folder."""
+        state = {"step": step, "trainer": self.trainer.state_dict(), "random": random}
+        save_state(self.run, state)
+        config, name = self.config, self.run.name
+        card = f"# {name}\n\nA pix2pix generator after {step:,} steps of `{config.preset}`.\n"
+        generator = self.trainer.current_generator()
+        model = model_config(config, name, step, self.native)
+        save_model(self.run / "model", generator, model, card)
+        copy_folder(self.run / "model", self.run / "checkpoints" / f"step-{step:07d}")
+        runs.prune(self.run)
+
+    def tell_board(self, step: int, group: str, values: dict[str, float]) -> None:
+        if self.board:
+            for name, value in values.items():
+                self.board.add_scalar(f"{group}/{name}", value, step)
+
+    def close(self) -> None:
+        self.metrics.close()
+        if self.board:
+            self.board.close()
+
+
+def some_pairs(dataset: PairDataset, count: int) -> tuple[Tensor, Tensor]:
+    """So many pairs at most, spread over the dataset, N x C x size x size in [-1, 1]."""
+    chosen = torch.linspace(0, len(dataset) - 1, min(count, len(dataset))).long().tolist()
+    pairs = [dataset.plain(i) for i in chosen]
+    return torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
+
+
+@torch.no_grad()
+def generate(trainer: Trainer, source: Tensor) -> Tensor:
+    """N x C x S x S -> the same on the CPU as the translator will show it: one picture a forward,
+    without dropout, each normalised by its own statistics."""
+    generator = trainer.current_generator()
+    dropouts = [m for m in generator.modules() if isinstance(m, nn.Dropout)]
+    for dropout in dropouts:
+        dropout.eval()
+    kept = {name: buffer.clone() for name, buffer in generator.named_buffers()}
+    generated = [generator(s[None].to(trainer.device)).float().cpu() for s in source]
+    generator.load_state_dict(kept, strict=False)
+    for dropout in dropouts:
+        dropout.train()
+    return torch.cat(generated)
+
+
+def model_config(config: TrainConfig, title: str, step: int, native: bool) -> ModelConfig:
+    """What the model folder says. Where the dataset's pictures are as large as the network's, their
+    scale is part of what is learned, and larger pictures are tiled; else they were scaled whole."""
+    training = {"preset": config.preset, "steps": step, "batch_size": config.batch_size}
+    if config.derive != "pairs":
+        training["derive"] = config.derive
+    tiles = native and config.source_kind != "drawing"
+    return ModelConfig(
+        generator=config.generator_config(),
+        title=title,
+        source_name=config.source_name or "source",
+        target_name=config.target_name or "target",
+        direction=config.direction,
+        source_kind=config.source_kind,
+        fit="tiles" if tiles else "whole",
+        training=training,
+    )
+
+
+def restore(run: Path, trainer: Trainer, rank: int = 0) -> int:
+    """Go back to the saved state, its losses included, and return its step."""
+    state = load_state(run)
+    trainer.load_state_dict(state["trainer"])
+    if rank >= len(state["random"]):
+        raise UserError(
+            f"{run.name} was trained by {len(state['random'])} processes: resume it with as many."
+        )
+    set_random_state(state["random"][rank], trainer.device)
+    if rank == 0:
+        for name in ("metrics.jsonl", "validation.jsonl"):
+            cut_after(run / name, state["step"])
+    return state["step"]
+
+
+def random_state(device: torch.device) -> Tensor:
+    """The states of the generators that training draws from, as bytes: CPU, then GPU."""
+    if device.type != "cuda":
+        return torch.get_rng_state()
+    return torch.cat([torch.get_rng_state(), torch.cuda.get_rng_state(device)])
+
+
+def set_random_state(state: Tensor, device: torch.device) -> None:
+    own = len(torch.get_rng_state())
+    torch.set_rng_state(state[:own])
+    if device.type == "cuda" and len(state) > own:
+        torch.cuda.set_rng_state(state[own:], device)
+
+
+def cut_after(file: Path, step: int) -> None:
+    """Drop the lines of later steps, which will be run again, and a half-written last one."""
+    if not file.exists():
+        return
+    kept = []
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                later = json.loads(line)["step"] > step
+            except (ValueError, KeyError, TypeError):
+                break
+            if later or not line.endswith("\n"):
+                break
+            kept.append(line)
+    write_atomically(file, lambda partial: partial.write_text("".join(kept), encoding="utf-8"))
+
+
+def tensorboard(run: Path) -> Any:
+    """A writer of TensorBoard's files in the run folder; UserError where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError(
+            "TensorBoard is not installed: `pip install tensorboard`, or set tensorboard=false."
+        ) from error
+    return SummaryWriter(str(run / "tensorboard"))

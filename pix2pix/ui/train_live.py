@@ -1,0 +1,185 @@
+"""The living run: a view of our own on `gr.HTML` that asks the server what is new."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from pix2pix import runs
+from pix2pix.errors import UserError
+from pix2pix.images import open_picture
+from pix2pix.names import printable
+from pix2pix.pictures import GAP
+from pix2pix.ui.train_start import find_run
+from pix2pix.ui.train_watch import Watch
+
+HERE = Path(__file__).parent
+log = logging.getLogger(__name__)
+
+# The view's script, in this order: joined as text, the parts share one function's scope.
+PARTS = ["train_charts.js", "train_samples.js", "train_live.js"]
+SIDE, SMALL = 224, 88  # pixels of one picture of a grid, and of a run's picture in the list
+ROWS = 3  # of a grid of samples: source, generated, target
+MAX_MORE_EPOCHS = 100_000
+
+Reply = dict[str, Any]
+
+
+def live_view(watch: Watch, **options: Any) -> gr.HTML:
+    """The view. Its value is `{"run": name}`, with a new `"at"` each time that run shall be shown.
+
+    It fires `shown` when it comes into sight, and `select` with {"finetune": name} when a person
+    wants to begin with a run. Its server functions are called outside Gradio's queue, by anyone
+    who can reach the page.
+    """
+    functions = {"look": functools.partial(look, watch), "sample": sample}
+    functions["act"] = functools.partial(act, watch)
+    return gr.HTML(
+        value={"run": "", "at": 0},
+        html_template=_read("train_live.html"),
+        css_template=_read("train_live.css"),
+        js_on_load="\n".join(map(_read, PARTS)),
+        apply_default_css=False,
+        server_functions=[_guard(name, function) for name, function in functions.items()],
+        **options,
+    )
+
+
+def _read(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def _guard(name: str, handler: Callable[[Reply], Reply]) -> Callable[[Any], Reply]:
+    """Make `handler` a server function called `name` that answers nonsense with a sentence."""
+
+    def guarded(request: Any) -> Reply:
+        try:
+            if not isinstance(request, dict) or not isinstance(request.get("run"), str):
+                raise UserError("The page asked for no run: reload it.")
+            return handler(request)
+        except UserError as error:
+            return {"error": str(error)}
+        except Exception:
+            log.exception("%s failed", name)
+            return {"error": "Something broke that should not; the server's log says what."}
+
+    guarded.__name__ = name  # the page calls server.<name>
+    return guarded
+
+
+def look(watch: Watch, request: Reply) -> Reply:
+    """What is new of a run and of the list, for {"run", "seen": {part: version}}."""
+    seen = request.get("seen")
+    return watch.look(request["run"], seen if isinstance(seen, dict) else {})
+
+
+# ---------------------------------------------------------------------------------------- samples
+
+
+def sample(request: Reply) -> Reply:
+    """The grid of a step as {"image": data URL, "count": columns}, or with `small` the first
+    generated picture of the newest grid alone."""
+    run = find_run(request["run"])
+    if request.get("small"):
+        newest = max((run / "samples").glob("step-*.png"), default=None)
+        return {"image": small(newest, _changed(newest)) if newest else ""}
+    step = request.get("step")
+    if not isinstance(step, int) or step < 0:
+        raise UserError("The page asked for no step: reload it.")
+    file = run / "samples" / f"step-{step:07d}.png"
+    if not file.is_file():
+        raise UserError("This picture is gone: choose another step.")
+    return grid(file, _changed(file))
+
+
+def _changed(file: Path) -> int:
+    return file.stat().st_mtime_ns
+
+
+@functools.lru_cache(maxsize=48)
+def grid(file: Path, changed: int) -> Reply:
+    """A grid for the page, made once for all who look; `changed` tells when to make it anew."""
+    sheet = open_picture(file).to_pil(3)
+    side = (sheet.height + GAP) // ROWS - GAP  # the pictures of a run are squares
+    count = max(1, round((sheet.width + GAP) / (side + GAP)))
+    shown = min(SIDE, side)
+    packed = Image.new("RGB", (count * shown, ROWS * shown))
+    for place in range(count * ROWS):
+        x, y = place % count, place // count
+        picture = sheet.crop(_box(x, y, side))
+        packed.paste(
+            picture.resize((shown, shown), Image.Resampling.LANCZOS), (x * shown, y * shown)
+        )
+    return {"image": jpeg_url(packed), "count": count}
+
+
+@functools.lru_cache(maxsize=128)
+def small(file: Path, changed: int) -> str:
+    sheet = open_picture(file).to_pil(3)
+    side = (sheet.height + GAP) // ROWS - GAP
+    return jpeg_url(sheet.crop(_box(0, 1, side)).resize((SMALL, SMALL), Image.Resampling.LANCZOS))
+
+
+def _box(x: int, y: int, side: int) -> tuple[int, int, int, int]:
+    left, top = x * (side + GAP), y * (side + GAP)
+    return left, top, left + side, top + side
+
+
+def jpeg_url(picture: Image.Image) -> str:
+    """A picture that only travels: as JPEG, without thinning its colours out."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=90, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+# ---------------------------------------------------------------------------------------- actions
+
+
+def act(watch: Watch, request: Reply) -> Reply:
+    """Do what a button says to a run; answers {"said": sentence}, empty where the page shows it."""
+    run, action = find_run(request["run"]), request.get("action")
+    said = ""
+    if action in ("pause", "stop"):
+        if not runs.read_status(run).is_active:
+            raise UserError(f"'{printable(run.name)}' is not running any more.")
+        runs.ask_to_stop(run, "paused" if action == "pause" else "stopped")
+    elif action == "force":
+        runs.force_stop(run, patience=0.5)
+    elif action == "resume":
+        runs.start(run)
+    elif action == "extend":
+        runs.extend(run, more_epochs(request.get("epochs")))
+        runs.start(run)
+    elif action == "publish":
+        model = runs.publish(run, str(request.get("name", "")), kept_step(request.get("step")))
+        said = f"'{model.name}' is in the Translate tab now."
+    else:
+        raise UserError("There is no such action: reload the page.")
+    watch.hurry()
+    return {"said": said}
+
+
+def kept_step(value: Any) -> int | None:
+    """None for "newest", which is the model as it is now."""
+    if value != "newest" and type(value) is not int:
+        raise UserError("The page asked for no model: reload it.")
+    return None if value == "newest" else value
+
+
+def more_epochs(value: Any) -> int:
+    try:
+        epochs = int(value)
+    except (TypeError, ValueError, OverflowError):
+        epochs = 0
+    if not (1 <= epochs <= MAX_MORE_EPOCHS and math.isclose(float(value), epochs)):
+        raise UserError(f"Continue for 1 to {MAX_MORE_EPOCHS:,} more epochs.")
+    return epochs

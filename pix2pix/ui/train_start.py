@@ -1,0 +1,162 @@
+"""What a run needs before it starts: its settings from a form or a program, checked, and a name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pix2pix import runs
+from pix2pix.config import PRESETS, GeneratorConfig, TrainConfig, train_config
+from pix2pix.datasets import describe, find_pairs
+from pix2pix.devices import pick_device
+from pix2pix.errors import UserError
+from pix2pix.models import list_models, read_config
+from pix2pix.names import printable, safe_name
+from pix2pix.ui.dataset_shelf import chosen_folder
+from pix2pix.workspace import model_folders
+
+RUN = "run: "  # before the name of a run whose current generator is a starting point
+# What a run that begins with a model takes from it: its weights fit no other network.
+NETWORK = ("size", "ngf", "norm", "dropout", "bias", "upsample", "blocks")
+GIVEN = ("preset", "source_channels", "target_channels")  # not for people to set
+
+
+def start_run(
+    dataset: str, preset: str, name: str, overrides: Mapping[str, Any], start_from: str = ""
+) -> str:
+    """Start a run and return its name; an empty `name` takes a free one.
+
+    `overrides` are settings of TrainConfig as numbers or text; `start_from` is empty or one of
+    `starting_points`. Raises a UserError for anything that cannot work.
+    """
+    folder = chosen_folder(dataset)
+    name = safe_name(name) if str(name or "").strip() else free_run_name(folder.name)
+    settings = run_settings(folder, preset, overrides, start_from)
+    runs.start(runs.runs_folder() / name, settings)
+    return name
+
+
+def run_settings(
+    data: Path, preset: str, overrides: Mapping[str, Any], start_from: str = ""
+) -> dict[str, Any]:
+    """What `config.json` of the run will hold."""
+    given = {str(key): as_text(value) for key, value in overrides.items()}
+    begin = starting_point(start_from) if start_from else None
+    if begin:
+        given = with_network(given, begin)
+    config = named(train_config(preset, given), data, given)
+    config.generator_config(), config.discriminator_config()  # they check their own part
+    if not find_pairs(data, "train"):
+        raise UserError(f"'{data.name}' holds no train pairs: build it with a share for train.")
+    return {
+        **dataclasses.asdict(config),
+        "data": str(data.resolve()),
+        "start_from": str(begin.resolve()) if begin else "",
+        "device": str(pick_device()),
+    }
+
+
+def with_network(given: dict[str, str], model: Path) -> dict[str, str]:
+    """The settings with those of the model's network; a UserError where they contradict it."""
+    network = read_config(model).generator
+    values = {"generator": network.kind, **{key: getattr(network, key) for key in NETWORK}}
+    for key, value in values.items():
+        if key in given and given[key] != as_text(value):
+            raise UserError(
+                f"The model to start from has {key}={as_text(value)}: leave {key} out, or start "
+                "from scratch."
+            )
+    return {**given, **{key: as_text(value) for key, value in values.items()}}
+
+
+def named(config: TrainConfig, data: Path, given: Mapping[str, str]) -> TrainConfig:
+    """With the dataset's own names for source and target, where it has any and nobody says."""
+    if config.derive != "pairs":
+        return config
+    said = describe(data)
+    sides = [said.source_name, said.target_name]
+    if sides == ["A", "B"]:
+        return config
+    source, target = sides if config.direction == "AtoB" else sides[::-1]
+    names = {"source_name": source, "target_name": target}
+    return dataclasses.replace(config, **{k: v for k, v in names.items() if not given.get(k)})
+
+
+def starting_points() -> dict[str, Path]:
+    """What a run can begin with: models by name, and runs' generators, as they are now."""
+    found = dict(list_models(model_folders()))
+    for status in runs.list_runs():
+        if (status.folder / "model" / "config.json").exists():
+            found[RUN + status.name] = status.folder / "model"
+    return found
+
+
+def starting_point(name: str) -> Path:
+    """The model folder; only names that are offered count, people's words are no paths."""
+    found = starting_points()
+    if name not in found:
+        raise UserError(f"There is no model '{printable(name)}' to start from: choose another.")
+    return found[name]
+
+
+def free_run_name(wanted: str) -> str:
+    """`wanted`, or with a number behind it where there is a run of that name."""
+    root, number, name = runs.runs_folder(), 1, wanted
+    while (root / name).exists():
+        number += 1
+        name = f"{wanted[:58]}-{number}"
+    return name
+
+
+def find_run(name: str) -> Path:
+    """The folder of a run that somebody named; a UserError where there is none."""
+    root = runs.runs_folder()
+    there = {f.name for f in root.iterdir()} if root.is_dir() else set()
+    if name not in there or not (root / name / "config.json").exists():
+        raise UserError(f"There is no run '{printable(str(name))}': choose one of the list.")
+    return root / name
+
+
+def as_text(value: Any) -> str:
+    """A setting as `--set` would have it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def read_overrides(given: Any) -> dict[str, Any]:
+    """Settings from an object or its JSON, from `key=value` lines, or from nothing."""
+    if isinstance(given, dict):
+        return given
+    text = str(given or "").strip()
+    if text.startswith("{"):
+        try:
+            return dict(json.loads(text))
+        except ValueError as error:
+            raise UserError("The settings are no valid JSON object: write key=value.") from error
+    found = {}
+    for line in text.replace(",", "\n").splitlines():
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if line.strip() and not (key and equals and value):
+            raise UserError(f"'{printable(line.strip())}' is no setting: write key=value.")
+        if line.strip():
+            found[key] = value
+    return found
+
+
+def settable() -> list[dataclasses.Field]:
+    """The settings that people may give."""
+    return [field for field in dataclasses.fields(TrainConfig) if field.name not in GIVEN]
+
+
+def preset_values(preset: str) -> TrainConfig:
+    return train_config(preset if preset in PRESETS else "maps")
+
+
+def network_of(start_from: str) -> GeneratorConfig | None:
+    return read_config(starting_point(start_from)).generator if start_from else None

@@ -1,0 +1,178 @@
+"""What pages show of runs, read from their folders once for everybody who looks."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pix2pix import runs
+from pix2pix.curves import Curves, read_rows
+from pix2pix.health import health
+from pix2pix.ui.train_start import find_run
+from pix2pix.ui.train_words import about, run_card, state_line
+
+MAX_WATCHED = 8  # runs whose curves are kept in memory, about a MB each
+MAX_ROWS = 400  # of a validation curve
+MAX_LISTED = 100  # runs on the page
+CURVES_EVERY = 3.0  # seconds between two new curves, which look no different any sooner
+FORCE_AFTER = 15.0  # seconds of "stopping" after which force is offered
+READ_FOR = 0.3  # seconds at most that one look reads a long file
+
+
+class Watch:
+    """Answers any number of pages; a run's files are read at most once in `every` seconds.
+
+    What is shown comes in parts, each with a version. A page says which versions it has and gets
+    the parts that are newer, as JSON text that is made once for all pages.
+    """
+
+    def __init__(self, every: float = 1.0, now: Callable[[], float] = time.monotonic) -> None:
+        self.every, self.now = every, now
+        self.lock = threading.Lock()
+        self.watched: OrderedDict[Path, _Run] = OrderedDict()
+        self.list = _Parts()
+        self.listed_at, self.favourite = -float("inf"), ""
+
+    def look(self, name: str, seen: dict[str, int]) -> dict[str, Any]:
+        """{"run": name of the run that is shown, "parts": {part: JSON}, "versions": {part: n}}.
+
+        Without a `name` it is the run that trains, or whose turn is next, else the newest. Raises a
+        UserError where there is no run of that name.
+        """
+        with self.lock:
+            self._list()
+            name = name or self.favourite
+            parts = dict(self.list.parts)
+            if name:
+                run = find_run(name)
+                if run not in self.watched:
+                    self.watched[run] = _Run(run)
+                    while len(self.watched) > MAX_WATCHED:
+                        self.watched.popitem(last=False)
+                self.watched.move_to_end(run)
+                self.watched[run].refresh(self.now(), self.every)
+                parts |= self.watched[run].shown.parts
+        newer = {part: text for part, (version, text) in parts.items() if version != seen.get(part)}
+        return {"run": name, "parts": newer, "versions": {p: parts[p][0] for p in newer}}
+
+    def hurry(self) -> None:
+        """Something was done to a run: the next look reads anew."""
+        with self.lock:
+            self.listed_at = -float("inf")
+            for run in self.watched.values():
+                run.read_at = -float("inf")
+
+    def _list(self) -> None:
+        if self.now() - self.listed_at < self.every:
+            return
+        self.listed_at = self.now()
+        found = runs.list_runs()
+        active = [status.name for status in found if status.is_active]
+        self.favourite = next(iter([*active[-1:], *(status.name for status in found)]), "")
+        self.list.put("runs", [run_card(status) for status in found[:MAX_LISTED]])
+
+
+class _Parts:
+    """Named values with versions that no earlier server gave out."""
+
+    _numbers = itertools.count(time.time_ns() // 1_000_000)
+
+    def __init__(self) -> None:
+        self.parts: dict[str, tuple[int, str]] = {}
+
+    def put(self, part: str, value: Any) -> None:
+        text = json.dumps(value)
+        if part not in self.parts or self.parts[part][1] != text:
+            self.parts[part] = next(self._numbers), text
+
+
+class _Run:
+    """One run as it was when its files were last read."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.shown = _Parts()
+        self.curves = Curves(run / "metrics.jsonl")
+        self.read_at = self.drawn_at = -float("inf")
+        self.drawn: tuple[int, int] | None = None  # what the curves on the page end with
+        self.times: tuple[int, ...] = ()
+        self.validation: list[dict[str, Any]] = []
+
+    def refresh(self, now: float, every: float) -> None:
+        if now - self.read_at < every:
+            return
+        self.read_at = now
+        self._read_losses(now)
+        self._read_moments()
+        status = runs.read_status(self.run)
+        last = self.curves.recent[-1] if self.curves.recent else {}
+        shown = state_line(status, runs.ahead_of(self.run) if status.state == "queued" else 0, last)
+        shown["force"] = status.state == "stopping" and self._stopping_for() > FORCE_AFTER
+        shown["has_model"] = (self.run / "model" / "config.json").exists()
+        self.shown.put("status", shown)
+        self.shown.put("about", about(status))
+
+    def _read_losses(self, now: float) -> None:
+        until = time.monotonic() + READ_FOR
+        waits = self.curves.update()
+        while waits and time.monotonic() < until:
+            waits = self.curves.update()
+        recent = self.curves.recent
+        end = len(recent), recent[-1]["step"] if recent else 0
+        if end == self.drawn or now - self.drawn_at < CURVES_EVERY:
+            return
+        self.drawn, self.drawn_at = end, now
+        columns = self.curves.columns()
+        self.shown.put(
+            "curves", {k: v for k, v in columns.items() if k[-4:] not in ("_min", "_max")}
+        )
+        self._judge()
+
+    def _judge(self) -> None:
+        config = runs.read_status(self.run).config
+        found = health(self.curves.recent, self.validation, config)
+        self.shown.put("health", vars(found))
+
+    def _read_moments(self) -> None:
+        files = (self.run / part for part in ("samples", "checkpoints", "validation.jsonl"))
+        times = tuple(f.stat().st_mtime_ns if f.exists() else 0 for f in files)
+        if times == self.times:
+            return
+        self.times = times
+        rows = self.validation = read_rows(self.run / "validation.jsonl")
+        best = runs.best(self.run)
+        self.shown.put("moments", [moment(tick, best) for tick in runs.ticks(self.run)])
+        kept = rows[:: -(-len(rows) // MAX_ROWS)] if rows else []
+        names = ("step", "l1", "train_l1", "perceptual")
+        self.shown.put("validation", {n: [number(row.get(n)) for row in kept] for n in names})
+        if self.curves.recent:
+            self._judge()
+
+    def _stopping_for(self) -> float:
+        try:
+            return time.time() - (self.run / "stop").stat().st_mtime
+        except OSError:
+            return 0.0
+
+
+def moment(tick: runs.Tick, best: runs.Tick | None) -> dict[str, Any]:
+    """A tick as the page gets it."""
+    figures = {name: number(tick.metrics.get(name)) for name in ("l1", "perceptual", "epoch")}
+    return {
+        "step": tick.step, "sample": tick.sample is not None, "model": tick.model is not None,
+        "best": best is not None and best.step == tick.step,
+        **{name: value for name, value in figures.items() if value is not None},
+    }  # fmt: skip
+
+
+def number(value: Any) -> float | None:
+    """What is a finite number, to 5 digits; JSON has no other."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(f"{value:.5g}") if abs(value) < 1e300 else None

@@ -1,0 +1,141 @@
+"""Measure models on the pairs of a dataset, and show their pictures beside the targets.
+
+A source is translated as the app would do it, at its own size; the picture and its target are then
+compared at the model's size. Lower is better for L1, the perceptual distance and KID (times 1000),
+higher for PSNR, SSIM, accuracy and IoU; L1, PSNR and SSIM reward blur. The last line of output is
+one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pix2pix.errors import UserError
+from pix2pix.evaluation import comparison_picture, evaluate, markdown
+from pix2pix.files import write_atomically, write_json
+from pix2pix.images import save_png
+from pix2pix.metrics import HOW_TO_GET
+from pix2pix.models import find_model, read_config
+from pix2pix.translate import Translator
+from pix2pix.workspace import model_folders
+
+
+def main() -> int:
+    args = arguments()
+    try:
+        models = find_models(args.model)
+        found = {
+            name: evaluate(
+                Translator.load(folder, args.device), args.data, args.split,
+                direction=args.direction, derive=args.derive, fit=args.fit, palette=args.palette,
+                limit=args.limit, show=args.show, on_progress=Bar(name),
+            )
+            for name, folder in models.items()
+        }  # fmt: skip
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    results = {name: evaluation.measures for name, evaluation in found.items()}
+    said = {"models": results} if len(results) > 1 else next(iter(results.values()))
+    refused = {r["file"]: r["reason"] for e in found.values() for r in e.refused}
+    wrong = [f"{file} was left out: {reason}" for file, reason in refused.items()]
+    wrong += save(args.picture, lambda file: save_png(comparison_picture(found), file))
+    wrong += save(args.markdown, lambda file: write_text(file, markdown(results)))
+    wrong += save(args.json, lambda file: write_json(file, said))
+    missing = [HOW_TO_GET] if any(r["perceptual"] is None for r in results.values()) else []
+    print(markdown(results), *wrong, *missing, sep="\n", file=sys.stderr)
+    print(json.dumps(said))
+    return 1 if wrong else 0
+
+
+def find_models(names: list[str]) -> dict[str, Path]:
+    """Name -> folder of every model named; a run's folder stands for all its checkpoints, which
+    are called by their run and step. Raises UserError for one that is not there or no model."""
+    found: dict[str, Path] = {}
+    for name in names:
+        kept = sorted(Path(name).glob("checkpoints/step-*/config.json"))
+        for folder in [file.parent for file in kept] or [find_model(name, model_folders())]:
+            read_config(folder)
+            folder = folder.resolve()
+            run, inside = folder.parent.parent, folder.match("checkpoints/step-*")
+            short = f"{run.name} {folder.name}" if inside else folder.name
+            if folder not in found.values():
+                found[str(folder) if short in found else short] = folder
+    return found
+
+
+class Bar:
+    """A progress bar; none where standard error is no terminal."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.bar = name, None
+
+    def __call__(self, done: int, total: int) -> None:
+        self.bar = self.bar or tqdm(desc=self.name, total=total, unit="pair", disable=None)
+        self.bar.update(done - self.bar.n)
+        if done == total:
+            self.bar.close()
+
+
+def save(file: Path | None, write: Callable[[Path], None]) -> list[str]:
+    """Write a file that was asked for; returns why that cannot be: the figures are not lost."""
+    try:
+        if file:
+            write(file)
+    except (OSError, UserError):
+        return [f"{file} could not be saved: name another file."]
+    return []
+
+
+def write_text(file: Path, text: str) -> None:
+    write_atomically(file, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def colours(text: str) -> list[str]:
+    return [colour.strip() for colour in text.split(",")]
+
+
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not 1 or more")
+    return number
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--model", required=True, nargs="+", action="extend", help="names or folders of models; a "
+        "run's folder stands for its checkpoints")  # fmt: skip
+    add("--data", required=True, type=Path, help="dataset folder")
+    add("--split", default="val", choices=["train", "val", "test"])
+    add("--picture", type=Path, default=Path("evaluation.png"), help="file for the rows of source, "
+        "generated and target (default: evaluation.png)")  # fmt: skip
+    add("--markdown", type=Path, help="file for the table")
+    add("--json", type=Path, help="file for what the last line of output says")
+    add("--show", type=count, default=8, help="pairs in the picture (default: 8)")
+    add(
+        "--limit", type=count, default=0, help="measure so many pairs, evenly spread (default: all)"
+    )
+    add("--direction", choices=["AtoB", "BtoA"], default="", help="which side is the source "
+        "(default: the model's)")  # fmt: skip
+    add("--derive", choices=["pairs", "grey"], default="", help="grey: the dataset holds plain "
+        "photos, whose grey is the source (default: as the model was trained)")  # fmt: skip
+    add("--fit", choices=["whole", "tiles"], default="", help="scale each source to the model's "
+        "size, or cut it into tiles at its own scale (default: the model's)")  # fmt: skip
+    add("--palette", type=colours, metavar="#RRGGBB,...", help="the colours of label maps "
+        "(default: found where the targets are label maps)")  # fmt: skip
+    add("--device", default="auto", help="auto, cpu, cuda or mps")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

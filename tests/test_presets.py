@@ -1,0 +1,66 @@
+"""Each preset trains on real pairs of the kind that it is for."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from pix2pix.build import Recipe, build
+from pix2pix.config import PRESETS, train_config
+from pix2pix.plan import Inputs, make_plan
+from pix2pix.training import train
+from pix2pix.translate import Translator
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+FOLDERS = {  # of A and B; the source alone for colours
+    "maps": ("maps/train/photo", "maps/train/map"),
+    "cityscapes": ("streets/train/photo", "streets/train/label"),
+    "scratch": ("facades/train/label", "facades/train/photo"),
+    "colorize": ("colour/landscapes", ""),
+    "face-sketch": ("face-sketch/cuhk/photos", "face-sketch/cuhk/sketches"),
+}
+STEPS = 20
+
+
+def some_of(place: str, folder: Path) -> Path:
+    """The first ten files: in both folders of a set they are those of the same pairs."""
+    folder.mkdir(parents=True)
+    for file in sorted((DATA / place).iterdir())[:10]:
+        shutil.copy(file, folder)
+    return folder
+
+
+@pytest.fixture()
+def dataset(preset: str, tmp_path: Path) -> Path:
+    if not DATA.is_dir():
+        pytest.skip("the real pairs are not here: presets are tried on them alone")
+    a, b = FOLDERS[preset]
+    if not b:
+        return some_of(a, tmp_path / "data" / "train").parent
+    plan = make_plan(Inputs(some_of(a, tmp_path / "a"), some_of(b, tmp_path / "b")))
+    build(plan, Recipe(split=(0.8, 0.2, 0.0)), tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_it_trains_on_real_pairs(preset: str, dataset: Path, tmp_path: Path) -> None:
+    config = train_config(preset, {"ngf": "8", "ndf": "8", "batch_size": "1", "steps": str(STEPS)})
+    run = tmp_path / "run"
+    model = train(run, dataset, config, device=torch.device("cpu"))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    l1 = [row["g_l1"] for row in rows]
+    assert sum(l1[-5:]) < sum(l1[:5])  # it learns
+    assert (run / "samples" / f"step-{STEPS:07d}.png").exists()
+    validated = (run / "validation.jsonl").exists()
+    assert validated == (preset != "colorize")  # whose ten photos have no val/
+    photo = next((DATA / FOLDERS[preset][0]).iterdir())
+    with Image.open(photo) as image:
+        assert Translator.load(model, "cpu").translate(image).size == image.size

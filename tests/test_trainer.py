@@ -1,0 +1,504 @@
+"""The training step's options: each against plain PyTorch, written out here."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pix2pix.config import PRESETS, TrainConfig, train_config
+from pix2pix.diffaugment import Augmentation
+from pix2pix.errors import UserError
+from pix2pix.networks import Doubling, Halving, as_product
+from pix2pix.trainer import Trainer, learning_rate
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL = TrainConfig(size=64, ngf=4, ndf=4, precision="float32")
+OFF = {
+    "adversarial": "bce", "lambda_features": 0.0, "diffaugment": False, "d_lr": 0.0,
+    "schedule": "linear", "accumulate": 1, "channels_last": False, "compile": False,
+}  # fmt: skip
+
+
+def pictures(seed: int, count: int = 2, channels: int = 3) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.rand(count, channels, 64, 64, generator=rng) * 2 - 1
+
+
+def doubled(config: TrainConfig) -> Trainer:
+    """In float64: Adam scales the rounding noise of gradients that are none up to whole steps."""
+    trainer = Trainer(config, CPU)
+    trainer.generator.double()
+    trainer.discriminator.double()
+    return trainer
+
+
+# ------------------------------------------------------------------------------------ the options
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_use_no_option(preset: str) -> None:
+    config = train_config(preset)
+    assert {name: getattr(config, name) for name in OFF} == OFF
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"adversarial": "wasserstein"}, "adversarial must be one of bce, least-squares, hinge"),
+        ({"lambda_features": -1.0}, "lambda_features must be from 0"),
+        ({"lambda_features": math.nan}, "lambda_features must be from 0"),
+        ({"d_lr": 2.0}, "d_lr must be from 0"),
+        ({"d_lr": 1e-4, "lr": 0.0}, "give lr a value above 0"),
+        ({"schedule": "step"}, "schedule must be one of linear, cosine"),
+        ({"accumulate": 0}, "accumulate must be from 1"),
+        ({"accumulate": 3, "batch_size": 2}, "accumulate must be from 1 to 2"),
+        ({"diffaugment": "yes"}, "diffaugment must be of type bool"),
+        ({"compile": "on"}, "compile must be of type bool"),
+    ],
+)
+def test_wrong_options_are_refused_in_a_sentence(values: dict, says: str) -> None:
+    with pytest.raises(UserError, match=says) as refused:
+        TrainConfig(**values)
+    assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
+
+
+def test_the_cosine_schedule_falls_slowly_at_both_ends() -> None:
+    config = replace(SMALL, lr=0.2, decay=0.5, schedule="cosine")
+    rates = [learning_rate(config, step, 100) for step in (0, 50, 60, 75, 90, 99)]
+    falling = [0.1 + 0.1 * math.cos(math.pi * share) for share in (0.2, 0.5, 0.8, 0.98)]
+    expected = [0.2, 0.2, *falling]
+    assert rates == pytest.approx(expected)
+    assert {learning_rate(replace(config, decay=0.0), step, 9) for step in range(9)} == {0.2}
+
+
+def test_the_discriminators_learning_rate_keeps_its_proportion() -> None:
+    trainer = Trainer(replace(SMALL, lr=1e-4, d_lr=4e-4), CPU)
+
+    def rates() -> list[float]:
+        return [o.param_groups[0]["lr"] for o in (trainer.g_optimizer, trainer.d_optimizer)]
+
+    assert rates() == pytest.approx([1e-4, 4e-4])
+    trainer.set_lr(5e-5)
+    assert rates() == pytest.approx([5e-5, 2e-4])
+
+
+# ------------------------------------------------------------- steps that are those of plain torch
+
+bce = nn.functional.binary_cross_entropy_with_logits
+
+
+def bce_goal(logits: Tensor, goal: float) -> Tensor:
+    return bce(logits, torch.full_like(logits, goal))
+
+
+LOSSES: dict[str, tuple[Callable, Callable, Callable]] = {
+    "bce": (lambda x: bce_goal(x, 1), lambda x: bce_goal(x, 0), lambda x: bce_goal(x, 1)),
+    "least-squares": (
+        lambda x: ((x - 1) ** 2).mean(),
+        lambda x: (x**2).mean(),
+        lambda x: ((x - 1) ** 2).mean(),
+    ),
+    "hinge": (
+        lambda x: torch.clamp(1 - x, min=0).mean(),
+        lambda x: torch.clamp(1 + x, min=0).mean(),
+        lambda x: -x.mean(),
+    ),
+}
+
+
+def inner(judge: nn.Module, source: Tensor, picture: Tensor) -> list[Tensor]:
+    """What D's LeakyReLUs send on, caught by hooks."""
+    caught: list[Tensor] = []
+    layers = [m for m in judge.modules() if isinstance(m, nn.LeakyReLU)]
+    hooks = [m.register_forward_hook(lambda m, given, out: caught.append(out)) for m in layers]
+    judge(source, picture)
+    for hook in hooks:
+        hook.remove()
+    return caught
+
+
+OPTIONS = {
+    "least squares": {"adversarial": "least-squares"},
+    "hinge": {"adversarial": "hinge"},
+    "features": {"lambda_features": 10.0},
+    "two rates": {"d_lr": 5e-4},
+    "channels last": {"channels_last": True},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_a_step_is_that_of_plain_torch(options: dict) -> None:
+    config = replace(SMALL, **options)
+    trainer = doubled(config)
+    generator, judge = map(copy.deepcopy, (trainer.generator, trainer.discriminator))
+    real_loss, fake_loss, g_loss = LOSSES[config.adversarial]
+    betas = (0.5, 0.999)
+    g_adam = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=betas)
+    d_adam = torch.optim.Adam(judge.parameters(), lr=options.get("d_lr", 2e-4), betas=betas)
+    for step in range(2):
+        source, target = pictures(2 * step).double(), pictures(2 * step + 1).double()
+        torch.manual_seed(step)  # dropout
+        losses = trainer.step(source, target)
+
+        torch.manual_seed(step)
+        fake = generator(source)
+        expected = {
+            "d_real": real_loss(judge(source, target)),
+            "d_fake": fake_loss(judge(source, fake.detach())),
+        }
+        d_adam.zero_grad()
+        (0.5 * (expected["d_real"] + expected["d_fake"])).backward()
+        d_adam.step()
+        expected["g_adversarial"] = g_loss(judge(source, fake))
+        expected["g_l1"] = (fake - target).abs().mean()
+        total = expected["g_adversarial"] + 100 * expected["g_l1"]
+        if "lambda_features" in options:
+            ours, real = inner(judge, source, fake), inner(judge, source, target)
+            assert len(ours) == 4
+            differences = [(a - b.detach()).abs().mean() for a, b in zip(ours, real)]
+            expected["g_features"] = sum(differences) / 4
+            total = total + 10 * expected["g_features"]
+        g_adam.zero_grad()
+        total.backward()
+        g_adam.step()
+        assert losses == pytest.approx({k: v.item() for k, v in expected.items()}, rel=1e-9)
+    for ours, plain in ((trainer.generator, generator), (trainer.discriminator, judge)):
+        found = ours.state_dict()
+        assert found.keys() == plain.state_dict().keys()
+        for name, value in plain.named_parameters():
+            torch.testing.assert_close(found[name], value, atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 5])
+def test_parts_of_a_batch_add_up_to_it(accumulate: int) -> None:
+    config = replace(SMALL, norm="instance", dropout="none", batch_size=5, lambda_features=1.0)
+    whole, parts = doubled(config), doubled(replace(config, accumulate=accumulate))
+    for step in range(2):
+        source, target = (pictures(2 * step + side, count=5).double() for side in (0, 1))
+        expected = whole.step(source, target)
+        assert parts.step(source, target) == pytest.approx(expected, rel=1e-9)
+    for ours, plain in (
+        (parts.generator, whole.generator),
+        (parts.discriminator, whole.discriminator),
+    ):
+        for one, other in zip(ours.parameters(), plain.parameters()):
+            torch.testing.assert_close(one, other, atol=1e-8, rtol=0)
+
+
+def test_parts_of_a_batch_go_through_one_by_one() -> None:
+    trainer = Trainer(replace(SMALL, batch_size=4, accumulate=2), CPU)
+    sizes: list[int] = []
+    trainer.generator.register_forward_hook(lambda m, given, out: sizes.append(len(out)))
+    trainer.step(pictures(0, 4), pictures(1, 4))
+    assert sizes == [2, 2, 2, 2]
+    trainer.step(pictures(0, 1), pictures(1, 1))  # an epoch's last, smaller batch
+    assert sizes[4:] == [1]
+
+
+# ---------------------------------------------------------------- augmentation of what D sees
+
+
+def test_source_and_picture_are_moved_and_cut_alike() -> None:
+    torch.manual_seed(0)
+    change = Augmentation.draw(6)
+    same = replace(change, colour=torch.full((6, 3), 0.5))  # brightness + 0, the others x 1
+    x = pictures(0, 6) + 3  # nowhere 0
+    source, picture = same(x, x)
+    torch.testing.assert_close(source, picture)
+    assert torch.equal(change(x, x)[0], source)  # colour leaves the source alone
+    assert not torch.allclose(change(x, x)[1], picture)
+    for i, (y, z) in enumerate((same.shift * 17).long().tolist()):
+        kept = source[i, 0] != 0
+        moved = nn.functional.pad(x[i], (8, 8, 8, 8))[:, y : y + 64, z : z + 64]
+        assert torch.equal(source[i][:, kept], moved[:, kept])
+        row, column = (same.hole[i] * 64).long().tolist()
+        hole = source[i, 0, max(row - 16, 0) : row + 16, max(column - 16, 0) : column + 16]
+        assert not hole.any()
+        assert (
+            kept.sum()
+            == (moved[0] != 0).sum()
+            - (moved[0, max(row - 16, 0) : row + 16, max(column - 16, 0) : column + 16] != 0).sum()
+        )
+
+
+def test_colours_change_by_their_formula() -> None:
+    x = torch.tensor([[0.1, 0.2], [0.3, -0.4], [0.8, 0.0]]).reshape(1, 3, 1, 2)
+    colour = torch.tensor([[0.7, 0.9, 0.2]])
+    found = Augmentation(colour, torch.zeros(1, 2), torch.zeros(1, 2)).recoloured(x)
+    bright = x + (0.7 - 0.5)
+    grey = bright.mean(dim=1, keepdim=True)
+    saturated = (bright - grey) * (2 * 0.9) + grey
+    expected = (saturated - saturated.mean()) * (0.2 + 0.5) + saturated.mean()
+    torch.testing.assert_close(found, expected)
+
+
+def test_each_pair_is_changed_in_its_own_way() -> None:
+    torch.manual_seed(1)
+    x = pictures(0, 1).expand(4, -1, -1, -1)
+    source, picture = Augmentation.draw(4)(x, x)
+    for changed in (source, picture):
+        assert len({one.flatten().double().sum().item() for one in changed}) == 4
+
+
+def test_gradients_pass_through_the_augmentation() -> None:
+    torch.manual_seed(2)
+    change = Augmentation.draw(2)
+    source, picture = pictures(0).double()[..., :8, :8], pictures(1).double()[..., :8, :8]
+    picture.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: change(source, x)[1], picture)
+
+
+def judged(trainer: Trainer) -> list[tuple[Tensor, Tensor]]:
+    """What D is shown in one step: real, generated, generated again for G."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    hook = trainer.discriminator.register_forward_pre_hook(
+        lambda m, given: seen.append(tuple(x.detach().clone() for x in given))
+    )
+    trainer.step(pictures(0), pictures(1))
+    hook.remove()
+    return seen
+
+
+def test_the_discriminator_sees_augmented_pairs_in_both_updates() -> None:
+    plain = judged(Trainer(SMALL, CPU))
+    assert all(torch.equal(source, pictures(0)) for source, _ in plain)
+    assert torch.equal(plain[0][1], pictures(1))
+    trainer = Trainer(replace(SMALL, diffaugment=True), CPU)
+    before = [p.clone() for p in trainer.generator.parameters()]
+    real, fake, fake_for_g = judged(trainer)
+    assert torch.equal(real[0], fake[0])  # real and generated are changed alike
+    assert not torch.equal(real[0], pictures(0)) and not torch.equal(real[0], fake_for_g[0])
+    after = trainer.generator.parameters()
+    assert not any(torch.equal(a, b) for a, b in zip(before, after) if a.ndim == 4)
+
+
+# --------------------------------------------------------------------- losses that are no numbers
+
+
+def weights(trainer: Trainer) -> dict[str, Tensor]:
+    networks = {"g": trainer.generator, "d": trainer.discriminator}
+    return {
+        f"{side} {name}": value.detach().clone()
+        for side, network in networks.items()
+        for name, value in network.named_parameters()
+    }
+
+
+def test_a_loss_that_is_no_number_leaves_the_weights() -> None:
+    trainer = Trainer(SMALL, CPU)
+    trainer.step(pictures(0), pictures(1))
+    before = weights(trainer)
+    broken = pictures(2)
+    broken[0, 0, 5, 5] = math.nan
+    for source, target in ((broken, pictures(3)), (pictures(3), broken)):
+        with pytest.raises(UserError, match="half the learning rate"):
+            trainer.step(source, target)
+        after = weights(trainer)
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(p.requires_grad for p in trainer.discriminator.parameters())
+    losses = trainer.step(pictures(2), pictures(3))
+    assert all(math.isfinite(value) for value in losses.values())
+
+
+def test_a_generators_loss_that_is_no_number_leaves_its_weights() -> None:
+    trainer = Trainer(SMALL, CPU)
+    before = weights(trainer)
+    calls = []
+
+    def third(module: nn.Module, given: object, out: Tensor) -> Tensor:
+        calls.append(out)
+        return out * math.nan if len(calls) == 3 else out
+
+    hook = trainer.discriminator.register_forward_hook(third)
+    with pytest.raises(UserError, match="not a number"):
+        trainer.step(pictures(0), pictures(1))
+    hook.remove()
+    after = weights(trainer)
+    assert all(torch.equal(after[n], value) for n, value in before.items() if n[0] == "g")
+    assert all(value.isfinite().all() for value in after.values())  # D's update was a good one
+    assert all(p.requires_grad for p in trainer.discriminator.parameters())
+    trainer.step(pictures(2), pictures(3))
+
+
+@pytest.mark.parametrize("call", [1, 2, 3], ids=["real", "generated", "generator"])
+def test_what_bfloat16_fails_is_done_again_in_float32(call: int) -> None:
+    trainer = Trainer(replace(SMALL, precision="bfloat16"), CPU)
+    kinds: list[torch.dtype] = []
+    bad: list[int] = [call]
+
+    def fail(module: nn.Module, given: object, out: Tensor) -> Tensor:
+        kinds.append(out.dtype)
+        return out * math.nan if len(kinds) in bad else out
+
+    trainer.discriminator.register_forward_hook(fail)
+    low, full = torch.bfloat16, torch.float32
+    losses = trainer.step(pictures(0), pictures(1))
+    assert all(math.isfinite(value) for value in losses.values())
+    assert kinds == [low] * 2 + ([full] * 2 + [low] if call < 3 else [low, full])
+    assert trainer.redone == 1 and trainer.bfloat16
+
+    kinds.clear()
+    bad[:] = [call]
+    trainer.step(pictures(2), pictures(3))
+    assert trainer.redone == 2 and not trainer.bfloat16
+    kinds.clear()
+    bad.clear()
+    trainer.step(pictures(4), pictures(5))
+    assert kinds == [full] * 3
+    assert all(value.isfinite().all() for value in weights(trainer).values())
+
+    resumed = Trainer(replace(SMALL, precision="bfloat16"), CPU)
+    resumed.load_state_dict(trainer.state_dict())
+    assert not resumed.bfloat16  # it stays in float32
+
+
+# ------------------------------------------------------------------------------------------ resume
+
+RESUMED = {**OPTIONS, "diffaugment": {"diffaugment": True}, "accumulate": {"accumulate": 2}}
+RESUMED |= {"bfloat16": {"precision": "bfloat16"}, "none": {}}
+
+
+@pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED.keys())
+def test_a_new_trainer_goes_on_where_the_state_was_saved(options: dict) -> None:
+    config = replace(SMALL, batch_size=2, ema=0.9, **options)
+    trainer, other = Trainer(config, CPU), Trainer(replace(config, seed=5), CPU)
+    trainer.step(pictures(0), pictures(1))
+    other.load_state_dict(copy.deepcopy(trainer.state_dict()))
+    found = []
+    for one in (trainer, other):
+        torch.manual_seed(3)
+        found.append(one.step(pictures(2), pictures(3)))
+    assert found[0] == found[1]
+    assert len(found[0]) == (5 if "lambda_features" in options else 4)
+    ours, theirs = weights(trainer), weights(other)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_state_from_before_the_guard_is_read() -> None:
+    trainer = Trainer(SMALL, CPU)
+    state = trainer.state_dict()
+    del state["guard"]
+    trainer.load_state_dict(state)
+
+
+# ----------------------------------------------------------------------------------------- compile
+
+
+def test_a_compiler_that_fails_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(graph: object, inputs: object) -> None:
+        raise OSError("no compiler")
+
+    compile_module = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compile_module(self, backend=broken))
+    trainer = Trainer(replace(SMALL, compile=True), CPU)
+    with pytest.raises(UserError, match="set compile to false"):
+        trainer.step(pictures(0), pictures(1))
+
+
+def test_a_compiled_step_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the graphs that torch.compile takes, but run by PyTorch's own kernels: no compiler."""
+    compile_module = nn.Module.compile
+    taken = []
+
+    def take(graph: torch.fx.GraphModule, inputs: object) -> Callable:
+        taken.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compile_module(self, backend=take))
+    plain, compiled = Trainer(SMALL, CPU), Trainer(replace(SMALL, compile=True), CPU)
+    assert plain.generator.state_dict().keys() == compiled.generator.state_dict().keys()
+    losses = []
+    for trainer in (plain, compiled):
+        torch.manual_seed(0)
+        losses.append(trainer.step(pictures(0), pictures(1)))
+    assert taken
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device found: the compiled and the bfloat16 step are not tested on it")
+    return torch.device("cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("options", [{"compile": True}, {"channels_last": True}])
+def test_a_fast_step_on_cuda_has_the_losses_of_the_plain_one(
+    options: dict, cuda: torch.device
+) -> None:
+    config = replace(SMALL, size=256, ngf=16, ndf=16, dropout="none")
+    source, target = pictures(0, 2), pictures(1, 2)
+    source, target = (nn.functional.interpolate(x, scale_factor=4) for x in (source, target))
+    expected = Trainer(config, cuda).step(source, target)
+    for precision, tolerance in (("float32", 1e-3), ("bfloat16", 0.05)):
+        fast = Trainer(replace(config, precision=precision, **options), cuda)
+        assert fast.step(source, target) == pytest.approx(expected, rel=tolerance)
+        assert fast.redone == 0
+
+
+# ----------------------------------------------------------- deep layers as products of matrices
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("side", [2, 4, 8])
+def test_deep_layers_are_the_convolutions_they_stand_for(side: int, count: int) -> None:
+    for own, plain, reach in (
+        (Halving, nn.functional.conv2d, side // 2),
+        (Doubling, nn.functional.conv_transpose2d, side // 2),
+    ):
+        torch.manual_seed(side)
+        x = torch.randn(count, 256, side, side // (1 if own is Halving else 2), requires_grad=True)
+        layer = own(256, 256, 4, 2, 1)
+        assert as_product(layer, count * reach**2) == (count * reach**2 <= 64)
+        expected = plain(x, layer.weight, layer.bias, 2, 1)
+        found = layer(x)
+        weight = torch.randn_like(expected)
+        leaves = [x, layer.weight, layer.bias]
+        for one, other in zip(
+            (found, *torch.autograd.grad(found, leaves, weight)),
+            (expected, *torch.autograd.grad(expected, leaves, weight)),
+        ):
+            assert one.shape == other.shape
+            assert (one - other).norm() <= 1e-5 * other.norm()
+
+
+def test_a_step_with_deep_products_has_the_gradients_of_the_plain_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(SMALL, size=64, ngf=32)  # 1024 x 1024 weights and more, from 8 x 8 down
+    taken: list[bool] = []
+
+    def counted(layer: nn.Module, places: int) -> bool:
+        taken.append(as_product(layer, places))
+        return taken[-1]
+
+    monkeypatch.setattr("pix2pix.networks.as_product", counted)
+    ours = Trainer(config, CPU)
+    torch.manual_seed(1)
+    found = ours.step(pictures(0, 1), pictures(1, 1))
+    assert sum(taken) >= 3
+    monkeypatch.setattr("pix2pix.networks.as_product", lambda layer, places: False)
+    plain = Trainer(config, CPU)
+    torch.manual_seed(1)
+    assert plain.step(pictures(0, 1), pictures(1, 1)) == pytest.approx(found, rel=1e-4)
+    for one, other in zip(ours.generator.parameters(), plain.generator.parameters()):
+        if one.ndim == 4:  # a bias before a norm has a gradient of rounding noise
+            assert (one.grad - other.grad).norm() <= 1e-4 * other.grad.norm()
+
+
+def test_only_training_on_the_cpu_in_float32_takes_products() -> None:
+    layer = Halving(256, 256, 4, 2, 1)
+    assert as_product(layer, 64) and not as_product(layer, 65)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not as_product(layer, 1)
+    assert not as_product(layer.eval(), 1)
+    assert not as_product(Halving(256, 255, 4, 2, 1), 1)
+    assert not as_product(Halving(256, 256, 4, 2, 1).double(), 1)
