@@ -29,6 +29,8 @@ def main() -> None:
         css_paths=CSS_FILE,
         footer_links=["api", "settings"],
         max_file_size="500mb",
+        # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
+        _frontend=False,
     )
 
 

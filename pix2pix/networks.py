@@ -258,8 +258,23 @@ class PatchGAN(nn.Module):
             channels = width
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        return self.layers(torch.cat([source, target], dim=1))
+    def forward(
+        self, source: Tensor, target: Tensor, other: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits for ``target``; with ``other``, a pair: those for ``target``, those for it.
+
+        One pass for both is faster than two. Batch norm sees each side by itself, as in two.
+        """
+        x = torch.cat([source, target], dim=1)
+        if other is None:
+            return self.layers(x)
+        x = torch.cat([x, torch.cat([source, other], dim=1)])
+        for layer in self.layers:
+            if isinstance(layer, nn.BatchNorm2d):
+                x = torch.cat([layer(side) for side in x.chunk(2)])
+            else:
+                x = layer(x)
+        return x.chunk(2)
 
     def activations(self, source: Tensor, target: Tensor) -> list[Tensor]:
         """What comes out of each LeakyReLU, and last the logits."""

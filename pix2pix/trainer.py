@@ -104,10 +104,11 @@ class Trainer:
         # update computes them again.
         with torch.set_grad_enabled(part.share == 1):
             part.generated = self.g(part.source)
-        seen = self.augmentation(part)
-        d_real = adversarial(self.d(*seen(part.source, part.target)), True, self.config.adversarial)
-        fake = self.d(*seen(part.source, part.generated.detach()))
-        return {"d_real": d_real, "d_fake": adversarial(fake, False, self.config.adversarial)}
+        seen, kind = self.augmentation(part), self.config.adversarial
+        source, target = seen(part.source, part.target)
+        _, generated = seen(part.source, part.generated.detach())
+        real, fake = self.d(source, target, generated)
+        return {"d_real": adversarial(real, True, kind), "d_fake": adversarial(fake, False, kind)}
 
     def g_losses(self, part: Part) -> dict[str, Tensor]:
         if part.share < 1:

@@ -204,11 +204,10 @@ def reported(run: Path, work: Callable[[Reporter], str]) -> str:
         end, sentence = "failed", "Something broke that should not: its log has the details."
         traceback.print_exc()
     with contextlib.suppress(OSError):
+        (run / "stop").unlink(missing_ok=True)  # first: whoever sees the end may start it again
         runs.write_status(
             run, state=end, sentence=sentence, updated=time.time(), **reporter.reached
         )
-        for name in ("stop", "process.json"):
-            (run / name).unlink(missing_ok=True)
     return sentence
 
 
@@ -250,6 +249,13 @@ def main(run: Path) -> int:
     return 1 if reported(run, work) else 0
 
 
+def give_way() -> None:
+    """Let the app go first where it wants a core: a page that hangs helps no training."""
+    with contextlib.suppress(psutil.Error):
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 5)
+
+
 if __name__ == "__main__":
+    give_way()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(main(Path(sys.argv[1])))

@@ -39,7 +39,7 @@ def main() -> int:
             return 0
         if not args.resume and (args.run / "metrics.jsonl").exists():
             raise UserError(f"{args.run.name} holds a run already: resume it, or name another.")
-        if runs.is_alive(args.run):
+        if runs.read_status(args.run).is_active:
             raise UserError(f"{args.run.name} is running already: stop it first.")
     except UserError as error:
         print(error, file=sys.stderr)

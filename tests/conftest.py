@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Threads that wait for work sleep: two tests at a time share the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # Headless Chromium paints canvases only with a software GPU, and needs no network of its own.
 CHROMIUM_FLAGS = [
     *["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],

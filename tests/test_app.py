@@ -242,7 +242,7 @@ def test_drawing_a_face_with_the_mouse_makes_a_face(page, client: Client, tmp_pa
 
 @pytest.mark.browser
 def test_the_picture_keeps_up_with_the_pencil(page, capsys) -> None:
-    """Prints how fast; fails only where pictures do not follow at all."""
+    """Prints how fast (with `-n 0`, alone); fails only where pictures do not follow at all."""
     waits = []
     for stroke in strokes_in_pixels(page, "Glasses")[:20]:
         # The last move and the release come together: the wait is for the stroke's whole ink.

@@ -293,7 +293,7 @@ def test_what_cannot_be_imported_leaves_nothing(tmp_path: Path, strips: Path) ->
     before = tree(root)
     for thing, name, word in (
         (strips, "TAKEN", "already"),
-        (strips, "../up", "cannot name"),
+        (strips, "../up", "is no name"),
         (pairs, "new", "no A|B pairs yet"),
         (bad, "new", "No pair of 1 can be used: 0.png is 5 pixels wide"),
         (packed(pairs, tmp_path / "pairs.tgz"), "new", "pairs.tgz holds pictures that are no"),

@@ -274,7 +274,7 @@ def test_publishing_copies_one_moment_under_a_new_name(root: Path, tmp_path: Pat
         runs.publish(root / "a", "My faces", 200, tmp_path / "models")
     with pytest.raises(UserError, match="no model of this moment"):
         runs.publish(root / "a", "other", 150, tmp_path / "models")
-    with pytest.raises(UserError, match="cannot name"):
+    with pytest.raises(UserError, match="is no name"):
         runs.publish(root / "a", "../other", 100, tmp_path / "models")
 
 

@@ -50,7 +50,7 @@ def draw_dataset(folder: Path, train: int = 6, val: int = 2) -> Path:
     return folder
 
 
-def until(found: Callable[[], Any], seconds: float = 60) -> Any:
+def until(found: Callable[[], Any], seconds: float = 180) -> Any:
     """The first answer that is true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -131,7 +131,7 @@ def open_page(browser: Any, app: App) -> Iterator[Callable[..., Any]]:
     def opened(width: int = 1280, theme: str = "light") -> Any:
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}))
         page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(180_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{app.url}?__theme={theme}")
         page.get_by_role("tab", name="Train").click()
@@ -276,7 +276,7 @@ def test_a_finished_run_goes_on_for_more_epochs(app: App, open_page: Callable[..
         ({"dataset": ""}, "Choose a dataset"),
         ({"dataset": "../../etc"}, "This dataset is gone"),
         ({"preset": "magic"}, "There is no preset 'magic'"),
-        ({"name": "../x"}, "cannot name"),
+        ({"name": "../x"}, "is no name"),
         ({"settings": {"size": 100}}, "Size must be 64"),
         ({"settings": {"magic": 1}}, "There is no setting 'magic'"),
         ({"settings": {"lr": "fast"}}, "lr must be a number"),
@@ -566,7 +566,7 @@ def test_a_picture_is_packed_without_its_gaps(workspace: Path) -> None:
         ({"action": "extend", "epochs": "many"}, "1 to"),
         ({"action": "extend", "epochs": 1.5}, "1 to"),
         ({"action": "publish", "name": "x", "step": "../../y"}, "asked for no model"),
-        ({"action": "publish", "name": "../x", "step": "newest"}, "cannot name"),
+        ({"action": "publish", "name": "../x", "step": "newest"}, "is no name"),
         ({"action": "publish", "name": "x", "step": 77}, "no model of this moment"),
         ({"action": "stop", "run": "../datasets"}, "There is no run"),
     ],
