@@ -115,14 +115,6 @@ class Curves:
             self._buckets.append(one)
 
 
-def thin(rows_file: Path, points: int = 400) -> dict[str, list]:
-    """`Curves.columns` of a whole file."""
-    curves = Curves(rows_file, points)
-    while curves.update():
-        pass
-    return curves.columns()
-
-
 def read_rows(file: Path) -> list[dict[str, Any]]:
     """The whole lines of a JSON Lines file that hold an object; empty where there is no file."""
     try:

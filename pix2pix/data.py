@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pix2pix.config import TrainConfig
-from pix2pix.datasets import find_pairs, open_pair
+from pix2pix.datasets import find_pairs, open_sides
 from pix2pix.errors import UserError
-from pix2pix.images import open_picture, resize, to_array
+from pix2pix.images import resize, to_array
 
 CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
 WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
@@ -55,12 +55,8 @@ class PairDataset:
 
     def pictures(self, index: int) -> tuple[Image.Image, Image.Image]:
         """Source and target as PIL pictures, as the direction and the derivation say."""
-        file = self.files[index]
-        if self.config.derive == "grey":
-            photo = open_picture(file.a).to_pil()
-            return photo.convert("L"), photo
-        pair = open_pair(file)
-        return pair if self.config.direction == "AtoB" else pair[::-1]
+        config = self.config
+        return open_sides(self.files[index], config.direction, config.derive == "grey")
 
     def decoded(self, index: int) -> tuple[Tensor, Tensor]:
         """Source and target, uint8 C x (size + jitter) x (size + jitter)."""

@@ -90,6 +90,18 @@ def open_pair(file: PairFile) -> tuple[Image.Image, Image.Image]:
     return first.crop(boxes[0]), first.crop(boxes[1])
 
 
+def open_sides(
+    file: PairFile, direction: str = "AtoB", grey: bool = False
+) -> tuple[Image.Image, Image.Image]:
+    """Source and target as the direction says; with `grey` the file is a plain photo, and the
+    source is its grey. Raises the UserErrors of `open_pair`."""
+    if grey:
+        photo = open_picture(file.a).to_pil()
+        return photo.convert("L"), photo
+    first, second = open_pair(file)
+    return (second, first) if direction == "BtoA" else (first, second)
+
+
 def list_datasets(root: Path) -> dict[str, Path]:
     """The datasets right inside `root` by name, hidden ones left out; never raises."""
     inside = sorted(children(root), key=lambda child: child.name.casefold())

@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pix2pix.config import ModelConfig
-from pix2pix.datasets import PairFile, find_pairs, open_pair, read_info
+from pix2pix.datasets import PairFile, find_pairs, open_sides, read_info
 from pix2pix.errors import Stopped, UserError
-from pix2pix.images import open_picture, resize, to_array
+from pix2pix.images import resize, to_array
 from pix2pix.metrics import (
     BATCH,
     Comparison,
@@ -127,15 +127,11 @@ class _Reader:
     def __init__(self, model: ModelConfig, direction: str, derive: str) -> None:
         trained = model.training.get("derive") or model.training.get("preset")
         self.grey = (derive or trained) in ("grey", "colorize")
-        self.turned = (direction or model.direction) == "BtoA"
+        self.direction = direction or model.direction
 
     def open(self, file: PairFile) -> tuple[Image.Image, Image.Image]:
         """Raises UserError where a picture cannot be read."""
-        if self.grey:
-            photo = open_picture(file.a).to_pil()
-            return photo.convert("L"), photo
-        first, second = open_pair(file)
-        return (second, first) if self.turned else (first, second)
+        return open_sides(file, self.direction, self.grey)
 
 
 def _translated(
@@ -180,7 +176,7 @@ def _find_palette(
 ) -> Tensor | None:
     """The colours of the targets, K x 3 in 0..255, the commonest first, where these are label maps;
     None where `dataset.json` denies it or they hold more than 64 colours."""
-    said, side = read_info(data).get("label_maps"), 0 if reader.turned else 1
+    said, side = read_info(data).get("label_maps"), 0 if reader.direction == "BtoA" else 1
     if reader.grey or (isinstance(said, list) and len(said) == 2 and not said[side]):
         return None
     counts: dict[tuple[int, int, int], int] = {}

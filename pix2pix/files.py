@@ -51,3 +51,12 @@ def copy_folder(
 def write_json(path: Path, data: Any) -> None:
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda f: f.write_text(text, encoding="utf-8"))
+
+
+def free_name(folder: Path, wanted: str) -> str:
+    """`wanted`, or with a number behind it where the folder holds something of that name."""
+    number, name = 1, wanted
+    while (folder / name).exists():
+        number += 1
+        name = f"{wanted[:58]}-{number}"
+    return name

@@ -22,7 +22,7 @@ from pix2pix.datasets import find_pairs
 from pix2pix.errors import UserError
 from pix2pix.files import copy_folder, write_atomically
 from pix2pix.images import save_png
-from pix2pix.metrics import validate
+from pix2pix.metrics import spread_indices, validate
 from pix2pix.models import save_model
 from pix2pix.pictures import rows_picture
 from pix2pix.trainer import Trainer
@@ -107,8 +107,7 @@ class Recorder:
 
 def some_pairs(dataset: PairDataset, count: int) -> tuple[Tensor, Tensor]:
     """So many pairs at most, spread over the dataset, N x C x size x size in [-1, 1]."""
-    chosen = torch.linspace(0, len(dataset) - 1, min(count, len(dataset))).long().tolist()
-    pairs = [dataset.plain(i) for i in chosen]
+    pairs = [dataset.plain(i) for i in spread_indices(len(dataset), count)]
     return torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
 
 

@@ -30,6 +30,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
+from pix2pix.curves import read_rows
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import copy_folder, write_atomically, write_json
 from pix2pix.names import safe_name
@@ -280,7 +281,7 @@ class Tick:
 
 def ticks(run: Path) -> list[Tick]:
     """All kept moments in order. `metrics` is the line of `validation.jsonl`, empty without one."""
-    figures = {int(_number(row.get("step"))): row for row in read_lines(run / "validation.jsonl")}
+    figures = {int(_number(row.get("step"))): row for row in read_rows(run / "validation.jsonl")}
     samples = {_step_of(f): f for f in (run / "samples").glob("step-*.png")}
     models = {
         _step_of(f.parent): f.parent for f in (run / "checkpoints").glob("step-*/config.json")
@@ -338,17 +339,6 @@ def prune(run: Path, keep: int = 10) -> None:
         ]
         closest = min(middle, key=lambda i: steps[i + 1] - steps[i - 1])
         shutil.rmtree(folder / f"step-{steps.pop(closest):07d}", ignore_errors=True)
-
-
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON-lines file; a last one that is half-written is left out."""
-    rows = []
-    with contextlib.suppress(OSError, ValueError), file.open(encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            if isinstance(row, dict) and line.endswith("\n"):
-                rows.append(row)
-    return rows
 
 
 def extend(run: Path, epochs: int) -> None:

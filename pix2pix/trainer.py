@@ -200,7 +200,7 @@ class Trainer:
 
 def keep_memory() -> None:
     """Let this process keep the memory that a step frees for the next step, where glibc hands it
-    out: fetching a fresh page from the system for all of it costs a fifth of a step."""
+    out: fetching a fresh page from the system for all of it costs about a tenth of a step."""
     with contextlib.suppress(OSError, TypeError, AttributeError):  # other systems
         libc = ctypes.CDLL(None)
         libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap as well

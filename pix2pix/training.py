@@ -257,5 +257,4 @@ def give_way() -> None:
 
 if __name__ == "__main__":
     give_way()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(main(Path(sys.argv[1])))

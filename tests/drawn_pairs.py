@@ -32,6 +32,15 @@ def drawn_strip(number: int, side: int) -> Image.Image:
     return strip
 
 
+def draw_dataset(folder: Path, **counts: int) -> Path:
+    """A dataset of drawn A|B strips, so many in each split: ``train=5, val=2``."""
+    for split, count in counts.items():
+        (folder / split).mkdir(parents=True)
+        for number in range(count):
+            drawn_strip(number, 64).save(folder / split / f"{number:02}.png")
+    return folder
+
+
 def draw_folders(
     folder: Path,
     count: int,

@@ -10,7 +10,15 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from pix2pix.curves import Curves, read_rows, thin
+from pix2pix.curves import Curves, read_rows
+
+
+def thin(file: Path, points: int = 400) -> dict[str, list]:
+    """The columns of a whole file, read in one go."""
+    curves = Curves(file, points)
+    while curves.update():
+        pass
+    return curves.columns()
 
 
 def make_rows(count: int, start: int = 1) -> list[dict[str, Any]]:

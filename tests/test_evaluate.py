@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_pairs import COLOURS, drawn_pair, drawn_strip
+from drawn_pairs import COLOURS, draw_dataset, drawn_pair
 from helpers import Constants, Recorder, noise, save_tiny_model, tiny_config, translator
 from PIL import Image
 
@@ -32,10 +32,7 @@ PALETTE = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS]
 
 def write_strips(folder: Path, count: int = 4, split: str = "val") -> Path:
     """A dataset of drawn label maps (A) and photos (B)."""
-    (folder / split).mkdir(parents=True)
-    for number in range(count):
-        drawn_strip(number, SIDE).save(folder / split / f"{number:02}.png")
-    return folder
+    return draw_dataset(folder, **{split: count})
 
 
 def write_folders(folder: Path, *sides: list[Image.Image]) -> Path:

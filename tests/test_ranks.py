@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn_pairs import drawn_strip
+from drawn_pairs import draw_dataset
 from safetensors.torch import load_file
 
 from pix2pix.config import TrainConfig
@@ -27,12 +27,7 @@ SETTINGS += ["batch_size=4", "save_every_steps=6"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ranks") / "data"
-    for split, count in (("train", 10), ("val", 2)):
-        (folder / split).mkdir(parents=True)
-        for number in range(count):
-            drawn_strip(number, 64).save(folder / split / f"{number}.png")
-    return folder
+    return draw_dataset(tmp_path_factory.mktemp("ranks") / "data", train=10, val=2)
 
 
 def command(run: Path, data: Path, steps: int, world: int, *more: str) -> list[str]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn_pairs import drawn_strip
+from drawn_pairs import draw_dataset
 
 from pix2pix.config import TrainConfig
+from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.errors import UserError
 from pix2pix.recording import Recorder, generate, tensorboard
-from pix2pix.runs import best, read_lines
+from pix2pix.runs import best
 from pix2pix.trainer import Trainer
 from pix2pix.training import train
 
@@ -24,12 +25,7 @@ SMALL = TrainConfig(size=64, ngf=4, ndf=4, jitter=4, steps=9, save_every_steps=3
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recording") / "data"
-    for split, count in (("train", 3), ("val", 4)):
-        (folder / split).mkdir(parents=True)
-        for number in range(count):
-            drawn_strip(number, 64).save(folder / split / f"{number}.png")
-    return folder
+    return draw_dataset(tmp_path_factory.mktemp("recording") / "data", train=3, val=4)
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +36,10 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_saved_model_is_measured_on_the_validation_pairs(run: Path, data: Path) -> None:
-    rows = read_lines(run / "validation.jsonl")
+    rows = read_rows(run / "validation.jsonl")
     assert [row["step"] for row in rows] == [3, 6, 9] and [r["epoch"] for r in rows] == [0, 1, 2]
     assert {"l1", "psnr", "ssim", "train_l1", "spread"} <= set(rows[-1])
-    losses = read_lines(run / "metrics.jsonl")
+    losses = read_rows(run / "metrics.jsonl")
     assert rows[1]["train_l1"] == pytest.approx(sum(r["g_l1"] for r in losses[3:6]) / 6)
     # The last model's L1, computed here from the pictures that it makes.
     trainer = Trainer(SMALL, CPU)
@@ -73,7 +69,7 @@ def test_validations_take_a_small_share_of_the_time(data: Path, tmp_path: Path) 
     for spent, rows in ((21.0, 0), (19.0, 1)):  # seconds of 1000
         recorder.spent = spent
         recorder.epoch_ended(1, 0)
-        assert len(read_lines(tmp_path / "validation.jsonl")) == rows
+        assert len(read_rows(tmp_path / "validation.jsonl")) == rows
     recorder.close()
 
 
@@ -85,7 +81,7 @@ def test_tensorboard_files_are_written_on_request(data: Path, tmp_path: Path) ->
           device=CPU)  # fmt: skip
     seen = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     written = [event.value for event in seen.Scalars("loss/g_l1")]
-    rows = read_lines(tmp_path / "run" / "metrics.jsonl")
+    rows = read_rows(tmp_path / "run" / "metrics.jsonl")
     assert written == pytest.approx([row["g_l1"] for row in rows])
     assert len(seen.Scalars("validation/l1")) == 3
 

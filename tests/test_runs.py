@@ -20,8 +20,9 @@ import torch
 
 from pix2pix import runs
 from pix2pix.config import TrainConfig
+from pix2pix.curves import read_rows
 from pix2pix.errors import Stopped, UserError
-from tests.drawn_pairs import drawn_strip
+from tests.drawn_pairs import draw_dataset
 
 TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1, "steps": 40, "ema": 0.9}
 SAVING = {"save_every_steps": 3, "sample_every_steps": 20}
@@ -29,12 +30,7 @@ SAVING = {"save_every_steps": 3, "sample_every_steps": 20}
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    for split, count in (("train", 5), ("val", 2)):
-        folder = tmp_path / "data" / split
-        folder.mkdir(parents=True)
-        for number in range(count):
-            drawn_strip(number, 64).save(folder / f"{number}.png")
-    return tmp_path / "data"
+    return draw_dataset(tmp_path / "data", train=5, val=2)
 
 
 @pytest.fixture
@@ -285,7 +281,7 @@ def test_a_finished_run_goes_on_for_more_epochs(data: Path, root: Path) -> None:
     runs.extend(run, 3)
     runs.start(run)
     assert wait(run, ended).state == "finished"
-    assert [row["step"] for row in runs.read_lines(run / "metrics.jsonl")] == list(range(1, 26))
+    assert [row["step"] for row in read_rows(run / "metrics.jsonl")] == list(range(1, 26))
     straight = root / "straight"
     runs.start(straight, settings(data, steps=0, epochs=5, decay=0.0))
     wait(straight, ended)

@@ -30,7 +30,7 @@ from pix2pix.ui.train_live import act, sample
 from pix2pix.ui.train_start import read_overrides, run_settings, start_run
 from pix2pix.ui.train_watch import Watch
 from pix2pix.ui.train_words import PRESETS_IN_WORDS, duration, facts, pace
-from tests.drawn_pairs import drawn_strip
+from tests.drawn_pairs import draw_dataset
 from tests.helpers import save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,11 +40,8 @@ ENDLESS = {**TINY, "steps": 1_000_000, "save_every_steps": 10_000, "sample_every
 HOSTILE = "<img src=x onerror=hit=1>${window.hit=1}{{value}}`"
 
 
-def draw_dataset(folder: Path, train: int = 6, val: int = 2) -> Path:
-    for split, count in (("train", train), ("val", val)):
-        (folder / split).mkdir(parents=True)
-        for number in range(count):
-            drawn_strip(number, 64).save(folder / split / f"{number}.png")
+def named_dataset(folder: Path, train: int = 6, val: int = 2) -> Path:
+    draw_dataset(folder, train=train, val=val)
     names = {"source_name": "labels", "target_name": "photos"}
     (folder / "dataset.json").write_text(json.dumps(names))
     return folder
@@ -109,7 +106,7 @@ class App:
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     folder = tmp_path_factory.mktemp("app")
-    draw_dataset(folder / "workspace" / "datasets" / "blocks")
+    named_dataset(folder / "workspace" / "datasets" / "blocks")
     app = App(folder)
     yield app
     app.kill()
@@ -340,7 +337,7 @@ def test_two_visitors_see_the_same_and_a_queued_run_says_so(
 
 @pytest.mark.browser
 def test_a_dataset_that_was_sent_here_is_chosen(app: App, open_page: Callable[..., Any]) -> None:
-    draw_dataset(app.workspace / "datasets" / "later", 3, 1)
+    named_dataset(app.workspace / "datasets" / "later", 3, 1)
     page = open_page()
     page.get_by_role("tab", name="Dataset").click()
     page.locator('#datasets .card[data-name="later"]').click()
@@ -375,7 +372,7 @@ def test_the_slider_goes_through_time_and_follows_the_newest(
 def test_names_and_words_are_inert(app: App, open_page: Callable[..., Any]) -> None:
     run = app.run(HOSTILE.replace("/", ""))
     pictures_run(run, [10], title=HOSTILE)
-    draw_dataset(app.workspace / "datasets" / run.name, 1, 0)
+    named_dataset(app.workspace / "datasets" / run.name, 1, 0)
     runs.write_status(run, state="failed", sentence=HOSTILE, started=0.0)
     page = open_page()
     page.locator("#live .card").filter(has_text=run.name).click()
@@ -405,7 +402,7 @@ def test_the_tab_fits_a_phone(app: App, open_page: Callable[..., Any], theme: st
 @pytest.fixture()
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIX2PIX_WORKSPACE", str(tmp_path))
-    draw_dataset(tmp_path / "datasets" / "blocks")
+    named_dataset(tmp_path / "datasets" / "blocks")
     return tmp_path
 
 
@@ -590,7 +587,7 @@ def test_a_run_takes_the_network_and_the_names_that_it_begins_with(workspace: Pa
 
 
 def test_a_dataset_without_train_pairs_is_refused(workspace: Path) -> None:
-    draw_dataset(workspace / "datasets" / "empty", 0, 2)
+    named_dataset(workspace / "datasets" / "empty", 0, 2)
     with pytest.raises(UserError, match="holds no train pairs"):
         start_run("empty", "maps", "x", {})
     assert not (workspace / "runs" / "x").exists()

@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.build import Recipe, build
-from pix2pix.datasets import import_dataset, list_datasets
+from pix2pix.datasets import import_dataset
 from pix2pix.errors import Stopped
+from pix2pix.files import free_name
 from pix2pix.names import safe_name
 from pix2pix.plan import Plan, make_plan
 from pix2pix.ui.dataset_api import dataset_api
@@ -20,13 +21,12 @@ from pix2pix.ui.dataset_pictures import pairs_view, planned_pairs
 from pix2pix.ui.dataset_shelf import HERE, Shelf, datasets_folder, shelf
 from pix2pix.ui.dataset_sources import Given, gather
 from pix2pix.ui.dataset_words import HEADERS, RULES, kinds, report, rows, shares_of
-from pix2pix.ui.shared import paced, plain_text, sentences
+from pix2pix.ui.shared import QUIET, paced, plain_text, sentences
 
 EMPTY = "The pairs appear here. Choose the folders first, then check the pairs."
 CHANGED = "Something in step 1 has changed: check the pairs again."
 STOPPED = "Stopped: nothing was written."
 ONE_AT_A_TIME = {"concurrency_id": "datasets", "concurrency_limit": 2}
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
@@ -193,21 +193,12 @@ def show_check(plan: Plan, values: Values, making: Making, results: Results) -> 
         results.problems: gr.Column(visible=bool(choices)),
         results.kind: gr.Dropdown(choices, value=""),
         results.table: rows(plan),
-        results.name: values.get(results.name) or free_name(),
+        results.name: values.get(results.name) or free_name(datasets_folder(), "pairs"),
         results.build: gr.Button(variant="primary" if ready else "secondary", interactive=ready),
         results.check: gr.Button(variant="secondary" if ready else "primary"),
         making.split: shares_of(plan),
         making.as_is: gr.Checkbox(is_dataset, visible=is_dataset),
     }
-
-
-def free_name() -> str:
-    """A name that no dataset has yet."""
-    taken, number, name = set(list_datasets(datasets_folder())), 1, "pairs"
-    while name in taken or (datasets_folder() / name).exists():
-        number += 1
-        name = f"pairs-{number}"
-    return name
 
 
 def working() -> list[Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-log = logging.getLogger(__name__)
+from pix2pix.errors import UserError
+from pix2pix.ui.shared import server_function
 
 Reply = dict[str, Any]
 Handler = Callable[[dict[str, Any]], Reply]
@@ -53,18 +53,13 @@ def _read(name: str) -> str:
 def _guard(name: str, handler: Handler) -> Handler:
     """Make `handler` a server function called `name` that answers nonsense with a sentence."""
 
-    def guarded(request: Any) -> Reply:
+    def checked(request: Any) -> Reply:
         image = request.get("image") if isinstance(request, dict) else None
         if not isinstance(image, str) or not image.startswith("data:image/png;base64,"):
-            return {"error": "The drawing did not arrive as a PNG image."}
+            raise UserError("The drawing did not arrive as a PNG image.")
         if len(image) > MAX_IMAGE_CHARS:
-            return {"error": "The drawing is too large."}
-        try:
-            return handler(request)
-        except Exception:
-            # The page shows a sentence; the trace belongs to the log.
-            log.exception("%s failed", name)
-            return {"error": "The picture could not be made; the server's log says why."}
+            raise UserError("The drawing is too large.")
+        return handler(request)
 
-    guarded.__name__ = name  # the page calls server.<name>
-    return guarded
+    failed = "The picture could not be made; the server's log says why."
+    return server_function(name, checked, failed)

@@ -36,22 +36,20 @@ def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = 
                 )  # fmt: skip
 
             with gr.Tab("Translate", id="translate") as translate:
-                translate_tab(models)
+                row = translate_tab(models)
             with gr.Tab("Dataset", id="dataset"):
                 dataset_tab(page, take if train_tab else None)
             if train_tab:
                 with gr.Tab("Train", id="train"):
                     train_tab(to_train)
-        show_new_models(page, translate, models)
+        if row is not None:
+            show_new_models(page, translate, row, models)
     page.queue(max_size=64, default_concurrency_limit=2)
     return page
 
 
-def show_new_models(page: gr.Blocks, tab: gr.Tab, models: Models) -> None:
+def show_new_models(page: gr.Blocks, tab: gr.Tab, row: gr.HTML, models: Models) -> None:
     """A model that was published since is among the cards when the page or the tab is opened."""
-    row = next((part for part in page.blocks.values() if part.elem_id == "models"), None)
-    if row is None:
-        return
 
     def refresh(shown: dict[str, Any]) -> Any:
         found, there = models.models(), shown["models"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import time
@@ -13,7 +14,10 @@ import gradio as gr
 
 from pix2pix.errors import UserError
 
+log = logging.getLogger(__name__)
+
 AWAY = "away"  # hidden by CSS: what is in it stays in the page, such as the drawing on the pad
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # of an event of the page's own
 KEEP_SECONDS = 24 * 3600  # that uploads and results stay on disk
 
 
@@ -42,6 +46,25 @@ def inert(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\\", "\\\\").replace("$", "\\$")
     return value
+
+
+def server_function(
+    name: str, handler: Callable[[Any], dict[str, Any]], failed: str
+) -> Callable[[Any], dict[str, Any]]:
+    """`handler` as a function that the page calls as ``server.<name>``. A UserError is answered as
+    {"error": sentence}, and so is what should not happen, with `failed`; its trace is logged."""
+
+    def guarded(request: Any) -> dict[str, Any]:
+        try:
+            return handler(request)
+        except UserError as error:
+            return {"error": str(error)}
+        except Exception:
+            log.exception("%s failed", name)
+            return {"error": failed}
+
+    guarded.__name__ = name
+    return guarded
 
 
 def results_folder() -> Path:

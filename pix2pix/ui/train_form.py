@@ -10,16 +10,18 @@ from typing import Any, get_args, get_origin, get_type_hints
 import gradio as gr
 
 from pix2pix.config import PRESETS, TrainConfig
+from pix2pix.data import steps_per_epoch
 from pix2pix.datasets import Description, describe, find_pairs, list_datasets
 from pix2pix.errors import UserError
+from pix2pix.files import free_name
 from pix2pix.pairing import SPLITS
+from pix2pix.runs import runs_folder
 from pix2pix.ui.dataset_pictures import shown, strip_of
 from pix2pix.ui.dataset_shelf import changed, chosen_folder, datasets_folder
 from pix2pix.ui.dataset_words import pairs, splits
 from pix2pix.ui.shared import inert, plain_text
 from pix2pix.ui.train_start import (
     as_text,
-    free_run_name,
     network_of,
     preset_values,
     read_overrides,
@@ -184,7 +186,7 @@ def directions(said: Description | None) -> list[tuple[str, str]]:
 
 def propose_name(typed: str | None, proposed: str, dataset: str | None) -> tuple[str, str]:
     """(name of the run, what was proposed): a typed name stays."""
-    new = free_run_name(dataset) if dataset else ""
+    new = free_name(runs_folder(), dataset) if dataset else ""
     return (new if not typed or typed == proposed else typed), new
 
 
@@ -193,7 +195,7 @@ def length_of(said: Description | None, epochs: Any, batch: Any) -> str:
     count = said.counts.get("train", 0) if said else 0
     if not count or not epochs or not batch or epochs < 1 or batch < 1:
         return ""
-    steps = int(epochs) * max(1, count // int(batch))
+    steps = int(epochs) * steps_per_epoch(count, int(batch))
     return f"{count:,} train pairs, {int(epochs):,} times: {steps:,} steps."
 
 

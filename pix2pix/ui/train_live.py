@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import io
-import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +18,11 @@ from pix2pix.errors import UserError
 from pix2pix.images import open_picture
 from pix2pix.names import printable
 from pix2pix.pictures import GAP
+from pix2pix.ui.shared import server_function
 from pix2pix.ui.train_start import find_run
 from pix2pix.ui.train_watch import Watch
 
 HERE = Path(__file__).parent
-log = logging.getLogger(__name__)
 
 # The view's script, in this order: joined as text, the parts share one function's scope.
 PARTS = ["train_charts.js", "train_samples.js", "train_live.js"]
@@ -61,19 +60,13 @@ def _read(name: str) -> str:
 def _guard(name: str, handler: Callable[[Reply], Reply]) -> Callable[[Any], Reply]:
     """Make `handler` a server function called `name` that answers nonsense with a sentence."""
 
-    def guarded(request: Any) -> Reply:
-        try:
-            if not isinstance(request, dict) or not isinstance(request.get("run"), str):
-                raise UserError("The page asked for no run: reload it.")
-            return handler(request)
-        except UserError as error:
-            return {"error": str(error)}
-        except Exception:
-            log.exception("%s failed", name)
-            return {"error": "Something broke that should not; the server's log says what."}
+    def checked(request: Any) -> Reply:
+        if not isinstance(request, dict) or not isinstance(request.get("run"), str):
+            raise UserError("The page asked for no run: reload it.")
+        return handler(request)
 
-    guarded.__name__ = name  # the page calls server.<name>
-    return guarded
+    failed = "Something broke that should not; the server's log says what."
+    return server_function(name, checked, failed)
 
 
 def look(watch: Watch, request: Reply) -> Reply:

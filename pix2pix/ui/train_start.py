@@ -13,8 +13,10 @@ from pix2pix.config import PRESETS, GeneratorConfig, TrainConfig, train_config
 from pix2pix.datasets import describe, find_pairs
 from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
+from pix2pix.files import free_name
 from pix2pix.models import list_models, read_config
 from pix2pix.names import printable, safe_name
+from pix2pix.training import run_config
 from pix2pix.ui.dataset_shelf import chosen_folder
 from pix2pix.workspace import model_folders
 
@@ -33,7 +35,9 @@ def start_run(
     `starting_points`. Raises a UserError for anything that cannot work.
     """
     folder = chosen_folder(dataset)
-    name = safe_name(name) if str(name or "").strip() else free_run_name(folder.name)
+    name = (
+        safe_name(name) if str(name or "").strip() else free_name(runs.runs_folder(), folder.name)
+    )
     settings = run_settings(folder, preset, overrides, start_from)
     runs.start(runs.runs_folder() / name, settings)
     return name
@@ -51,12 +55,7 @@ def run_settings(
     config.generator_config(), config.discriminator_config()  # they check their own part
     if not find_pairs(data, "train"):
         raise UserError(f"'{data.name}' holds no train pairs: build it with a share for train.")
-    return {
-        **dataclasses.asdict(config),
-        "data": str(data.resolve()),
-        "start_from": str(begin.resolve()) if begin else "",
-        "device": str(pick_device()),
-    }
+    return run_config(config, data.resolve(), begin and begin.resolve(), pick_device())
 
 
 def with_network(given: dict[str, str], model: Path) -> dict[str, str]:
@@ -100,15 +99,6 @@ def starting_point(name: str) -> Path:
     if name not in found:
         raise UserError(f"There is no model '{printable(name)}' to start from: choose another.")
     return found[name]
-
-
-def free_run_name(wanted: str) -> str:
-    """`wanted`, or with a number behind it where there is a run of that name."""
-    root, number, name = runs.runs_folder(), 1, wanted
-    while (root / name).exists():
-        number += 1
-        name = f"{wanted[:58]}-{number}"
-    return name
 
 
 def find_run(name: str) -> Path:

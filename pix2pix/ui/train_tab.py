@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.ui.shared import sentences
+from pix2pix.ui.shared import QUIET, sentences
 from pix2pix.ui.train_api import train_api
 from pix2pix.ui.train_form import (
     Form,
@@ -29,7 +29,6 @@ from pix2pix.ui.train_start import start_run
 from pix2pix.ui.train_watch import Watch
 
 STYLE = Path(__file__).with_name("train_tab.css").read_text(encoding="utf-8")
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def train_tab(dataset: gr.Textbox) -> None:

@@ -108,9 +108,9 @@ class _Run:
         if now - self.read_at < every:
             return
         self.read_at = now
-        self._read_losses(now)
-        self._read_moments()
         status = runs.read_status(self.run)
+        self._read_losses(now, status.config)
+        self._read_moments(status.config)
         last = self.curves.recent[-1] if self.curves.recent else {}
         shown = state_line(status, runs.ahead_of(self.run) if status.state == "queued" else 0, last)
         shown["force"] = status.state == "stopping" and self._stopping_for() > FORCE_AFTER
@@ -118,7 +118,7 @@ class _Run:
         self.shown.put("status", shown)
         self.shown.put("about", about(status))
 
-    def _read_losses(self, now: float) -> None:
+    def _read_losses(self, now: float, config: dict[str, Any]) -> None:
         until = time.monotonic() + READ_FOR
         waits = self.curves.update()
         while waits and time.monotonic() < until:
@@ -132,14 +132,13 @@ class _Run:
         self.shown.put(
             "curves", {k: v for k, v in columns.items() if k[-4:] not in ("_min", "_max")}
         )
-        self._judge()
+        self._judge(config)
 
-    def _judge(self) -> None:
-        config = runs.read_status(self.run).config
+    def _judge(self, config: dict[str, Any]) -> None:
         found = health(self.curves.recent, self.validation, config)
         self.shown.put("health", vars(found))
 
-    def _read_moments(self) -> None:
+    def _read_moments(self, config: dict[str, Any]) -> None:
         files = (self.run / part for part in ("samples", "checkpoints", "validation.jsonl"))
         times = tuple(f.stat().st_mtime_ns if f.exists() else 0 for f in files)
         if times == self.times:
@@ -152,7 +151,7 @@ class _Run:
         names = ("step", "l1", "train_l1", "perceptual")
         self.shown.put("validation", {n: [number(row.get(n)) for row in kept] for n in names})
         if self.curves.recent:
-            self._judge()
+            self._judge(config)
 
     def _stopping_for(self) -> float:
         try:

@@ -40,15 +40,18 @@ class Models(Protocol):
     def get(self, name: str) -> Any: ...
 
 
-def translate_tab(models: Models) -> None:
-    """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``."""
+def translate_tab(models: Models) -> gr.HTML | None:
+    """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``.
+
+    Returns the row of models, None where there is none to show.
+    """
     names = models.models()
     if not names:
         gr.Markdown(
             "There is no model yet. Train one with `scripts/train.py`, or put a model folder "
             "into `checkpoints/`, and start the app again."
         )
-        return
+        return None
     first = next(iter(names))
     row = models_row(names, first)
     name = gr.Textbox(first, visible=False, label="Model")
@@ -97,6 +100,7 @@ def translate_tab(models: Models) -> None:
         return list_models(models)
 
     gr.api(described, api_name="list_models")
+    return row
 
 
 def state_of(chosen: str, found: dict[str, Path]) -> dict[str, Any]:
