@@ -178,6 +178,7 @@ class TrainConfig:
     seed: int = 0
     save_every_steps: int = 1000
     sample_every_steps: int = 500
+    keep_every_epochs: int = 0  # a picture and a model after so many epochs too; 0: steps alone
     tensorboard: bool = False  # write its log files as well
 
     def __post_init__(self) -> None:
@@ -189,6 +190,7 @@ class TrainConfig:
         check_range("jitter", self.jitter, 0, self.size)
         check_range("save_every_steps", self.save_every_steps, 1, 10**9)
         check_range("sample_every_steps", self.sample_every_steps, 1, 10**9)
+        check_range("keep_every_epochs", self.keep_every_epochs, 0, 10**6)
         for name, low, high in (
             ("lr", 0.0, 1.0),
             ("d_lr", 0.0, 1.0),
@@ -239,7 +241,7 @@ class TrainConfig:
 
 # What each preset changes (SPEC section 2); the rest is the paper's.
 PRESETS: dict[str, dict[str, Any]] = {
-    "maps": {"epochs": 100, "decay": 0.0},
+    "maps": {"epochs": 100, "decay": 0.0, "keep_every_epochs": 10},
     "cityscapes": {
         "generator": "small-unet",
         "discriminator": "cityscapes",
@@ -251,16 +253,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 32,
         "epochs": 150,
         "decay": 0.0,
+        "keep_every_epochs": 10,
         "jitter_kind": "shrink",
         "mirror": False,
     },
-    "scratch": {"discriminator": "scratch", "epochs": 100, "decay": 0.0},
+    "scratch": {"discriminator": "scratch", "epochs": 100, "decay": 0.0, "keep_every_epochs": 10},
     "colorize": {
         "source_channels": 1,
         "target_channels": 3,
         "derive": "grey",
         "epochs": 100,
         "decay": 0.0,
+        "keep_every_epochs": 10,
         "source_name": "grey",
         "target_name": "colour",
     },
@@ -287,6 +291,15 @@ def train_config(preset: str, overrides: dict[str, str] | None = None) -> TrainC
             raise UserError(f"There is no setting '{key}': choose from {keys}.")
         values[key] = parse_value(key, text, hints[key])
     return TrainConfig(**values)
+
+
+def as_text(value: Any) -> str:
+    """A setting as ``train_config`` and ``--set`` read it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
 
 
 def setting(text: str) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from pix2pix.npz import read_pairs, write_pairs
 from pix2pix.pairing import SPLITS
 
 INFO = "dataset.json"
+MOST_LABELS = 64  # colours of a label map
 _MAX_INFO = 200_000_000  # bytes of a dataset.json that are read
 Progress = Callable[[int, int], None]
 
@@ -100,6 +102,36 @@ def open_sides(
         return photo.convert("L"), photo
     first, second = open_pair(file)
     return (second, first) if direction == "BtoA" else (first, second)
+
+
+def label_colours(
+    pictures: Iterable[Image.Image], most: int = MOST_LABELS
+) -> list[tuple[int, int, int]] | None:
+    """All the colours of label maps, the commonest first; None where they are more than `most`."""
+    counts: Counter[tuple[int, int, int]] = Counter()
+    for picture in pictures:
+        found = picture.convert("RGB").getcolors(most)
+        for count, colour in found or []:
+            counts[colour] += count
+        if found is None or len(counts) > most:
+            return None
+    return [colour for colour, _ in counts.most_common()]
+
+
+def label_palette(folder: Path, sources: Iterable[Image.Image]) -> list[dict[str, str]]:
+    """What a person paints label maps with: {"name", "color" as "#rrggbb"} for each label, the
+    commonest first. The names are those of `palette` in `dataset.json`, a list of the same form,
+    else numbers; empty where the sources hold too many colours for label maps."""
+    said = read_info(folder).get("palette")
+    names = {}
+    for label in said if isinstance(said, list) else []:
+        if isinstance(label, dict) and isinstance(label.get("name"), str):
+            names[str(label.get("color")).lower()] = printable(label["name"])
+    colours = [f"#{bytes(colour).hex()}" for colour in label_colours(sources) or []]
+    return [
+        {"name": names.get(colour, f"label {number}"), "color": colour}
+        for number, colour in enumerate(colours, 1)
+    ]
 
 
 def list_datasets(root: Path) -> dict[str, Path]:

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pix2pix.config import ModelConfig
-from pix2pix.datasets import PairFile, find_pairs, open_sides, read_info
+from pix2pix.datasets import PairFile, find_pairs, label_colours, open_sides, read_info
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import resize, to_array
 from pix2pix.metrics import (
@@ -30,7 +30,6 @@ from pix2pix.names import printable
 from pix2pix.pictures import GAP, rows_picture
 from pix2pix.translate import Translator
 
-MOST_COLOURS = 64  # of label maps
 _FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
 _FORMATS |= {"perceptual": "{:.4f}", "kid": "{:.1f}"}
 _FORMATS |= {"accuracy": "{:.4f}", "mean_iou": "{:.4f}", "commonest": "{:.4f}"}
@@ -175,24 +174,23 @@ def _find_palette(
     files: list[PairFile], reader: _Reader, data: Path, should_stop: Callable[[], bool]
 ) -> Tensor | None:
     """The colours of the targets, K x 3 in 0..255, the commonest first, where these are label maps;
-    None where `dataset.json` denies it or they hold more than 64 colours."""
+    None where `dataset.json` denies it or they hold too many colours."""
     said, side = read_info(data).get("label_maps"), 0 if reader.direction == "BtoA" else 1
     if reader.grey or (isinstance(said, list) and len(said) == 2 and not said[side]):
         return None
-    counts: dict[tuple[int, int, int], int] = {}
-    for file in files:
-        if should_stop():
-            raise Stopped
-        try:
-            found = reader.open(file)[1].convert("RGB").getcolors(MOST_COLOURS)
-        except UserError:
-            continue  # told when its turn to be translated comes
-        for count, colour in found or []:
-            counts[colour] = counts.get(colour, 0) + count
-        if found is None or len(counts) > MOST_COLOURS:
-            return None
-    palette = sorted(counts, key=lambda colour: -counts[colour])
-    return torch.tensor(palette) if len(palette) > 1 else None
+
+    def targets() -> Iterator[Image.Image]:
+        for file in files:
+            if should_stop():
+                raise Stopped
+            try:
+                target = reader.open(file)[1]
+            except UserError:
+                continue  # told when its turn to be translated comes
+            yield target
+
+    palette = label_colours(targets())
+    return torch.tensor(palette) if palette and len(palette) > 1 else None
 
 
 def _classes(confused: Tensor, colours: Tensor) -> list[dict[str, Any]]:
@@ -207,14 +205,22 @@ def _classes(confused: Tensor, colours: Tensor) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------ several models
 
 
-def markdown(results: dict[str, dict[str, Any]]) -> str:
-    """A table with a row for each model and a column for each measure that any of them has."""
+def table(results: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """(headers, rows): a row for each model, a column for each measure that any of them has."""
     names = [n for n in _FORMATS if any(r.get(n) is not None for r in results.values())]
-    lines = ["| model | " + " | ".join(names) + " |", "|---" + "|---:" * len(names) + "|"]
+    rows = []
     for model, result in results.items():
         cells = ["-" if (v := result.get(n)) is None else _FORMATS[n].format(v) for n in names]
-        lines.append("| " + " | ".join([model.replace("|", "\\|"), *cells]) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([model, *cells])
+    return ["model", *names], rows
+
+
+def markdown(results: dict[str, dict[str, Any]]) -> str:
+    """The table as Markdown."""
+    headers, rows = table(results)
+    lines = [headers, ["---", *["---:"] * (len(headers) - 1)]]
+    lines += [[model.replace("|", "\\|"), *cells] for model, *cells in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def comparison_picture(evaluations: dict[str, Evaluation]) -> Image.Image:

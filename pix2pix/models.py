@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pix2pix.config import ModelConfig
+from pix2pix.config import ModelConfig, as_text
 from pix2pix.errors import UserError
 from pix2pix.files import write_atomically, write_json
 from pix2pix.networks import construct_generator
@@ -61,6 +62,20 @@ def read_config(folder: Path) -> ModelConfig:
         raise UserError(
             f"{folder.name}/{CONFIG} is not valid JSON: take the model anew from its source."
         ) from error
+
+
+def with_network(given: dict[str, str], folder: Path) -> dict[str, str]:
+    """Settings of a run that begins with this model: those given and its network, channels
+    included, since its weights fit no other. Raises UserError where they contradict each other."""
+    network = dataclasses.asdict(read_config(folder).generator)
+    values = {"generator": network.pop("kind"), **network}
+    for key, value in values.items():
+        if given.get(key, as_text(value)) != as_text(value):
+            raise UserError(
+                f"The model to start from has {key}={as_text(value)}: leave {key} out, or start "
+                "from scratch."
+            )
+    return {**given, **{key: as_text(value) for key, value in values.items()}}
 
 
 def load_model(folder: Path) -> tuple[nn.Module, ModelConfig]:

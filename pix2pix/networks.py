@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pix2pix.config import DiscriminatorConfig, GeneratorConfig
+from pix2pix.convolutions import Doubling, Halving, Wide
 
 
 class UNet(nn.Module):
@@ -87,44 +88,6 @@ def upsampling(channels: int, width: int, kind: str, bias: bool) -> nn.Module:
     return nn.Sequential(
         nn.Upsample(scale_factor=2), nn.Conv2d(channels, width, 3, padding=1, bias=bias)
     )
-
-
-class Halving(nn.Conv2d):
-    """The 4x4 convolution of stride 2 and padding 1: H, W to H/2, W/2."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, _, height, width = x.shape
-        if height % 2 or width % 2 or not as_product(self, n * height * width // 4):
-            return super().forward(x)
-        windows = nn.functional.unfold(x, 4, padding=1, stride=2)  # N x 16C x HW/4
-        rows = windows.transpose(1, 2).flatten(0, 1).contiguous()
-        y = nn.functional.linear(rows, self.weight.flatten(1), self.bias)
-        return y.view(n, height // 2, width // 2, -1).permute(0, 3, 1, 2).contiguous()
-
-
-class Doubling(nn.ConvTranspose2d):
-    """The transposed 4x4 convolution of stride 2 and padding 1: H, W to 2H, 2W."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, channels, height, width = x.shape
-        if not as_product(self, n * height * width):
-            return super().forward(x)
-        rows = x.permute(0, 2, 3, 1).reshape(-1, channels).contiguous()
-        windows = (rows @ self.weight.flatten(1)).view(n, height * width, -1).transpose(1, 2)
-        y = nn.functional.fold(windows, (2 * height, 2 * width), 4, padding=1, stride=2)
-        return y if self.bias is None else y + self.bias[:, None, None]
-
-
-def as_product(layer: nn.Module, places: int) -> bool:
-    """Whether a convolution at so few places is trained as a matrix product, which is the same sum.
-
-    There the weights are most of the work, and the CPU's convolution reorders all of them for
-    each pass. Models in use, GPUs and bfloat16 have nothing to gain.
-    """
-    if not layer.training or layer.weight.device.type != "cpu":
-        return False
-    plain = layer.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return plain and layer.weight.numel() >= 2**20 and places <= 64
 
 
 class SmallUNet(nn.Module):
@@ -252,7 +215,8 @@ class PatchGAN(nn.Module):
                 layers.append(nn.ZeroPad2d((1, 2, 1, 2)))
             bias = config.bias or not normalised
             pad = 0 if padding == "same" else padding
-            layers.append(nn.Conv2d(channels, width, kernel, stride, pad, bias=bias))
+            conv = Wide if (kernel, stride) == (4, 1) else nn.Conv2d
+            layers.append(conv(channels, width, kernel, stride, pad, bias=bias))
             if i < len(spec) - 1:
                 layers += [*norm_layer(norm, width), nn.LeakyReLU(slope)]
             channels = width

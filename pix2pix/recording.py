@@ -18,7 +18,7 @@ from pix2pix import runs
 from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import ModelConfig, TrainConfig
 from pix2pix.data import PairDataset
-from pix2pix.datasets import find_pairs
+from pix2pix.datasets import find_pairs, label_palette
 from pix2pix.errors import UserError
 from pix2pix.files import copy_folder, write_atomically
 from pix2pix.images import save_png
@@ -29,6 +29,7 @@ from pix2pix.trainer import Trainer
 
 SAMPLES = 8  # pairs that every sample grid shows
 VALIDATED = 32  # validation pairs that are measured at most, spread over all
+LOOKED_AT = 50  # sources whose colours are the palette of a model of label maps
 SHARE = 0.02  # of the time that validations between two saved models may take
 
 
@@ -42,6 +43,7 @@ class Recorder:
         self.samples = some_pairs(shown, SAMPLES)
         self.native = dataset.pictures(0)[0].size == (self.config.size, self.config.size)
         self.held_out = some_pairs(shown, VALIDATED) if held_out else None
+        self.palette = paints(data, dataset) if self.config.source_kind == "labels" else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
         self.board = tensorboard(run) if self.config.tensorboard else None
         self.started, self.spent = time.monotonic(), 0.0
@@ -89,7 +91,7 @@ class Recorder:
         config, name = self.config, self.run.name
         card = f"# {name}\n\nA pix2pix generator after {step:,} steps of `{config.preset}`.\n"
         generator = self.trainer.current_generator()
-        model = model_config(config, name, step, self.native)
+        model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)
         copy_folder(self.run / "model", self.run / "checkpoints" / f"step-{step:07d}")
         runs.prune(self.run)
@@ -127,7 +129,15 @@ def generate(trainer: Trainer, source: Tensor) -> Tensor:
     return torch.cat(generated)
 
 
-def model_config(config: TrainConfig, title: str, step: int, native: bool) -> ModelConfig:
+def paints(data: Path, dataset: PairDataset) -> list[dict[str, str]]:
+    """The palette of the model: the labels of some sources, as many as tell nearly all."""
+    some = spread_indices(len(dataset), LOOKED_AT)
+    return label_palette(data, (dataset.pictures(index)[0] for index in some))
+
+
+def model_config(
+    config: TrainConfig, title: str, step: int, native: bool, palette: list[dict[str, str]]
+) -> ModelConfig:
     """What the model folder says. Where the dataset's pictures are as large as the network's, their
     scale is part of what is learned, and larger pictures are tiled; else they were scaled whole."""
     training = {"preset": config.preset, "steps": step, "batch_size": config.batch_size}
@@ -141,6 +151,7 @@ def model_config(config: TrainConfig, title: str, step: int, native: bool) -> Mo
         target_name=config.target_name or "target",
         direction=config.direction,
         source_kind=config.source_kind,
+        palette=palette,
         fit="tiles" if tiles else "whole",
         training=training,
     )

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pix2pix import runs
 from pix2pix.checkpoint import STATE
 from pix2pix.config import TrainConfig, checked_fields
 from pix2pix.data import PairDataset, batches, steps_per_epoch
+from pix2pix.datasets import describe, read_info
 from pix2pix.devices import pick_device
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import write_json
@@ -95,7 +96,8 @@ def train(
         for epoch, source, target in shares:
             late = time.monotonic() - saved > 60 * STATE_MINUTES
             stop, late = ranks.any(step >= steps or should_stop(), late)
-            if stop or late or (step > begun and step % config.save_every_steps == 0):
+            due = step % config.save_every_steps == 0 or ends_epochs(config, step, per_epoch)
+            if stop or late or (step > begun and due):
                 save(recorder, ranks, step, max(0, step - 1) // per_epoch)
                 saved = time.monotonic()
             if stop:
@@ -105,12 +107,18 @@ def train(
             step += 1
             if recorder:
                 recorder.losses(step, epoch, losses)
-                if step % config.sample_every_steps == 0 or step == steps:
+                shown = step % config.sample_every_steps == 0 or step == steps
+                if shown or ends_epochs(config, step, per_epoch):
                     recorder.sample(step)
                 if step % per_epoch == 0:
                     recorder.epoch_ended(step, epoch)
                 on_progress(Progress(step, steps, epoch, losses, time.monotonic() - started))
     return run / "model"
+
+
+def ends_epochs(config: TrainConfig, step: int, per_epoch: int) -> bool:
+    """Whether so many epochs end with this step that a picture and a model are kept."""
+    return bool(config.keep_every_epochs) and step % (per_epoch * config.keep_every_epochs) == 0
 
 
 def save(recorder: Recorder | None, ranks: Ranks, step: int, epoch: int) -> None:
@@ -119,6 +127,22 @@ def save(recorder: Recorder | None, ranks: Ranks, step: int, epoch: int) -> None
     if recorder:
         recorder.validate(step, epoch)
         recorder.save(step, random)
+
+
+def with_dataset(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> TrainConfig:
+    """With the dataset's own names for source and target, and with sources that are label maps
+    taken as such, where the dataset says so and nothing of it was `given`."""
+    if config.derive != "pairs" or not data.is_dir():
+        return config
+    said, info = describe(data), read_info(data)
+    names, labels = [said.source_name, said.target_name], info.get("label_maps")
+    turn = 1 if config.direction == "AtoB" else -1
+    values = {}
+    if names != ["A", "B"]:
+        values = dict(zip(("source_name", "target_name"), names[::turn]))
+    if isinstance(labels, list) and len(labels) == 2 and labels[::turn][0] is True:
+        values["source_kind"] = "labels"
+    return dataclasses.replace(config, **{k: v for k, v in values.items() if not given.get(k)})
 
 
 def run_config(
@@ -150,8 +174,8 @@ def start_with(trainer: Trainer, folder: Path) -> None:
     generator, found = load_model(folder)
     if found.generator != trainer.config.generator_config():
         raise UserError(
-            f"'{folder.name}' is another network than this run's: give the run the model's "
-            "size, ngf, channels, norm, dropout, bias and upsample."
+            f"'{folder.name}' is another network than this run's: take the run's settings from "
+            "the model."
         )
     trainer.generator.load_state_dict(generator.state_dict())
 

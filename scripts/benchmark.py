@@ -83,8 +83,10 @@ def step():
     return trainer.step(source, target)
 """
 PLAIN_STEP = """
-from pix2pix.networks import Doubling, Halving, build_discriminator, build_generator
-Halving.forward, Doubling.forward = nn.Conv2d.forward, nn.ConvTranspose2d.forward
+from pix2pix.networks import build_discriminator, build_generator
+from pix2pix.convolutions import Doubling, Halving, Wide
+Halving.forward = Wide.forward = nn.Conv2d.forward
+Doubling.forward = nn.ConvTranspose2d.forward
 G = build_generator(config.generator_config())
 D = build_discriminator(config.discriminator_config())
 g_adam = torch.optim.Adam(G.parameters(), lr=2e-4, betas=(0.5, 0.999))

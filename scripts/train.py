@@ -17,9 +17,16 @@ from pix2pix import runs
 from pix2pix.config import PRESETS, TrainConfig, setting, train_config
 from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
-from pix2pix.models import find_model
+from pix2pix.models import find_model, with_network
 from pix2pix.ranks import is_first
-from pix2pix.training import Progress, Reporter, read_run, reported, train
+from pix2pix.training import (
+    Progress,
+    Reporter,
+    read_run,
+    reported,
+    train,
+    with_dataset,
+)
 from pix2pix.workspace import model_folders
 
 
@@ -72,7 +79,10 @@ def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, 
         config = train_config(args.preset or config.preset, {**said, **overrides})
         return config, args.data or data, None, args.device or device
     model = find_model(args.start_from, model_folders()) if args.start_from else None
-    return train_config(args.preset or "maps", overrides), args.data, model, args.device or "auto"
+    if model:
+        overrides = with_network(overrides, model)
+    config = with_dataset(train_config(args.preset or "maps", overrides), args.data, overrides)
+    return config, args.data, model, args.device or "auto"
 
 
 class Bar:

@@ -20,10 +20,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from helpers import noise
 
 from pix2pix.download import discard, download
 from pix2pix.errors import Stopped, UserError
+from tests.helpers import noise
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "download_dataset.py"
 HALF = 40_000

@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_pairs import COLOURS, draw_dataset, drawn_pair
-from helpers import Constants, Recorder, noise, save_tiny_model, tiny_config, translator
 from PIL import Image
 
 from pix2pix import metrics
@@ -24,6 +22,8 @@ from pix2pix.files import write_json
 from pix2pix.models import load_model
 from pix2pix.pictures import GAP
 from pix2pix.translate import Translator
+from tests.drawn_pairs import COLOURS, draw_dataset, drawn_pair
+from tests.helpers import Constants, Recorder, noise, save_tiny_model, tiny_config, translator
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "evaluate.py"
 SIDE = 64  # of the tiny models, so that nothing is scaled
@@ -247,7 +247,7 @@ def test_the_table_has_a_row_for_each_model_and_no_empty_column():
     }
     assert markdown(results) == (
         "| model | images | l1 | psnr | accuracy |\n"
-        "|---|---:|---:|---:|---:|\n"
+        "| --- | ---: | ---: | ---: | ---: |\n"
         "| a\\|b | 3 | 0.1235 | 20.00 | 0.5000 |\n"
         "| c | 3 | 0.2000 | - | - |\n"
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_pairs import drawn_pair
 from PIL import ImageFilter
 from torch import Tensor
 
@@ -31,6 +30,7 @@ from pix2pix.metrics import (
     thumbnails,
     validate,
 )
+from tests.drawn_pairs import drawn_pair
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "tools"
 

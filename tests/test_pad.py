@@ -11,9 +11,8 @@ from PIL import Image
 
 pytest.importorskip("gradio")
 
-from pad_page import DOOR, EARTH, HOSTILE, LINES, WALL, Page, decode, open_page
-
 from pix2pix.ui.pad import pad
+from tests.pad_page import DOOR, EARTH, HOSTILE, LINES, WALL, Page, decode, open_page
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn_pairs import draw_dataset
 from safetensors.torch import load_file
 
 from pix2pix.config import TrainConfig
@@ -18,6 +17,7 @@ from pix2pix.data import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
 from pix2pix.ranks import Ranks
 from pix2pix.training import train
+from tests.drawn_pairs import draw_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 # One picture at a time is normalised, and no noise is drawn: then shares of a batch add up to it.

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from drawn_pairs import draw_dataset
+from PIL import Image
 
 from pix2pix.config import TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.errors import UserError
+from pix2pix.models import read_config
+from pix2pix.pictures import GAP
 from pix2pix.recording import Recorder, generate, tensorboard
 from pix2pix.runs import best
 from pix2pix.trainer import Trainer
 from pix2pix.training import train
+from tests.drawn_pairs import COLOURS, draw_dataset
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -59,6 +65,37 @@ def test_looking_changes_nothing(data: Path, run: Path, tmp_path: Path) -> None:
     one, two = (torch.load(r / "state.pt", weights_only=True)["trainer"] for r in (run, seldom))
     for part in ("generator", "discriminator", "average"):
         assert all(torch.equal(value, two[part][name]) for name, value in one[part].items())
+
+
+def test_pictures_and_models_are_kept_every_few_epochs(data: Path, tmp_path: Path) -> None:
+    """As the tutorials do: three rows, source, generated and target, and a model beside them."""
+    config = replace(SMALL, steps=13, save_every_steps=100, keep_every_epochs=2)
+    train(tmp_path, data, config, device=CPU)
+    models = sorted(int(f.name[5:]) for f in (tmp_path / "checkpoints").iterdir())
+    pictures = sorted((tmp_path / "samples").iterdir())
+    assert models == [int(f.stem[5:]) for f in pictures] == [6, 12, 13]  # three pairs an epoch
+    with Image.open(pictures[0]) as grid:
+        assert grid.size == (4 * 64 + 3 * GAP, 3 * 64 + 2 * GAP)
+        bottom = np.asarray(grid)[-64:, :64]
+    target = PairDataset(data, "val", config).plain(0)[1]
+    assert np.array_equal(bottom, ((target + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+
+
+def test_a_model_of_label_maps_brings_its_paints(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "data", train=3)
+    wall, door = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS[:2])
+    named = [{"name": "wall", "color": wall.upper()}, {"name": "door", "color": door}, "nonsense"]
+    (data / "dataset.json").write_text(json.dumps({"palette": named}))
+    config = replace(SMALL, steps=1, source_kind="labels")
+    palette = read_config(train(tmp_path / "run", data, config, device=CPU)).palette
+    assert {label["color"] for label in palette} == {
+        "#{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS
+    }
+    assert palette[0] == {"name": "wall", "color": wall}  # the ground, and so the commonest
+    names = {label["color"]: label["name"] for label in palette}
+    assert names[door] == "door" and len(set(names.values())) == len(COLOURS)
+    photos = train(tmp_path / "back", data, replace(config, direction="BtoA"), device=CPU)
+    assert read_config(photos).palette == []  # too many colours for label maps
 
 
 def test_validations_take_a_small_share_of_the_time(data: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +25,9 @@ from pix2pix import runs
 from pix2pix.config import PRESETS, train_config
 from pix2pix.curves import Curves, read_rows
 from pix2pix.errors import UserError
+from pix2pix.evaluation import evaluate
 from pix2pix.images import from_data_url
+from pix2pix.translate import Translator
 from pix2pix.ui.train_form import settings_table
 from pix2pix.ui.train_live import act, sample
 from pix2pix.ui.train_start import read_overrides, run_settings, start_run
@@ -37,6 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAD = "document.querySelector('.pad').parentElement.pad"
 TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1}
 ENDLESS = {**TINY, "steps": 1_000_000, "save_every_steps": 10_000, "sample_every_steps": 10}
+ENDLESS |= {"keep_every_epochs": 0}
 HOSTILE = "<img src=x onerror=hit=1>${window.hit=1}{{value}}`"
 
 
@@ -265,6 +269,57 @@ def test_a_finished_run_goes_on_for_more_epochs(app: App, open_page: Callable[..
     until(lambda: app.status("tuned").step > 5 and app.status("tuned").state == "finished")
     page.wait_for_function("document.querySelector('#live .facts dd').textContent[0] !== '5'")
     settled(page, "tuned", "Finished")
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot hold a process still")
+def test_a_run_that_hangs_is_stopped_by_force_and_can_go_on(
+    app: App, client: Client, open_page: Callable[..., Any]
+) -> None:
+    settings = {**ENDLESS, "save_every_steps": 1}
+    client.predict(
+        dataset="blocks", preset="maps", name="hung", settings=settings, api_name="/start_training"
+    )
+    run = app.run("hung")
+    until(lambda: app.status("hung").step > 1)
+    page = open_page()
+    page.locator("#live .card[data-run=hung]").click()
+    settled(page, "hung", "Running")
+    os.kill(json.loads((run / "process.json").read_text())["pid"], signal.SIGSTOP)
+    page.locator("#live [data-action=stop]").click()
+    until((run / "stop").exists)
+    assert page.locator("#live [data-action=force]").count() == 0
+    os.utime(run / "stop", (time.time() - 60,) * 2)  # as if it had been asked for long ago
+    page.locator("#live [data-action=force]").click()
+    settled(page, "hung", "Stopped")
+    assert not runs.is_alive(run)
+    before = app.status("hung").step
+    page.locator("#live [data-action=resume]").click()
+    until(lambda: app.status("hung").step > before)
+    stop(app, "hung")
+
+
+@pytest.mark.browser
+def test_models_are_measured_side_by_side(app: App, open_page: Callable[..., Any]) -> None:
+    for number, name in enumerate(("first", "second")):
+        save_tiny_model(app.workspace / "models" / name, seed=number)
+    page = open_page()
+    page.locator("#measure > button").click()
+    page.locator("#measure-start").click()
+    page.get_by_text("Choose the models to measure.").first.wait_for()
+    for name in ("first", "second"):
+        page.locator("#measured input").click()
+        page.get_by_role("option", name=name, exact=True).click()
+    page.locator("#measured input").press("Escape")
+    page.locator("#measure-start").click()
+    page.locator("#rows img").wait_for()
+    figures = page.locator("#figures").inner_text().split()
+    data, folder = app.workspace / "datasets" / "blocks", app.workspace / "models"
+    for name in ("first", "second"):
+        own = evaluate(Translator.load(folder / name, "cpu"), data).measures
+        place = figures.index(name)
+        assert figures[place + 1 : place + 3] == ["2", f"{own['l1']:.4f}"]
+    page.wait_for_function("document.querySelector('#measure-start').disabled === false")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from pix2pix.config import PRESETS, TrainConfig, train_config
+from pix2pix.convolutions import Doubling, Halving, Wide, gains
 from pix2pix.diffaugment import Augmentation
 from pix2pix.errors import UserError
-from pix2pix.networks import Doubling, Halving, as_product
 from pix2pix.trainer import Trainer, learning_rate
 
 CPU = torch.device("cpu")
@@ -442,61 +442,72 @@ def test_a_fast_step_on_cuda_has_the_losses_of_the_plain_one(
         assert fast.redone == 0
 
 
-# ----------------------------------------------------------- deep layers as products of matrices
+# ------------------------------------------------- convolutions in ways of their own
 
 
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("side", [2, 4, 8])
-def test_deep_layers_are_the_convolutions_they_stand_for(side: int, count: int) -> None:
-    for own, plain, reach in (
-        (Halving, nn.functional.conv2d, side // 2),
-        (Doubling, nn.functional.conv_transpose2d, side // 2),
-    ):
-        torch.manual_seed(side)
-        x = torch.randn(count, 256, side, side // (1 if own is Halving else 2), requires_grad=True)
-        layer = own(256, 256, 4, 2, 1)
-        assert as_product(layer, count * reach**2) == (count * reach**2 <= 64)
-        expected = plain(x, layer.weight, layer.bias, 2, 1)
-        found = layer(x)
-        weight = torch.randn_like(expected)
-        leaves = [x, layer.weight, layer.bias]
-        for one, other in zip(
-            (found, *torch.autograd.grad(found, leaves, weight)),
-            (expected, *torch.autograd.grad(expected, leaves, weight)),
-        ):
-            assert one.shape == other.shape
-            assert (one - other).norm() <= 1e-5 * other.norm()
+def convolution(kind: type, *shape: int, padding: int = 1, bias: bool = True) -> nn.Module:
+    stride = 1 if kind is Wide else 2
+    return kind(*shape, 4, stride, padding, bias=bias)
 
 
-def test_a_step_with_deep_products_has_the_gradients_of_the_plain_one(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("kind", "shape", "padding", "bias"),
+    [
+        (Halving, (1, 256, 16, 16), 1, True), (Halving, (3, 256, 2, 8), 1, False),
+        (Doubling, (1, 256, 8, 8), 1, True), (Doubling, (3, 256, 1, 2), 1, False),
+        (Wide, (2, 256, 32, 32), 1, False), (Wide, (1, 256, 35, 35), 0, True),
+        (Wide, (3, 256, 31, 17), 1, True),
+    ],
+)  # fmt: skip
+def test_it_is_the_convolution_it_stands_for(
+    kind: type, shape: tuple[int, ...], padding: int, bias: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(SMALL, size=64, ngf=32)  # 1024 x 1024 weights and more, from 8 x 8 down
+    torch.manual_seed(shape[0])
+    layer = convolution(kind, 256, 256, padding=padding, bias=bias)
+    x = torch.randn(shape, requires_grad=True)
+    exact = copy.deepcopy(layer).double()  # which never takes the other way
+    expected = exact(x.double())
+    weight = torch.randn_like(expected)
+    monkeypatch.setattr(f"torch.nn.{kind.__base__.__name__}.forward", None)  # nor this one this
+    found = torch.autograd.grad(layer(x), [x, *layer.parameters()], weight.float())
+    made = layer(x)
+    monkeypatch.undo()
+    wanted = torch.autograd.grad(expected, [x, *exact.parameters()], weight)
+    for one, other in zip((made, *found), (expected, *wanted)):
+        assert one.shape == other.shape
+        assert (one - other).norm() <= 3e-5 * other.norm()
+
+
+def test_a_step_has_the_gradients_of_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(SMALL, size=256, ngf=32, ndf=64, lr=0.0)  # G meets the same D
     taken: list[bool] = []
 
-    def counted(layer: nn.Module, places: int) -> bool:
-        taken.append(as_product(layer, places))
+    def counted(layer: nn.Conv2d, x: torch.Tensor) -> bool:
+        taken.append(gains(layer, x))
         return taken[-1]
 
-    monkeypatch.setattr("pix2pix.networks.as_product", counted)
+    source, target = (nn.functional.interpolate(pictures(n, 1), scale_factor=4) for n in (0, 1))
+    monkeypatch.setattr("pix2pix.convolutions.gains", counted)
     ours = Trainer(config, CPU)
     torch.manual_seed(1)
-    found = ours.step(pictures(0, 1), pictures(1, 1))
-    assert sum(taken) >= 3
-    monkeypatch.setattr("pix2pix.networks.as_product", lambda layer, places: False)
+    found = ours.step(source, target)
+    assert sum(taken) > 8
+    monkeypatch.setattr("pix2pix.convolutions.gains", lambda layer, x: False)
     plain = Trainer(config, CPU)
     torch.manual_seed(1)
-    assert plain.step(pictures(0, 1), pictures(1, 1)) == pytest.approx(found, rel=1e-4)
-    for one, other in zip(ours.generator.parameters(), plain.generator.parameters()):
-        if one.ndim == 4:  # a bias before a norm has a gradient of rounding noise
-            assert (one.grad - other.grad).norm() <= 1e-4 * other.grad.norm()
+    assert plain.step(source, target) == pytest.approx(found, rel=1e-5)
+    for part in ("generator", "discriminator"):
+        both = (getattr(trainer, part).parameters() for trainer in (ours, plain))
+        for one, other in zip(*both):
+            if one.ndim == 4:  # a bias before a norm has a gradient of rounding noise
+                assert (one.grad - other.grad).norm() <= 5e-4 * other.grad.norm()
 
 
-def test_only_training_on_the_cpu_in_float32_takes_products() -> None:
-    layer = Halving(256, 256, 4, 2, 1)
-    assert as_product(layer, 64) and not as_product(layer, 65)
+def test_only_training_on_the_cpu_in_float32_has_ways_of_its_own() -> None:
+    layer, x = Wide(256, 256, 4, padding=1), torch.zeros(1, 256, 32, 32)
+    assert gains(layer, x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not as_product(layer, 1)
-    assert not as_product(layer.eval(), 1)
-    assert not as_product(Halving(256, 255, 4, 2, 1), 1)
-    assert not as_product(Halving(256, 256, 4, 2, 1).double(), 1)
+        assert not gains(layer, x)
+    assert not gains(layer, x.double()) and not gains(layer, x.to("meta"))
+    assert not gains(Wide(128, 256, 4), x[:, :128])
+    assert not gains(layer.eval(), x)

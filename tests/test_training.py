@@ -26,9 +26,10 @@ from pix2pix.config import TrainConfig, train_config
 from pix2pix.data import PairDataset, augment, batches
 from pix2pix.datasets import find_pairs
 from pix2pix.errors import UserError
-from pix2pix.models import load_model
+from pix2pix.models import load_model, read_config
 from pix2pix.trainer import Trainer, learning_rate
 from pix2pix.training import Progress, train
+from tests.helpers import save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
@@ -172,7 +173,7 @@ def test_resuming_continues_bit_for_bit(ema: float, pairs: Path, tmp_path: Path)
 
 def command(data: Path, run: Path, *more: str) -> list[str]:
     settings = ["size=64", "ngf=4", "ndf=4", "jitter=6", "precision=float32", "decay=0.5",
-                "save_every_steps=10", "sample_every_steps=20"]  # fmt: skip
+                "save_every_steps=10", "sample_every_steps=20", "keep_every_epochs=0"]  # fmt: skip
     sets = [word for setting in settings for word in ("--set", setting)]
     script = [sys.executable, str(ROOT / "scripts" / "train.py"), "--device", "cpu"]
     return [*script, "--data", str(data), "--run", str(run), *sets, *more]
@@ -232,21 +233,6 @@ def test_a_run_is_stopped_killed_and_resumed(pairs: Path, tmp_path: Path) -> Non
     assert_same_weights(run, tmp_path / "straight")
 
 
-def test_fine_tuning_starts_from_the_model(pairs: Path, tmp_path: Path) -> None:
-    train(tmp_path / "first", pairs, replace(SMALL, steps=2), device=CPU)
-    start = tmp_path / "first" / "model"
-    still = replace(SMALL, steps=1, lr=0.0)
-    train(tmp_path / "second", pairs, still, device=CPU, start_from=start)
-    before, after = (load_file(f / "model.safetensors") for f in (start, tmp_path / "second/model"))
-    convolutions = [name for name, value in before.items() if value.ndim == 4]
-    assert all(torch.equal(before[name], after[name]) for name in convolutions)
-    with pytest.raises(UserError, match="another network"):
-        train(tmp_path / "x", pairs, replace(still, ngf=8), device=CPU, start_from=start)
-
-
-# ------------------------------------------------------------------------------- wrong settings
-
-
 @pytest.fixture
 def train_main(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """scripts/train.py's main, in this process; returns the exit code."""
@@ -265,6 +251,36 @@ def train_main(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     yield main
     for number, handler in kept.items():
         signal.signal(number, handler)
+
+
+def test_fine_tuning_starts_from_the_model(pairs: Path, tmp_path: Path) -> None:
+    train(tmp_path / "first", pairs, replace(SMALL, steps=2), device=CPU)
+    start = tmp_path / "first" / "model"
+    still = replace(SMALL, steps=1, lr=0.0)
+    train(tmp_path / "second", pairs, still, device=CPU, start_from=start)
+    before, after = (load_file(f / "model.safetensors") for f in (start, tmp_path / "second/model"))
+    convolutions = [name for name, value in before.items() if value.ndim == 4]
+    assert all(torch.equal(before[name], after[name]) for name in convolutions)
+    with pytest.raises(UserError, match="another network"):
+        train(tmp_path / "x", pairs, replace(still, ngf=8), device=CPU, start_from=start)
+
+
+def test_the_network_comes_with_the_model_to_start_from(
+    pairs: Path, tmp_path: Path, train_main: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    """Its channels too: pairs in colour are turned grey for a model of grey pictures."""
+    network = {"source_channels": 1, "norm": "instance", "dropout": "none"}
+    model = save_tiny_model(tmp_path / "grey", tiny_config(network))
+    words = ["train.py", "--data", str(pairs), "--run", str(tmp_path / "run"), "--device", "cpu",
+             "--from", str(model), "--set", "ndf=4", "--steps", "1"]  # fmt: skip
+    assert train_main([sys.executable, *words]) == 0
+    assert read_config(tmp_path / "run" / "model").generator == read_config(model).generator
+    words[4] = str(tmp_path / "other")
+    assert train_main([sys.executable, *words, "--set", "ngf=8"]) == 1
+    assert "leave ngf out" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------- wrong settings
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import Constants, Recorder, noise, tiny_config, tiny_generator, translator
 from PIL import Image
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from pix2pix import translate
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import open_picture, to_array
 from pix2pix.translate import Translator, feather, tile_starts
+from tests.helpers import Constants, Recorder, noise, tiny_config, tiny_generator, translator
 
 FITS = ["whole", "tiles"]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import noise, save_tiny_model, tiny_config
 from PIL import Image
 
 from pix2pix.images import open_picture
 from pix2pix.translate import Translator
+from tests.helpers import noise, save_tiny_model, tiny_config
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "translate.py"
 # Peak memory is that of a child of a small process: a child of this one would count this one's.

@@ -8,13 +8,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers import noise, save_tiny_model, tiny_config, translator
 from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.files import write_json
 from pix2pix.models import CONFIG, WEIGHTS
 from pix2pix.translate import Translators
+from tests.helpers import noise, save_tiny_model, tiny_config, translator
 
 
 def translators(tmp_path: Path, *names: str, keep: int = 3) -> Translators:

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import gradio as gr
 
-from pix2pix.config import PRESETS, TrainConfig
+from pix2pix.config import PRESETS, TrainConfig, as_text
 from pix2pix.data import steps_per_epoch
 from pix2pix.datasets import Description, describe, find_pairs, list_datasets
 from pix2pix.errors import UserError
@@ -21,7 +21,6 @@ from pix2pix.ui.dataset_shelf import changed, chosen_folder, datasets_folder
 from pix2pix.ui.dataset_words import pairs, splits
 from pix2pix.ui.shared import inert, plain_text
 from pix2pix.ui.train_start import (
-    as_text,
     network_of,
     preset_values,
     read_overrides,

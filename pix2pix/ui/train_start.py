@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix import runs
-from pix2pix.config import PRESETS, GeneratorConfig, TrainConfig, train_config
-from pix2pix.datasets import describe, find_pairs
+from pix2pix.config import PRESETS, GeneratorConfig, TrainConfig, as_text, train_config
+from pix2pix.datasets import find_pairs
 from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
 from pix2pix.files import free_name
-from pix2pix.models import list_models, read_config
+from pix2pix.models import list_models, read_config, with_network
 from pix2pix.names import printable, safe_name
-from pix2pix.training import run_config
+from pix2pix.training import run_config, with_dataset
 from pix2pix.ui.dataset_shelf import chosen_folder
 from pix2pix.workspace import model_folders
 
 RUN = "run: "  # before the name of a run whose current generator is a starting point
-# What a run that begins with a model takes from it: its weights fit no other network.
-NETWORK = ("size", "ngf", "norm", "dropout", "bias", "upsample", "blocks")
 GIVEN = ("preset", "source_channels", "target_channels")  # not for people to set
 
 
@@ -51,37 +49,11 @@ def run_settings(
     begin = starting_point(start_from) if start_from else None
     if begin:
         given = with_network(given, begin)
-    config = named(train_config(preset, given), data, given)
+    config = with_dataset(train_config(preset, given), data, given)
     config.generator_config(), config.discriminator_config()  # they check their own part
     if not find_pairs(data, "train"):
         raise UserError(f"'{data.name}' holds no train pairs: build it with a share for train.")
     return run_config(config, data.resolve(), begin and begin.resolve(), pick_device())
-
-
-def with_network(given: dict[str, str], model: Path) -> dict[str, str]:
-    """The settings with those of the model's network; a UserError where they contradict it."""
-    network = read_config(model).generator
-    values = {"generator": network.kind, **{key: getattr(network, key) for key in NETWORK}}
-    for key, value in values.items():
-        if key in given and given[key] != as_text(value):
-            raise UserError(
-                f"The model to start from has {key}={as_text(value)}: leave {key} out, or start "
-                "from scratch."
-            )
-    return {**given, **{key: as_text(value) for key, value in values.items()}}
-
-
-def named(config: TrainConfig, data: Path, given: Mapping[str, str]) -> TrainConfig:
-    """With the dataset's own names for source and target, where it has any and nobody says."""
-    if config.derive != "pairs":
-        return config
-    said = describe(data)
-    sides = [said.source_name, said.target_name]
-    if sides == ["A", "B"]:
-        return config
-    source, target = sides if config.direction == "AtoB" else sides[::-1]
-    names = {"source_name": source, "target_name": target}
-    return dataclasses.replace(config, **{k: v for k, v in names.items() if not given.get(k)})
 
 
 def starting_points() -> dict[str, Path]:
@@ -108,15 +80,6 @@ def find_run(name: str) -> Path:
     if name not in there or not (root / name / "config.json").exists():
         raise UserError(f"There is no run '{printable(str(name))}': choose one of the list.")
     return root / name
-
-
-def as_text(value: Any) -> str:
-    """A setting as `--set` would have it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)
 
 
 def read_overrides(given: Any) -> dict[str, Any]:

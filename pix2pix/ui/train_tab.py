@@ -25,6 +25,7 @@ from pix2pix.ui.train_form import (
     training_form,
 )
 from pix2pix.ui.train_live import live_view
+from pix2pix.ui.train_measure import measure_part
 from pix2pix.ui.train_start import start_run
 from pix2pix.ui.train_watch import Watch
 
@@ -41,6 +42,7 @@ def train_tab(dataset: gr.Textbox) -> None:
             form = training_form()
         with gr.Column(min_width=0, elem_classes="step"):
             live = live_view(watch, elem_id="live")
+    measure_part(form.dataset, live)
     wire_choices(form, live, dataset)
     wire_fields(form, live)
     wire_start(form, live, watch)

@@ -57,7 +57,7 @@ def sentence(status: Status, step: int) -> str:
     """What there is to know of a state where the run itself says nothing."""
     first = status.config.get("sample_every_steps")
     if status.state == "running" and isinstance(first, int) and step < first:
-        return f"The first pictures come at step {first:,}."
+        return f"The first pictures come by step {first:,}."
     return SENTENCES.get(status.state, "")
 
 
