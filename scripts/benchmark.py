@@ -12,23 +12,30 @@ import json
 import os
 import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import numpy as np
+import psutil
+from gradio_client import Client
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pix2pix import runs
 from pix2pix.build import Recipe, build
 from pix2pix.plan import Inputs, make_plan
 
 SIDE = 512
+LOOK_EVERY = 1.5  # seconds at least, as the page does while a run trains
 
 # In processes of their own, as people write them: no checks, the second with two workers. OpenCV is
 # not among our requirements: without it that part is left out, and the output says so.
@@ -127,6 +134,8 @@ def main() -> int:
             result |= join_against_opencv(folder, args.rounds, args.opencv_python)
     if args.only in ("step", "all"):
         result |= step_against_plain(args.steps)
+    if args.only in ("watch", "all"):
+        result |= watched_against_alone(args.seconds, args.tabs)
     result["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(result))
     return 0
@@ -217,6 +226,106 @@ def step_against_plain(steps: int) -> dict[str, object]:
     }
 
 
+def watched_against_alone(seconds: float, tabs: int) -> dict[str, object]:
+    """Steps of a real run while so many tabs watch it, against those while none does, by turns of
+    so many seconds. The tabs ask the app as the page does and paint nothing, since people's
+    browsers run on machines of their own."""
+    root = Path(__file__).resolve().parent.parent
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        workspace = Path(place)
+        draw_pairs(workspace, 8)
+        data, run = workspace / "datasets" / "drawn", workspace / "runs" / "drawn"
+        build(make_plan(Inputs(workspace / "a", workspace / "b")), Recipe(size=256), data)
+        environment = {**os.environ, "PIX2PIX_WORKSPACE": place}
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        command = [sys.executable, str(root / "app.py"), "--port", port]
+        app = stack.enter_context(subprocess.Popen(command, env=environment))
+        stack.callback(app.kill)
+        client = connected(f"http://127.0.0.1:{port}")
+        settings = {"ngf": 32, "ndf": 32, "steps": 10**6, "sample_every_steps": 50}
+        client.predict("drawn", "maps", "drawn", settings, "", api_name="/start_training")
+        stack.callback(runs.force_stop, run, 0.0)
+        count_steps(run, at_least=20)  # warm
+        watching = threading.Event()
+        component = next(
+            c["id"] for c in client.config["components"] if c["props"].get("elem_id") == "live"
+        )
+        for number in range(tabs):
+            tab = (client.src, component, f"tab{number}", watching)
+            threading.Thread(target=watch, args=tab, daemon=True).start()
+        ratios, shares = [], ([], [])
+        for _ in range(8):
+            paces = []
+            for watched in (False, True):
+                (watching.set if watched else watching.clear)()
+                begun, start = processor_seconds(app.pid), time.perf_counter()
+                paces.append(steps_in(run, seconds))
+                spent = processor_seconds(app.pid) - begun
+                shares[watched].append(spent / (time.perf_counter() - start) / os.cpu_count())
+            ratios.append(paces[1] / paces[0])
+        watching.clear()
+    idle, busy = (statistics.median(share) for share in shares)
+    return {
+        "tabs": tabs,
+        "watched_against_alone": round(statistics.median(ratios), 3),
+        "watched_against_alone_each": [round(ratio, 3) for ratio in ratios],
+        "app_share_of_processors": round(busy, 4),
+        "of_which_for_the_tabs": round(busy - idle, 4),
+    }
+
+
+def processor_seconds(process: int) -> float:
+    times = psutil.Process(process).cpu_times()
+    return times.user + times.system
+
+
+def connected(url: str) -> Client:
+    """A client of the app, as soon as that answers."""
+    for _ in range(300):
+        with contextlib.suppress(OSError, ValueError, httpx.HTTPError):
+            return Client(url, verbose=False)
+        time.sleep(0.2)
+    raise SystemExit("The app did not start.")
+
+
+def watch(address: str, component: int, session: str, watching: threading.Event) -> None:
+    """What a page asks for, at its pace, while `watching` is set."""
+    seen: dict[str, int] = {}
+    browser = httpx.Client(base_url=address, timeout=60)
+
+    def ask(function: str, **data: object) -> dict:
+        asked = {"component_id": component, "fn_name": function, "session_hash": session}
+        return browser.post("gradio_api/component_server", json={**asked, "data": data}).json()
+
+    while watching.wait():
+        with contextlib.suppress(httpx.HTTPError):  # the app ends before this thread does
+            answer = ask("look", run="drawn", seen=seen)
+            seen.update(answer["versions"])
+            if moments := json.loads(answer["parts"].get("moments", "[]")):
+                ask("sample", run="drawn", step=max(moment["step"] for moment in moments))
+            time.sleep(max(LOOK_EVERY, answer["wait"]))
+
+
+def count_steps(run: Path, at_least: int = 0) -> int:
+    """Steps done, as soon as they are so many."""
+    done = -1
+    while done < at_least:
+        time.sleep(0.02)
+        with contextlib.suppress(FileNotFoundError):
+            done = (run / "metrics.jsonl").read_bytes().count(b"\n")
+    return done
+
+
+def steps_in(run: Path, seconds: float) -> float:
+    """Steps a second: whole steps, from the end of one to the end of another."""
+    first, start = count_steps(run, count_steps(run) + 1), time.perf_counter()
+    time.sleep(seconds)
+    last = count_steps(run, count_steps(run) + 1)
+    return (last - first) / (time.perf_counter() - start)
+
+
 def ours_builds(folder: Path, out: Path, recipe: Recipe) -> float:
     return timed(lambda: build(make_plan(Inputs(folder / "a", folder / "b")), recipe, out))
 
@@ -249,8 +358,10 @@ def timed(work: Callable[[], object]) -> float:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", choices=("build", "step", "all"), default="all")
+    parser.add_argument("--only", choices=("build", "step", "watch", "all"), default="all")
     parser.add_argument("--steps", type=int, default=30, help="training steps of each side")
+    parser.add_argument("--tabs", type=int, default=10, help="tabs that watch a run")
+    parser.add_argument("--seconds", type=float, default=15.0, help="with and without them")
     parser.add_argument("--pairs", type=int, default=2000, help="pairs of 512 x 512 JPEG")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where to draw them (default: temporary)")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +32,7 @@ from pix2pix.translate import Translator
 from pix2pix.ui.train_form import settings_table
 from pix2pix.ui.train_live import act, sample
 from pix2pix.ui.train_start import read_overrides, run_settings, start_run
-from pix2pix.ui.train_watch import Watch
+from pix2pix.ui.train_watch import SLOT, Watch
 from pix2pix.ui.train_words import PRESETS_IN_WORDS, duration, facts, pace
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import save_tiny_model, tiny_config
@@ -516,6 +517,7 @@ def test_ten_watchers_cost_one_reading(workspace: Path, monkeypatch: pytest.Monk
 
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(look, range(10)))
+    assert len({answer.pop("wait") for answer in answers}) == 10, "each in a slot of its own"
     assert all(answer == answers[0] for answer in answers)
     assert read.count("list_runs") == read.count("update") == 1
     ticks = read.count("ticks")
@@ -523,6 +525,20 @@ def test_ten_watchers_cost_one_reading(workspace: Path, monkeypatch: pytest.Monk
     watch.look("one", {})
     assert read.count("list_runs") == read.count("update") == 2
     assert read.count("ticks") == ticks, "no picture and no validation came since"
+
+
+def test_many_pages_look_more_seldom_and_all_as_often(workspace: Path) -> None:
+    pictures_run(workspace / "runs" / "one", [10])
+    clock = Clock()
+    watch, due, looks = Watch(now=clock), dict.fromkeys(range(10), 0.0), Counter()
+    while clock.now < 100:
+        page = min(due, key=due.get)
+        clock.now = max(clock.now, due[page])
+        due[page] = clock.now + max(1.5, watch.look("one", {})["wait"])
+        looks[page] += 1
+    assert sum(looks.values()) <= 100 / SLOT + 10 and min(looks.values()) >= 18
+    clock.now += 60
+    assert watch.look("one", {})["wait"] == SLOT, "a page alone need not wait"
 
 
 def test_only_what_changed_is_sent(workspace: Path) -> None:

@@ -40,7 +40,8 @@ async function look() {
   const answer = await ask("look", { run: asked, seen });
   looking = false;
   if (asked === wanted) take(answer);
-  const wait = again || asked !== wanted ? 0 : status?.active ? BUSY : QUIET;
+  const pause = Math.max(1000 * (answer.wait ?? 0), status?.active ? BUSY : QUIET);
+  const wait = again || asked !== wanted ? 0 : pause;
   again = false;
   timer = setTimeout(look, wait);
 }

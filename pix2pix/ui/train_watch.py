@@ -22,6 +22,8 @@ MAX_ROWS = 400  # of a validation curve
 MAX_LISTED = 100  # runs on the page
 CURVES_EVERY = 3.0  # seconds between two new curves, which look no different any sooner
 FORCE_AFTER = 15.0  # seconds of "stopping" after which force is offered
+SLOT = 0.5  # seconds from one page's look to another's: each costs some 4 ms of a core
+WAIT_MOST = 10.0  # seconds that any page waits for its next look
 READ_FOR = 0.3  # seconds at most that one look reads a long file
 
 
@@ -38,9 +40,11 @@ class Watch:
         self.watched: OrderedDict[Path, _Run] = OrderedDict()
         self.list = _Parts()
         self.listed_at, self.favourite = -float("inf"), ""
+        self.free_at = -float("inf")  # when the next slot is that no page has taken
 
     def look(self, name: str, seen: dict[str, int]) -> dict[str, Any]:
-        """{"run": name of the run that is shown, "parts": {part: JSON}, "versions": {part: n}}.
+        """{"run": name of the run that is shown, "parts": {part: JSON}, "versions": {part: n},
+        "wait": seconds until the page should look again}, longer the more pages there are.
 
         Without a `name` it is the run that trains, or whose turn is next, else the newest. Raises a
         UserError where there is no run of that name.
@@ -48,7 +52,7 @@ class Watch:
         with self.lock:
             self._list()
             name = name or self.favourite
-            parts = dict(self.list.parts)
+            parts, wait = dict(self.list.parts), self._slot()
             if name:
                 run = find_run(name)
                 if run not in self.watched:
@@ -59,7 +63,14 @@ class Watch:
                 self.watched[run].refresh(self.now(), self.every)
                 parts |= self.watched[run].shown.parts
         newer = {part: text for part, (version, text) in parts.items() if version != seen.get(part)}
-        return {"run": name, "parts": newer, "versions": {p: parts[p][0] for p in newer}}
+        versions = {part: parts[part][0] for part in newer}
+        return {"run": name, "parts": newer, "versions": versions, "wait": wait}
+
+    def _slot(self) -> float:
+        """Take the next free slot; seconds until then. All pages together look so often at most."""
+        now = self.now()
+        self.free_at = min(max(self.free_at, now) + SLOT, now + WAIT_MOST)
+        return self.free_at - now
 
     def hurry(self) -> None:
         """Something was done to a run: the next look reads anew."""
