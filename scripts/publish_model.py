@@ -1,4 +1,5 @@
-"""Publish a run's generator as a model folder: weights, config, card, thumbnail, examples."""
+"""Publish a run's generator as a model folder: weights, config, card, and sources drawn by code to
+begin with, with the model's pictures of them on the card."""
 
 from __future__ import annotations
 
@@ -6,28 +7,47 @@ import argparse
 import dataclasses
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pix2pix.config import ModelConfig
 from pix2pix.drawing import draw_strokes, example_faces
 from pix2pix.errors import UserError
 from pix2pix.files import write_atomically
 from pix2pix.images import save_png
 from pix2pix.models import load_model, save_model
+from pix2pix.scenes import SCENES, draw_shapes, landscape
 from pix2pix.translate import Translator
+
+SHOWN, GAP = 6, 8  # sources on the card, pixels between two
+SAMPLES = 3  # photos to begin with
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A source, and the pad's operations that draw it (None for what no pad can draw)."""
+
+    name: str
+    picture: Image.Image
+    operations: list[dict] | None = None
 
 
 def main() -> int:
     args = arguments()
     try:
         generator, config = load_model(args.run / "model")
+        through = Translator.load(args.through) if args.through else None
         config = dataclasses.replace(config, title=args.title)
         save_model(args.out, generator, config, args.card.read_text(encoding="utf-8"))
-        if args.face_examples:
-            publish_faces(args.out)
+        if args.examples:
+            sources = drawn(args.examples, through.config if through else config)
+            if through:
+                sources = [Drawn(s.name, through.translate(s.picture)) for s in sources]
+            add_examples(args.out, sources)
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -36,23 +56,43 @@ def main() -> int:
     return 0
 
 
-def publish_faces(folder: Path) -> None:
-    """The code-drawn faces as example strokes, the model's answers to six of them as the card's
-    picture, and one answer as the thumbnail."""
-    faces = example_faces()
-    strokes = [{"name": n, "strokes": [s.to_json() for s in face]} for n, face in faces.items()]
-    text = json.dumps(strokes, separators=(",", ":")) + "\n"
-    write_atomically(folder / "examples.json", lambda f: f.write_text(text, encoding="utf-8"))
+def drawn(kind: str, config: ModelConfig) -> list[Drawn]:
+    """Sources for a model; label maps in its own palette, whose names they need."""
+    size = config.generator.size
+    if kind == "faces":
+        faces = example_faces().items()
+        return [Drawn(n, draw_strokes(f, size), [s.to_json() for s in f]) for n, f in faces]
+    if kind == "landscapes":
+        return [Drawn(f"Landscape {n}", landscape(n, size)) for n in range(1, SHOWN + 1)]
+    palette = {label["name"]: label["color"] for label in config.palette}
+    found = []
+    for number in range(1, SHOWN + 1):
+        shapes = SCENES[kind](number)
+        if missing := {shape.label for shape in shapes} - set(palette):
+            raise UserError(f"The model's palette has no {', '.join(sorted(missing))}.")
+        picture, name = draw_shapes(shapes, palette, size), f"{kind[:-1].title()} {number}"
+        found.append(Drawn(name, picture, [shape.to_json(palette) for shape in shapes]))
+    return found
+
+
+def add_examples(folder: Path, sources: list[Drawn]) -> None:
+    """``examples.json`` for the pad or ``samples/`` for photos, the card's picture of sources and
+    what the model makes of them, and one of those as the thumbnail."""
+    if operations := [{"name": s.name, "strokes": s.operations} for s in sources if s.operations]:
+        text = json.dumps(operations, separators=(",", ":")) + "\n"
+        write_atomically(folder / "examples.json", lambda f: f.write_text(text, encoding="utf-8"))
+    else:
+        for source in sources[:SAMPLES]:
+            save_png(source.picture, folder / "samples" / f"{source.name}.png")
     translator = Translator.load(folder)
-    size, gap = translator.config.generator.size, 8
-    sheet = Image.new("RGB", (6 * (size + gap) - gap, 2 * size + gap), "white")
-    for column, face in enumerate(list(faces.values())[:6]):
-        drawing = draw_strokes(face, size)
-        photo = translator.translate(drawing)
-        sheet.paste(drawing.convert("RGB"), (column * (size + gap), 0))
-        sheet.paste(photo, (column * (size + gap), size + gap))
+    size = translator.config.generator.size
+    sheet = Image.new("RGB", (SHOWN * (size + GAP) - GAP, 2 * size + GAP), "white")
+    for column, source in enumerate(sources[:SHOWN]):
+        made = translator.translate(source.picture)
+        for row, picture in enumerate((source.picture, made)):
+            sheet.paste(picture.convert("RGB"), (column * (size + GAP), row * (size + GAP)))
         if column == 1:
-            save_png(photo.resize((128, 128)), folder / "thumbnail.png")
+            save_png(made.resize((128, 128)), folder / "thumbnail.png")
     save_png(sheet, folder / "results.png")
 
 
@@ -63,10 +103,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--title", required=True, help="what people read on its card")
     parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")
     parser.add_argument(
-        "--face-examples",
-        action="store_true",
-        help="add the code-drawn faces as examples, with a picture of what the model makes of them",
+        "--examples", choices=["faces", *SCENES, "landscapes"], help="sources drawn by code to add"
     )
+    parser.add_argument(
+        "--through", type=Path, metavar="MODEL",
+        help="let this model translate the drawn sources first: a drawn town becomes a photo",
+    )  # fmt: skip
     return parser.parse_args()
 
 

@@ -21,14 +21,17 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from pix2pix.drawing import draw_strokes, example_faces
-from pix2pix.images import from_data_url
-from tests.helpers import save_tiny_model, tiny_config
+from pix2pix.images import from_data_url, save_png
+from pix2pix.scenes import Shape, box, draw_shapes
+from tests.helpers import noise, save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "checkpoints" / "face-sketch"
 PAD = "document.querySelector('.pad').parentElement.pad"
 
 
+PALETTE = {"sky": "#88bbee", "wall": "#a05020"}
+HOUSE = [box("sky", 0, 0, 1, 1), Shape("wall", ((0.2, 0.9), (0.2, 0.4), (0.5, 0.1), (0.8, 0.9)))]
 HOSTILE = "Blocks <img src=x onerror=hit=1>${window.hit=1}{{value}}\\x24`"
 
 
@@ -39,9 +42,13 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("app")
-    palette = [{"name": "sky", "color": "#88bbee"}, {"name": "wall", "color": "#a05020"}]
+    palette = [{"name": name, "color": color} for name, color in PALETTE.items()]
     labels = tiny_config(title=HOSTILE, source_kind="labels", palette=palette)
-    save_tiny_model(folder / "workspace" / "models" / "blocks", labels)
+    blocks = save_tiny_model(folder / "workspace" / "models" / "blocks", labels)
+    example = {"name": "A house", "strokes": [shape.to_json(PALETTE) for shape in HOUSE]}
+    (blocks / "examples.json").write_text(json.dumps([example]))
+    views = save_tiny_model(folder / "workspace" / "models" / "views", tiny_config(title="Views"))
+    save_png(noise(80, 60), views / "samples" / "A view.png")
     environment = {**os.environ, "PIX2PIX_WORKSPACE": str(folder / "workspace")}
     environment["GRADIO_TEMP_DIR"] = str(folder / "gradio")
     command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
@@ -328,6 +335,28 @@ def test_another_model_brings_its_palette(page) -> None:
     drawn = from_data_url(page.evaluate(f"{PAD}.png()"), 10_000_000)
     assert drawn.size == (64, 64) and drawn.getcolors() == [(64 * 64, (0xA0, 0x50, 0x20))]
     assert canvas_picture(page).std() > 0
+
+
+@pytest.mark.browser
+def test_a_drawn_scene_is_put_on_the_pad(page) -> None:
+    page.locator('.card[data-name="blocks"]').click()
+    page.locator(".examples button", has_text="A house").click()
+    page.wait_for_function(f"{PAD}.idle() && {PAD}.shownCount > 0")
+    drawn = np.asarray(from_data_url(page.evaluate(f"{PAD}.png()"), 10_000_000).convert("RGB"))
+    expected = np.asarray(draw_shapes(HOUSE, PALETTE, 64))
+    assert (drawn != expected).any(axis=2).mean() < 0.03  # the edges of two ways to paint
+    assert len(Image.fromarray(drawn).getcolors()) == 2
+
+
+@pytest.mark.browser
+def test_a_model_of_photos_begins_with_a_photo(page) -> None:
+    page.locator('.card[data-name="views"]').click()
+    page.locator("#photo").wait_for(state="visible")
+    page.locator("#samples button img").click()
+    page.wait_for_function("document.querySelectorAll('#compared img').length >= 2")
+    page.locator('.card[data-name="blocks"]').click()
+    page.locator(".pad .paper").wait_for(state="visible")
+    page.locator("#samples").wait_for(state="hidden")
 
 
 @pytest.mark.browser

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "pix2pix"
 
 # From the bottom up; a module imports from its own layer and those below.
 LAYERS = [
-    {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "names"},
+    {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "names", "scenes"},
     {"pairing", "derive", "containers", "archives", "npz", "download"},
     {"folders", "datasets"},
     {"plan", "splits"},
@@ -39,7 +39,7 @@ LAYERS = [
 ]
 LIGHT = ["images", "drawing", "files", "config", "errors", "pictures", "workspace", "names"]
 LIGHT += ["pairing", "derive", "containers", "archives", "npz", "folders", "datasets", "plan"]
-LIGHT += ["splits", "build", "runs", "curves", "health"]
+LIGHT += ["scenes", "splits", "build", "runs", "curves", "health"]
 
 
 def imports(file: Path, tree: ast.AST) -> set[str]:

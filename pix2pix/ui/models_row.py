@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.images import data_url, open_picture, resize
@@ -14,7 +16,10 @@ from pix2pix.models import read_config
 from pix2pix.ui.shared import inert
 
 HERE = Path(__file__).parent
-THUMBNAIL, EXAMPLES = "thumbnail.png", "examples.json"  # optional files of a model folder
+# What a model folder may hold besides the model.
+THUMBNAIL, EXAMPLES, SAMPLES = "thumbnail.png", "examples.json", "samples"
+KINDS = ("drawing", "labels", "photo")  # of sources; the first one found is on the first screen
+MOST_SAMPLES = 6
 CHOOSE = """
 element.addEventListener('click', (event) => {
   const card = event.target.closest('.card');
@@ -51,6 +56,20 @@ def cards(models: dict[str, Path], chosen: str) -> dict[str, Any]:
             }
         )
     return inert({"models": shown})
+
+
+def to_begin_with(models: dict[str, Path]) -> str:
+    """The model of the first screen: one to draw for, if there is any."""
+    return min(models, key=lambda name: KINDS.index(read_config(models[name]).source_kind))
+
+
+def samples(folder: Path) -> list[tuple[Image.Image, str]]:
+    """(photo, name) to try the model on, or none."""
+    found = []
+    for file in sorted((folder / SAMPLES).glob("*.png"))[:MOST_SAMPLES]:
+        with contextlib.suppress(UserError):
+            found.append((open_picture(file, max_pixels=4_000_000).to_pil(3), file.stem))
+    return found
 
 
 def thumbnail(folder: Path) -> str:

@@ -143,6 +143,25 @@ function paintStroke(target, op) {
   else dot(target.ctx, discs[0]);
 }
 
+/** A polygon in whole pixels of one colour, row by row between the edges that it cuts. */
+function paintShape({ ctx, side }, op) {
+  ctx.fillStyle = inkColour(op);
+  const points = op.points.map(([x, y]) => [x * side, y * side]);
+  for (let row = 0; row < side; row++) {
+    const y = row + 0.5;
+    const cuts = [];
+    points.forEach(([x1, y1], i) => {
+      const [x2, y2] = points[(i + 1) % points.length];
+      if ((y1 <= y) !== (y2 <= y)) cuts.push(x1 + ((y - y1) / (y2 - y1)) * (x2 - x1));
+    });
+    cuts.sort((a, b) => a - b);
+    for (let i = 0; i + 1 < cuts.length; i += 2) {
+      const [from, to] = [Math.round(cuts[i]), Math.round(cuts[i + 1])];
+      ctx.fillRect(from, row, to - from, 1);
+    }
+  }
+}
+
 /* ---- Fills and pictures --------------------------------------------------------------------- */
 
 /** Fill the connected region of one exact colour around a point. */
@@ -203,6 +222,7 @@ function blank({ ctx, side }) {
 
 function paint(target, op) {
   if (op.kind === "stroke") paintStroke(target, op);
+  else if (op.kind === "shape") paintShape(target, op);
   else if (op.kind === "fill") flood(target, op);
   else if (op.kind === "raster") paintRaster(target, op);
   else blank(target);

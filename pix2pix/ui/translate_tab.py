@@ -17,7 +17,7 @@ from pix2pix.drawing import STYLES, line_drawing, looks_like_photo
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import data_url, from_data_url, open_picture, save_png
 from pix2pix.models import read_config
-from pix2pix.ui.models_row import cards, models_row, pad_state
+from pix2pix.ui.models_row import cards, models_row, pad_state, samples, to_begin_with
 from pix2pix.ui.pad import MAX_IMAGE_CHARS, pad
 from pix2pix.ui.shared import AWAY, plain_text, results_folder, sentences
 
@@ -52,15 +52,18 @@ def translate_tab(models: Models) -> gr.HTML | None:
             "into `checkpoints/`, and start the app again."
         )
         return None
-    first = next(iter(names))
+    first = to_begin_with(names)
     row = models_row(names, first)
     name = gr.Textbox(first, visible=False, label="Model")
     labels = {"elem_classes": "modes", "show_label": False, "container": False}
-    mode = gr.Radio(MODES, value=MODES[0], label="What goes in", interactive=True, **labels)
-    with gr.Column() as draw:
+    drawn = read_config(names[first]).source_kind != "photo"
+    mode = gr.Radio(
+        MODES, value=MODES[0 if drawn else 1], label="What goes in", interactive=True, **labels
+    )
+    with gr.Column(elem_classes=[] if drawn else AWAY) as draw:
         drawing = pad(*live_functions(models), pad_state(first, names[first]))
-    with gr.Column(elem_classes=AWAY) as photo:
-        photo_parts = photo_mode(models, name)
+    with gr.Column(elem_classes=AWAY if drawn else []) as photo:
+        photo_parts = photo_mode(models, name, names[first])
     with gr.Column(elem_classes=AWAY) as tiles:
         tiles_mode(models, name)
 
@@ -69,11 +72,21 @@ def translate_tab(models: Models) -> gr.HTML | None:
 
     mode.change(show, mode, [draw, photo, tiles], show_progress="hidden", api_visibility="private")
 
-    def choose(event: gr.EventData) -> list[Any]:
+    def choose(event: gr.EventData, before: str, mode: str) -> list[Any]:
         found, chosen = models.models(), str(event.value)
-        return [chosen, state_of(chosen, found), cards(found, chosen)]
+        state = state_of(chosen, found)
+        now, then = (
+            name in found and read_config(found[name]).source_kind == "photo"
+            for name in (chosen, before)
+        )
+        if now != then:  # begin where its sources come from; the other ways stay on offer
+            mode = (MODES[1] if mode == MODES[0] else mode) if now else MODES[0]
+        some = samples(found[chosen])
+        shown = gr.Gallery(some, visible=bool(some))
+        return [chosen, state, cards(found, chosen), mode, shown]
 
-    row.select(choose, None, [name, drawing, row], show_progress="hidden", api_visibility="private")
+    outputs = [name, drawing, row, mode, photo_parts["samples"]]
+    row.select(choose, [name, mode], outputs, show_progress="hidden", api_visibility="private")
     rasters = itertools.count(1)
 
     def to_pad(file: str | None, style: str, chosen: str) -> list[Any]:
@@ -182,7 +195,7 @@ def seeds_from(seed: int | None) -> list[int]:
 # --------------------------------------------------------------------------------------- photo
 
 
-def photo_mode(models: Models, name: gr.Textbox) -> dict[str, Any]:
+def photo_mode(models: Models, name: gr.Textbox, first: Path) -> dict[str, Any]:
     with gr.Row(elem_classes="squares", equal_height=True):
         photo = gr.Image(
             type="filepath",
@@ -199,6 +212,19 @@ def photo_mode(models: Models, name: gr.Textbox) -> dict[str, Any]:
     with gr.Row(elem_classes="squares"):
         run = gr.Button("Translate", variant="primary", elem_id="translate")
         to_pad = gr.Button("Edit its lines on the pad", elem_id="to-pad")
+    some = samples(first)
+    shelf = gr.Gallery(
+        some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
+        format="png", allow_preview=False, elem_classes="squares", elem_id="samples",
+    )  # fmt: skip
+
+    def pick(event: gr.SelectData, model: str) -> Image.Image:
+        with sentences():
+            here = samples(models.models()[model])
+            if not 0 <= event.index < len(here):
+                raise UserError("This sample is gone: reload the page.")
+            return here[event.index][0]
+
     with gr.Accordion("More", open=False, elem_classes="squares"):
         lines = gr.Radio(
             list(LINES.items()),
@@ -256,12 +282,13 @@ def photo_mode(models: Models, name: gr.Textbox) -> dict[str, Any]:
         return gr.Gallery(made, visible=True)
 
     options = [photo, name, seed, lines, style, fit]
+    shelf.select(pick, name, photo, show_progress="hidden", api_visibility="private")
     gr.on([run.click, photo.change], compare, options, result, api_visibility="private")
     several.click(vary, options, gallery, api_visibility="private")
     # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
     answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
     gr.Button(visible=False).click(translate, options, answer, api_name="translate")
-    return {"photo": photo, "to_pad": to_pad, "style": style}
+    return {"photo": photo, "to_pad": to_pad, "style": style, "samples": shelf}
 
 
 def as_fit(value: str) -> str:
