@@ -74,7 +74,9 @@ def download(
     try:
         part = Part(to, url, host)
         if not part.placed:
-            with httpx.Client(timeout=timeout, follow_redirects=True) as client:
+            # A new connection for each try: one that the server has closed would fail it unheard.
+            fresh = httpx.Limits(max_keepalive_connections=0)
+            with httpx.Client(timeout=timeout, limits=fresh, follow_redirects=True) as client:
                 request = Request(client, part, size, should_stop, on_progress, on_wait)
                 persist(request, waits, pause)
         if sha256:

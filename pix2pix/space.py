@@ -1,0 +1,149 @@
+"""The studio as a Hugging Face Space: which files go there, and what the Hub is asked to do.
+
+What is to be done is a list of calls of `huggingface_hub.HfApi`, so that a rehearsal shows exactly
+what a deployment does.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pix2pix.errors import UserError
+from pix2pix.hub_access import Token, connect, sentences
+from pix2pix.names import printable
+
+FILES = ("app.py", "requirements.txt", "packages.txt", "README.md", "LICENSE")
+PICTURES = ".github"  # that the README shows
+MOUNT = "/data"  # where a bucket lies in the Space
+WAIT = 1800.0  # seconds for building and starting: torch and its friends are large
+_NAME = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One function of `HfApi` with its arguments; `secret` names those that nobody may see."""
+
+    function: str
+    arguments: dict[str, Any]
+    secret: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shown = {k: "***" if k in self.secret else v for k, v in self.arguments.items()}
+        words = ", ".join(f"{key}={_plain(value)}" for key, value in shown.items())
+        return f"{self.function}({words})"
+
+
+def _plain(value: Any) -> str:
+    """A path as people write it, a volume as what it mounts."""
+    if isinstance(value, list):
+        return "[" + ", ".join(_plain(item) for item in value) + "]"
+    return repr(str(value)) if isinstance(value, Path) else repr(value)
+
+
+def stage(root: Path, to: Path, models: list[str] | None = None) -> list[Path]:
+    """Copy what a Space needs of the project at `root` into the new folder `to`; returns the files
+    relative to it. `models` are names in `checkpoints/`, all of them unless told.
+
+    Raises UserError where a model is missing or `to` is there already.
+    """
+    if to.exists():
+        raise UserError(f"{to} is there already: name a folder that is not.")
+    shipped = {folder.name for folder in (root / "checkpoints").glob("*/") if folder.is_dir()}
+    if unknown := sorted(set(models or []) - shipped):
+        names = ", ".join(sorted(shipped)) or "none"
+        raise UserError(f"There is no model {printable(unknown[0])} in checkpoints/, only {names}.")
+    chosen = [root / name for name in FILES]
+    for folder in ("pix2pix", PICTURES, *(f"checkpoints/{m}" for m in sorted(models or shipped))):
+        chosen += sorted((root / folder).rglob("*"))
+    found = [
+        file.relative_to(root)
+        for file in chosen
+        if file.is_file() and "__pycache__" not in file.parts and not file.name.startswith(".")
+    ]
+    for file in found:
+        (to / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / file, to / file)
+    return found
+
+
+def plan_space(
+    name: str,
+    folder: Path,
+    *,
+    hardware: str = "",
+    private: bool = False,
+    bucket: str = "",
+    variables: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
+) -> list[Call]:
+    """The calls that make or update the Space `name` ("owner/name") of the staged `folder`.
+
+    With a `bucket` ("owner/name") the workspace lies in it and outlives the Space's own disk.
+    Raises UserError for what is no name.
+    """
+    from huggingface_hub import Volume
+
+    for given in (name, *([bucket] if bucket else [])):
+        if not _NAME.fullmatch(given):
+            raise UserError(f"'{printable(given)}' is no name on the Hub: give owner/name.")
+    variables = dict(variables or {})
+    space = {"repo_id": name}
+    calls = [
+        Call(
+            "create_repo",
+            {**space, "repo_type": "space", "space_sdk": "gradio", "private": private,
+             "exist_ok": True},
+        )
+    ]  # fmt: skip
+    if bucket:
+        calls.append(
+            Call("create_bucket", {"bucket_id": bucket, "private": True, "exist_ok": True})
+        )
+        volume = Volume(type="bucket", source=bucket, mount_path=MOUNT)
+        calls.append(Call("set_space_volumes", {**space, "volumes": [volume]}))
+        variables.setdefault("PIX2PIX_WORKSPACE", MOUNT)
+    for key, value in variables.items():
+        calls.append(Call("add_space_variable", {**space, "key": key, "value": value}))
+    for key, value in (secrets or {}).items():
+        calls.append(Call("add_space_secret", {**space, "key": key, "value": value}, ("value",)))
+    if hardware:
+        calls.append(Call("request_space_hardware", {**space, "hardware": hardware}))
+    upload = {**space, "folder_path": folder, "repo_type": "space"}
+    upload |= {"commit_message": "Deploy Pix2Pix Studio", "delete_patterns": ["pix2pix/*"]}
+    return [
+        *calls,
+        Call("upload_folder", upload),
+        Call("wait_for_space", {**space, "timeout": WAIT}),
+    ]
+
+
+def deploy(
+    calls: list[Call],
+    token: Token,
+    endpoint: str | None = None,
+    on_call: Callable[[Call], None] = lambda call: None,
+) -> str:
+    """Make the calls in order and return the Space's address once it runs.
+
+    Raises UserError where the Hub refuses, or the Space does not run in the end.
+    """
+    name = calls[0].arguments["repo_id"]
+    answer = None
+    with sentences(name, "write to", token, lambda: False):
+        api = connect(token, endpoint)
+        for call in calls:
+            on_call(call)
+            try:
+                answer = getattr(api, call.function)(**call.arguments)
+            except TimeoutError as error:
+                raise UserError(
+                    f"{name} is still being built after {WAIT / 60:.0f} minutes: look at its page."
+                ) from error
+    if answer.stage != "RUNNING":
+        raise UserError(f"{name} does not run ({answer.stage}): its page on the Hub has the log.")
+    return f"{api.endpoint}/spaces/{name}"

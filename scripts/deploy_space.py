@@ -1,0 +1,74 @@
+"""Put the studio on a Hugging Face Space: create it, upload what it needs, wait until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pix2pix.config import setting
+from pix2pix.errors import UserError
+from pix2pix.space import deploy, plan_space, stage
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    args = arguments()
+    with tempfile.TemporaryDirectory() as place:
+        folder = args.to or Path(place) / "space"
+        try:
+            files = stage(ROOT, folder, args.model)
+            calls = plan_space(
+                args.name, folder, hardware=args.hardware, private=args.private,
+                bucket=args.bucket, variables=dict(args.variable), secrets=read(args.secret),
+            )  # fmt: skip
+            size = sum((folder / file).stat().st_size for file in files)
+            said = {"space": args.name, "files": len(files), "bytes": size}
+            if args.dry_run:
+                print(*files, "", *calls, sep="\n")
+                print(json.dumps({**said, "calls": [call.function for call in calls]}))
+                return 0
+            token = os.environ.get("HF_TOKEN") or True  # else the login saved on this machine
+            address = deploy(calls, token, on_call=lambda call: print(call, file=sys.stderr))
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return 1
+        print(json.dumps({**said, "address": address}))
+    return 0
+
+
+def read(names: list[str]) -> dict[str, str]:
+    """Secrets by name from the environment: what is typed stays in a shell's history."""
+    if missing := [name for name in names if name not in os.environ]:
+        raise UserError(f"There is no {missing[0]} in the environment: set it, then deploy.")
+    return {name: os.environ[name] for name in names}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", metavar="OWNER/NAME", help="the Space, made if absent")
+    parser.add_argument("--hardware", default="", help="such as cpu-upgrade, t4-small or zero-a10g")
+    parser.add_argument("--private", action="store_true", help="only you can open it")
+    parser.add_argument("--bucket", default="", metavar="OWNER/NAME", help="keeps the workspace")
+    parser.add_argument("--model", action="append", help="ship this model alone; may be repeated")
+    parser.add_argument(
+        "--variable", action="append", default=[], type=setting, metavar="KEY=VALUE",
+        help="set a variable of the Space",
+    )  # fmt: skip
+    parser.add_argument(
+        "--secret", action="append", default=[], metavar="KEY",
+        help="set a secret to its value in the environment",
+    )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="say what would happen, do nothing")
+    parser.add_argument("--to", type=Path, help="keep the tree that is uploaded in this new folder")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

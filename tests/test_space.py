@@ -1,0 +1,240 @@
+"""The studio as a Space: what is uploaded, and what the Hub is asked, against a server of ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import yaml
+
+from pix2pix.errors import UserError
+from pix2pix.space import Call, deploy, plan_space, stage
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "scripts" / "deploy_space.py"
+SECRET = "s3cret-value"
+HOST = "https://huggingface.co"
+
+
+class Hub(ThreadingHTTPServer):
+    """Answers what deploying asks for, and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, str, dict]] = []  # method, path, body
+        self.stages = ["BUILDING", "APP_STARTING", "RUNNING"]
+        self.refuse = ""  # a path that answers 403
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def bodies(self, end: str) -> list[dict]:
+        return [body for _, path, body in self.asked if path.endswith(end)]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Hub
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def route(self) -> None:
+        path = self.path.partition("?")[0]
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        lines = [json.loads(line) for line in raw.splitlines() if line.startswith(b"{")]
+        body = {"lines": lines} if len(lines) != 1 else lines[0]
+        self.server.asked.append((self.command, path, body))
+        if self.server.refuse and self.server.refuse in path:
+            return self.answer(403, {"error": "no"})
+        if path.endswith("/runtime"):
+            stages = self.server.stages
+            stage = stages.pop(0) if len(stages) > 1 else stages[0]
+            return self.answer(200, {"stage": stage, "hardware": {}, "gcTimeout": None})
+        if "/preupload/" in path:
+            files = [
+                {**file, "uploadMode": "regular", "shouldIgnore": False} for file in body["files"]
+            ]
+            return self.answer(200, {"files": files})
+        if "/commit/" in path:
+            done = {
+                "commitOid": "a" * 40,
+                "commitUrl": f"{HOST}/spaces/ann/studio/commit/{'a' * 40}",
+                "success": True,
+            }
+            return self.answer(200, done)
+        if "/tree/" in path:
+            return self.answer(200, [])
+        if path.endswith(("/variables", "/secrets", "/volumes")):
+            return self.answer(200, {})
+        if path.endswith("/hardware"):
+            return self.answer(200, {"stage": "BUILDING", "hardware": {}, "gcTimeout": None})
+        kind, name = ("buckets", "work") if "/buckets/" in path else ("spaces", "studio")
+        url = f"{self.server.url}/{kind}/ann/{name}"
+        return self.answer(200, {"url": url, "id": f"ann/{name}", "sha": "a" * 40})
+
+    do_GET = do_POST = do_PUT = do_HEAD = route
+
+    def answer(self, status: int, content: object) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    server = Hub()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A staged folder without weights."""
+    folder = tmp_path / "space"
+    (folder / "pix2pix").mkdir(parents=True)
+    (folder / "app.py").write_text("print('app')\n")
+    (folder / "pix2pix" / "__init__.py").write_text("")
+    return folder
+
+
+EVERYTHING = {
+    "hardware": "cpu-upgrade", "private": True, "bucket": "ann/work",
+    "variables": {"PIX2PIX_ALLOW_TRAINING": "1"}, "secrets": {"TOKEN": SECRET},
+}  # fmt: skip
+
+
+def test_the_tree_runs_by_itself_and_holds_no_more_than_it_needs(tmp_path: Path) -> None:
+    files = stage(ROOT, tmp_path / "space", ["face-sketch"])
+    names = {str(file) for file in files}
+    assert {"app.py", "requirements.txt", "README.md", "pix2pix/ui/pad.js"} <= names
+    assert "checkpoints/face-sketch/model.safetensors" in names
+    assert not {name.split("/")[0] for name in names} & {"tests", "scripts", ".ci", "workspace"}
+    assert not any("__pycache__" in name or name.endswith(".pyc") for name in names)
+    code = "import app; from pix2pix.translate import Translators as T; "
+    code += "from pix2pix.workspace import model_folders as f; print(*T(f).models())"
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH",)}
+    environment["PIX2PIX_WORKSPACE"] = str(tmp_path / "none")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "space", env=environment, text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, "face-sketch"), done.stderr
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no model nobody"):
+        stage(ROOT, tmp_path / "space", ["nobody"])
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(UserError, match="there already"):
+        stage(ROOT, tmp_path / "taken")
+
+
+def test_the_readme_opens_with_what_a_space_needs() -> None:
+    head = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---")[1])
+    pins = (ROOT / "requirements.txt").read_text()
+    assert head["sdk"] == "gradio" and f"gradio=={head['sdk_version']}\n" in pins
+    assert (ROOT / head["app_file"]).is_file() and head["license"] == "mit"
+    assert head["python_version"] in ("3.10", "3.11", "3.12", "3.13")
+    assert re.fullmatch(r"\d+[mh]", head["startup_duration_timeout"])
+
+
+def test_each_call_is_one_that_the_installed_library_takes(small: Path) -> None:
+    for call in plan_space("ann/studio", small, **EVERYTHING):
+        function = getattr(huggingface_hub.HfApi, call.function)
+        inspect.signature(function).bind(None, **call.arguments)  # else a TypeError
+
+
+def test_the_hub_is_asked_for_everything_in_order(hub: Hub, small: Path) -> None:
+    told: list[str] = []
+    calls = plan_space("ann/studio", small, **EVERYTHING)
+    address = deploy(calls, "hf_token", hub.url, on_call=lambda call: told.append(str(call)))
+    assert address == f"{hub.url}/spaces/ann/studio"
+    made = {"name": "studio", "organization": "ann", "type": "space", "sdk": "gradio"}
+    assert hub.bodies("/repos/create") == [{**made, "visibility": "private"}]
+    assert hub.bodies("/volumes")[0]["volumes"][0]["mountPath"] == "/data"
+    variables = {body["key"]: body["value"] for body in hub.bodies("/variables")}
+    assert variables == {"PIX2PIX_ALLOW_TRAINING": "1", "PIX2PIX_WORKSPACE": "/data"}
+    assert hub.bodies("/secrets") == [{"key": "TOKEN", "value": SECRET}]
+    assert hub.bodies("/hardware") == [{"flavor": "cpu-upgrade"}]
+    paths = [path for _, path, _ in hub.asked]
+    commit = next(i for i, path in enumerate(paths) if "/commit/" in path)
+    sent = [
+        line["value"]["path"] for line in hub.asked[commit][2]["lines"] if line["key"] == "file"
+    ]
+    assert sorted(sent) == ["app.py", "pix2pix/__init__.py"]
+    assert max(i for i, path in enumerate(paths) if path.endswith("/variables")) < commit
+    assert [path.endswith("/runtime") for path in paths[-3:]] == [True] * 3, "until it runs"
+    assert SECRET not in "".join(told) and "add_space_secret" in "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "last", "words"),
+    [
+        ("/api", "RUNNING", "may not write to ann/studio"),
+        ("", "BUILD_ERROR", "BUILD_ERROR"),
+    ],
+)
+def test_a_space_that_cannot_be_or_does_not_run_is_a_sentence(
+    refuse: str, last: str, words: str, hub: Hub, small: Path
+) -> None:
+    hub.refuse, hub.stages = refuse, [last]
+    with pytest.raises(UserError, match=words):
+        deploy(plan_space("ann/studio", small), "hf_token", hub.url)
+
+
+def test_a_name_that_is_none_is_refused(small: Path) -> None:
+    for name, bucket in (("studio", ""), ("ann/../x", ""), ("ann/studio", "work")):
+        with pytest.raises(UserError, match="is no name on the Hub"):
+            plan_space(name, small, bucket=bucket)
+
+
+@pytest.fixture
+def script() -> object:
+    spec = importlib.util.spec_from_file_location("deploy_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_rehearsal_lists_files_and_calls_and_asks_nobody(
+    script: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def never(*args: object, **options: object) -> None:
+        pytest.fail("the Hub was asked")
+
+    monkeypatch.setattr(script, "deploy", never)
+    monkeypatch.setenv("MY_TOKEN", SECRET)
+    words = ["ann/studio", "--dry-run", "--to", str(tmp_path / "tree"), "--secret", "MY_TOKEN"]
+    monkeypatch.setattr(sys, "argv", ["deploy_space.py", *words, "--bucket", "ann/work"])
+    assert script.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = json.loads(lines[-1])
+    kept = [file for file in (tmp_path / "tree").rglob("*") if file.is_file()]
+    assert said["files"] == len(kept) and said["bytes"] == sum(f.stat().st_size for f in kept)
+    assert said["calls"][0] == "create_repo" and said["calls"][-1] == "wait_for_space"
+    assert "app.py" in lines and not any(SECRET in line for line in lines)
+    monkeypatch.setattr(sys, "argv", ["deploy_space.py", "ann/studio", "--secret", "ABSENT"])
+    assert script.main() == 1
+    assert "There is no ABSENT in the environment" in capsys.readouterr().err
+
+
+def test_a_call_is_told_as_it_is_made() -> None:
+    call = Call("add_space_secret", {"key": "A", "value": "b"}, ("value",))
+    assert str(call) == "add_space_secret(key='A', value='***')"
