@@ -12,6 +12,20 @@ from pix2pix.ui.models_row import cards
 from pix2pix.ui.shared import KEEP_SECONDS, inert
 from pix2pix.ui.translate_tab import Models, translate_tab
 
+# Gradio reloads the page when the app is back after a restart: who watched a run finds it again.
+KEEP_TAB = """() => {
+  const tabs = () => [...document.querySelectorAll('[role=tab]')].filter((tab) => tab.offsetParent);
+  const name = (tab) => tab.textContent.trim();
+  try {
+    const kept = sessionStorage.getItem('pix2pix-tab');
+    tabs().find((tab) => name(tab) === kept)?.click();
+    document.addEventListener('click', ({ target }) => {
+      const tab = target.closest('[role=tab]');
+      if (tab) sessionStorage.setItem('pix2pix-tab', name(tab));
+    });
+  } catch { /* the browser keeps nothing for us */ }
+}"""
+
 
 def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = None) -> gr.Blocks:
     """The app, not yet launched.
@@ -44,6 +58,7 @@ def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = 
                     train_tab(to_train)
         if row is not None:
             show_new_models(page, translate, row, models)
+        page.load(None, None, None, js=KEEP_TAB)
     page.queue(max_size=64, default_concurrency_limit=2)
     return page
 
