@@ -33,9 +33,14 @@ def connect(token: Token, endpoint: str | None) -> Any:
 
 @contextmanager
 def sentences(
-    repo_id: str, verb: str, token: Token, should_stop: Callable[[], bool]
+    repo_id: str,
+    verb: str,
+    token: Token,
+    should_stop: Callable[[], bool] = lambda: False,
+    kind: str = "dataset",
 ) -> Iterator[None]:
-    """Whatever the Hub, the network or their library raise becomes a UserError.
+    """Whatever the Hub, the network or their library raise becomes a UserError about a repository
+    of this `kind`.
 
     UserErrors and Stopped pass; after a stop whatever else is raised is Stopped.
     """
@@ -47,7 +52,7 @@ def sentences(
         if should_stop():
             raise Stopped from error
         causes = list(_causes(error))
-        raise UserError(_sentence(causes, repo_id, verb, bool(token))) from error
+        raise UserError(_sentence(causes, f"{kind} {repo_id}", verb, bool(token))) from error
 
 
 def _causes(error: BaseException | None) -> Iterable[BaseException]:
@@ -56,7 +61,7 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
         error = error.__cause__
 
 
-def _sentence(causes: list[BaseException], repo_id: str, verb: str, has_token: bool) -> str:
+def _sentence(causes: list[BaseException], repo: str, verb: str, has_token: bool) -> str:
     import httpx2
     from huggingface_hub import errors
 
@@ -70,17 +75,17 @@ def _sentence(causes: list[BaseException], repo_id: str, verb: str, has_token: b
     if find(errors.OfflineModeIsEnabled):
         return "The Hub is switched off by HF_HUB_OFFLINE: unset it and start again."
     if find(errors.GatedRepoError):
-        return f"{repo_id} has terms to accept: accept them on its page and give a token of yours."
+        return f"The {repo} has terms to accept: accept them on its page and give a token of yours."
     if find(errors.RevisionNotFoundError):
-        return f"{repo_id} has no such revision: give one of its branches, tags or commits."
+        return f"The {repo} has no such revision: give one of its branches, tags or commits."
     if status == 401 and has_token:
         return f"The Hub does not accept the token: make one at {TOKENS}."
     if status in (401, 404) and not has_token:
-        return f"There is no public dataset {repo_id}: check its name, or give a token for it."
+        return f"There is no public {repo}: check its name, or give a token for it."
     if status == 404:
-        return f"There is no dataset {repo_id} that the token may {verb}: check name and token."
+        return f"There is no {repo} that the token may {verb}: check name and token."
     if status in (402, 403):
-        return f"The token may not {verb} {repo_id}: make one that may at {TOKENS}."
+        return f"The token may not {verb} the {repo}: make one that may at {TOKENS}."
     if status == 429:
         return "The Hub is asked too often from here: wait ten minutes and try again."
     if status:

@@ -134,7 +134,7 @@ def deploy(
     """
     name = calls[0].arguments["repo_id"]
     answer = None
-    with sentences(name, "write to", token, lambda: False):
+    with sentences(name, "write to", token, kind="Space"):
         api = connect(token, endpoint)
         for call in calls:
             on_call(call)

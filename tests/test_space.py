@@ -187,7 +187,7 @@ def test_the_hub_is_asked_for_everything_in_order(hub: Hub, small: Path) -> None
 @pytest.mark.parametrize(
     ("refuse", "last", "words"),
     [
-        ("/api", "RUNNING", "may not write to ann/studio"),
+        ("/api", "RUNNING", "may not write to the Space ann/studio"),
         ("", "BUILD_ERROR", "BUILD_ERROR"),
     ],
 )

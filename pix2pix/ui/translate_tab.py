@@ -79,14 +79,18 @@ def translate_tab(models: Models) -> gr.HTML | None:
             name in found and read_config(found[name]).source_kind == "photo"
             for name in (chosen, before)
         )
+        way: Any = gr.skip()  # what a person chooses in the meantime stays
         if now != then:  # begin where its sources come from; the other ways stay on offer
-            mode = (MODES[1] if mode == MODES[0] else mode) if now else MODES[0]
+            way = (MODES[1] if mode == MODES[0] else mode) if now else MODES[0]
         some = samples(found[chosen])
         shown = gr.Gallery(some, visible=bool(some))
-        return [chosen, state, cards(found, chosen), mode, shown]
+        return [chosen, state, cards(found, chosen), way, shown]
 
     outputs = [name, drawing, row, mode, photo_parts["samples"]]
-    row.select(choose, [name, mode], outputs, show_progress="hidden", api_visibility="private")
+    row.select(
+        choose, [name, mode], outputs, trigger_mode="always_last", show_progress="hidden",
+        api_visibility="private",
+    )  # fmt: skip
     rasters = itertools.count(1)
 
     def to_pad(file: str | None, style: str, chosen: str) -> list[Any]:
