@@ -104,16 +104,14 @@ def open_sides(
     return (second, first) if direction == "BtoA" else (first, second)
 
 
-def label_colours(
-    pictures: Iterable[Image.Image], most: int = MOST_LABELS
-) -> list[tuple[int, int, int]] | None:
-    """All the colours of label maps, the commonest first; None where they are more than `most`."""
+def label_colours(pictures: Iterable[Image.Image]) -> list[tuple[int, int, int]] | None:
+    """All the colours of label maps, the commonest first; None where they are too many for such."""
     counts: Counter[tuple[int, int, int]] = Counter()
     for picture in pictures:
-        found = picture.convert("RGB").getcolors(most)
+        found = picture.convert("RGB").getcolors(MOST_LABELS)
         for count, colour in found or []:
             counts[colour] += count
-        if found is None or len(counts) > most:
+        if found is None or len(counts) > MOST_LABELS:
             return None
     return [colour for colour, _ in counts.most_common()]
 
@@ -171,6 +169,13 @@ def read_info(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return info if isinstance(info, dict) else {}
+
+
+def said_label_maps(folder: Path) -> list[Any] | None:
+    """What `dataset.json` says of [A, B] being label maps, None where it says nothing of them. The
+    two values are whatever the file's author wrote."""
+    said = read_info(folder).get("label_maps")
+    return said if isinstance(said, list) and len(said) == 2 else None
 
 
 def import_dataset(
@@ -250,10 +255,10 @@ def write_npz(
     files = [pair for part in ([split] if split else SPLITS) for pair in find_pairs(folder, part)]
     if not files:
         raise UserError(f"{printable(folder.name)} holds no pairs there: choose another dataset.")
-    labels = read_info(folder).get("label_maps")
+    labels = said_label_maps(folder)
 
     def pictures(side: int) -> Iterator[Image.Image]:
-        exact = isinstance(labels, list) and len(labels) == 2 and labels[side] is True
+        exact = bool(labels) and labels[side] is True
         for done, pair in enumerate(files, 1):  # each strip twice: the arrays follow each other
             if should_stop():
                 raise Stopped

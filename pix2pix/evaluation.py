@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pix2pix.config import ModelConfig
-from pix2pix.datasets import PairFile, find_pairs, label_colours, open_sides, read_info
+from pix2pix.datasets import PairFile, find_pairs, label_colours, open_sides, said_label_maps
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import resize, to_array
 from pix2pix.metrics import (
@@ -175,8 +175,8 @@ def _find_palette(
 ) -> Tensor | None:
     """The colours of the targets, K x 3 in 0..255, the commonest first, where these are label maps;
     None where `dataset.json` denies it or they hold too many colours."""
-    said, side = read_info(data).get("label_maps"), 0 if reader.direction == "BtoA" else 1
-    if reader.grey or (isinstance(said, list) and len(said) == 2 and not said[side]):
+    said, side = said_label_maps(data), 0 if reader.direction == "BtoA" else 1
+    if reader.grey or (said and not said[side]):
         return None
 
     def targets() -> Iterator[Image.Image]:

@@ -21,7 +21,7 @@ from pix2pix import runs
 from pix2pix.checkpoint import STATE
 from pix2pix.config import TrainConfig, checked_fields
 from pix2pix.data import PairDataset, batches, steps_per_epoch
-from pix2pix.datasets import describe, read_info
+from pix2pix.datasets import describe, said_label_maps
 from pix2pix.devices import pick_device
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import write_json
@@ -134,13 +134,13 @@ def with_dataset(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> T
     taken as such, where the dataset says so and nothing of it was `given`."""
     if config.derive != "pairs" or not data.is_dir():
         return config
-    said, info = describe(data), read_info(data)
-    names, labels = [said.source_name, said.target_name], info.get("label_maps")
+    said, labels = describe(data), said_label_maps(data)
+    names = [said.source_name, said.target_name]
     turn = 1 if config.direction == "AtoB" else -1
     values = {}
     if names != ["A", "B"]:
         values = dict(zip(("source_name", "target_name"), names[::turn]))
-    if isinstance(labels, list) and len(labels) == 2 and labels[::turn][0] is True:
+    if labels and labels[::turn][0] is True:
         values["source_kind"] = "labels"
     return dataclasses.replace(config, **{k: v for k, v in values.items() if not given.get(k)})
 

@@ -19,14 +19,7 @@ from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
 from pix2pix.models import find_model, with_network
 from pix2pix.ranks import is_first
-from pix2pix.training import (
-    Progress,
-    Reporter,
-    read_run,
-    reported,
-    train,
-    with_dataset,
-)
+from pix2pix.training import Progress, Reporter, read_run, reported, train, with_dataset
 from pix2pix.workspace import model_folders
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -77,3 +80,13 @@ class Constants(nn.Module):
 
     def forward(self, source: Tensor) -> Tensor:
         return torch.full_like(source, next(self.values))
+
+
+def load_script(name: str) -> ModuleType:
+    """`scripts/NAME.py` as a module, in this process."""
+    file = Path(__file__).resolve().parent.parent / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"script_{name}", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module

@@ -304,12 +304,12 @@ def test_recipes_that_make_no_sense(wrong: dict, sentence: str) -> None:
         Recipe(**wrong)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="kill -9 is of POSIX systems")
 def there(folder: Path) -> int:
     """How many pictures lie anywhere in a folder whose own folders come and go."""
     return sum(name.endswith(".png") for _, _, names in os.walk(folder) for name in names)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is of POSIX systems")
 def test_after_kill_9_the_folder_is_absent_or_complete(tmp_path: Path) -> None:
     source, target = draw_folders(tmp_path, 200, size=(256, 256))
     out = tmp_path / "datasets" / "faces"

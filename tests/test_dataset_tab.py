@@ -274,8 +274,8 @@ def test_the_desk_keeps_few_checks_and_deletes_their_folders(plan: Plan) -> None
 
 def test_a_new_check_stops_the_one_before(plan: Plan) -> None:
     desk = Desk()
-    first, second = desk.switch("me", "check"), desk.switch("me", "check")
-    other = desk.switch("me", "build")
+    first, second = desk.running.switch("me", "check"), desk.running.switch("me", "check")
+    other = desk.running.switch("me", "build")
     assert first.is_set() and not second.is_set()
     desk.leave("me")
     assert second.is_set() and not other.is_set()

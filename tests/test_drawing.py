@@ -1,8 +1,6 @@
 """Drawings and the face data set built from them."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +9,14 @@ from PIL import Image, ImageDraw
 
 from pix2pix import drawing as d
 from pix2pix.drawing import STYLES, draw_strokes, example_faces, line_drawing
+from tests.helpers import load_script
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_face_sketch.py"
 
 
 @pytest.fixture(scope="module")
 def prepare():
-    spec = importlib.util.spec_from_file_location("prepare_face_sketch", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("prepare_face_sketch")
 
 
 def test_example_faces_stay_in_the_frame_and_leave_ink_on_white_paper():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -23,7 +22,15 @@ from pix2pix.models import load_model
 from pix2pix.pictures import GAP
 from pix2pix.translate import Translator
 from tests.drawn_pairs import COLOURS, draw_dataset, drawn_pair
-from tests.helpers import Constants, Recorder, noise, save_tiny_model, tiny_config, translator
+from tests.helpers import (
+    Constants,
+    Recorder,
+    load_script,
+    noise,
+    save_tiny_model,
+    tiny_config,
+    translator,
+)
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "evaluate.py"
 SIDE = 64  # of the tiny models, so that nothing is scaled
@@ -370,9 +377,7 @@ def test_without_the_packages_a_sentence_names_them(data, epochs, tmp_path):
 @pytest.fixture
 def command(monkeypatch, capsys, blind) -> Callable[..., tuple[int, str, list[str]]]:
     """The command in this process: its exit code, its output and the lines of its errors."""
-    spec = importlib.util.spec_from_file_location("evaluate_script", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("evaluate")
 
     def call(*arguments: object) -> tuple[int, str, list[str]]:
         monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, arguments), "--device", "cpu"])

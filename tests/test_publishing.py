@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -15,9 +14,8 @@ from PIL import Image
 from pix2pix.models import read_config
 from pix2pix.scenes import SCENES, draw_shapes, landscape
 from pix2pix.translate import Translator
-from tests.helpers import save_tiny_model, tiny_config
+from tests.helpers import load_script, save_tiny_model, tiny_config
 
-ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("sky", "wall", "window", "balcony", "shop", "plants", "road", "car")
 PALETTE = {name: f"#{30 * number:02x}8040" for number, name in enumerate(LABELS)}
 
@@ -25,10 +23,7 @@ PALETTE = {name: f"#{30 * number:02x}8040" for number, name in enumerate(LABELS)
 @pytest.fixture
 def publish(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """scripts/publish_model.py's main, in this process, on a run with a card."""
-    spec = importlib.util.spec_from_file_location("publish", ROOT / "scripts" / "publish_model.py")
-    script = importlib.util.module_from_spec(spec)
-    sys.modules["publish"] = script  # where its dataclass looks for its annotations
-    spec.loader.exec_module(script)
+    script = load_script("publish_model")
     (tmp_path / "card.md").write_text("# A card\n")
 
     def main(run: Path, *more: str) -> int:
@@ -37,8 +32,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., in
         monkeypatch.setattr(sys, "argv", ["publish_model.py", *words])
         return script.main()
 
-    yield main
-    del sys.modules["publish"]
+    return main
 
 
 def labels_run(folder: Path, palette: dict[str, str]) -> Path:

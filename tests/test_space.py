@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import os
@@ -20,9 +19,9 @@ import yaml
 
 from pix2pix.errors import UserError
 from pix2pix.space import Call, deploy, plan_space, stage
+from tests.helpers import load_script
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "scripts" / "deploy_space.py"
 SECRET = "s3cret-value"
 HOST = "https://huggingface.co"
 
@@ -205,17 +204,11 @@ def test_a_name_that_is_none_is_refused(small: Path) -> None:
             plan_space(name, small, bucket=bucket)
 
 
-@pytest.fixture
-def script() -> object:
-    spec = importlib.util.spec_from_file_location("deploy_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_a_rehearsal_lists_files_and_calls_and_asks_nobody(
-    script: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    script = load_script("deploy_space")
+
     def never(*args: object, **options: object) -> None:
         pytest.fail("the Hub was asked")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import os
 import signal
@@ -29,7 +28,7 @@ from pix2pix.errors import UserError
 from pix2pix.models import load_model, read_config
 from pix2pix.trainer import Trainer, learning_rate
 from pix2pix.training import Progress, train
-from tests.helpers import save_tiny_model, tiny_config
+from tests.helpers import load_script, save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
@@ -236,9 +235,7 @@ def test_a_run_is_stopped_killed_and_resumed(pairs: Path, tmp_path: Path) -> Non
 @pytest.fixture
 def train_main(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """scripts/train.py's main, in this process; returns the exit code."""
-    spec = importlib.util.spec_from_file_location("train_script", ROOT / "scripts" / "train.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("train")
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def main(words: list[str]) -> int:

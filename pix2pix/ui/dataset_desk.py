@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pix2pix.errors import UserError
 from pix2pix.plan import Plan
-from pix2pix.ui.shared import results_folder
+from pix2pix.ui.shared import Switches, results_folder
 
 MAX_CHECKS = 16
 MAX_PAIRS = 40_000  # in all checks together: the small pictures of a pair take 25 KB
@@ -41,7 +41,7 @@ class Desk:
     def __init__(self, max_checks: int = MAX_CHECKS, max_pairs: int = MAX_PAIRS) -> None:
         self.max_checks, self.max_pairs = max_checks, max_pairs
         self.checks: OrderedDict[str, Check] = OrderedDict()
-        self.switches: dict[tuple[str, str], threading.Event] = {}
+        self.running = Switches()
         self.lock = threading.Lock()
 
     def put(self, session: str, check: Check) -> None:
@@ -62,26 +62,8 @@ class Desk:
                 raise UserError("Check the pairs first: the last check is no longer there.")
             return self.checks[session]
 
-    def switch(self, session: str, work: str) -> threading.Event:
-        """A new switch for work that begins; the visitor's earlier work of that kind is stopped."""
-        with self.lock:
-            if earlier := self.switches.get((session, work)):
-                earlier.set()
-            new = self.switches[session, work] = threading.Event()
-        return new
-
-    def done(self, session: str, work: str, switch: threading.Event) -> None:
-        with self.lock:
-            if self.switches.get((session, work)) is switch:
-                del self.switches[session, work]
-
-    def stop(self, session: str, work: str) -> None:
-        with self.lock:
-            if switch := self.switches.get((session, work)):
-                switch.set()
-
     def leave(self, session: str) -> None:
         """The visitor is gone, or chose other folders: a check is of no use, a build goes on."""
-        self.stop(session, "check")
+        self.running.stop(session, "check")
         with self.lock:
             self.checks.pop(session, None)

@@ -21,7 +21,7 @@ from pix2pix.ui.dataset_pictures import pairs_view, planned_pairs
 from pix2pix.ui.dataset_shelf import HERE, Shelf, datasets_folder, shelf
 from pix2pix.ui.dataset_sources import Given, gather
 from pix2pix.ui.dataset_words import HEADERS, RULES, kinds, report, rows, shares_of
-from pix2pix.ui.shared import QUIET, paced, plain_text, sentences
+from pix2pix.ui.shared import QUIET, paced, plain_text, resting, sentences, working
 
 EMPTY = "The pairs appear here. Choose the folders first, then check the pairs."
 CHANGED = "Something in step 1 has changed: check the pairs again."
@@ -148,7 +148,7 @@ def wire_check(desk: Desk, sources: Sources, making: Making, results: Results) -
         after(resting, None, buttons, queue=False, **QUIET)
 
     def stop(request: gr.Request) -> None:
-        desk.stop(request.session_hash, "check")
+        desk.running.stop(request.session_hash, "check")
 
     results.stop_check.click(stop, None, None, queue=False, api_visibility="private")
 
@@ -165,7 +165,7 @@ def wire_check(desk: Desk, sources: Sources, making: Making, results: Results) -
 
 def checked(desk: Desk, session: str, given: Given, progress: gr.Progress) -> Plan:
     """Make the plan and put it on the desk."""
-    scratch, switch = Scratch(), desk.switch(session, "check")
+    scratch, switch = Scratch(), desk.running.switch(session, "check")
     asked = {"should_stop": switch.is_set}
     try:
         inputs = gather(given, scratch.folder, on_progress=paced(progress, "Opening"), **asked)
@@ -174,7 +174,7 @@ def checked(desk: Desk, session: str, given: Given, progress: gr.Progress) -> Pl
         if switch.is_set():
             raise Stopped
     finally:
-        desk.done(session, "check", switch)
+        desk.running.done(session, "check", switch)
     desk.put(session, Check(plan, scratch))
     return plan
 
@@ -199,15 +199,6 @@ def show_check(plan: Plan, values: Values, making: Making, results: Results) -> 
         making.split: shares_of(plan),
         making.as_is: gr.Checkbox(is_dataset, visible=is_dataset),
     }
-
-
-def working() -> list[Any]:
-    """A button that has been pressed, and its Stop."""
-    return [gr.Button(interactive=False), gr.Button(visible=True)]
-
-
-def resting() -> list[Any]:
-    return [gr.Button(interactive=True), gr.Button(visible=False)]
 
 
 # ------------------------------------------------------------------------- looking at a check
@@ -271,7 +262,7 @@ def wire_build(desk: Desk, making: Making, results: Results, there: Shelf) -> No
     ended.success(None, results.built, None, js=SCROLL)
 
     def stop(request: gr.Request) -> None:
-        desk.stop(request.session_hash, "build")
+        desk.running.stop(request.session_hash, "build")
 
     results.stop_build.click(stop, None, None, queue=False, api_visibility="private")
 
@@ -280,7 +271,7 @@ def built(
     desk: Desk, session: str, name: str, recipe: Recipe | None, progress: gr.Progress
 ) -> None:
     """Build what was checked; without a recipe the files of a dataset are taken as they are."""
-    held, switch = desk.get(session), desk.switch(session, "build")  # held: its files stay
+    held, switch = desk.get(session), desk.running.switch(session, "build")  # held: its files stay
     asked = {"should_stop": switch.is_set}
     try:
         if recipe is None:
@@ -290,4 +281,4 @@ def built(
             building = paced(progress, "Building", "pairs")
             build(held.plan, recipe, datasets_folder() / name, on_progress=building, **asked)
     finally:
-        desk.done(session, "build", switch)
+        desk.running.done(session, "build", switch)

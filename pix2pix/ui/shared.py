@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,41 @@ def server_function(
 
     guarded.__name__ = name
     return guarded
+
+
+class Switches:
+    """What stops the work that visitors have under way, by kind of work."""
+
+    def __init__(self) -> None:
+        self.switches: dict[tuple[str, str], threading.Event] = {}
+        self.lock = threading.Lock()
+
+    def switch(self, session: str, work: str) -> threading.Event:
+        """A new switch for work that begins; the visitor's earlier work of that kind is stopped."""
+        with self.lock:
+            if earlier := self.switches.get((session, work)):
+                earlier.set()
+            new = self.switches[session, work] = threading.Event()
+        return new
+
+    def done(self, session: str, work: str, switch: threading.Event) -> None:
+        with self.lock:
+            if self.switches.get((session, work)) is switch:
+                del self.switches[session, work]
+
+    def stop(self, session: str, work: str) -> None:
+        with self.lock:
+            if switch := self.switches.get((session, work)):
+                switch.set()
+
+
+def working() -> list[Any]:
+    """A button that has been pressed, and its Stop."""
+    return [gr.Button(interactive=False), gr.Button(visible=True)]
+
+
+def resting() -> list[Any]:
+    return [gr.Button(interactive=True), gr.Button(visible=False)]
 
 
 def results_folder() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,16 @@ from pix2pix.metrics import HOW_TO_GET
 from pix2pix.pairing import SPLITS
 from pix2pix.translate import Translator
 from pix2pix.ui.dataset_shelf import chosen_folder
-from pix2pix.ui.shared import QUIET, paced, plain_text, results_folder, sentences
+from pix2pix.ui.shared import (
+    QUIET,
+    Switches,
+    paced,
+    plain_text,
+    resting,
+    results_folder,
+    sentences,
+    working,
+)
 from pix2pix.ui.train_start import starting_point, starting_points
 
 MOST_MODELS = 6  # side by side
@@ -48,7 +56,7 @@ def measure_part(dataset: gr.Dropdown, live: gr.HTML) -> None:
         picture = gr.Image(
             visible=False, show_label=False, buttons=["download", "fullscreen"], elem_id="rows"
         )
-    switches: dict[str, threading.Event] = {}
+    running = Switches()
 
     def refresh(chosen: list[str] | None) -> Any:
         names = list(starting_points())
@@ -60,14 +68,15 @@ def measure_part(dataset: gr.Dropdown, live: gr.HTML) -> None:
         data: str | None, names: list[str], part: str, most: float | None, request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
-        switch = switches[str(request.session_hash)] = threading.Event()
+        session = str(request.session_hash)
+        switch = running.switch(session, "measure")
         try:
             with sentences():
                 found = measured(data, names, part, most, switch.is_set, progress)
         except Stopped:
             return {said: STOPPED}
         finally:
-            switches.pop(str(request.session_hash), None)
+            running.done(session, "measure", switch)
         headers, rows = table({name: e.measures for name, e in found.items()})
         return {
             said: words(found),
@@ -76,23 +85,16 @@ def measure_part(dataset: gr.Dropdown, live: gr.HTML) -> None:
         }
 
     buttons = [start, stop]
-    begun = start.click(
-        lambda: [gr.Button(interactive=False), gr.Button(visible=True)], None, buttons,
-        queue=False, **QUIET,
-    )  # fmt: skip
+    begun = start.click(working, None, buttons, queue=False, **QUIET)
     ended = begun.then(
         measure, [dataset, models, split, limit], [said, figures, picture], show_progress_on=said,
         api_visibility="private", concurrency_id="measure", concurrency_limit=1,
     )  # fmt: skip
     for after in (ended.then, ended.failure):
-        after(
-            lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, buttons,
-            queue=False, **QUIET,
-        )  # fmt: skip
+        after(resting, None, buttons, queue=False, **QUIET)
 
     def end(request: gr.Request) -> None:
-        if switch := switches.get(str(request.session_hash)):
-            switch.set()
+        running.stop(str(request.session_hash), "measure")
 
     stop.click(end, None, None, queue=False, api_visibility="private")
 
