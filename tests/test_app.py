@@ -338,6 +338,18 @@ def test_another_model_brings_its_palette(page) -> None:
 
 
 @pytest.mark.browser
+def test_the_last_of_quick_clicks_on_models_stays(page) -> None:
+    page.evaluate(
+        """() => { for (const name of ["views", "face-sketch", "views", "blocks"])
+            document.querySelector(`.card[data-name="${name}"]`).click(); }"""
+    )
+    page.wait_for_selector('.card[data-name="blocks"][aria-pressed="true"]')
+    page.get_by_role("button", name="wall").wait_for()
+    page.locator(".pad .paper").wait_for(state="visible")  # no longer the photos of "views"
+    page.locator("#photo").wait_for(state="hidden")
+
+
+@pytest.mark.browser
 def test_a_drawn_scene_is_put_on_the_pad(page) -> None:
     page.locator('.card[data-name="blocks"]').click()
     page.locator(".examples button", has_text="A house").click()

@@ -72,6 +72,8 @@ def translate_tab(models: Models) -> gr.HTML | None:
 
     mode.change(show, mode, [draw, photo, tiles], show_progress="hidden", api_visibility="private")
 
+    before = gr.State(first)  # the textbox on the page lags behind quick clicks
+
     def choose(event: gr.EventData, before: str, mode: str) -> list[Any]:
         found, chosen = models.models(), str(event.value)
         state = state_of(chosen, found)
@@ -84,12 +86,14 @@ def translate_tab(models: Models) -> gr.HTML | None:
             way = (MODES[1] if mode == MODES[0] else mode) if now else MODES[0]
         some = samples(found[chosen])
         shown = gr.Gallery(some, visible=bool(some))
-        return [chosen, state, cards(found, chosen), way, shown]
+        return [chosen, chosen, state, cards(found, chosen), way, shown]
 
     outputs = [name, drawing, row, mode, photo_parts["samples"]]
+    # Every quick click counts and the last one stays: answered one by one. ("always_last" would
+    # repeat the first click, with its name.)
     row.select(
-        choose, [name, mode], outputs, trigger_mode="always_last", show_progress="hidden",
-        api_visibility="private",
+        choose, [before, mode], [before, *outputs], trigger_mode="multiple", concurrency_limit=1,
+        show_progress="hidden", api_visibility="private",
     )  # fmt: skip
     rasters = itertools.count(1)
 
