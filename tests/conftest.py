@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-# Threads that wait for work sleep: two tests at a time share the cores.
+# Two tests at a time share the cores: one thread each, in every process that a test starts, and
+# threads that wait for work sleep.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Headless Chromium paints canvases only with a software GPU, and needs no network of its own.
@@ -42,14 +44,3 @@ def browser() -> Iterator[object]:
         chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small run slower on more, and equal bits need equal numbers of threads."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

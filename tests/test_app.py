@@ -251,7 +251,7 @@ def test_drawing_a_face_with_the_mouse_makes_a_face(page, client: Client, tmp_pa
 def test_the_picture_keeps_up_with_the_pencil(page, capsys) -> None:
     """Prints how fast (with `-n 0`, alone); fails only where pictures do not follow at all."""
     waits = []
-    for stroke in strokes_in_pixels(page, "Glasses")[:20]:
+    for stroke in strokes_in_pixels(page, "Glasses")[:12]:
         # The last move and the release come together: the wait is for the stroke's whole ink.
         draw(page, stroke)
         waits.append(
@@ -268,8 +268,8 @@ def test_the_picture_keeps_up_with_the_pencil(page, capsys) -> None:
     started = time.monotonic()
     page.mouse.move(box["x"] + 20, box["y"] + 20)
     page.mouse.down()
-    for i in range(200):
-        t = i / 200
+    for i in range(100):
+        t = i / 100
         x, y = 20 + t * (box["width"] - 40), box["height"] * (0.5 + 0.4 * np.sin(12 * t))
         page.mouse.move(box["x"] + x, box["y"] + y)
     shown = page.evaluate(f"{PAD}.shownCount") - before

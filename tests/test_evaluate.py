@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -302,10 +301,7 @@ def test_several_models_on_the_same_pairs_share_the_rows_of_sources_and_targets(
 
 def run(*arguments: object, code: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, *(code or (SCRIPT,)), *arguments, "--device", "cpu"]
-    done = subprocess.run(
-        list(map(str, words)), capture_output=True, text=True, timeout=300,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-    )  # fmt: skip
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=300)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +39,7 @@ def command(run: Path, data: Path, steps: int, world: int, *more: str) -> list[s
 
 
 def trained(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment, timeout=300
-    )
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300)
     assert (done.returncode == 0) == (code == 0), done.stderr
     return done
 

@@ -25,7 +25,6 @@ from pix2pix.training import train
 from tests.drawn_pairs import COLOURS, draw_dataset
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = TrainConfig(size=64, ngf=4, ndf=4, jitter=4, steps=9, save_every_steps=3, ema=0.5)
 
 

@@ -79,7 +79,6 @@ class App:
     def start(self) -> None:
         environment = {**os.environ, "PIX2PIX_WORKSPACE": str(self.workspace)}
         environment["GRADIO_TEMP_DIR"] = str(self.folder / "gradio")
-        environment["OMP_NUM_THREADS"] = "1"  # networks this small run slower on more
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(self.port)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

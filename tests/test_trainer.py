@@ -18,7 +18,6 @@ from pix2pix.errors import UserError
 from pix2pix.trainer import Trainer, learning_rate
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = TrainConfig(size=64, ngf=4, ndf=4, precision="float32")
 OFF = {
     "adversarial": "bce", "lambda_features": 0.0, "diffaugment": False, "d_lr": 0.0,

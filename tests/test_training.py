@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -32,7 +31,6 @@ from tests.helpers import load_script, save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = TrainConfig(size=64, ngf=4, ndf=4, jitter=6, precision="float32", save_every_steps=1000)
 
 
@@ -193,7 +191,6 @@ def test_a_run_is_stopped_killed_and_resumed(pairs: Path, tmp_path: Path) -> Non
     run = tmp_path / "run"
     arguments = command(pairs, run, "--steps", "80")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    pipes["env"] = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     with subprocess.Popen(arguments, **pipes) as process:
         wait_for_line(run, 3, process)

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
@@ -22,7 +21,6 @@ from pix2pix.training import train
 from pix2pix.translate import Translator
 from tests.drawn_pairs import draw_dataset, draw_folders, drawn_pair
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU, SIDE = torch.device("cpu"), 64
 SMALL = {"size": "64", "ngf": "4", "ndf": "4", "jitter": "4", "batch_size": "1", "layers": "2"}
 ROOT = Path(__file__).resolve().parent.parent
