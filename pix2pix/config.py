@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from argparse import ArgumentTypeError
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -11,6 +12,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pix2pix.errors import UserError
 
 MODEL_FORMAT = 1
+MAX_WORDS = 200  # characters of a title or a name
+MAX_COLOURS = 256  # of a palette
 
 Norm = Literal["batch", "instance", "none"]
 Direction = Literal["AtoB", "BtoA"]
@@ -104,6 +107,8 @@ class ModelConfig:
                 f"The model has format {self.format_version} and this version reads up to "
                 f"{MODEL_FORMAT}: update Pix2Pix Studio."
             )
+        check_words(self, "title", "source_name", "target_name")
+        check_palette(self.palette)
 
     @property
     def has_noise(self) -> bool:
@@ -183,6 +188,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_words(self, "source_name", "target_name")
         check_range("batch_size", self.batch_size, 1, 4096)
         check_range("accumulate", self.accumulate, 1, self.batch_size)
         check_range("steps", self.steps, 0, 10**9)
@@ -343,6 +349,26 @@ def check_types(config: Any) -> None:
             plain = origin or kind
             if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
                 raise UserError(f"{name} must be of type {plain.__name__}, not '{value}'.")
+
+
+def check_words(config: Any, *names: str) -> None:
+    """Raise UserError where one of these fields is too long to be shown on a card."""
+    for name in names:
+        if len(getattr(config, name)) > MAX_WORDS:
+            raise UserError(f"{name} is longer than {MAX_WORDS} characters: shorten it.")
+
+
+def check_palette(palette: list[Any]) -> None:
+    """Raise UserError for what is no list of {"name", "color": "#rrggbb"}."""
+    if len(palette) > MAX_COLOURS:
+        raise UserError(f"The palette has more than {MAX_COLOURS} colours: take some out.")
+    for label in palette:
+        words = list(label.values()) if isinstance(label, dict) else []
+        known = words and label.keys() == {"name", "color"}
+        if not known or not all(isinstance(w, str) and len(w) <= MAX_WORDS for w in words):
+            raise UserError("Each colour of the palette needs a name and a color, both as text.")
+        if not re.fullmatch(r"#[0-9A-Fa-f]{6}", label["color"]):
+            raise UserError("The colours of the palette must be of the form #rrggbb.")
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

@@ -6,7 +6,6 @@ How the token and the Hub's address (`endpoint`) are meant: see `hub_access`.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import threading
 from collections import Counter
@@ -14,14 +13,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote
 
 from pix2pix.archives import new_folder
 from pix2pix.dataset_card import dataset_card as dataset_card
 from pix2pix.dataset_card import without_folders
 from pix2pix.datasets import INFO
 from pix2pix.errors import Stopped, UserError
-from pix2pix.hub_access import TOKENS, Token, connect, sentences
+from pix2pix.hub_access import Token, connect, list_files, parse_repo, sentences, watching
+from pix2pix.hub_push import push_files
 from pix2pix.images import IMAGE_SUFFIXES
 from pix2pix.names import Tree, name_fault, printable
 from pix2pix.pairing import SPLITS
@@ -32,31 +31,6 @@ ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar", ".npz")
 _SPLITS = (*SPLITS, "training", "valid", "validation", "testing")
 FOLDERS = {split + side for split in _SPLITS for side in ("", "A", "B")}
 WORKERS = 8  # files fetched at the same time
-BATCH = 100  # files uploaded between two looks at `should_stop`
-
-_REPO = re.compile(r"(?P<id>\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:@(?P<revision>.+))?", re.ASCII)
-_ADDRESS = re.compile(r"https?://(?:huggingface\.co|hf\.co)/datasets/([^/]+/[^/]+?)(?:/tree/(.+))?")
-_REVISION = re.compile(r"\w[\w./-]{0,199}", re.ASCII)
-
-
-def parse_repo(text: str) -> tuple[str, str | None]:
-    """(owner/name, revision or None) from `owner/name`, `owner/name@revision` or the address of a
-    dataset's page; a revision is a branch, a tag or a commit. Anything else is a UserError."""
-    text = text.strip().rstrip("/")
-    address = _ADDRESS.fullmatch(text.partition("?")[0].partition("#")[0].rstrip("/"))
-    if address:
-        repo_id, revision = address[1], unquote(address[2]) if address[2] else None
-    else:
-        plain = _REPO.fullmatch(text)
-        repo_id, revision = plain.group("id", "revision") if plain else ("", None)
-    bad_id = not _REPO.fullmatch(repo_id) or "@" in repo_id or repo_id.endswith(".git")
-    bad_revision = revision and (not _REVISION.fullmatch(revision) or ".." in revision)
-    if bad_id or bad_revision or "--" in repo_id or ".." in repo_id:
-        raise UserError(
-            f"'{printable(text)}' names no dataset on the Hub: give owner/name, "
-            "owner/name@revision or an address that begins with https://huggingface.co/datasets/."
-        )
-    return repo_id, revision
 
 
 # ---------------------------------------------------------------------------------------- pulling
@@ -88,7 +62,7 @@ def pull_dataset(
     with sentences(repo_id, "read", token, should_stop):
         api = connect(token, endpoint)
         info = api.dataset_info(repo_id, revision=revision, timeout=30, expand=["sha"])
-        sizes = _list(api, repo_id, info.sha, max_files, should_stop)
+        sizes = list_files(api, repo_id, info.sha, "dataset", max_files, should_stop)
     names = _choose(sizes, repo_id)
     _judge(names, sum(sizes[name] for name in names), max_bytes, repo_id, into)
     with new_folder(into) as folder:
@@ -99,21 +73,6 @@ def pull_dataset(
     archives = [into / name for name in names if name.lower().endswith(ARCHIVES)]
     told = {"repo_id": repo_id, "commit": info.sha, "files": len(names), "bytes": size}
     return {**told, "archives": archives}
-
-
-def _list(
-    api: Any, repo_id: str, commit: str, max_files: int, should_stop: Callable[[], bool]
-) -> dict[str, int]:
-    """Every file of the commit and its size in bytes; asks for no more pages than it needs."""
-    sizes: dict[str, int] = {}
-    for entry in api.list_repo_tree(repo_id, recursive=True, revision=commit, repo_type="dataset"):
-        if should_stop():
-            raise Stopped
-        if hasattr(entry, "size"):  # a folder has none
-            sizes[entry.path] = entry.size
-        if len(sizes) > max_files:
-            raise UserError(f"{repo_id} holds more than {max_files:,} files: take a smaller one.")
-    return sizes
 
 
 def _choose(sizes: dict[str, int], repo_id: str) -> list[str]:
@@ -165,11 +124,15 @@ def _fetch(
     on_progress: Callable[[int, int], None],
 ) -> None:
     ended = threading.Event()  # one failed: the others need not go on
-    bar = _watching(lambda: ended.is_set() or should_stop())
 
-    def fetch(name: str) -> None:
+    def look(so_far: int = 0) -> None:
         if ended.is_set() or should_stop():
             raise Stopped
+
+    bar = watching(look)
+
+    def fetch(name: str) -> None:
+        look()
         api.hf_hub_download(
             repo_id, name, repo_type="dataset", revision=commit, local_dir=folder, tqdm_class=bar
         )
@@ -183,21 +146,6 @@ def _fetch(
     finally:
         ended.set()
         pool.shutdown(cancel_futures=True)
-
-
-def _watching(should_stop: Callable[[], bool]) -> type:
-    """A progress bar for huggingface_hub that shows nothing and ends a transfer when told to."""
-    from tqdm import tqdm
-
-    class Bar(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})
-
-        def update(self, n: float | None = 1) -> None:
-            if should_stop():
-                raise Stopped
-
-    return Bar
 
 
 # ---------------------------------------------------------------------------------------- pushing
@@ -223,48 +171,11 @@ def push_dataset(
     there and public is refused unless `private` is False. Raises UserError, and Stopped before
     the commit.
     """
-    repo_id, revision = parse_repo(repo)
-    if revision:
-        raise UserError(f"A push goes to the main branch: give '{repo_id}' without a revision.")
-    if not token:
-        raise UserError(f"Sending a dataset needs a token that may write: make one at {TOKENS}.")
-    files = _files_to_push(folder)
-    files["README.md"] = card.encode()
-    with sentences(repo_id, "write", token, should_stop):
-        api = connect(token, endpoint)
-        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-        there = api.dataset_info(repo_id, timeout=30, expand=["private", "sha"])
-        if private and not there.private:
-            raise UserError(
-                f"{repo_id} is there and public: choose another name, or agree to that."
-            )
-        held = _list(api, repo_id, there.sha, MAX_FILES, should_stop)
-        stale = [name for name in held if _is_part(name) and name not in files]
-        _send(api, repo_id, files, stale, should_stop, on_progress)
-    return f"{api.endpoint}/datasets/{repo_id}"
-
-
-def _send(
-    api: Any,
-    repo_id: str,
-    files: dict[str, str | bytes],
-    stale: list[str],
-    should_stop: Callable[[], bool],
-    on_progress: Callable[[int, int], None],
-) -> None:
-    """Contents first, then one commit; the library's `upload_folder` would make many."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-    add = [CommitOperationAdd(name, content) for name, content in files.items()]
-    for start in range(0, len(add), BATCH):
-        if should_stop():
-            raise Stopped
-        batch = add[start : start + BATCH]
-        api.preupload_lfs_files(repo_id, additions=batch, repo_type="dataset")
-        on_progress(start + len(batch), len(add))
-    operations = [*(CommitOperationDelete(name) for name in stale), *add]
-    message = "Dataset from Pix2Pix Studio"
-    api.create_commit(repo_id, operations, repo_type="dataset", commit_message=message)
+    files = {**_files_to_push(folder), "README.md": card.encode()}
+    return push_files(
+        files, repo, "dataset", token=token, private=private, is_part=_is_part,
+        should_stop=should_stop, on_progress=on_progress, endpoint=endpoint,
+    )  # fmt: skip
 
 
 def _is_part(name: str) -> bool:

@@ -11,11 +11,40 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 from pix2pix.errors import Stopped, UserError
+from pix2pix.names import printable
 
 TOKENS = "https://huggingface.co/settings/tokens"
 Token = str | bool | None
+
+_REPO = re.compile(r"(?P<id>\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:@(?P<revision>.+))?", re.ASCII)
+_ADDRESS = re.compile(
+    r"https?://(?:huggingface\.co|hf\.co)/(datasets/|spaces/|)([^/]+/[^/]+?)(?:/tree/(.+))?"
+)
+_REVISION = re.compile(r"\w[\w./-]{0,199}", re.ASCII)
+PLACES = {"dataset": "datasets/", "model": ""}  # of the pages of a kind
+
+
+def parse_repo(text: str, kind: str = "dataset") -> tuple[str, str | None]:
+    """(owner/name, revision or None) from `owner/name`, `owner/name@revision` or the address of
+    a page of this `kind`; a revision is a branch, a tag or a commit. Else a UserError."""
+    text, place = text.strip().rstrip("/"), PLACES[kind]
+    address = _ADDRESS.fullmatch(text.partition("?")[0].partition("#")[0].rstrip("/"))
+    if address and address[1] == place:
+        repo_id, revision = address[2], unquote(address[3]) if address[3] else None
+    else:
+        plain = _REPO.fullmatch(text)
+        repo_id, revision = plain.group("id", "revision") if plain else ("", None)
+    bad_id = not _REPO.fullmatch(repo_id) or "@" in repo_id or repo_id.endswith(".git")
+    bad_revision = revision and (not _REVISION.fullmatch(revision) or ".." in revision)
+    if bad_id or bad_revision or "--" in repo_id or ".." in repo_id:
+        raise UserError(
+            f"'{printable(text)}' names no {kind} on the Hub: give owner/name, "
+            f"owner/name@revision or an address that begins with https://huggingface.co/{place}."
+        )
+    return repo_id, revision
 
 
 def connect(token: Token, endpoint: str | None) -> Any:
@@ -29,6 +58,42 @@ def connect(token: Token, endpoint: str | None) -> Any:
         if not re.fullmatch(r"[!-~]{0,500}", token):  # else an HTTP error would quote it
             raise UserError(f"The token holds characters that none has: copy it from {TOKENS}.")
     return HfApi(endpoint=endpoint, token=token or False, library_name="pix2pix-studio")
+
+
+def list_files(
+    api: Any, repo_id: str, commit: str, kind: str, most: int, should_stop: Callable[[], bool]
+) -> dict[str, int]:
+    """Every file of the commit and its size in bytes; asks for no more pages than it needs.
+
+    Raises UserError where there are more than `most`, and Stopped.
+    """
+    sizes: dict[str, int] = {}
+    for entry in api.list_repo_tree(repo_id, recursive=True, revision=commit, repo_type=kind):
+        if should_stop():
+            raise Stopped
+        if hasattr(entry, "size"):  # a folder has none
+            sizes[entry.path] = entry.size
+        if len(sizes) > most:
+            raise UserError(f"{repo_id} holds more than {most:,} files: take a smaller one.")
+    return sizes
+
+
+def watching(on_bytes: Callable[[int], None]) -> type:
+    """A progress bar for huggingface_hub that shows nothing: `on_bytes` hears how many bytes of
+    the file there are so far, and what it raises ends the transfer. Storage by Xet has two bars a
+    file, of what is written and of what came over the network."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})
+            self.so_far = 0.0
+
+        def update(self, n: float | None = 1) -> None:
+            self.so_far += n or 0
+            on_bytes(int(self.so_far))
+
+    return Bar
 
 
 @contextmanager

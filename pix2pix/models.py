@@ -17,6 +17,8 @@ from pix2pix.files import write_atomically, write_json
 from pix2pix.networks import construct_generator
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+# What a model folder may hold besides the model.
+THUMBNAIL, EXAMPLES, SAMPLES = "thumbnail.png", "examples.json", "samples"
 MAX_CONFIG_BYTES = 1_000_000
 
 
@@ -45,22 +47,23 @@ def save_model(
     write_json(folder / CONFIG, config.to_json())
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """Raises UserError where the folder holds no model that this version can run."""
-    path = folder / CONFIG
+def read_config(folder: Path, name: str = "") -> ModelConfig:
+    """Raises UserError, which calls the model by `name` or its folder's, where the folder holds no
+    model that this version can run."""
+    path, name = folder / CONFIG, name or folder.name
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise UserError(f"{folder.name}/{CONFIG} is too large to be a model's: remove it.")
+            raise UserError(f"{name}/{CONFIG} is too large to be a model's: remove it.")
         return ModelConfig.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(
-            f"There is no model in '{folder.name}': a model folder holds {CONFIG} and {WEIGHTS}."
+            f"There is no model in '{name}': a model folder holds {CONFIG} and {WEIGHTS}."
         ) from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, UserError):
-            raise UserError(f"The model '{folder.name}' cannot be used: {error}") from error
+            raise UserError(f"The model '{name}' cannot be used: {error}") from error
         raise UserError(
-            f"{folder.name}/{CONFIG} is not valid JSON: take the model anew from its source."
+            f"{name}/{CONFIG} is not valid JSON: take the model anew from its source."
         ) from error
 
 
@@ -78,18 +81,19 @@ def with_network(given: dict[str, str], folder: Path) -> dict[str, str]:
     return {**given, **{key: as_text(value) for key, value in values.items()}}
 
 
-def load_model(folder: Path) -> tuple[nn.Module, ModelConfig]:
+def load_model(folder: Path, name: str = "") -> tuple[nn.Module, ModelConfig]:
     """The generator in float32 on the CPU, in ``eval()`` mode, and its config.
 
     Layers are laid out without memory and take the file's tensors, so a config that asks for a
-    giant network costs nothing. Raises UserError for unsafe, broken or mismatched files.
+    giant network costs nothing. Raises UserError for unsafe, broken or mismatched files, which
+    calls the model by `name` or its folder's.
     """
-    config = read_config(folder)
+    config, name = read_config(folder, name), name or folder.name
     try:
         tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{folder.name}/{WEIGHTS} is missing or not a safetensors file: "
+            f"{name}/{WEIGHTS} is missing or not a safetensors file: "
             "take the model anew from its source."
         ) from error
     with torch.device("meta"):
@@ -99,8 +103,7 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelConfig]:
         generator.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
         raise UserError(
-            f"The weights of '{folder.name}' do not fit its {CONFIG}: "
-            "take the model anew from its source."
+            f"The weights of '{name}' do not fit its {CONFIG}: take the model anew from its source."
         ) from error
     return generator.eval(), config
 

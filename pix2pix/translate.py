@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -165,20 +167,31 @@ def feather(height: int, width: int, margin: int) -> np.ndarray:
 class Translators:
     """Loaded translators by name; the last few used stay in memory."""
 
-    def __init__(self, folders: Callable[[], list[Path]], device: str = "auto", keep: int = 3):
-        self.folders, self.device, self.keep = folders, device, keep
+    def __init__(
+        self,
+        folders: Callable[[], list[Path]],
+        device: str = "auto",
+        keep: int = 3,
+        unlisted: Callable[[], list[Path]] = list,
+    ) -> None:
+        """`folders` hold the models; those in `unlisted` are found by name alone."""
+        self.folders, self.device, self.keep, self.unlisted = folders, device, keep, unlisted
         self._loaded: dict[tuple[Path, int, int], Translator] = {}
         self._lock = threading.Lock()
 
     def models(self) -> dict[str, Path]:
-        """Name -> folder of every model there is now."""
+        """Name -> folder of every model that everybody may see now."""
         return list_models(self.folders())
 
     def get(self, name: str) -> Translator:
-        """Raises UserError for a name that is not in ``models``: people's words are no paths."""
+        """Raises UserError for a name that no model has: people's words are no paths."""
         folder = self.models().get(name)
         if folder is None:
-            raise UserError(f"There is no model '{name[:80]}': choose one of the list.")
+            folder = list_models(self.unlisted()).get(name)
+            if folder is None:
+                raise UserError(f"There is no model '{name[:80]}': choose one of the list.")
+            with contextlib.suppress(OSError):
+                os.utime(folder)  # it was used: others go first where room is made
         # A model that was published anew under its old name has newer files.
         weights, config = ((folder / file).stat().st_mtime_ns for file in (WEIGHTS, CONFIG))
         key = folder, weights, config

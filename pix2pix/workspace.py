@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,6 +13,11 @@ SHIPPED_MODELS = ROOT / "checkpoints"
 def workspace() -> Path:
     """The folder named by ``PIX2PIX_WORKSPACE``, else ``workspace/`` beside the program."""
     return Path(os.environ.get("PIX2PIX_WORKSPACE") or ROOT / "workspace")
+
+
+def fetched_models() -> Path:
+    """Where models of the Hub lie that visitors use. It is nobody's workspace."""
+    return Path(tempfile.gettempdir()) / "pix2pix-studio-models"
 
 
 def model_folders() -> list[Path]:

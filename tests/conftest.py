@@ -44,3 +44,24 @@ def browser() -> Iterator[object]:
         chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def no_proxy() -> Iterator[None]:
+    """The client of the Hub's library reads the environment when it is made."""
+    import huggingface_hub
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        huggingface_hub.close_session()
+        yield
+        huggingface_hub.close_session()
+
+
+@pytest.fixture
+def hub(no_proxy: None) -> Iterator[object]:
+    """A Hub of our own, without repositories."""
+    from tests.fake_hub import serving
+
+    with serving() as hub:
+        yield hub

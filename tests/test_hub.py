@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
 import io
 import json
 import re
 import socket
 import subprocess
 import sys
-import threading
 import traceback
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import huggingface_hub
 import numpy as np
@@ -26,224 +20,11 @@ from PIL import Image
 
 from pix2pix.dataset_card import dataset_card, without_folders
 from pix2pix.errors import Stopped, UserError
-from pix2pix.hub import parse_repo, pull_dataset, push_dataset
+from pix2pix.hub import pull_dataset, push_dataset
+from pix2pix.hub_access import parse_repo
+from tests.fake_hub import READER, WRITER, Hub
 
-READER, WRITER = "hf_readerSecret", "hf_writerSecret"
 ID = "ann/faces"
-PAGE = 3  # files in one answer of the server's listing
-
-
-class Hub:
-    """Repositories as lists of commits, each {name: content}; keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.commits: dict[str, list[tuple[str, dict[str, bytes]]]] = {}
-        self.private: dict[str, bool] = {}
-        self.gated: set[str] = set()
-        self.blobs: dict[str, bytes] = {}  # uploaded by LFS
-        self.large = 10**9  # bytes from which an upload goes by LFS
-        self.forbidden = ""  # a file whose transfer answers 403
-        self.broken = 0  # status with which the API answers all
-        self.after_info = lambda: None
-        self.asked: list[tuple[str, str, str]] = []  # method, path, authorization
-        self.sent: list[list[dict]] = []  # lines of each commit
-
-    def commit(self, repo: str, files: dict[str, bytes], private: bool = False) -> str:
-        sha = hashlib.sha1(f"{repo} {len(self.commits.get(repo, []))}".encode()).hexdigest()
-        self.commits.setdefault(repo, []).append((sha, files))
-        self.private.setdefault(repo, private)
-        return sha
-
-    def files(self, repo: str = ID) -> dict[str, bytes]:
-        return self.commits[repo][-1][1]
-
-    def find(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
-        if revision == "main":
-            return self.commits[repo][-1]
-        return next((c for c in self.commits[repo] if c[0] == revision), None)
-
-    def paths(self, pattern: str) -> list[str]:
-        return [path for _, path, _ in self.asked if re.search(pattern, path)]
-
-    def apply(self, repo: str, lines: list[dict]) -> str:
-        self.sent.append(lines)
-        files = dict(self.files(repo))
-        for line in lines:
-            value = line["value"]
-            if line["key"] == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
-            elif line["key"] == "lfsFile":
-                files[value["path"]] = self.blobs[value["oid"]]
-            elif line["key"] == "deletedFile":
-                del files[value["path"]]
-        return self.commit(repo, files)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """The part of the Hub's protocol that datasets need; large uploads by LFS, not by Xet."""
-
-    protocol_version = "HTTP/1.1"
-    wbufsize = 2**16  # head and content in one packet: two would wait for each other
-    hub: Hub
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def answer(self, status: int, content: bytes | dict | list = b"", **headers: str) -> None:
-        if not isinstance(content, bytes):
-            content = json.dumps(content).encode()
-        self.send_response(status)
-        for key, value in {"Content-Length": str(len(content)), **headers}.items():
-            self.send_header(key.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):  # a client that stopped amid a file
-            super().handle()
-
-    def may(self, repo: str) -> bool:
-        """Answers itself where the repository may not be read."""
-        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token and token not in (READER, WRITER):
-            self.answer(401, X_Error_Message="Invalid credentials in Authorization header")
-        elif repo not in self.hub.commits or (self.hub.private[repo] and not token):
-            self.answer(404 if token else 401, X_Error_Code="RepoNotFound")
-        elif repo in self.hub.gated:
-            self.answer(403, X_Error_Code="GatedRepo")
-        else:
-            return True
-        return False
-
-    def route(self) -> None:
-        parts = urlsplit(self.path)
-        path = unquote(parts.path)
-        self.hub.asked.append((self.command, path, self.headers.get("Authorization", "")))
-        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.hub.broken:
-            return self.answer(self.hub.broken)
-        for pattern, answer in ROUTES:
-            if match := re.fullmatch(pattern, path):
-                return answer(self, *match.groups())
-        return self.answer(404, {"error": f"no route {path}"})
-
-    do_GET = do_HEAD = do_POST = do_PUT = route
-
-    def info(self, repo: str, revision: str | None) -> None:
-        if not self.may(repo):
-            return
-        found = self.hub.find(repo, revision or "main")
-        if not found:
-            return self.answer(404, X_Error_Code="RevisionNotFound")
-        self.answer(200, {"id": repo, "sha": found[0], "private": self.hub.private[repo]})
-        self.hub.after_info()
-
-    def tree(self, repo: str, revision: str) -> None:
-        if not self.may(repo):
-            return
-        files = self.hub.find(repo, revision)[1]
-        start = int(dict(re.findall(r"(cursor)=(\d+)", self.path)).get("cursor", 0))
-        page = [
-            {"type": "file", "path": name, "size": len(files[name]), "oid": "0" * 40}
-            for name in sorted(files)[start : start + PAGE]
-        ]
-        folder = {"type": "directory", "path": "train", "oid": "0" * 40}
-        more = {}
-        if start + PAGE < len(files):
-            address = f"http://{self.headers['Host']}{urlsplit(self.path).path}"
-            more = {"Link": f'<{address}?recursive=true&cursor={start + PAGE}>; rel="next"'}
-        self.answer(200, [folder, *page], **more)
-
-    def resolve(self, repo: str, revision: str, name: str) -> None:
-        if not self.may(repo):
-            return
-        if name == self.hub.forbidden:
-            return self.answer(403)
-        sha, files = self.hub.find(repo, revision)
-        tag = hashlib.sha1(files[name]).hexdigest()
-        self.answer(200, files[name], X_Repo_Commit=sha, ETag=f'"{tag}"')
-
-    def create(self) -> None:
-        wanted = json.loads(self.body)
-        repo = f"{wanted['organization']}/{wanted['name']}"
-        if self.headers["Authorization"] != f"Bearer {WRITER}":
-            return self.answer(403, {"error": "no rights"})
-        if repo in self.hub.commits:
-            return self.answer(409, {"url": self.page(repo)})
-        assert wanted["type"] == "dataset"
-        self.hub.commit(repo, {".gitattributes": b"*"}, wanted["visibility"] == "private")
-        self.answer(200, {"url": self.page(repo)})
-
-    def page(self, repo: str) -> str:
-        return f"http://{self.headers['Host']}/datasets/{repo}"
-
-    def preupload(self, repo: str) -> None:
-        files = json.loads(self.body)["files"]
-        modes = ["lfs" if file["size"] >= self.hub.large else "regular" for file in files]
-        said = [
-            {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
-            for file, mode in zip(files, modes)
-        ]
-        self.answer(200, {"files": said})
-
-    def lfs_batch(self, repo: str) -> None:
-        objects = json.loads(self.body)["objects"]
-        base = f"http://{self.headers['Host']}/lfs/"
-        actions = [
-            {**wanted, "actions": {"upload": {"href": base + wanted["oid"]}}} for wanted in objects
-        ]
-        self.answer(200, {"transfer": "basic", "objects": actions})
-
-    def lfs_put(self, oid: str) -> None:
-        assert hashlib.sha256(self.body).hexdigest() == oid
-        self.hub.blobs[oid] = self.body
-        self.answer(200)
-
-    def take_commit(self, repo: str) -> None:
-        lines = [json.loads(line) for line in self.body.splitlines()]
-        sha = self.hub.apply(repo, lines)
-        self.answer(200, {"commitUrl": f"{self.page(repo)}/commit/{sha}", "commitOid": sha})
-
-
-REPO = r"(\w+/[\w.-]+)"
-ROUTES = [
-    (rf"/api/datasets/{REPO}(?:/revision/(.+))?", Handler.info),
-    (rf"/api/datasets/{REPO}/tree/(.+)", Handler.tree),
-    (rf"/datasets/{REPO}/resolve/(\w+)/(.+)", Handler.resolve),
-    (r"/api/repos/create", Handler.create),
-    (r"/api/validate-yaml", lambda self: self.answer(200, {})),
-    (rf"/api/datasets/{REPO}/preupload/main", Handler.preupload),
-    (rf"/datasets/{REPO}.git/info/lfs/objects/batch", Handler.lfs_batch),
-    (r"/lfs/(\w+)", Handler.lfs_put),
-    (rf"/api/datasets/{REPO}/commit/main", Handler.take_commit),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_proxy():
-    """The library's client reads the environment when it is made."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        huggingface_hub.close_session()
-        yield
-        huggingface_hub.close_session()
-
-
-@pytest.fixture
-def hub():
-    """A Hub without repositories; `endpoint` is its address."""
-    hub = Hub()
-    handler = type("OneHub", (Handler,), {"hub": hub})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
-    yield hub
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def picture(seed: int = 0) -> bytes:
@@ -569,7 +350,7 @@ def test_what_was_pushed_is_pulled_again(hub, tmp_path):
 
 def test_large_files_go_by_lfs_and_small_ones_in_the_commit(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr("pix2pix.hub.BATCH", 2)
+    monkeypatch.setattr("pix2pix.hub_push.BATCH", 2)
     hub.large = 300
     progress = []
     push(hub, built(tmp_path), on_progress=lambda *at: progress.append(at))

@@ -32,7 +32,7 @@ LAYERS = [
         "ranks",
     },
     {"models", "checkpoint", "importing", "summary", "diagram", "metrics"},
-    {"hub", "hub_access", "dataset_card", "space"},
+    {"hub", "hub_access", "hub_push", "hub_models", "dataset_card", "space"},
     {"trainer", "recording", "training", "translate", "evaluation"},
     {"ui"},
     {"app"},

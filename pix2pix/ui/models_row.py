@@ -12,12 +12,10 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.images import data_url, open_picture, resize
-from pix2pix.models import read_config
+from pix2pix.models import EXAMPLES, SAMPLES, THUMBNAIL, read_config
 from pix2pix.ui.shared import inert
 
 HERE = Path(__file__).parent
-# What a model folder may hold besides the model.
-THUMBNAIL, EXAMPLES, SAMPLES = "thumbnail.png", "examples.json", "samples"
 KINDS = ("drawing", "labels", "photo")  # of sources; the first one found is on the first screen
 MOST_SAMPLES = 6
 CHOOSE = """
