@@ -1,19 +1,22 @@
-"""Start the app: python app.py [--host H] [--port P]."""
+"""Start the app: python app.py [--host H] [--port P] [--mcp]."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from importlib.util import find_spec
 
 # Before torch loads OpenMP: its threads must sleep, not spin, while they wait, because the browser
 # of the person drawing often runs on the same cores (on two of them 3 times as many pictures).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import gradio as gr
+
 from pix2pix.translate import Translators
-from pix2pix.ui.page import build_page
+from pix2pix.ui.page import build_page, only_tools
 from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train_tab import train_tab
-from pix2pix.workspace import model_folders
+from pix2pix.workspace import fetched_models, model_folders
 
 
 def main() -> None:
@@ -21,13 +24,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Pix2Pix Studio in the browser.")
     parser.add_argument("--host", default=environment("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=environment("GRADIO_SERVER_PORT"))
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        default=environment("GRADIO_MCP_SERVER", "").lower() == "true",
+        help="offer translation, and nothing that trains or writes, to programs that speak MCP",
+    )
     args = parser.parse_args()
-    build_page(Translators(model_folders), train_tab).launch(
+    if args.mcp and not find_spec("mcp"):
+        wanted = f'"gradio[mcp]=={gr.__version__}"'
+        parser.exit(2, f"--mcp needs one more package: install it by pip install {wanted}.\n")
+    models = Translators(model_folders, unlisted=lambda: [fetched_models()])
+    if args.mcp:
+        only_tools()
+    build_page(models, train_tab).launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
         theme=theme(),
         css_paths=CSS_FILE,
         footer_links=["api", "settings"],
+        mcp_server=args.mcp,
         max_file_size="500mb",
         # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
         _frontend=False,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gradio as gr
 from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.images import data_url, open_picture, resize
-from pix2pix.models import EXAMPLES, SAMPLES, THUMBNAIL, read_config
+from pix2pix.models import CONFIG, EXAMPLES, SAMPLES, THUMBNAIL, read_config
 from pix2pix.ui.shared import inert
 
 HERE = Path(__file__).parent
@@ -24,6 +24,22 @@ element.addEventListener('click', (event) => {
   if (card) trigger('select', { value: card.dataset.name });
 });
 """
+
+
+class Models(Protocol):
+    """What the page needs of ``pix2pix.translate.Translators``; tests pass a fake."""
+
+    def models(self) -> dict[str, Path]: ...
+
+    def get(self, name: str) -> Any: ...
+
+
+def known(models: Models, mine: dict[str, str]) -> dict[str, Path]:
+    """Name -> folder of the models that a visitor sees: those from the Hub that are theirs alone,
+    as far as they were not removed to make room, then those for everybody."""
+    theirs = {name: Path(folder) for name, folder in mine.items()}
+    kept = {name: folder for name, folder in theirs.items() if (folder / CONFIG).is_file()}
+    return {**kept, **models.models()}
 
 
 def models_row(models: dict[str, Path], chosen: str) -> gr.HTML:

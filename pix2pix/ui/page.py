@@ -8,9 +8,11 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.ui.dataset_tab import dataset_tab
-from pix2pix.ui.models_row import cards
+from pix2pix.ui.models_row import Models, cards, known
 from pix2pix.ui.shared import KEEP_SECONDS, inert
-from pix2pix.ui.translate_tab import Models, translate_tab
+from pix2pix.ui.translate_tab import translate_tab
+
+TOOLS = ("translate", "list_models")  # for programs that speak MCP: nothing that trains or writes
 
 # Gradio reloads the page when the app is back after a restart: who watched a run finds it again.
 KEEP_TAB = """() => {
@@ -50,28 +52,43 @@ def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = 
                 )  # fmt: skip
 
             with gr.Tab("Translate", id="translate") as translate:
-                row = translate_tab(models)
+                row_and_mine = translate_tab(models)
             with gr.Tab("Dataset", id="dataset"):
                 dataset_tab(page, take if train_tab else None)
             if train_tab:
                 with gr.Tab("Train", id="train"):
                     train_tab(to_train)
-        if row is not None:
-            show_new_models(page, translate, row, models)
+        if row_and_mine:
+            show_new_models(page, translate, *row_and_mine, models)
         page.load(None, None, None, js=KEEP_TAB)
     page.queue(max_size=64, default_concurrency_limit=2)
     return page
 
 
-def show_new_models(page: gr.Blocks, tab: gr.Tab, row: gr.HTML, models: Models) -> None:
+def show_new_models(
+    page: gr.Blocks, tab: gr.Tab, row: gr.HTML, mine: gr.State, models: Models
+) -> None:
     """A model that was published since is among the cards when the page or the tab is opened."""
 
-    def refresh(shown: dict[str, Any]) -> Any:
-        found, there = models.models(), shown["models"]
+    def refresh(shown: dict[str, Any], mine: dict[str, str]) -> Any:
+        found, there = known(models, mine), shown["models"]
         if [card["name"] for card in there] == inert(list(found)):
             return gr.skip()
         chosen = next((card["name"] for card in there if card["chosen"] == "true"), "")
         return cards(found, chosen)
 
     for opened in (page.load, tab.select):
-        opened(refresh, row, row, show_progress="hidden", api_visibility="private")
+        opened(refresh, [row, mine], row, show_progress="hidden", api_visibility="private")
+
+
+def only_tools() -> None:
+    """Let an MCP server that is launched after this offer TOOLS alone. Gradio would make a tool of
+    every endpoint that it documents, and one that is undocumented takes no arguments by name."""
+    import gradio.mcp
+
+    class Tools(gradio.mcp.GradioMCPServer):
+        def get_tool_to_endpoint(self) -> dict[str, str]:
+            found = super().get_tool_to_endpoint()
+            return {tool: end for tool, end in found.items() if end.removeprefix("/") in TOOLS}
+
+    gradio.mcp.GradioMCPServer = Tools

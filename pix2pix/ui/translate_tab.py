@@ -8,7 +8,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -17,7 +17,16 @@ from pix2pix.drawing import STYLES, line_drawing, looks_like_photo
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import data_url, from_data_url, open_picture, save_png
 from pix2pix.models import read_config
-from pix2pix.ui.models_row import cards, models_row, pad_state, samples, to_begin_with
+from pix2pix.ui.hub_part import hub_part
+from pix2pix.ui.models_row import (
+    Models,
+    cards,
+    known,
+    models_row,
+    pad_state,
+    samples,
+    to_begin_with,
+)
 from pix2pix.ui.pad import MAX_IMAGE_CHARS, pad
 from pix2pix.ui.shared import AWAY, plain_text, results_folder, sentences
 
@@ -32,18 +41,11 @@ FITS = {"As the model prefers": "", "Scale the whole picture": "whole", "In tile
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
 
 
-class Models(Protocol):
-    """What the page needs of ``pix2pix.translate.Translators``; tests pass a fake."""
-
-    def models(self) -> dict[str, Path]: ...
-
-    def get(self, name: str) -> Any: ...
-
-
-def translate_tab(models: Models) -> gr.HTML | None:
+def translate_tab(models: Models) -> tuple[gr.HTML, gr.State] | None:
     """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``.
 
-    Returns the row of models, None where there is none to show.
+    Returns the row of models and the state with those that are the visitor's alone (see
+    ``known``), None where there is no model to show.
     """
     names = models.models()
     if not names:
@@ -53,7 +55,7 @@ def translate_tab(models: Models) -> gr.HTML | None:
         )
         return None
     first = to_begin_with(names)
-    row = models_row(names, first)
+    row, mine = models_row(names, first), gr.State({})
     name = gr.Textbox(first, visible=False, label="Model")
     labels = {"elem_classes": "modes", "show_label": False, "container": False}
     drawn = read_config(names[first]).source_kind != "photo"
@@ -74,8 +76,8 @@ def translate_tab(models: Models) -> gr.HTML | None:
 
     before = gr.State(first)  # the textbox on the page lags behind quick clicks
 
-    def choose(event: gr.EventData, before: str, mode: str) -> list[Any]:
-        found, chosen = models.models(), str(event.value)
+    def show_model(chosen: str, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
+        found = known(models, mine)
         state = state_of(chosen, found)
         now, then = (
             name in found and read_config(found[name]).source_kind == "photo"
@@ -88,21 +90,24 @@ def translate_tab(models: Models) -> gr.HTML | None:
         shown = gr.Gallery(some, visible=bool(some))
         return [chosen, chosen, state, cards(found, chosen), way, shown]
 
-    outputs = [name, drawing, row, mode, photo_parts["samples"]]
+    def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
+        return show_model(str(event.value), before, mode, mine)
+
+    outputs = [before, name, drawing, row, mode, photo_parts["samples"]]
     # Every quick click counts and the last one stays: answered one by one. ("always_last" would
     # repeat the first click, with its name.)
     row.select(
-        choose, [before, mode], [before, *outputs], trigger_mode="multiple", concurrency_limit=1,
+        choose, [before, mode, mine], outputs, trigger_mode="multiple", concurrency_limit=1,
         show_progress="hidden", api_visibility="private",
     )  # fmt: skip
     rasters = itertools.count(1)
 
-    def to_pad(file: str | None, style: str, chosen: str) -> list[Any]:
+    def to_pad(file: str | None, style: str, chosen: str, mine: dict[str, str]) -> list[Any]:
         with sentences():
             if not file:
                 raise UserError("Choose a photo first.")
             picture = line_drawing(open_picture(file).to_pil(3), style)
-        state = state_of(chosen, models.models())
+        state = state_of(chosen, known(models, mine))
         side = state["size"]
         paper = Image.new("L", (side, side), 255)
         picture.thumbnail((side, side))
@@ -112,16 +117,19 @@ def translate_tab(models: Models) -> gr.HTML | None:
 
     photo_parts["to_pad"].click(
         to_pad,
-        [photo_parts["photo"], photo_parts["style"], name],
+        [photo_parts["photo"], photo_parts["style"], name, mine],
         [drawing, mode, draw, photo, tiles],
         api_visibility="private",
     )
 
-    def described() -> list[dict[str, Any]]:
-        return list_models(models)
+    def list_models() -> list[dict[str, Any]]:
+        """The models there are, each {"name", "source", "target", "size"}: a picture of the source
+        becomes one of the target; the size is that of the network in pixels."""
+        return described(models)
 
-    gr.api(described, api_name="list_models")
-    return row
+    gr.api(list_models, api_name="list_models")
+    hub_part(models, mine, name, [before, mode], outputs, show_model)
+    return row, mine
 
 
 def state_of(chosen: str, found: dict[str, Path]) -> dict[str, Any]:
@@ -132,16 +140,16 @@ def state_of(chosen: str, found: dict[str, Path]) -> dict[str, Any]:
         return pad_state(chosen, found[chosen])
 
 
-def list_models(models: Models) -> list[dict[str, Any]]:
+def described(models: Models) -> list[dict[str, Any]]:
     """Every model's name with what it turns into what."""
-    described = []
+    found = []
     for name, folder in models.models().items():
         config = read_config(folder)
-        described.append(
+        found.append(
             {"name": name, "source": config.source_name, "target": config.target_name,
              "size": config.generator.size}
         )  # fmt: skip
-    return described
+    return found
 
 
 # ------------------------------------------------------------------------------------- the pad
@@ -228,7 +236,8 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path) -> dict[str, Any]:
 
     def pick(event: gr.SelectData, model: str) -> Image.Image:
         with sentences():
-            here = samples(models.models()[model])
+            folder = models.models().get(model)
+            here = samples(folder) if folder else []
             if not 0 <= event.index < len(here):
                 raise UserError("This sample is gone: reload the page.")
             return here[event.index][0]
@@ -276,6 +285,16 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path) -> dict[str, Any]:
         image: str | None, model: str, seed: str = "", lines: str = "auto",
         style: str = STYLES[1], fit: str = "",
     ) -> Image.Image:  # fmt: skip
+        """Translate a picture by a pix2pix model, such as a sketch of a face to a photo of it.
+
+        Args:
+            image: The source picture.
+            model: A name of list_models.
+            seed: A whole number gives noise, the same each time; empty is none.
+            lines: Whether a photo becomes a line drawing first: auto, yes or no.
+            style: The style of these lines.
+            fit: Larger pictures: whole scales them, tiles does not, empty is the model's own way.
+        """
         with sentences():
             translator, source = prepare(image, model, lines, style)
             return translator.translate(source, seed=as_seed(seed), fit=as_fit(fit))

@@ -1,0 +1,144 @@
+"""Models and the Hugging Face Hub: one is loaded for the visitor who named it, one is sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_space
+
+from pix2pix.errors import Stopped, UserError
+from pix2pix.hub_models import fetch_model, publish_model
+from pix2pix.ui.models_row import Models
+from pix2pix.ui.shared import (
+    QUIET,
+    Switches,
+    paced,
+    plain_text,
+    resting,
+    sentences,
+    working,
+)
+from pix2pix.workspace import fetched_models
+
+ONCE = "Used once and not kept."
+
+
+def hub_part(
+    models: Models,
+    mine: gr.State,
+    name: gr.Textbox,
+    asked: list[Any],
+    outputs: list[Any],
+    show_model: Callable[..., list[Any]],
+) -> None:
+    """Lay the parts out inside the current ``gr.Blocks``.
+
+    `mine` holds the models that are the visitor's alone, name -> folder, and `name` the chosen
+    model. ``show_model(chosen, *asked, mine)`` gives the values of `outputs` for another one.
+    """
+    with gr.Column(elem_classes="squares"):
+        with gr.Accordion("A model from the Hugging Face Hub", open=False, elem_id="hub-load"):
+            load_part(models, mine, asked, outputs, show_model)
+        with gr.Accordion(
+            "Send this model to the Hugging Face Hub", open=False, elem_id="hub-send"
+        ):
+            send_part(models, name)
+        if can_sign_in():
+            with gr.Row():
+                gr.LoginButton(size="md", scale=0, min_width=280)
+
+
+def can_sign_in() -> bool:
+    """Whether this is a Space with OAuth: elsewhere Gradio would hand every visitor the login that
+    is saved on the server."""
+    return bool(os.environ.get("OAUTH_CLIENT_ID") and get_space())
+
+
+def visitors_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str | None:
+    """The token that a visitor typed, else that of their sign-in; never one of the server's."""
+    return (typed or "").strip() or (signed_in.token if signed_in else None)
+
+
+def load_part(
+    models: Models,
+    mine: gr.State,
+    asked: list[Any],
+    outputs: list[Any],
+    show_model: Callable[..., list[Any]],
+) -> None:
+    repo = gr.Textbox(
+        label="Model", placeholder="owner/name or owner/name@revision", elem_id="hub-model",
+        info="A model of Pix2Pix Studio. Until you reload the page, it is among your models above.",
+    )  # fmt: skip
+    token = gr.Textbox(label="Token, where it is not public", type="password", info=ONCE)
+    load = gr.Button("Load", elem_id="hub-load-start")
+    stop = gr.Button("Stop", visible=False)
+    said = gr.Markdown(elem_classes="quiet", elem_id="hub-load-said")
+    running = Switches()
+
+    def fetch(
+        wanted: str, typed: str, had: dict[str, str], before: str, mode: str,
+        request: gr.Request, signed_in: gr.OAuthToken | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> dict[Any, Any]:  # fmt: skip
+        session = str(request.session_hash)
+        switch = running.switch(session, "fetch")
+        try:
+            with sentences():
+                folder = fetch_model(
+                    wanted, fetched_models(), token=visitors_token(typed, signed_in),
+                    should_stop=switch.is_set, on_progress=paced(progress, "Loading"),
+                )  # fmt: skip
+                models.get(folder.name)
+        except Stopped:
+            return {said: "Stopped."}
+        finally:
+            running.done(session, "fetch", switch)
+        has = {**had, folder.name: str(folder)}
+        shown = show_model(folder.name, before, mode, has)
+        words = f"Loaded, and chosen above: {plain_text(folder.name)}"
+        return {token: "", said: words, mine: has, **dict(zip(outputs, shown))}
+
+    buttons = [load, stop]
+    begun = load.click(working, None, buttons, queue=False, **QUIET)
+    ended = begun.then(
+        fetch, [repo, token, mine, *asked], [token, said, mine, *outputs], show_progress_on=said,
+        api_visibility="private",
+    )  # fmt: skip
+    for after in (ended.then, ended.failure):
+        after(resting, None, buttons, queue=False, **QUIET)
+
+    def end(request: gr.Request) -> None:
+        running.stop(str(request.session_hash), "fetch")
+
+    stop.click(end, None, None, queue=False, api_visibility="private")
+
+
+def send_part(models: Models, name: gr.Textbox) -> None:
+    repo = gr.Textbox(label="Repository", placeholder="owner/name")
+    token = gr.Textbox(label="Token that may write", type="password", info=ONCE)
+    private = gr.Checkbox(True, label="Private")
+    push = gr.Button("Send", elem_id="model-push")
+    said = gr.Markdown(elem_classes="quiet")
+
+    def send(
+        chosen: str, wanted: str, typed: str, private: bool, signed_in: gr.OAuthToken | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[str, str]:  # fmt: skip
+        with sentences():
+            folder = models.models().get(chosen)
+            if folder is None:
+                raise UserError("Only models that are kept here can be sent: choose one of them.")
+            page = publish_model(
+                folder, wanted, token=visitors_token(typed, signed_in), private=private,
+                on_progress=paced(progress, "Sending", "files"),
+            )  # fmt: skip
+        return "", f"Sent: [{plain_text(wanted.strip())}]({page})"
+
+    push.click(
+        send, [name, repo, token, private], [token, said], show_progress_on=said,
+        api_visibility="private",
+    )  # fmt: skip
