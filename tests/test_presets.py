@@ -13,6 +13,7 @@ from PIL import Image
 
 from pix2pix.build import Recipe, build
 from pix2pix.config import PRESETS, train_config
+from pix2pix.errors import UserError
 from pix2pix.plan import Inputs, make_plan
 from pix2pix.training import train
 from pix2pix.translate import Translator
@@ -64,3 +65,10 @@ def test_it_trains_on_real_pairs(preset: str, dataset: Path, tmp_path: Path) -> 
     photo = next((DATA / FOLDERS[preset][0]).iterdir())
     with Image.open(photo) as image:
         assert Translator.load(model, "cpu").translate(image).size == image.size
+
+
+def test_names_too_long_for_a_models_card_are_refused_before_a_run() -> None:
+    assert train_config("maps", {"source_name": "x" * 200}).source_name
+    for name in ("source_name", "target_name"):
+        with pytest.raises(UserError, match=f"{name} is longer than 200"):
+            train_config("maps", {name: "x" * 201})
