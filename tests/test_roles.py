@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +18,11 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 from pix2pix.images import save_png
-from pix2pix.translate import Translators
-from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, Limits, limits
-from pix2pix.ui.page import build_page
+from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, Limits
 from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
-from pix2pix.ui.train_tab import train_tab
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import noise, save_tiny_model, tiny_config
+from tests.page_server import Server
 
 STRANGER, ANN, BOB = {}, {"x-test-user": "ann"}, {"x-test-user": "bob"}
 ROLES = Roles(everybody=False, owners=frozenset({"ann"}))
@@ -44,42 +41,6 @@ class SignIn:
         await self.app(scope, receive, send)
 
 
-class Server:
-    """The page for a public server, launched in this process."""
-
-    def __init__(self, workspace: Path) -> None:
-        self.workspace = workspace
-        self.page = build_page(Translators(lambda: [workspace / "models"]), train_tab, ROLES)
-        middleware = [Middleware(SignIn), limits(self.page, ROLES)]
-        _, self.url, _ = self.page.launch(
-            prevent_thread_lock=True, quiet=True, app_kwargs={"middleware": middleware},
-            _frontend=False,
-        )  # fmt: skip
-        self.http = httpx.Client(base_url=self.url, timeout=60)
-
-    def ask(self, event: int, data: list[Any], who: dict[str, str]) -> dict[str, Any]:
-        """What the page would be told in the end."""
-        session = os.urandom(6).hex()
-        body = {"data": data, "fn_index": event, "session_hash": session, "event_data": None}
-        joined = self.http.post("gradio_api/queue/join", json=body, headers=who)
-        if joined.status_code != 200:
-            return {"status": joined.status_code, **joined.json()}
-        url, asked = "gradio_api/queue/data", {"session_hash": session}
-        with self.http.stream("GET", url, params=asked, headers=who) as lines:
-            for line in lines.iter_lines():
-                message = json.loads(line[6:]) if line.startswith("data: ") else {}
-                if message.get("msg") == "process_completed":
-                    return message
-        raise AssertionError("the server hung up")
-
-    def call(self, component: int, name: str, data: Any, who: dict[str, str]) -> Any:
-        body = {"data": data, "component_id": component, "fn_name": name, "session_hash": "s"}
-        return self.http.post("gradio_api/component_server", json=body, headers=who).json()
-
-    def tree(self) -> dict[str, int]:
-        return {str(p): p.stat().st_mtime_ns for p in sorted(self.workspace.rglob("*"))}
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
@@ -87,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setenv("PIX2PIX_WORKSPACE", str(workspace))
         draw_dataset(workspace / "datasets" / "faces", train=3, val=1)
         save_tiny_model(workspace / "models" / "tiny", tiny_config(title="Tiny"))
-        started = Server(workspace)
+        started = Server(workspace, ROLES, Middleware(SignIn))
         yield started
         started.page.close(verbose=False)
 
@@ -129,11 +90,10 @@ def test_what_is_silent_answers_nothing(server: Server) -> None:
 def test_a_stranger_is_refused_by_every_server_function_but_those_of_the_pad(
     server: Server,
 ) -> None:
-    found = {}
-    for number, block in server.page.blocks.items():
-        for function in getattr(block, "server_fns", None) or []:
-            name = function.__name__
-            found[name] = server.call(number, name, {"run": ""}, STRANGER)["error"]
+    found = {
+        name: server.call(number, name, {"run": ""}, STRANGER)["error"]
+        for number, name in server.server_functions()
+    }
     assert found.pop("translate") == found.pop("variations") != ROLES.sentence
     assert found == dict.fromkeys(("look", "sample", "act"), ROLES.sentence)
 
