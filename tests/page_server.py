@@ -61,3 +61,8 @@ class Server:
             for number, block in self.page.blocks.items()
             for function in getattr(block, "server_fns", None) or []
         ]
+
+
+def arguments(event: Any) -> list[Any]:
+    """What a page would send where nothing was filled in."""
+    return [getattr(component, "value", None) for component in event.inputs]

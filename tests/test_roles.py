@@ -22,7 +22,7 @@ from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING
 from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import noise, save_tiny_model, tiny_config
-from tests.page_server import Server
+from tests.page_server import Server, arguments
 
 STRANGER, ANN, BOB = {}, {"x-test-user": "ann"}, {"x-test-user": "bob"}
 ROLES = Roles(everybody=False, owners=frozenset({"ann"}))
@@ -51,11 +51,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         started = Server(workspace, ROLES, Middleware(SignIn))
         yield started
         started.page.close(verbose=False)
-
-
-def arguments(event: Any) -> list[Any]:
-    """What the event would be sent by a page where nothing was filled in."""
-    return [getattr(component, "value", None) for component in event.inputs]
 
 
 # --------------------------------------------------------------------------------------- strangers
