@@ -13,7 +13,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import gradio as gr
 
 from pix2pix.translate import Translators
+from pix2pix.ui.limits import limits
 from pix2pix.ui.page import build_page, only_tools
+from pix2pix.ui.roles import Roles
 from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train_tab import train_tab
 from pix2pix.workspace import fetched_models, model_folders
@@ -37,7 +39,9 @@ def main() -> None:
     models = Translators(model_folders, unlisted=lambda: [fetched_models()])
     if args.mcp:
         only_tools()
-    build_page(models, train_tab).launch(
+    roles = Roles.of_server(args.host)
+    page = build_page(models, train_tab, roles)
+    page.launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
         theme=theme(),
@@ -45,6 +49,7 @@ def main() -> None:
         footer_links=["api", "settings"],
         mcp_server=args.mcp,
         max_file_size="500mb",
+        app_kwargs={"middleware": [limits(page, roles)]},
         # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
         _frontend=False,
     )

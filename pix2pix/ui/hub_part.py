@@ -29,26 +29,25 @@ ONCE = "Used once and not kept."
 def hub_part(
     models: Models,
     mine: gr.State,
-    name: gr.Textbox,
     asked: list[Any],
     outputs: list[Any],
     show_model: Callable[..., list[Any]],
-) -> None:
-    """Lay the parts out inside the current ``gr.Blocks``.
+) -> gr.Accordion:
+    """Lay the parts out inside the current ``gr.Blocks``; returns the place for `send_part`.
 
-    `mine` holds the models that are the visitor's alone, name -> folder, and `name` the chosen
-    model. ``show_model(chosen, *asked, mine)`` gives the values of `outputs` for another one.
+    `mine` holds the models that are the visitor's alone, name -> folder.
+    ``show_model(chosen, *asked, mine)`` gives the values of `outputs` for another model.
     """
     with gr.Column(elem_classes="squares"):
         with gr.Accordion("A model from the Hugging Face Hub", open=False, elem_id="hub-load"):
             load_part(models, mine, asked, outputs, show_model)
-        with gr.Accordion(
+        to_hub = gr.Accordion(
             "Send this model to the Hugging Face Hub", open=False, elem_id="hub-send"
-        ):
-            send_part(models, name)
+        )
         if can_sign_in():
             with gr.Row():
                 gr.LoginButton(size="md", scale=0, min_width=280)
+    return to_hub
 
 
 def can_sign_in() -> bool:
@@ -89,7 +88,7 @@ def load_part(
         try:
             with sentences():
                 folder = fetch_model(
-                    wanted, fetched_models(), token=visitors_token(typed, signed_in),
+                    wanted or "", fetched_models(), token=visitors_token(typed, signed_in),
                     should_stop=switch.is_set, on_progress=paced(progress, "Loading"),
                 )  # fmt: skip
                 models.get(folder.name)
@@ -118,6 +117,7 @@ def load_part(
 
 
 def send_part(models: Models, name: gr.Textbox) -> None:
+    """What sends the model that `name` holds."""
     repo = gr.Textbox(label="Repository", placeholder="owner/name")
     token = gr.Textbox(label="Token that may write", type="password", info=ONCE)
     private = gr.Checkbox(True, label="Private")
@@ -133,7 +133,7 @@ def send_part(models: Models, name: gr.Textbox) -> None:
             if folder is None:
                 raise UserError("Only models that are kept here can be sent: choose one of them.")
             page = publish_model(
-                folder, wanted, token=visitors_token(typed, signed_in), private=private,
+                folder, wanted or "", token=visitors_token(typed, signed_in), private=private,
                 on_progress=paced(progress, "Sending", "files"),
             )  # fmt: skip
         return "", f"Sent: [{plain_text(wanted.strip())}]({page})"
