@@ -10,7 +10,9 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pix2pix.translate import Translators
+from pix2pix.ui.limits import limits
 from pix2pix.ui.page import build_page
+from pix2pix.ui.roles import Roles
 from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train_tab import train_tab
 from pix2pix.workspace import model_folders
@@ -22,13 +24,16 @@ def main() -> None:
     parser.add_argument("--host", default=environment("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=environment("GRADIO_SERVER_PORT"))
     args = parser.parse_args()
-    build_page(Translators(model_folders), train_tab).launch(
+    roles = Roles.of_server(args.host)
+    page = build_page(Translators(model_folders), train_tab, roles)
+    page.launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
         theme=theme(),
         css_paths=CSS_FILE,
         footer_links=["api", "settings"],
         max_file_size="500mb",
+        app_kwargs={"middleware": [limits(page, roles)]},
         # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
         _frontend=False,
     )

@@ -9,8 +9,9 @@ import gradio as gr
 
 from pix2pix.ui.dataset_tab import dataset_tab
 from pix2pix.ui.models_row import cards
+from pix2pix.ui.roles import Roles, guard, owners_part
 from pix2pix.ui.shared import KEEP_SECONDS, inert
-from pix2pix.ui.translate_tab import Models, translate_tab
+from pix2pix.ui.translate_tab import PUBLIC, Models, Most, translate_tab
 
 # Gradio reloads the page when the app is back after a restart: who watched a run finds it again.
 KEEP_TAB = """() => {
@@ -27,11 +28,16 @@ KEEP_TAB = """() => {
 }"""
 
 
-def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = None) -> gr.Blocks:
+def build_page(
+    models: Models,
+    train_tab: Callable[[gr.Textbox], None] | None = None,
+    roles: Roles = Roles(everybody=True),  # noqa: B008
+) -> gr.Blocks:
     """The app, not yet launched.
 
     `train_tab` lays out a third tab; the textbox it gets holds the name of the dataset that a
-    person chose to train on, and changes when another one is chosen.
+    person chose to train on, and changes when another one is chosen. By `roles` all but the first
+    tab may be closed to visitors.
     """
     kept = 3600, KEEP_SECONDS  # look every hour for uploads and results that are too old
     with gr.Blocks(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=kept) as page:
@@ -50,16 +56,18 @@ def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = 
                 )  # fmt: skip
 
             with gr.Tab("Translate", id="translate") as translate:
-                row = translate_tab(models)
-            with gr.Tab("Dataset", id="dataset"):
+                row = translate_tab(models, Most() if roles.everybody else PUBLIC)
+            if row is not None:
+                show_new_models(page, translate, row, models)
+            for_all = set(page.fns), set(page.blocks)
+            with gr.Tab("Dataset", id="dataset"), owners_part(page, roles):
                 dataset_tab(page, take if train_tab else None)
             if train_tab:
-                with gr.Tab("Train", id="train"):
+                with gr.Tab("Train", id="train"), owners_part(page, roles):
                     train_tab(to_train)
-        if row is not None:
-            show_new_models(page, translate, row, models)
         page.load(None, None, None, js=KEEP_TAB)
-    page.queue(max_size=64, default_concurrency_limit=2)
+    guard(page, roles, *for_all)
+    page.queue(max_size=256, default_concurrency_limit=2)
     return page
 
 

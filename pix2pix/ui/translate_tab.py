@@ -7,6 +7,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,14 +16,13 @@ from PIL import Image
 
 from pix2pix.drawing import STYLES, line_drawing, looks_like_photo
 from pix2pix.errors import Stopped, UserError
-from pix2pix.images import data_url, from_data_url, open_picture, save_png
+from pix2pix.images import MAX_PIXELS, data_url, from_data_url, open_picture, save_png
 from pix2pix.models import read_config
 from pix2pix.ui.models_row import cards, models_row, pad_state, samples, to_begin_with
 from pix2pix.ui.pad import MAX_IMAGE_CHARS, pad
 from pix2pix.ui.shared import AWAY, plain_text, results_folder, sentences
 
 MODES = ("Draw", "Photo", "Tiles")
-MAX_FILES = 200  # of one batch
 MAX_DRAWING_SIDE = 1024
 MAX_SEED = 2**32 - 1
 VARIATIONS = 4
@@ -30,6 +30,17 @@ VARIATIONS = 4
 MAX_DRAWING_REQUESTS = 32
 FITS = {"As the model prefers": "", "Scale the whole picture": "whole", "In tiles": "tiles"}
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
+
+
+@dataclass(frozen=True)
+class Most:
+    """What a visitor may ask for at a time."""
+
+    files: int = 200  # of one batch
+    pixels: int = MAX_PIXELS  # of one picture
+
+
+PUBLIC = Most(files=50, pixels=25_000_000)  # where strangers share a server
 
 
 class Models(Protocol):
@@ -40,7 +51,7 @@ class Models(Protocol):
     def get(self, name: str) -> Any: ...
 
 
-def translate_tab(models: Models) -> gr.HTML | None:
+def translate_tab(models: Models, most: Most = Most()) -> gr.HTML | None:
     """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``.
 
     Returns the row of models, None where there is none to show.
@@ -63,9 +74,9 @@ def translate_tab(models: Models) -> gr.HTML | None:
     with gr.Column(elem_classes=[] if drawn else AWAY) as draw:
         drawing = pad(*live_functions(models), pad_state(first, names[first]))
     with gr.Column(elem_classes=AWAY if drawn else []) as photo:
-        photo_parts = photo_mode(models, name, names[first])
+        photo_parts = photo_mode(models, name, names[first], most)
     with gr.Column(elem_classes=AWAY) as tiles:
-        tiles_mode(models, name)
+        tiles_mode(models, name, most)
 
     def show(mode: str) -> list[Any]:
         return [gr.Column(elem_classes=[] if mode == m else [AWAY]) for m in MODES]
@@ -101,7 +112,8 @@ def translate_tab(models: Models) -> gr.HTML | None:
         with sentences():
             if not file:
                 raise UserError("Choose a photo first.")
-            picture = line_drawing(open_picture(file).to_pil(3), style)
+            opened = open_picture(file, max_pixels=most.pixels)
+            picture = line_drawing(opened.to_pil(3), style)
         state = state_of(chosen, models.models())
         side = state["size"]
         paper = Image.new("L", (side, side), 255)
@@ -203,7 +215,7 @@ def seeds_from(seed: int | None) -> list[int]:
 # --------------------------------------------------------------------------------------- photo
 
 
-def photo_mode(models: Models, name: gr.Textbox, first: Path) -> dict[str, Any]:
+def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dict[str, Any]:
     with gr.Row(elem_classes="squares", equal_height=True):
         photo = gr.Image(
             type="filepath",
@@ -251,7 +263,7 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path) -> dict[str, Any]:
             raise UserError("Choose a picture first: drop one on the left square.")
         if lines not in LINES.values():
             raise UserError("lines must be auto, yes or no.")
-        picture, translator = open_picture(file), models.get(model)
+        picture, translator = open_picture(file, max_pixels=most.pixels), models.get(model)
         wanted = lines == "yes" or (
             lines == "auto"
             and translator.config.source_kind == "drawing"
@@ -308,7 +320,7 @@ def as_fit(value: str) -> str:
 # --------------------------------------------------------------------------------------- tiles
 
 
-def tiles_mode(models: Models, name: gr.Textbox) -> None:
+def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
     with gr.Row(elem_classes="squares"):
         files = gr.File(
             file_count="multiple",
@@ -341,10 +353,10 @@ def tiles_mode(models: Models, name: gr.Textbox) -> None:
             with sentences():
                 if not files:
                     raise UserError("Choose some pictures first: drop them on the left.")
-                if len(files) > MAX_FILES:
-                    raise UserError(f"At most {MAX_FILES} pictures at a time: choose fewer.")
+                if len(files) > most.files:
+                    raise UserError(f"At most {most.files} pictures at a time: choose fewer.")
                 options = {"seed": as_seed(seed), "fit": as_fit(fit), "should_stop": stopped.is_set}
-                done, said = translate_files(models.get(model), files, options, progress)
+                done, said = translate_files(models.get(model), files, most, options, progress)
                 if not done:
                     raise UserError(" ".join(said))
         finally:
@@ -368,7 +380,7 @@ def tiles_mode(models: Models, name: gr.Textbox) -> None:
 
 
 def translate_files(
-    translator: Any, files: list[str], options: dict[str, Any], progress: gr.Progress
+    translator: Any, files: list[str], most: Most, options: dict[str, Any], progress: gr.Progress
 ) -> tuple[list[Path], list[str]]:
     """Translate each file into a folder of this batch; returns the pictures that came out and what
     to say: the count, and a sentence for each file that was refused."""
@@ -378,7 +390,8 @@ def translate_files(
         on_progress = report(progress, number, len(files), Path(file).name)
         on_progress(0, 1)
         try:
-            made = translator.translate(open_picture(file), on_progress=on_progress, **options)
+            picture = open_picture(file, max_pixels=most.pixels)
+            made = translator.translate(picture, on_progress=on_progress, **options)
             save_png(made, folder / f"{stem}.png")
             done.append(folder / f"{stem}.png")
         except UserError as error:

@@ -1,0 +1,143 @@
+"""How much a visitor may send: judged before it is taken, and refused with a sentence.
+
+Large uploads, too many of them, and too much waiting work of one visitor are turned away in front
+of Gradio, which would take them all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pix2pix.ui.roles import Roles
+
+MIB = 2**20
+MOST_WAITING = 16  # events of one visitor in the queue: a page load brings about ten
+MOST_BODY = 32 * MIB  # of a request that is no upload: the largest is a drawing
+MOST_UPLOAD, MOST_AN_HOUR = 100 * MIB, 1024 * MIB  # of a visitor who may only translate
+MOST_FOR_OWNERS = 2048 * MIB  # of one request of those who may do everything
+KEEP_FREE = 1024 * MIB  # of the disk that uploads go to
+HOUR = 3600.0
+
+
+class Limits:
+    """ASGI middleware. `waiting(session)` tells how many events of a visitor wait."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        roles: Roles,
+        waiting: Callable[[str], int],
+        now: Callable[[], float] = time.monotonic,
+        free: Callable[[], int] = lambda: shutil.disk_usage(tempfile.gettempdir()).free,
+    ) -> None:
+        self.app, self.roles, self.waiting = app, roles, waiting
+        self.now, self.free = now, free
+        self.sent: dict[str, deque[tuple[float, int]]] = {}  # uploads of the last hour, by address
+        self.lock = threading.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return await self.app(scope, receive, send)
+        request = Request(scope)
+        code, sentence = self.judge(request)
+        if not code and scope["path"].endswith("/queue/join"):
+            body = await whole(receive)
+            receive = again(body, receive)
+            if self.waiting(session_of(body)) >= MOST_WAITING:
+                code, sentence = 429, "You have much waiting here already: let it finish first."
+        if code:  # in the form in which the page shows it
+            upload = scope["path"].endswith("/upload")
+            answer = PlainTextResponse(sentence, code) if upload else None
+            answer = answer or JSONResponse({"detail": sentence}, code)
+            return await answer(scope, receive, send)
+        await self.app(scope, receive, send)
+
+    def judge(self, request: Request) -> tuple[int, str]:
+        """A status and a sentence for a request that is refused, else (0, "")."""
+        length = request.headers.get("content-length", "")
+        if not length.isdecimal():
+            return 411, "The request does not say how long it is: send it with its length."
+        size = int(length)
+        if not request.url.path.endswith("/upload"):
+            return (413, "This is too large to be sent here.") if size > MOST_BODY else (0, "")
+        owner = self.roles.may(request)
+        most = MOST_FOR_OWNERS if owner else MOST_UPLOAD
+        if size > most:
+            return 413, f"At most {most // MIB} MB can be sent at a time here: send less."
+        if self.free() - size < KEEP_FREE:
+            return 507, "The server's disk is full: try again tomorrow, or tell its owner."
+        address = request.client.host if request.client else ""
+        if not owner and not self.within_the_hour(address, size):
+            return 429, f"At most {MOST_AN_HOUR // MIB} MB an hour can be sent: try again later."
+        return 0, ""
+
+    def within_the_hour(self, address: str, size: int) -> bool:
+        """Whether an address may send so many bytes more; if so they count."""
+        with self.lock:
+            then = self.now() - HOUR
+            for key, sent in list(self.sent.items()):
+                while sent and sent[0][0] < then:
+                    sent.popleft()
+                if not sent:
+                    del self.sent[key]
+            sent = self.sent.setdefault(address, deque())
+            if sum(bytes_ for _, bytes_ in sent) + size > MOST_AN_HOUR:
+                return False
+            sent.append((self.now(), size))
+            return True
+
+
+def limits(page: gr.Blocks, roles: Roles) -> Middleware:
+    """The middleware for ``page.launch``."""
+
+    def waiting(session: str) -> int:
+        queues = page._queue.event_queue_per_concurrency_id.values()
+        return sum(event.session_hash == session for queue in queues for event in list(queue.queue))
+
+    return Middleware(Limits, roles=roles, waiting=waiting)
+
+
+async def whole(receive: Receive) -> bytes:
+    """The body of a request whose length was judged."""
+    parts, more = [], True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return b"".join(parts)
+
+
+def again(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that begins with a body that was read already."""
+    told = False
+
+    async def replay() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def session_of(body: bytes) -> str:
+    """The visitor's session in the body of an event, or nothing."""
+    try:
+        told: Any = json.loads(body)
+        return str(told["session_hash"])
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return ""

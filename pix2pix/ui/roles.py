@@ -1,0 +1,124 @@
+"""Who may do more than translate: everybody on a machine of their own, on a public server only its
+owner."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.context import LocalContext
+
+ALLOW, OWNERS = "PIX2PIX_ALLOW_TRAINING", "PIX2PIX_OWNERS"
+START_WITH = f"start it with {ALLOW}=1 to open this to all visitors"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """`everybody` may do everything, or those who signed in on the Hub as one of `owners`."""
+
+    everybody: bool
+    owners: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_server(cls, host: str) -> Roles:
+        """By the environment: ``PIX2PIX_ALLOW_TRAINING`` (1 or 0) decides, and where it is not
+        set, whether only this machine can reach `host`. The owner of a Space is who made it, or
+        those of ``PIX2PIX_OWNERS`` (Hub names with commas between)."""
+        allow, space = os.environ.get(ALLOW, ""), "SPACE_ID" in os.environ
+        owners = os.environ.get(OWNERS) or os.environ.get("SPACE_AUTHOR_NAME", "")
+        # Sessions are signed with a secret that only a Space has: elsewhere nobody can sign in.
+        signed = space and "OAUTH_CLIENT_SECRET" in os.environ
+        names = {name.strip() for name in owners.split(",") if name.strip()} if signed else set()
+        return cls(allow == "1" or (allow != "0" and not space and is_own(host)), frozenset(names))
+
+    @property
+    def sentence(self) -> str:
+        """Why something is refused, and what to do."""
+        if self.owners:
+            return f"On this server that is for its owner: sign in as the owner, or {START_WITH}."
+        return f"On this public server one can only translate: {START_WITH}."
+
+    def may(self, request: Any) -> bool:
+        """Whether who sent this request may do everything."""
+        return self.everybody or signed_in_as(request) in self.owners
+
+
+def is_own(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def signed_in_as(request: Any) -> str | None:
+    """The visitor's name on the Hub from the session that Gradio's sign-in made and signed."""
+    request = getattr(request, "request", request)  # gr.Request wraps that of the server
+    told = getattr(request, "scope", {}).get("session", {}).get("oauth_info")
+    if not told or (told.get("expires_at") or float("inf")) < time.time():
+        return None
+    return told.get("userinfo", {}).get("preferred_username")
+
+
+@contextmanager
+def owners_part(page: gr.Blocks, roles: Roles) -> Iterator[None]:
+    """What is laid out inside is shown to those who may use it, and a sentence to the others.
+
+    This is for people's eyes; `guard` is what refuses.
+    """
+    if roles.everybody:
+        yield
+        return
+    said = gr.Markdown(roles.sentence, elem_classes="quiet")
+    with gr.Column(visible=False) as part:
+        yield
+
+    def show(request: gr.Request) -> list[Any]:
+        owner = roles.may(request)
+        return [gr.Markdown(visible=not owner), gr.Column(visible=owner)]
+
+    page.load(show, None, [said, part], show_progress="hidden", api_visibility="private")
+
+
+def guard(page: gr.Blocks, roles: Roles, events: set[int], components: set[int]) -> None:
+    """Refuse every event, endpoint and server function of the page to those who may not, but for
+    the ids of `events` and `components`. To be called when the page is complete."""
+    if roles.everybody:
+        return
+    for number, event in page.fns.items():
+        if event.fn is not None and number not in events:
+            # Nobody asked for what happens as a page comes and goes: its refusal is silent.
+            silent = {name for _, name in event.targets} in ({"load"}, {"unload"})
+            nothing = gr.skip() if event.outputs else None
+            event.fn = refusing(event.fn, roles, (lambda _, n=nothing: n) if silent else _complaint)
+    for number, block in page.blocks.items():
+        for function in getattr(block, "server_fns", None) or []:
+            if number not in components:
+                setattr(block, function.__name__, refusing(function, roles, _answer))
+
+
+def refusing(function: Callable, roles: Roles, refuse: Callable[[str], Any]) -> Callable:
+    """`function` for those who may, and for others what `refuse` makes of the sentence."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if not roles.may(LocalContext.request.get(None)):
+            return refuse(roles.sentence)
+        return function(*args, **kwargs)
+
+    return guarded
+
+
+def _complaint(sentence: str) -> Any:
+    raise gr.Error(sentence, print_exception=False)
+
+
+def _answer(sentence: str) -> dict[str, str]:
+    return {"error": sentence}

@@ -1,0 +1,278 @@
+"""Who may do what, and how much: the real page on a real server, asked by strangers and owners."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from starlette.middleware import Middleware
+
+from pix2pix.images import save_png
+from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, Limits
+from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
+from tests.drawn_pairs import draw_dataset
+from tests.helpers import noise, save_tiny_model, tiny_config
+from tests.page_server import Server, arguments
+
+STRANGER, ANN, BOB = {}, {"x-test-user": "ann"}, {"x-test-user": "bob"}
+ROLES = Roles(everybody=False, owners=frozenset({"ann"}))
+
+
+class SignIn:
+    """Stands for the signed session: who is signed in, says a header."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+        name = dict(scope.get("headers", ())).get(b"x-test-user", b"").decode()
+        told = {"userinfo": {"preferred_username": name}, "expires_at": None}
+        scope["session"] = {"oauth_info": told} if name else {}
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        workspace = tmp_path_factory.mktemp("roles") / "workspace"
+        patch.setenv("PIX2PIX_WORKSPACE", str(workspace))
+        draw_dataset(workspace / "datasets" / "faces", train=3, val=1)
+        save_tiny_model(workspace / "models" / "tiny", tiny_config(title="Tiny"))
+        started = Server(workspace, ROLES, Middleware(SignIn))
+        yield started
+        started.page.close(verbose=False)
+
+
+# --------------------------------------------------------------------------------------- strangers
+
+
+def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: Server) -> None:
+    before = server.tree()
+    allowed, silent = set(), set()
+    for number, event in server.page.fns.items():
+        if event.fn is None:
+            continue
+        answer = server.ask(number, arguments(event), STRANGER)
+        said = str(answer.get("output", {}).get("error", ""))
+        if said == ROLES.sentence:
+            continue
+        (silent if hasattr(event.fn, "__wrapped__") else allowed).add(event.name)
+    assert allowed == {
+        *("pick", "compare", "vary", "translate", "translate_batch", "stop_batch", "show"),
+        *("choose", "to_pad", "described", "refresh"),
+    }
+    assert silent == {"leave", "show", "cards"}
+    assert server.tree() == before
+
+
+def test_what_is_silent_answers_nothing(server: Server) -> None:
+    cards = next(number for number, event in server.page.fns.items() if event.name == "cards")
+    shown = server.ask(cards, [], STRANGER)
+    assert shown["success"] and "faces" not in json.dumps(shown)
+    assert "faces" in json.dumps(server.ask(cards, [], ANN))
+
+
+def test_a_stranger_is_refused_by_every_server_function_but_those_of_the_pad(
+    server: Server,
+) -> None:
+    found = {
+        name: server.call(number, name, {"run": ""}, STRANGER)["error"]
+        for number, name in server.server_functions()
+    }
+    assert found.pop("translate") == found.pop("variations") != ROLES.sentence
+    assert found == dict.fromkeys(("look", "sample", "act"), ROLES.sentence)
+
+
+@pytest.mark.parametrize("who", [STRANGER, BOB], ids=["stranger", "bob"])
+def test_endpoints_refuse_by_name_too(server: Server, who: dict[str, str]) -> None:
+    events = {event.api_name: event for event in server.page.fns.values()}
+    for name, data in {
+        "start_training": ["faces", "maps", "", {}, ""],
+        "stop_training": ["run", False],
+        "training_status": [""],
+        "build_dataset": arguments(events["build_dataset"]),
+    }.items():
+        joined = server.http.post(f"gradio_api/call/{name}", json={"data": data}, headers=who)
+        event = joined.json()["event_id"]
+        said = server.http.get(f"gradio_api/call/{name}/{event}", headers=who).text
+        assert "event: error" in said and ROLES.sentence in said
+
+
+def test_the_owner_may(server: Server) -> None:
+    by_name = {event.name: number for number, event in server.page.fns.items()}
+    answer = server.ask(by_name["training_status"], [""], ANN)
+    assert answer["output"]["data"] == [{"runs": []}]
+    number = next(n for n, b in server.page.blocks.items() if getattr(b, "elem_id", "") == "live")
+    assert "parts" in server.call(number, "look", {"run": "", "seen": {}}, ANN)
+    assert server.call(number, "look", {"run": "", "seen": {}}, BOB) == {"error": ROLES.sentence}
+
+
+def test_the_parts_are_shown_to_the_owner_alone(server: Server) -> None:
+    shows = [n for n, event in server.page.fns.items() if event.targets == [(0, "load")]]
+    shown = [json.dumps(server.ask(number, [], ANN)) for number in shows]
+    assert sum('"visible": true' in words for words in shown) == 2
+    hidden = [json.dumps(server.ask(number, [], STRANGER)) for number in shows]
+    assert not any('"visible": true' in words for words in hidden)
+
+
+# ------------------------------------------------------------------------------------ who is whom
+
+
+@pytest.mark.parametrize(
+    ("environment", "host", "everybody", "owners"),
+    [
+        ({}, "127.0.0.1", True, set()),
+        ({}, "::1", True, set()),
+        ({}, "localhost", True, set()),
+        ({}, "0.0.0.0", False, set()),
+        ({}, "192.168.1.5", False, set()),
+        ({ALLOW: "1"}, "0.0.0.0", True, set()),
+        ({ALLOW: "0"}, "127.0.0.1", False, set()),
+        ({"SPACE_ID": "ann/studio", "SPACE_AUTHOR_NAME": "ann"}, "127.0.0.1", False, set()),
+        (
+            {"SPACE_ID": "s", "SPACE_AUTHOR_NAME": "ann", "OAUTH_CLIENT_SECRET": "x"},
+            "0.0.0.0", False, {"ann"},
+        ),
+        (
+            {"SPACE_ID": "s", "SPACE_AUTHOR_NAME": "org", OWNERS: "ann, bob",
+             "OAUTH_CLIENT_SECRET": "x"},
+            "0.0.0.0", False, {"ann", "bob"},
+        ),
+        ({OWNERS: "ann"}, "0.0.0.0", False, set()),  # nobody can sign in where there is no secret
+    ],
+)  # fmt: skip
+def test_who_may(
+    environment: dict, host: str, everybody: bool, owners: set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (ALLOW, OWNERS, "SPACE_ID", "SPACE_AUTHOR_NAME", "OAUTH_CLIENT_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Roles.of_server(host) == Roles(everybody, frozenset(owners))
+
+
+def test_an_address_is_this_machines_own() -> None:
+    assert is_own("127.0.0.1") and is_own("[::1]") and is_own("localhost")
+    assert not is_own("0.0.0.0") and not is_own("::") and not is_own("example.org")
+
+
+def test_a_session_that_ran_out_is_nobodys() -> None:
+    class Asked:
+        scope: dict = {"session": {}}  # noqa: RUF012
+
+    told = {"userinfo": {"preferred_username": "ann"}, "expires_at": 1.0}
+    assert signed_in_as(None) is None and signed_in_as(Asked()) is None
+    Asked.scope = {"session": {"oauth_info": told}}
+    assert signed_in_as(Asked()) is None
+    told["expires_at"] = 4e9
+    assert signed_in_as(Asked()) == "ann" == signed_in_as(gr.Request(request=Asked()))
+
+
+# ----------------------------------------------------------------------------------------- limits
+
+
+def test_too_much_is_refused_with_a_sentence(server: Server) -> None:
+    asked = http.client.HTTPConnection("127.0.0.1", httpx.URL(server.url).port, timeout=60)
+    asked.putrequest("POST", "/gradio_api/upload")
+    asked.putheader("Content-Length", str(MOST_UPLOAD + 1))
+    asked.endheaders()  # the length is enough: no body is waited for
+    refused = asked.getresponse()
+    assert refused.status == 413
+    assert refused.read() == b"At most 100 MB can be sent at a time here: send less."
+    body = {"data": ["x" * MOST_BODY], "fn_index": 0, "session_hash": "s"}
+    answer = server.http.post("gradio_api/queue/join", json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        413,
+        "This is too large to be sent here.",
+    )
+
+    def endless() -> Iterator[bytes]:
+        yield b"x"
+
+    unsaid = server.http.post("gradio_api/upload", content=endless())
+    assert unsaid.status_code == 411
+
+
+def test_an_upload_of_a_picture_passes(server: Server) -> None:
+    files = {"files": ("a.png", b"not yet a picture", "image/png")}
+    sent = server.http.post("gradio_api/upload", files=files)
+    assert sent.status_code == 200 and sent.json()[0].endswith("a.png")
+
+
+class Clock:
+    time, disk = 0.0, 10**12
+
+    def limits(self, roles: Roles = ROLES) -> Limits:
+        return Limits(None, roles, lambda session: 0, lambda: self.time, lambda: self.disk)
+
+
+def test_the_volume_of_an_hour_counts_by_address_and_is_forgotten() -> None:
+    clock = Clock()
+    mine = clock.limits()
+    assert mine.within_the_hour("a", MOST_AN_HOUR)
+    assert not mine.within_the_hour("a", 1) and mine.within_the_hour("b", 1)
+    clock.time = 3601.0
+    assert mine.within_the_hour("a", 1) and list(mine.sent) == ["a"]
+
+
+def test_a_full_disk_takes_no_upload() -> None:
+    from starlette.requests import Request
+
+    clock = Clock()
+    clock.disk = 2**30
+    scope = {"type": "http", "path": "/gradio_api/upload", "headers": [(b"content-length", b"9")]}
+    scope |= {"client": ("a", 1), "query_string": b"", "server": ("s", 80), "scheme": "http"}
+    assert clock.limits().judge(Request(scope)) == (
+        507, "The server's disk is full: try again tomorrow, or tell its owner.",
+    )  # fmt: skip
+    clock.disk += 10
+    assert clock.limits().judge(Request(scope)) == (0, "")
+
+
+def test_one_visitor_cannot_fill_the_queue(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are still answered while one visitor's work waits."""
+    begun, go_on = threading.Event(), threading.Event()
+    number = next(n for n, event in server.page.fns.items() if event.name == "described")
+    event = server.page.fns[number]
+
+    def slow() -> list:
+        begun.set()
+        assert go_on.wait(60)
+        return []
+
+    monkeypatch.setattr(event, "fn", slow)
+
+    def join(session: str) -> httpx.Response:
+        body = {"data": [], "fn_index": number, "session_hash": session}
+        return server.http.post("gradio_api/queue/join", json=body)
+
+    try:
+        codes = [join("greedy").status_code for _ in range(MOST_WAITING + 6)]
+        assert begun.wait(60)
+        assert codes[:MOST_WAITING] == [200] * MOST_WAITING and codes[-1] == 429
+        assert join("greedy").json()["detail"].startswith("You have much waiting")
+        assert join("modest").status_code == 200
+    finally:
+        go_on.set()
+
+
+def test_a_stranger_sends_fewer_and_smaller_pictures(server: Server, tmp_path: Path) -> None:
+    client = Client(server.url, verbose=False)
+    large = tmp_path / "large.png"
+    Image.new("L", (5001, 5000)).save(large)
+    with pytest.raises(AppError, match="25,000,000"):
+        client.predict(image=handle_file(large), model="tiny", api_name="/translate")
+    save_png(noise(8, 8), tmp_path / "small.png")
+    files = [handle_file(tmp_path / "small.png")] * 51
+    with pytest.raises(AppError, match="At most 50 pictures"):
+        client.predict(files=files, model="tiny", api_name="/translate_batch")
