@@ -27,6 +27,8 @@ _MODEL = re.compile(r"(model|checkpoints/step-\d{7})/\w[\w-]*\.(json|md|safetens
 
 def read_job(run: Path) -> dict[str, Any]:
     """What `job.json` says; a UserError where it is missing or damaged."""
+    if not runs.is_remote(run):
+        raise UserError(f"'{run.name}' was not sent to Jobs: choose a run that was.")
     try:
         job = json.loads((run / runs.JOB).read_text(encoding="utf-8"))
         told = [job[key] for key in ("job_id", "namespace", "bucket", "prefix", "flavour", "url")]
