@@ -186,8 +186,8 @@ def test_a_public_bucket_gets_nothing(hub: FakeHub, data: Path) -> None:
 
 def test_hardware_has_prices_an_hour_the_cheapest_first(hub: FakeHub) -> None:
     basic, small = flavours(OWNER)
-    assert label(basic) == "CPU Basic: 4 vCPU, 15 GB, $0.01 an hour"
-    assert label(small) == "Nvidia T4 - small: 1 x T4 with 16 GB, 4 vCPU, 15 GB, $0.40 an hour"
+    assert label(basic) == "$0.01 an hour, CPU Basic: 4 vCPU, 15 GB"
+    assert label(small) == "$0.40 an hour, Nvidia T4 - small: 1 x T4 with 16 GB, 4 vCPU, 15 GB"
 
 
 # ---------------------------------------------------------------------------------------- watched

@@ -54,18 +54,14 @@ def jobs_fields() -> Fields:
             elem_id="jobs-token",
         )  # fmt: skip
         bucket = gr.Textbox(label="Bucket", placeholder="owner/name", elem_id="jobs-bucket")
-        with gr.Row():
-            flavour = gr.Dropdown(
-                FIRST, value=FIRST[0], label="Hardware", elem_id="jobs-flavour", min_width=0
-            )
-            hours = gr.Number(2, minimum=0.1, maximum=MAX_HOURS, label="Hours at most", min_width=0)
-        with gr.Row():
-            prices = gr.Button("Show hardware and prices", elem_id="jobs-prices")
-            send = gr.Button("Send to Jobs", elem_id="jobs-send")
+        flavour = gr.Dropdown(FIRST, value=FIRST[0], label="Hardware", elem_id="jobs-flavour")
+        prices = gr.Button("Show hardware and prices", size="sm", elem_id="jobs-prices")
+        hours = gr.Number(2, minimum=0.1, maximum=MAX_HOURS, label="Hours at most")
+        send = gr.Button("Send to Jobs", elem_id="jobs-send")
         earlier = gr.Dropdown([], value=None, label="A run on Jobs", elem_id="jobs-earlier")
         with gr.Row():
-            watch = gr.Button("Watch", elem_id="jobs-watch")
-            resume = gr.Button("Resume there", elem_id="jobs-resume")
+            watch = gr.Button("Watch", size="sm", min_width=0, elem_id="jobs-watch")
+            resume = gr.Button("Resume there", size="sm", min_width=0, elem_id="jobs-resume")
         said = gr.Markdown(elem_classes="quiet", elem_id="jobs-said")
     return Fields(token, flavour, prices, hours, bucket, send, earlier, watch, resume, said)
 
@@ -150,5 +146,5 @@ def refresh(chosen: str | None) -> Any:
 
 
 def label(flavour: Flavour) -> str:
-    price = f", ${flavour.price:.2f} an hour" if flavour.price is not None else ""
-    return f"{flavour.words}{price}"
+    price = f"${flavour.price:.2f} an hour, " if flavour.price is not None else ""
+    return f"{price}{flavour.words}"
