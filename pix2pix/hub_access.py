@@ -13,9 +13,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from pix2pix.errors import Stopped, UserError
+from pix2pix.names import printable
 
 TOKENS = "https://huggingface.co/settings/tokens"
+BILLING = "https://huggingface.co/settings/billing"
 Token = str | bool | None
+_NAME = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", re.ASCII)
+
+
+def check_name(name: str) -> None:
+    """A UserError for what is no "owner/name" on the Hub."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"'{printable(name)}' is no name on the Hub: give owner/name.")
 
 
 def connect(token: Token, endpoint: str | None) -> Any:
@@ -84,7 +93,9 @@ def _sentence(causes: list[BaseException], repo: str, verb: str, has_token: bool
         return f"There is no public {repo}: check its name, or give a token for it."
     if status == 404:
         return f"There is no {repo} that the token may {verb}: check name and token."
-    if status in (402, 403):
+    if status == 402:
+        return f"The Hub wants to be paid for the {repo}: see {BILLING}."
+    if status == 403:
         return f"The token may not {verb} the {repo}: make one that may at {TOKENS}."
     if status == 429:
         return "The Hub is asked too often from here: wait ten minutes and try again."
