@@ -92,6 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             patch.setenv(name, str(folder / name))
         patch.setattr(tempfile, "tempdir", str(folder / "TMPDIR"))
         patch.setenv("PIX2PIX_WORKSPACE", str(workspace))
+        patch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")  # nobody is there
         draw_dataset(workspace / "datasets" / "faces", train=3, val=1)
         save_tiny_model(workspace / "models" / "tiny", tiny_config(title="Tiny"))
         (workspace / "models" / "tiny" / "samples").mkdir()
