@@ -171,7 +171,9 @@ def push_dataset(
     there and public is refused unless `private` is False. Raises UserError, and Stopped before
     the commit.
     """
-    files = {**_files_to_push(folder), "README.md": card.encode()}
+    files = dataset_files(folder)
+    _judge_folders(files)
+    files["README.md"] = card.encode()
     return push_files(
         files, repo, "dataset", token=token, private=private, is_part=_is_part,
         should_stop=should_stop, on_progress=on_progress, endpoint=endpoint,
@@ -182,19 +184,14 @@ def _is_part(name: str) -> bool:
     return _is_picture(name) and "/" in name and name.partition("/")[0] in FOLDERS
 
 
-def _files_to_push(folder: Path) -> dict[str, str | bytes]:
-    """Name in the repository -> path of the file, or its content."""
+def dataset_files(folder: Path) -> dict[str, str | bytes]:
+    """What of a dataset leaves this machine: name below its folder -> path of the file, or its
+    content. Raises UserError where there are no pictures or dataset.json is damaged."""
     found = sorted(path for top in FOLDERS for path in (folder / top).rglob("*") if path.is_file())
     named = {path.relative_to(folder).as_posix(): str(path) for path in found}
     files: dict[str, str | bytes] = {name: path for name, path in named.items() if _is_part(name)}
     if not files:
         raise UserError(f"{printable(folder.name)} holds no pictures in train, val or test.")
-    top, count = Counter(str(PurePosixPath(name).parent) for name in files).most_common(1)[0]
-    if count > MAX_IN_FOLDER:
-        raise UserError(
-            f"{printable(top)} holds {count:,} pictures and the Hub takes {MAX_IN_FOLDER:,} in a "
-            "folder: send its archive from the Hub's own page."
-        )
     try:
         told = json.loads((folder / INFO).read_text(encoding="utf-8"))
         files[INFO] = json.dumps(without_folders(told), indent=2).encode() + b"\n"
@@ -203,3 +200,13 @@ def _files_to_push(folder: Path) -> dict[str, str | bytes]:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{INFO} is damaged: build the dataset again.") from error
     return files
+
+
+def _judge_folders(files: dict[str, Any]) -> None:
+    counts = Counter(str(PurePosixPath(name).parent) for name in files if _is_part(name))
+    top, count = counts.most_common(1)[0]
+    if count > MAX_IN_FOLDER:
+        raise UserError(
+            f"{printable(top)} holds {count:,} pictures and the Hub takes {MAX_IN_FOLDER:,} in a "
+            "folder: send its archive from the Hub's own page."
+        )

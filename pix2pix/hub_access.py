@@ -17,14 +17,21 @@ from pix2pix.errors import Stopped, UserError
 from pix2pix.names import printable
 
 TOKENS = "https://huggingface.co/settings/tokens"
+BILLING = "https://huggingface.co/settings/billing"
 Token = str | bool | None
-
+PLACES = {"dataset": "datasets/", "model": ""}  # of the pages of a kind
+_NAME = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", re.ASCII)
 _REPO = re.compile(r"(?P<id>\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:@(?P<revision>.+))?", re.ASCII)
 _ADDRESS = re.compile(
     r"https?://(?:huggingface\.co|hf\.co)/(datasets/|spaces/|)([^/]+/[^/]+?)(?:/tree/(.+))?"
 )
 _REVISION = re.compile(r"\w[\w./-]{0,199}", re.ASCII)
-PLACES = {"dataset": "datasets/", "model": ""}  # of the pages of a kind
+
+
+def check_name(name: str) -> None:
+    """A UserError for what is no "owner/name" on the Hub."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"'{printable(name)}' is no name on the Hub: give owner/name.")
 
 
 def parse_repo(text: str, kind: str = "dataset") -> tuple[str, str | None]:
@@ -149,7 +156,9 @@ def _sentence(causes: list[BaseException], repo: str, verb: str, has_token: bool
         return f"There is no public {repo}: check its name, or give a token for it."
     if status == 404:
         return f"There is no {repo} that the token may {verb}: check name and token."
-    if status in (402, 403):
+    if status == 402:
+        return f"The Hub wants to be paid for the {repo}: see {BILLING}."
+    if status == 403:
         return f"The token may not {verb} the {repo}: make one that may at {TOKENS}."
     if status == 429:
         return "The Hub is asked too often from here: wait ten minutes and try again."

@@ -5,6 +5,7 @@ The run folder is the only channel between the process that trains and everyone 
 - `config.json`: every value of the run, its dataset and the model that it began from;
 - `process.json`: pid and start time of the process, which together name it for ever;
 - `status.json`: state, step, steps, epoch, speed and a sentence, replaced whole;
+- `job.json`: of a run that trains elsewhere, on Hugging Face Jobs (see `jobs`);
 - `stop`: there while someone asks the run to stop, with the word that it will be called by;
 - `metrics.jsonl` (a line a step), `validation.jsonl` (a line an epoch), `samples/`,
   `checkpoints/`, `model/` (the current generator), `state.pt` (to go on from), `log.txt`.
@@ -39,6 +40,8 @@ from pix2pix.workspace import ROOT, workspace
 ACTIVE = ("queued", "starting", "running", "stopping")
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
 LOOK_EVERY = 0.5  # seconds between two looks at the queue
+JOB = "job.json"
+UNWATCHED = 120.0  # seconds without a look at its job, after which a run's state is old news
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,10 @@ def list_runs(root: Path | None = None) -> list[Status]:
 
 def read_status(run: Path) -> Status:
     """The state of a run as it is now: what its process last said, and whether it still lives."""
-    said = _read(run / "status.json")
+    said = read_object(run / "status.json")
     state = said.get("state", "stopped")
-    if state in ACTIVE and not is_alive(run):
+    remote = is_remote(run)
+    if state in ACTIVE and not remote and not is_alive(run):
         state = "interrupted"
     elif state in ("starting", "running") and (run / "stop").exists():
         state = "stopping"
@@ -102,16 +106,26 @@ def read_status(run: Path) -> Status:
         sentence = (
             "Its process ended without a word: resume it, and it goes on from its last state."
         )
+    if remote and state in ACTIVE and time.time() - _number(said.get("looked")) > UNWATCHED:
+        sentence = (
+            "Nobody watches its job from here: choose it under 'Train on Hugging Face Jobs' and "
+            "give your token, which the app does not keep."
+        )
     numbers = {k: int(v) for k, v in numbers.items()}
     return Status(
-        run.name, run, str(state), sentence=sentence or "", config=_read(run / "config.json"),
+        run.name, run, str(state), sentence=sentence or "", config=read_object(run / "config.json"),
         **numbers, **times,
     )  # fmt: skip
 
 
+def is_remote(run: Path) -> bool:
+    """Whether the run trains elsewhere and this folder only follows it."""
+    return (run / JOB).exists()
+
+
 def is_alive(run: Path) -> bool:
     """Whether the run's process is there: the same pid, and started at the same time."""
-    said = _read(run / "process.json")
+    said = read_object(run / "process.json")
     try:
         process = psutil.Process(int(said["pid"]))
         same = abs(process.create_time() - float(said["started"])) < 0.5
@@ -135,8 +149,9 @@ def start(run: Path, settings: dict[str, Any] | None = None) -> None:
     """Start a run's process, or go on with it; it outlives this process.
 
     `settings` is what `config.json` will hold; without, it is there already and the run resumes.
-    Raises UserError where the run is active, or the folder cannot be written.
+    Raises UserError where the run is active or trains elsewhere, or the folder cannot be written.
     """
+    _refuse_remote(run)
     if settings is not None and (run / "config.json").exists():
         raise UserError(f"There is a run '{run.name}' already: choose another name, or resume it.")
     if settings is None and not (run / "config.json").exists():
@@ -158,6 +173,13 @@ def start(run: Path, settings: dict[str, Any] | None = None) -> None:
         ) from error
 
 
+def _refuse_remote(run: Path) -> None:
+    if is_remote(run):
+        raise UserError(
+            f"'{run.name}' trains on Hugging Face Jobs: resume it there, or fine-tune its model."
+        )
+
+
 def ask_to_stop(run: Path, word: str = "stopped") -> None:
     """Ask a run to stop after its current step; `word` is stopped or paused."""
     write_atomically(run / "stop", lambda f: f.write_text(word, encoding="utf-8"))
@@ -168,7 +190,7 @@ def force_stop(run: Path, patience: float = 10.0) -> None:
     if not is_alive(run):
         return
     ask_to_stop(run)
-    process = psutil.Process(int(_read(run / "process.json")["pid"]))
+    process = psutil.Process(int(read_object(run / "process.json")["pid"]))
     with contextlib.suppress(psutil.Error):
         try:
             process.wait(patience)
@@ -198,7 +220,7 @@ def claim(run: Path) -> None:
 
 def write_status(run: Path, **said: Any) -> None:
     """Replace some of what the run says of itself."""
-    write_json(run / "status.json", {**_read(run / "status.json"), **said})
+    write_json(run / "status.json", {**read_object(run / "status.json"), **said})
 
 
 @contextlib.contextmanager
@@ -254,7 +276,8 @@ def _spawn(run: Path) -> None:
         write_json(run / "process.json", {"pid": process.pid, "started": started})
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_object(file: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty where there is none."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -315,7 +338,7 @@ def publish(run: Path, name: str, step: int | None = None, root: Path | None = N
         raise UserError(f"There is a model '{name}' already: choose another name.")
 
     def entitle(copy: Path) -> None:
-        write_json(copy / "config.json", {**_read(copy / "config.json"), "title": name})
+        write_json(copy / "config.json", {**read_object(copy / "config.json"), "title": name})
 
     try:
         copy_folder(model, out, entitle)
@@ -346,7 +369,8 @@ def extend(run: Path, epochs: int) -> None:
 
     A falling learning rate is stretched over the whole of the new length.
     """
-    config = _read(run / "config.json")
+    _refuse_remote(run)
+    config = read_object(run / "config.json")
     if read_status(run).is_active:
         raise UserError(f"'{run.name}' is running: let it finish or stop it first.")
     status = read_status(run)

@@ -6,7 +6,6 @@ what a deployment does.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix.errors import UserError
-from pix2pix.hub_access import Token, connect, sentences
+from pix2pix.hub_access import Token, check_name, connect, sentences
 from pix2pix.names import printable
 
 FILES = ("app.py", "requirements.txt", "packages.txt", "README.md", "LICENSE")
 PICTURES = ".github"  # that the README shows
 MOUNT = "/data"  # where a bucket lies in the Space
+SHOWN = 20  # items of a list
 WAIT = 1800.0  # seconds for building and starting: torch and its friends are large
-_NAME = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,14 @@ class Call:
 
 
 def _plain(value: Any) -> str:
-    """A path as people write it, a volume as what it mounts."""
+    """A path as people write it, bytes as their number, and of many files the first two."""
     if isinstance(value, list):
-        return "[" + ", ".join(_plain(item) for item in value) + "]"
+        more = [f"... {len(value)} in all"] if len(value) > SHOWN else []
+        return "[" + ", ".join([*map(_plain, value[: 2 if more else None]), *more]) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_plain, value)) + ")"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
     return repr(str(value)) if isinstance(value, Path) else repr(value)
 
 
@@ -89,8 +93,7 @@ def plan_space(
     from huggingface_hub import Volume
 
     for given in (name, *([bucket] if bucket else [])):
-        if not _NAME.fullmatch(given):
-            raise UserError(f"'{printable(given)}' is no name on the Hub: give owner/name.")
+        check_name(given)
     variables = dict(variables or {})
     space = {"repo_id": name}
     calls = [

@@ -21,8 +21,9 @@ from pix2pix.errors import UserError
 from pix2pix.hub_models import fetch_model, publish_model
 from pix2pix.images import save_png
 from pix2pix.translate import Translator, Translators
-from pix2pix.ui.hub_part import can_sign_in, visitors_token
+from pix2pix.ui.hub_part import can_sign_in
 from pix2pix.ui.page import build_page
+from pix2pix.ui.shared import visitors_token
 from pix2pix.workspace import fetched_models
 from tests.fake_hub import READER, WRITER, serving
 from tests.helpers import noise, save_tiny_model, tiny_config

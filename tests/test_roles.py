@@ -119,7 +119,8 @@ def test_the_owner_may(server: Server) -> None:
 
 
 def test_the_parts_are_shown_to_the_owner_alone(server: Server) -> None:
-    shows = [n for n, event in server.page.fns.items() if event.targets == [(0, "load")]]
+    own = server.page._id
+    shows = [n for n, event in server.page.fns.items() if event.targets == [(own, "load")]]
     shown = [json.dumps(server.ask(number, [], ANN)) for number in shows]
     assert sum('"visible": true' in words for words in shown) == 3
     hidden = [json.dumps(server.ask(number, [], STRANGER)) for number in shows]

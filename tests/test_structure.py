@@ -32,14 +32,15 @@ LAYERS = [
         "ranks",
     },
     {"models", "checkpoint", "importing", "summary", "diagram", "metrics"},
-    {"hub", "hub_access", "hub_push", "hub_models", "dataset_card", "space"},
+    {"hub", "hub_access", "hub_push", "hub_models", "dataset_card", "space"}
+    | {"jobs", "job_watch", "job_side"},
     {"trainer", "recording", "training", "translate", "evaluation"},
     {"ui"},
     {"app"},
 ]
 LIGHT = ["images", "drawing", "files", "config", "errors", "pictures", "workspace", "names"]
 LIGHT += ["pairing", "derive", "containers", "archives", "npz", "folders", "datasets", "plan"]
-LIGHT += ["scenes", "splits", "build", "runs", "curves", "health"]
+LIGHT += ["scenes", "splits", "build", "runs", "curves", "health", "jobs", "job_side"]
 
 
 def imports(file: Path, tree: ast.AST) -> set[str]:

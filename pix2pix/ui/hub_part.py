@@ -19,6 +19,7 @@ from pix2pix.ui.shared import (
     plain_text,
     resting,
     sentences,
+    visitors_token,
     working,
 )
 from pix2pix.workspace import fetched_models
@@ -54,11 +55,6 @@ def can_sign_in() -> bool:
     """Whether this is a Space with OAuth: elsewhere Gradio would hand every visitor the login that
     is saved on the server."""
     return bool(os.environ.get("OAUTH_CLIENT_ID") and get_space())
-
-
-def visitors_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str | None:
-    """The token that a visitor typed, else that of their sign-in; never one of the server's."""
-    return (typed or "").strip() or (signed_in.token if signed_in else None)
 
 
 def load_part(

@@ -103,6 +103,11 @@ def resting() -> list[Any]:
     return [gr.Button(interactive=True), gr.Button(visible=False)]
 
 
+def visitors_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str | None:
+    """The token that a visitor typed, else that of their sign-in; never one of the server's."""
+    return (typed or "").strip() or (signed_in.token if signed_in else None)
+
+
 def results_folder() -> Path:
     """Where temporary results lie; those of more than a day ago are deleted."""
     folder = Path(tempfile.gettempdir()) / "pix2pix-studio"

@@ -9,6 +9,7 @@ import gradio as gr
 
 from pix2pix import runs
 from pix2pix.curves import read_rows
+from pix2pix.ui.job_followers import stop_run
 from pix2pix.ui.shared import sentences
 from pix2pix.ui.train_start import find_run, read_overrides, start_run
 
@@ -34,7 +35,7 @@ def stop_training(run: str, pause: bool = False) -> dict[str, Any]:
     with sentences():
         folder = find_run(run)
         if runs.read_status(folder).is_active:
-            runs.ask_to_stop(folder, "paused" if pause else "stopped")
+            stop_run(folder, "paused" if pause else "stopped")
         return {"run": run, "state": runs.read_status(folder).state}
 
 

@@ -18,6 +18,7 @@ from pix2pix.errors import UserError
 from pix2pix.images import open_picture
 from pix2pix.names import printable
 from pix2pix.pictures import GAP
+from pix2pix.ui.job_followers import stop_run
 from pix2pix.ui.shared import server_function
 from pix2pix.ui.train_start import find_run
 from pix2pix.ui.train_watch import Watch
@@ -144,7 +145,7 @@ def act(watch: Watch, request: Reply) -> Reply:
     if action in ("pause", "stop"):
         if not runs.read_status(run).is_active:
             raise UserError(f"'{printable(run.name)}' is not running any more.")
-        runs.ask_to_stop(run, "paused" if action == "pause" else "stopped")
+        stop_run(run, "paused" if action == "pause" else "stopped")
     elif action == "force":
         runs.force_stop(run, patience=0.5)
     elif action == "resume":

@@ -32,13 +32,20 @@ def start_run(
     `overrides` are settings of TrainConfig as numbers or text; `start_from` is empty or one of
     `starting_points`. Raises a UserError for anything that cannot work.
     """
+    run, settings = prepared_run(dataset, preset, name, overrides, start_from)
+    runs.start(run, settings)
+    return run.name
+
+
+def prepared_run(
+    dataset: str, preset: str, name: str, overrides: Mapping[str, Any], start_from: str = ""
+) -> tuple[Path, dict[str, Any]]:
+    """The folder that a run will have, and its `run_settings`."""
     folder = chosen_folder(dataset)
     name = (
         safe_name(name) if str(name or "").strip() else free_name(runs.runs_folder(), folder.name)
     )
-    settings = run_settings(folder, preset, overrides, start_from)
-    runs.start(runs.runs_folder() / name, settings)
-    return name
+    return runs.runs_folder() / name, run_settings(folder, preset, overrides, start_from)
 
 
 def run_settings(

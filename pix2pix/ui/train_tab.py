@@ -24,6 +24,7 @@ from pix2pix.ui.train_form import (
     start_choices,
     training_form,
 )
+from pix2pix.ui.train_jobs import jobs_fields, wire_jobs
 from pix2pix.ui.train_live import live_view
 from pix2pix.ui.train_measure import measure_part
 from pix2pix.ui.train_start import start_run
@@ -40,12 +41,14 @@ def train_tab(dataset: gr.Textbox) -> None:
         with gr.Column(min_width=0, elem_classes="step", elem_id="setup"):
             gr.HTML(f"<style>{STYLE}</style><h2 class='step-title'>New run</h2>")
             form = training_form()
+            jobs = jobs_fields()
         with gr.Column(min_width=0, elem_classes="step"):
             live = live_view(watch, elem_id="live")
     measure_part(form.dataset, live)
     wire_choices(form, live, dataset)
     wire_fields(form, live)
     wire_start(form, live, watch)
+    wire_jobs(jobs, form, live, watch)
     train_api()
 
 

@@ -1,0 +1,232 @@
+"""Training on Hugging Face Jobs: a run is sent there, resumed and cancelled, without torch.
+
+All passes through a private bucket, where `jobs/NAME-TIME/` holds `source/` (the engine), `data/`
+(the dataset), `start/` (the model to begin with) and `run/`, the run folder. The job has it mounted
+and runs `job_side`, which trains and copies what it writes to `run/`; from there `job_watch` brings
+it into the folder of the run here, so that whoever watches runs sees this one as any other. Such a
+folder has a `job.json`. A person's token comes with every call and is written down nowhere: the job
+needs none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pix2pix import runs
+from pix2pix.errors import UserError
+from pix2pix.files import write_json
+from pix2pix.hub import dataset_files
+from pix2pix.hub_access import check_name, connect, sentences
+from pix2pix.job_watch import need_token, read_job, say
+from pix2pix.space import Call
+from pix2pix.workspace import ROOT
+
+IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"  # Python and uv; CUDA comes with torch's wheel
+MOUNT, WORK = "/job", "/tmp/job"  # in the job
+MAX_HOURS = 168.0
+BATCH = 100  # files uploaded in one call
+HOURLY = {"minute": 60.0, "hour": 1.0, "second": 3600.0}  # from a price to that of an hour
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """Hardware for a job. `price` is in US dollars an hour, None where the Hub does not say it."""
+
+    name: str
+    words: str
+    price: float | None
+
+
+def flavours(token: str, endpoint: str | None = None) -> list[Flavour]:
+    """What there is to train on, the cheapest first. Raises UserError."""
+    with sentences("hardware", "see", token, kind="list of"):
+        found = connect(token, endpoint).list_jobs_hardware()
+    return sorted(map(_flavour, found), key=lambda flavour: flavour.price or 0.0)
+
+
+def _flavour(said: Any) -> Flavour:
+    parts = [said.cpu, said.ram]
+    if said.accelerator:
+        one = said.accelerator
+        parts.insert(0, f"{one.quantity} x {one.model} with {one.vram}")
+    factor = HOURLY.get(said.unit_label)
+    price = float(said.unit_cost_usd) * factor if factor else None
+    return Flavour(said.name, f"{said.pretty_name}: {', '.join(parts)}", price)
+
+
+# ------------------------------------------------------------------------------------ what is sent
+
+
+def plan_job(
+    name: str, settings: dict[str, Any], bucket: str, *, flavour: str, hours: float, prefix: str
+) -> list[Call]:
+    """The calls that send a run. `settings` are those of its `config.json`; the owner in `bucket`,
+    "owner/name", pays; `prefix` is the folder in it, new for every run.
+
+    Raises UserError for what cannot be sent.
+    """
+    check_name(bucket)
+    config = {**settings, "data": "data", "device": "auto"}
+    add = [(source, f"{prefix}/source/{name}") for name, source in _engine().items()]
+    files = dataset_files(Path(settings["data"]))
+    add += [(_source(content), f"{prefix}/data/{name}") for name, content in files.items()]
+    if settings["start_from"]:
+        model, config["start_from"] = Path(settings["start_from"]), "start"
+        add += [(file, f"{prefix}/start/{file.name}") for file in sorted(model.iterdir())]
+    add.append((json.dumps(config).encode(), f"{prefix}/run/config.json"))
+    bucket_id = {"bucket_id": bucket}
+    uploads = [
+        Call("batch_bucket_files", {**bucket_id, "add": add[start : start + BATCH]})
+        for start in range(0, len(add), BATCH)
+    ]
+    return [
+        Call("create_bucket", {**bucket_id, "private": True, "exist_ok": True}),
+        Call("bucket_info", bucket_id),
+        *uploads,
+        _run_job(name, bucket, prefix, flavour, hours),
+    ]
+
+
+def plan_resume(name: str, job: dict[str, Any], *, flavour: str, hours: float) -> list[Call]:
+    """The calls by which a run that ended early goes on from its last state in the bucket."""
+    bucket, prefix = job["bucket"], job["prefix"]
+    anew = [(b"{}", f"{prefix}/run/status.json")]  # else the end of the last job would be its own
+    return [
+        Call("batch_bucket_files", {"bucket_id": bucket, "add": anew}),
+        _run_job(name, bucket, prefix, flavour, hours),
+    ]
+
+
+def _run_job(name: str, bucket: str, prefix: str, flavour: str, hours: float) -> Call:
+    from huggingface_hub import Volume
+
+    if not (isinstance(hours, (int, float)) and 0 < hours <= MAX_HOURS):
+        raise UserError(f"Give the job a time limit of up to {MAX_HOURS:.0f} hours.")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", flavour):
+        raise UserError("Choose the hardware: 'Show hardware and prices' lists what there is.")
+    volume = Volume(
+        type="bucket", source=bucket, mount_path=MOUNT, path=prefix, read_only=False
+    )  # fmt: skip
+    source = f"{MOUNT}/source"
+    environment = {"PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    uv = ["uv", "run", "--no-project", "--with-requirements", f"{source}/requirements.txt"]
+    return Call(
+        "run_job",
+        {
+            "image": IMAGE, "command": [*uv, "python", "-m", "pix2pix.job_side", MOUNT, WORK],
+            "env": environment, "flavor": flavour, "timeout": round(hours * 3600),
+            "name": _plain_name(name), "volumes": [volume], "namespace": bucket.partition("/")[0],
+        },
+    )  # fmt: skip
+
+
+def _engine() -> dict[str, Path | bytes]:
+    """The package without the page, and what it needs."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+    needs = "".join(line for line in lines if not line.startswith(("gradio", "#")))
+    files = {f"pix2pix/{file.name}": file for file in sorted((ROOT / "pix2pix").glob("*.py"))}
+    return {**files, "requirements.txt": needs.encode()}
+
+
+def _source(content: str | bytes) -> Path | bytes:
+    return Path(content) if isinstance(content, str) else content
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run"
+
+
+# ------------------------------------------------------------------------- sent, resumed, cancelled
+
+
+def start_remote(
+    run: Path,
+    settings: dict[str, Any],
+    bucket: str,
+    *,
+    flavour: str,
+    hours: float,
+    token: str,
+    endpoint: str | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> str:
+    """Send a new run and return the address of its job. `run` follows it from then on.
+
+    Raises UserError for what cannot be sent or is refused; then there is no such run.
+    """
+    need_token(token)
+    if run.exists():
+        raise UserError(f"There is a run '{run.name}' already: choose another name.")
+    now = time.time()
+    prefix = f"jobs/{_plain_name(run.name)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
+    calls = plan_job(run.name, settings, bucket, flavour=flavour, hours=hours, prefix=prefix)
+    job = {
+        "job_id": "", "namespace": bucket.partition("/")[0], "bucket": bucket, "prefix": prefix,
+        "flavour": flavour, "timeout": round(hours * 3600), "started": now, "url": "", "files": {},
+    }  # fmt: skip
+    try:
+        with sentences(bucket, "write to", token, kind="bucket"):
+            run.mkdir(parents=True)
+            write_json(run / runs.JOB, job)
+            write_json(run / "config.json", {**settings, "device": f"{flavour} on Jobs"})
+            say(run, "starting", "Its files are being sent.", started=now)
+        return _make(calls, run, job, token, endpoint, on_progress)
+    except BaseException:
+        shutil.rmtree(run, ignore_errors=True)
+        raise
+
+
+def resume_remote(
+    run: Path, *, flavour: str, hours: float, token: str, endpoint: str | None = None
+) -> str:
+    """Let a run that ended early go on in a new job and return its address. Raises UserError."""
+    need_token(token)
+    job = read_job(run)
+    if runs.read_status(run).state not in runs.RESUMABLE:
+        raise UserError(f"'{run.name}' is running or finished: there is nothing to resume.")
+    calls = plan_resume(run.name, job, flavour=flavour, hours=hours)
+    job |= {"flavour": flavour, "timeout": round(hours * 3600), "started": time.time()}
+    return _make(calls, run, job, token, endpoint)
+
+
+def cancel_remote(run: Path, token: str, endpoint: str | None = None) -> None:
+    """Cancel the job of a run; what it saved last stays in the bucket. Raises UserError."""
+    job = read_job(run)
+    with sentences(f"of {job['namespace']}", "cancel", token, kind="job"):
+        connect(token, endpoint).cancel_job(job_id=job["job_id"], namespace=job["namespace"])
+
+
+def _make(
+    calls: list[Call],
+    run: Path,
+    job: dict[str, Any],
+    token: str,
+    endpoint: str | None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> str:
+    """Make the calls, of which the last one starts the job, and write down what it is called."""
+    api = connect(token, endpoint)
+    with sentences(job["bucket"], "write to", token, kind="bucket"):
+        for done, call in enumerate(calls[:-1]):
+            on_progress(done, len(calls))
+            answer = getattr(api, call.function)(**call.arguments)
+            if call.function == "bucket_info" and not answer.private:
+                raise UserError(f"The bucket {job['bucket']} is public: name a private or new one.")
+    with sentences(f"of {job['namespace']}", "start", token, kind="job"):
+        info = api.run_job(**calls[-1].arguments)
+        write_json(run / runs.JOB, {**job, "job_id": info.id, "url": info.url})
+        say(run, "starting", f"Hugging Face looks for a machine: {job['flavour']}.")
+    on_progress(len(calls), len(calls))
+    return info.url
+
+
+def remote_runs(root: Path | None = None) -> list[runs.Status]:
+    """The runs that were sent to Jobs, the last one first."""
+    return [status for status in runs.list_runs(root) if runs.is_remote(status.folder)]

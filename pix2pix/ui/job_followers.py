@@ -1,0 +1,95 @@
+"""Who watches runs on Hugging Face Jobs: a thread each, with a token that lives in memory only."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pix2pix import runs
+from pix2pix.errors import UserError
+from pix2pix.job_watch import sync_remote
+from pix2pix.jobs import cancel_remote
+from pix2pix.names import printable
+
+log = logging.getLogger(__name__)
+
+SHARE = 0.1  # of the time that looking may take
+AFTER_ERROR = 30.0  # seconds until a look that failed is tried again
+
+
+@dataclass
+class _Followed:
+    token: str
+    wake: threading.Event = field(default_factory=threading.Event)
+
+
+class Followers:
+    """Looks at the jobs of runs `every` so many seconds until they are over."""
+
+    def __init__(self, every: float = 10.0) -> None:
+        self.every = every
+        self.followed: dict[Path, _Followed] = {}
+        self.lock = threading.Lock()
+
+    def follow(self, run: Path, token: str) -> None:
+        """Watch a run from now on with this token."""
+        with self.lock:
+            if earlier := self.followed.get(run):
+                earlier.wake.set()  # it sees that it was replaced
+            self.followed[run] = mine = _Followed(token)
+        threading.Thread(target=self._follow, args=(run, mine), daemon=True).start()
+
+    def cancel(self, run: Path) -> None:
+        """Cancel the job of a run. Raises UserError, also where no token for it is known."""
+        known = self.followed.get(run)
+        if not known:
+            raise UserError(
+                f"'{printable(run.name)}' trains on Hugging Face Jobs: give your token there and "
+                "press 'Watch', then stop it."
+            )
+        cancel_remote(run, known.token)
+        known.wake.set()
+
+    def _follow(self, run: Path, mine: _Followed) -> None:
+        while self.followed.get(run) is mine and runs.is_remote(run):
+            begun = time.monotonic()
+            pause = self._look(run, mine.token)
+            if pause is None:
+                break
+            mine.wake.wait(max(pause, (time.monotonic() - begun) / SHARE))
+            mine.wake.clear()
+        with self.lock:
+            if self.followed.get(run) is mine:
+                del self.followed[run]
+
+    def _look(self, run: Path, token: str) -> float | None:
+        """Seconds until the next look, None where the run is over."""
+        try:
+            return self.every if sync_remote(run, token).is_active else None
+        except UserError as error:
+            sentence = str(error)
+        except Exception:
+            log.exception("%s cannot be followed", run.name)
+            sentence = "Something broke that should not; the server's log says what."
+        try:
+            runs.write_status(run, sentence=sentence, looked=time.time())
+        except OSError:
+            log.exception("%s cannot be written", run.name)
+        return AFTER_ERROR
+
+
+FOLLOWERS = Followers()
+
+
+def stop_run(run: Path, word: str) -> None:
+    """Ask a run to stop, to be called by `word` then; the job of one that trains elsewhere is
+    cancelled. Raises UserError where that cannot be."""
+    if runs.is_remote(run):
+        if word == "paused":
+            raise UserError("A run on Jobs cannot pause: stop it, and resume it there later.")
+        FOLLOWERS.cancel(run)
+    else:
+        runs.ask_to_stop(run, word)
