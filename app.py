@@ -29,6 +29,7 @@ def main() -> None:
         css_paths=CSS_FILE,
         footer_links=["api", "settings"],
         max_file_size="500mb",
+        state_session_capacity=500,  # of about 0.4 MB each
         # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
         _frontend=False,
     )

@@ -41,7 +41,7 @@ AGAIN = 1.0  # seconds until one who was refused asks again, as the page does
 PATIENCE = 120.0  # seconds for an answer; the page has less, and what it would miss is counted
 PAGE_PATIENCE = 20.0
 LOOK_EVERY = 5.0  # seconds between two who open the page
-BATCH = [(256, 256), (320, 200), (700, 500)]  # one goes through tiles
+BATCH = [(256, 256), (320, 200), (700, 500)]  # 1, 2 and 12 tiles
 PIECE, PIECE_EVERY = 64, 0.05  # bytes and seconds of the slow line
 BUSY = "Many people"
 BARS = "▁▂▃▄▅▆▇█"
@@ -183,7 +183,7 @@ def visit(server: Server, images: list[str], right: list[str], tally: Tally, ove
                     tally.refused.append(session)
                     if over.wait(AGAIN):
                         return
-                tally.add("drawing", time.perf_counter() - asked)
+                tally.add("drawings", time.perf_counter() - asked)
                 if answer["image"] != expected:
                     tally.wrong.append(f"{session} got another picture")
                 if over.wait(PAUSE):
@@ -204,7 +204,7 @@ def batch_files(place: Path) -> list[Path]:
 def translated(client: Client, files: list[Path]) -> dict[str, bytes]:
     """One batch's pictures by name; what was downloaded for it is deleted."""
     given = [handle_file(file) for file in files]
-    _, archive, _ = client.predict(given, MODEL, "", "", api_name="/translate_batch")
+    _, archive, _ = client.predict(given, MODEL, "", "tiles", api_name="/translate_batch")
     with zipfile.ZipFile(archive) as packed:
         return {name: packed.read(name) for name in packed.namelist()}
 
@@ -214,7 +214,7 @@ def batch(url: str, files: list[Path], expected: dict[str, bytes], tally: Tally,
     while not over.is_set():
         started = time.perf_counter()
         pictures = translated(client, files)
-        tally.add("batch", time.perf_counter() - started)
+        tally.add("batches", time.perf_counter() - started)
         if pictures != expected:
             tally.wrong.append(f"a batch of {len(pictures)} has other pictures")
 
@@ -239,7 +239,7 @@ def slow_line(server: Server, image: str, expected: str, tally: Tally, over) -> 
             answer += more
             if over.wait(PIECE_EVERY):
                 return
-    tally.add("slow_line", time.perf_counter() - started)
+    tally.add("slow_lines", time.perf_counter() - started)
     reply = json.loads(answer.partition(b"\r\n\r\n")[2])
     if BUSY in reply.get("error", ""):
         tally.refused.append("slow")
@@ -254,7 +254,7 @@ def open_page(server: Server, tally: Tally, over) -> None:
             started = time.perf_counter()
             for path in ("/", "/theme.css"):
                 browser.get(path).raise_for_status()
-            tally.add("page", time.perf_counter() - started)
+            tally.add("pages", time.perf_counter() - started)
 
 
 # -------------------------------------------------------------------------------- the figures
@@ -273,10 +273,10 @@ def watch_memory(app: subprocess.Popen, seconds: float) -> list[float]:
 def figures(tally: Tally, memory: list[float], seconds: float) -> dict[str, object]:
     result: dict[str, object] = {"seconds": seconds}
     for kind, taken in sorted(tally.seconds.items()):
-        result[f"{kind}s_per_second"] = round(len(taken) / seconds, 2)
+        result[f"{kind}_per_second"] = round(len(taken) / seconds, 2)
         result[f"{kind}_median_s"] = round(statistics.median(taken), 3)
         result[f"{kind}_99th_percentile_s"] = round(float(np.percentile(taken, 99)), 3)
-    drawn = tally.seconds.get("drawing", [])
+    drawn = tally.seconds.get("drawings", [])
     warm = memory[len(memory) // 4 :]
     slope = np.polyfit(np.arange(len(warm)) / 60, warm, 1)[0] if len(warm) > 1 else 0.0
     return result | {
@@ -294,9 +294,11 @@ def figures(tally: Tally, memory: list[float], seconds: float) -> dict[str, obje
 def tell(result: dict[str, object], tally: Tally, memory: list[float]) -> None:
     for kind in tally.seconds:
         pace, median, high = (
-            result[f"{kind}{what}"] for what in ("s_per_second", "_median_s", "_99th_percentile_s")
+            result[f"{kind}_{what}"] for what in ("per_second", "median_s", "99th_percentile_s")
         )
         print(f"{kind}: {pace} a second, median {median} s, 99th percentile {high} s")
+    counts = ("refusals", "wrong_answers", "errors", "drawings_later_than_the_page_waits")
+    print(", ".join(f"{name.replace('_', ' ')} {result[name]}" for name in counts))
     places = np.linspace(0, len(memory) - 1, min(60, len(memory))).astype(int)
     low, span = min(memory), max(max(memory) - min(memory), 1.0)
     curve = "".join(BARS[int((memory[p] - low) / span * (len(BARS) - 1))] for p in places)
