@@ -9,6 +9,9 @@ import os
 # of the person drawing often runs on the same cores (on two of them 3 times as many pictures).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from pix2pix.ui.zero_gpu import lent  # the first to import torch: see there
+
+# isort: split
 from pix2pix.translate import Translators
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
@@ -22,7 +25,8 @@ def main() -> None:
     parser.add_argument("--host", default=environment("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=environment("GRADIO_SERVER_PORT"))
     args = parser.parse_args()
-    build_page(Translators(model_folders), train_tab).launch(
+    models = Translators(model_folders)
+    build_page(models, train_tab, lent(models)).launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
         theme=theme(),

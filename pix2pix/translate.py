@@ -29,9 +29,10 @@ _one_at_a_time = ThreadPoolExecutor(1, "forward")
 
 
 def _start_anew() -> None:
-    """A forked process has the pool but not its thread."""
+    """A forked process has the pool but not its thread, nor OpenMP's, for which it would wait."""
     global _one_at_a_time
     _one_at_a_time = ThreadPoolExecutor(1, "forward")
+    torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

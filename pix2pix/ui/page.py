@@ -9,8 +9,9 @@ import gradio as gr
 
 from pix2pix.ui.dataset_tab import dataset_tab
 from pix2pix.ui.models_row import cards
-from pix2pix.ui.shared import KEEP_SECONDS, inert
+from pix2pix.ui.shared import KEEP_SECONDS, QUIET, inert
 from pix2pix.ui.translate_tab import Models, translate_tab
+from pix2pix.workspace import probe
 
 # Gradio reloads the page when the app is back after a restart: who watched a run finds it again.
 KEEP_TAB = """() => {
@@ -27,11 +28,16 @@ KEEP_TAB = """() => {
 }"""
 
 
-def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = None) -> gr.Blocks:
+def build_page(
+    models: Models,
+    train_tab: Callable[[gr.Textbox], None] | None = None,
+    queued: Models | None = None,
+) -> gr.Blocks:
     """The app, not yet launched.
 
     `train_tab` lays out a third tab; the textbox it gets holds the name of the dataset that a
-    person chose to train on, and changes when another one is chosen.
+    person chose to train on, and changes when another one is chosen. `queued` are the models of
+    what waits in the queue, if not those of the pad.
     """
     kept = 3600, KEEP_SECONDS  # look every hour for uploads and results that are too old
     with gr.Blocks(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=kept) as page:
@@ -50,17 +56,25 @@ def build_page(models: Models, train_tab: Callable[[gr.Textbox], None] | None = 
                 )  # fmt: skip
 
             with gr.Tab("Translate", id="translate") as translate:
-                row = translate_tab(models)
+                row = translate_tab(models, queued or models)
             with gr.Tab("Dataset", id="dataset"):
+                notes = [disk_note()]
                 dataset_tab(page, take if train_tab else None)
             if train_tab:
                 with gr.Tab("Train", id="train"):
+                    notes.append(disk_note())
                     train_tab(to_train)
         if row is not None:
             show_new_models(page, translate, row, models)
+        page.load(lambda: [probe()] * len(notes), None, notes, **QUIET)
         page.load(None, None, None, js=KEEP_TAB)
     page.queue(max_size=64, default_concurrency_limit=2)
     return page
+
+
+def disk_note() -> gr.Markdown:
+    """Where it is said, as the page is loaded, that what is made here could not be kept."""
+    return gr.Markdown(elem_classes=["quiet", "disk"])
 
 
 def show_new_models(page: gr.Blocks, tab: gr.Tab, row: gr.HTML, models: Models) -> None:

@@ -41,8 +41,9 @@ class Models(Protocol):
     def get(self, name: str) -> Any: ...
 
 
-def translate_tab(models: Models) -> gr.HTML | None:
-    """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``.
+def translate_tab(models: Models, queued: Models) -> gr.HTML | None:
+    """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``, the same ones
+    as ``queued`` for what waits in the queue.
 
     Returns the row of models, None where there is none to show.
     """
@@ -64,9 +65,9 @@ def translate_tab(models: Models) -> gr.HTML | None:
     with gr.Column(elem_classes=[] if drawn else AWAY) as draw:
         drawing = pad(*live_functions(models), pad_state(first, names[first]))
     with gr.Column(elem_classes=AWAY if drawn else []) as photo:
-        photo_parts = photo_mode(models, name, names[first])
+        photo_parts = photo_mode(queued, name, names[first])
     with gr.Column(elem_classes=AWAY) as tiles:
-        tiles_mode(models, name)
+        tiles_mode(queued, name)
 
     def show(mode: str) -> list[Any]:
         return [gr.Column(elem_classes=[] if mode == m else [AWAY]) for m in MODES]
