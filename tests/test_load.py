@@ -72,6 +72,7 @@ class Held(nn.Module):
 def test_too_many_are_told_so_and_those_before_them_are_served() -> None:
     held = Held()
     component, drawing = pad_of(translator(held)), request(noise(64, 64))
+    before = set(threading.enumerate())
 
     async def crowd() -> tuple[list[dict[str, Any]], dict[str, Any], int]:
         inside = [
@@ -79,7 +80,7 @@ def test_too_many_are_told_so_and_those_before_them_are_served() -> None:
             for _ in range(AT_ONCE + MOST_WAITING)
         ]
         await asyncio.to_thread(held.begun.acquire)
-        threads = sum(thread.name.startswith("pad") for thread in threading.enumerate())
+        threads = sum(t.name.startswith("pad") for t in set(threading.enumerate()) - before)
         refused = await component.variations(drawing)
         held.may.set()
         return await asyncio.gather(*inside), refused, threads
