@@ -136,16 +136,16 @@ def app_at(place: Path) -> Iterator[tuple[subprocess.Popen, Client]]:
     command = [sys.executable, str(ROOT / "app.py"), "--port", port]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as app:
         try:
-            yield app, connected(f"http://127.0.0.1:{port}")
+            yield app, connected(f"http://127.0.0.1:{port}", place)
         finally:
             app.kill()
 
 
-def connected(url: str) -> Client:
-    """A client of the app, as soon as that answers."""
+def connected(url: str, place: Path) -> Client:
+    """A client of the app, as soon as that answers; what it downloads lies below `place`."""
     for _ in range(300):
         with contextlib.suppress(OSError, ValueError, httpx.HTTPError):
-            return Client(url, verbose=False, download_files=tempfile.mkdtemp())
+            return Client(url, verbose=False, download_files=place / "downloads")
         time.sleep(0.2)
     raise SystemExit("The app did not start.")
 
@@ -202,7 +202,7 @@ def batch_files(place: Path) -> list[Path]:
 
 
 def translated(client: Client, files: list[Path]) -> dict[str, bytes]:
-    """One batch's pictures by name; what was downloaded for it is deleted."""
+    """One batch's pictures by name."""
     given = [handle_file(file) for file in files]
     _, archive, _ = client.predict(given, MODEL, "", "tiles", api_name="/translate_batch")
     with zipfile.ZipFile(archive) as packed:
@@ -210,7 +210,7 @@ def translated(client: Client, files: list[Path]) -> dict[str, bytes]:
 
 
 def batch(url: str, files: list[Path], expected: dict[str, bytes], tally: Tally, over) -> None:
-    client = connected(url)
+    client = connected(url, files[0].parent)
     while not over.is_set():
         started = time.perf_counter()
         pictures = translated(client, files)
