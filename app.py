@@ -10,6 +10,9 @@ from importlib.util import find_spec
 # of the person drawing often runs on the same cores (on two of them 3 times as many pictures).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from pix2pix.ui.zero_gpu import lent  # the first to import torch: see there
+
+# isort: split
 import gradio as gr
 
 from pix2pix.translate import Translators
@@ -40,7 +43,7 @@ def main() -> None:
     if args.mcp:
         only_tools()
     roles = Roles.of_server(args.host)
-    page = build_page(models, train_tab, roles)
+    page = build_page(models, train_tab, roles, lent(models))
     page.launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
@@ -50,6 +53,7 @@ def main() -> None:
         mcp_server=args.mcp,
         max_file_size="500mb",
         app_kwargs={"middleware": [limits(page, roles)]},
+        state_session_capacity=500,  # of about 0.4 MB each
         # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
         _frontend=False,
     )

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from pix2pix.errors import UserError
 
 
+def on_zero_gpu() -> bool:
+    """Whether this is a Space with a GPU that is lent to single calls (`pix2pix.ui.zero_gpu`)."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 def pick_device(name: str = "auto") -> torch.device:
     """CUDA, else Apple's MPS, else the CPU; or the named one. Raises UserError if it is absent."""
     if name == "auto":
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and not on_zero_gpu():  # CUDA is promised there, but not here
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:

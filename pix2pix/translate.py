@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,23 @@ from pix2pix.images import MODES, Picture, as_picture, from_array, pad_reflect
 from pix2pix.models import CONFIG, WEIGHTS, list_models, load_model
 from pix2pix.networks import use_own_statistics
 
-# Dropout draws from PyTorch's global generator: two seeded translations must not interleave. It is
-# also faster to let one forward have all cores than to let two share them.
-_ONE_AT_A_TIME = threading.Lock()
+# One thread computes for everybody. Dropout draws from PyTorch's global generator: two seeded
+# translations must not interleave, and one forward is faster with all cores than two that share
+# them. Its work is done in the order in which it came, so that the many tiles of one picture let
+# every drawing in between, which a lock does not promise. And only one thread, not each that asks,
+# keeps OpenMP's helpers and the memory of a forward.
+_one_at_a_time = ThreadPoolExecutor(1, "forward")
+
+
+def _start_anew() -> None:
+    """A forked process has the pool but not its thread, nor OpenMP's, for which it would wait."""
+    global _one_at_a_time
+    _one_at_a_time = ThreadPoolExecutor(1, "forward")
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
 
 MIN_SIDE = 16  # a ResNet's padding and norms need more than the one pixel that 4 become inside
 
@@ -128,20 +143,22 @@ class Translator:
         array = picture.tile(box, generator.source_channels)
         return pad_reflect(array, generator.multiple, MIN_SIDE)
 
-    @torch.inference_mode()
     def forward(self, array: np.ndarray, seed: int | None) -> np.ndarray:
-        """Source C x H x W in [-1, 1] -> generated C' x H x W: one image, one forward."""
+        """Source C x H x W in [-1, 1] -> generated C' x H x W: one image, one forward, in turn."""
+        return _one_at_a_time.submit(self._forward, array, seed).result()
+
+    @torch.inference_mode()
+    def _forward(self, array: np.ndarray, seed: int | None) -> np.ndarray:
         source = torch.from_numpy(np.ascontiguousarray(array))[None]
         source = source.to(self.device, self.dtype, memory_format=torch.channels_last)
-        with _ONE_AT_A_TIME:
-            for layer in self.generator.modules():
-                if isinstance(layer, nn.Dropout):
-                    layer.train(seed is not None)
-            devices = [self.device] if self.device.type == "cuda" else []
-            with torch.random.fork_rng(devices=devices, enabled=seed is not None):
-                if seed is not None:
-                    torch.manual_seed(seed % 2**63)
-                generated = self.generator(source)
+        for layer in self.generator.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.train(seed is not None)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices, enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed % 2**63)
+            generated = self.generator(source)
         return generated[0].float().cpu().numpy()
 
 

@@ -12,7 +12,6 @@ import json
 import os
 import resource
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import psutil
-from gradio_client import Client
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -33,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix import runs
 from pix2pix.build import Recipe, build
 from pix2pix.plan import Inputs, make_plan
+from scripts.benchmark_load import app_at, load
 
 SIDE = 512
 LOOK_EVERY = 1.5  # seconds at least, as the page does while a run trains
@@ -125,6 +124,10 @@ for line in sys.stdin:
 def main() -> int:
     args = arguments()
     result = {"cores": os.cpu_count()}
+    if args.load:
+        measured, well = load(args.minutes, args.visitors, args.batches)
+        print(json.dumps(result | measured))
+        return 0 if well else 1
     if args.only in ("build", "all"):
         with tempfile.TemporaryDirectory(dir=args.folder) as place:
             folder = Path(place)
@@ -230,20 +233,12 @@ def watched_against_alone(seconds: float, tabs: int) -> dict[str, object]:
     """Steps of a real run while so many tabs watch it, against those while none does, by turns of
     so many seconds. The tabs ask the app as the page does and paint nothing, since people's
     browsers run on machines of their own."""
-    root = Path(__file__).resolve().parent.parent
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
-        workspace = Path(place)
-        draw_pairs(workspace, 8)
-        data, run = workspace / "datasets" / "drawn", workspace / "runs" / "drawn"
-        build(make_plan(Inputs(workspace / "a", workspace / "b")), Recipe(size=256), data)
-        environment = {**os.environ, "PIX2PIX_WORKSPACE": place}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
-        command = [sys.executable, str(root / "app.py"), "--port", port]
-        app = stack.enter_context(subprocess.Popen(command, env=environment))
-        stack.callback(app.kill)
-        client = connected(f"http://127.0.0.1:{port}")
+        folder = Path(place)
+        draw_pairs(folder, 8)
+        data, run = (folder / "workspace" / kind / "drawn" for kind in ("datasets", "runs"))
+        build(make_plan(Inputs(folder / "a", folder / "b")), Recipe(size=256), data)
+        app, client = stack.enter_context(app_at(folder))
         settings = {"ngf": 32, "ndf": 32, "steps": 10**6, "sample_every_steps": 50}
         client.predict("drawn", "maps", "drawn", settings, "", api_name="/start_training")
         stack.callback(runs.force_stop, run, 0.0)
@@ -279,15 +274,6 @@ def watched_against_alone(seconds: float, tabs: int) -> dict[str, object]:
 def processor_seconds(process: int) -> float:
     times = psutil.Process(process).cpu_times()
     return times.user + times.system
-
-
-def connected(url: str) -> Client:
-    """A client of the app, as soon as that answers."""
-    for _ in range(300):
-        with contextlib.suppress(OSError, ValueError, httpx.HTTPError):
-            return Client(url, verbose=False)
-        time.sleep(0.2)
-    raise SystemExit("The app did not start.")
 
 
 def watch(address: str, component: int, session: str, watching: threading.Event) -> None:
@@ -365,6 +351,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=2000, help="pairs of 512 x 512 JPEG")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where to draw them (default: temporary)")
+    parser.add_argument("--load", action="store_true", help="instead: many people at once")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of load")
+    parser.add_argument("--visitors", type=int, default=30, help="who draw at once")
+    parser.add_argument("--batches", type=int, default=5, help="jobs at once, one after another")
     parser.add_argument(
         "--opencv-python", default=sys.executable, help="a Python that has OpenCV to compare with"
     )

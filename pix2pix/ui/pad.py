@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ PARTS = ["pad_paint.js", "pad_drawing.js", "pad_live.js", "pad.js"]
 MAX_IMAGE_CHARS = 8_000_000
 """A 1024 x 1024 drawing is far below this; anything above was not made by the pad."""
 
+AT_ONCE = 8  # requests in work: the forwards of so many drawings take turns with those of the queue
+MOST_WAITING = 64  # behind them; above that the wait would be longer than the page's patience
+BUSY = "Many people are drawing right now: go on, and it will catch up."
+
 
 def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HTML:
     """Return the pad, a component whose value is `state`.
@@ -34,16 +40,44 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
     `translate` receives `{"model", "image", "seed"}` and returns `{"image"}`; `variations`
     receives a `"count"` besides and returns `{"images": [{"seed", "image"}, ...]}`; images are
     PNG data URLs. Either may return `{"error": sentence}`. They are called outside Gradio's
-    queue, in worker threads, by anyone who can reach the page.
+    queue, in threads of their own, by anyone who can reach the page: first come, first served, and
+    turned away with `{"error", "busy": True}` where too many wait; the page asks again by itself.
     """
+    line = Line()
+    functions = {"translate": translate, "variations": variations}
     return gr.HTML(
         value=state,
         html_template=_read("pad.html"),
         css_template=_read("pad.css"),
         js_on_load="\n".join(map(_read, PARTS)),
         apply_default_css=False,
-        server_functions=[_guard("translate", translate), _guard("variations", variations)],
+        server_functions=[line.led(_guard(name, f)) for name, f in functions.items()],
     )
+
+
+class Line:
+    """Those who wait for a picture. They hold no threads: Gradio has 40 for everything that the
+    page asks of it, uploads and files included."""
+
+    def __init__(self) -> None:
+        self.threads = ThreadPoolExecutor(AT_ONCE, "pad")
+        self.inside = 0  # in work or waiting; counted by the event loop alone
+
+    def led(self, handler: Handler) -> Callable[[Any], Awaitable[Reply]]:
+        """`handler` as a server function that awaits its turn."""
+
+        async def in_turn(request: Any) -> Reply:
+            if self.inside >= AT_ONCE + MOST_WAITING:
+                return {"error": BUSY, "busy": True}
+            self.inside += 1
+            try:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self.threads, handler, request)
+            finally:
+                self.inside -= 1
+
+        in_turn.__name__ = handler.__name__
+        return in_turn
 
 
 def _read(name: str) -> str:

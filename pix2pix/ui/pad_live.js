@@ -6,6 +6,7 @@
    `stroke`, `loading` and decode(). */
 
 const PATIENCE_MS = 20000;
+const AGAIN_MS = 2000; // until a busy or silent server is asked again
 const VARIATIONS = 4;
 const SILENCE = "The server does not answer; the drawing is kept.";
 
@@ -102,6 +103,7 @@ async function pump() {
   pump(); // the newest state leaves before the last answer is decoded
   if (overtaken(sequence)) return;
   try {
+    if (reply.busy) askAgain(job);
     if (reply.error) fail(String(reply.error));
     else await job.show(reply, sequence);
   } catch {
@@ -119,12 +121,21 @@ async function ask({ call, request }) {
   const patience = new Promise((_, reject) => { timer = setTimeout(reject, PATIENCE_MS); });
   try {
     // Gradio's client swallows a failed connection and answers nothing.
-    return (await Promise.race([server[call](request), patience])) ?? { error: SILENCE };
+    return (await Promise.race([server[call](request), patience])) ?? { error: SILENCE, busy: true };
   } catch {
-    return { error: SILENCE };
+    return { error: SILENCE, busy: true };
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A person who has stopped drawing gets the picture late rather than never. */
+function askAgain({ call }) {
+  setTimeout(() => {
+    if (call === "variations") wantsVariations = true;
+    else dirty = true;
+    pump();
+  }, AGAIN_MS);
 }
 
 function fail(sentence) {

@@ -11,8 +11,10 @@ from pix2pix.ui.dataset_tab import dataset_tab
 from pix2pix.ui.hub_part import send_part
 from pix2pix.ui.models_row import Models, cards, known
 from pix2pix.ui.roles import Roles, guard, owners_part
-from pix2pix.ui.shared import KEEP_SECONDS, inert
+from pix2pix.ui.shared import KEEP_SECONDS, QUIET, inert
 from pix2pix.ui.translate_tab import PUBLIC, Most, translate_tab
+from pix2pix.ui.zero_gpu import training_hint
+from pix2pix.workspace import probe
 
 TOOLS = ("translate", "list_models")  # for programs that speak MCP: nothing that trains or writes
 
@@ -35,12 +37,14 @@ def build_page(
     models: Models,
     train_tab: Callable[[gr.Textbox], None] | None = None,
     roles: Roles = Roles(everybody=True),  # noqa: B008
+    queued: Models | None = None,
 ) -> gr.Blocks:
     """The app, not yet launched.
 
     `train_tab` lays out a third tab; the textbox it gets holds the name of the dataset that a
     person chose to train on, and changes when another one is chosen. By `roles` all but the first
-    tab may be closed to visitors.
+    tab may be closed to visitors. `queued` are the models of what waits in the
+    queue, if not those of the pad.
     """
     kept = 3600, KEEP_SECONDS  # look every hour for uploads and results that are too old
     with gr.Blocks(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=kept) as page:
@@ -59,7 +63,8 @@ def build_page(
                 )  # fmt: skip
 
             with gr.Tab("Translate", id="translate") as translate:
-                parts = translate_tab(models, Most() if roles.everybody else PUBLIC)
+                most = Most() if roles.everybody else PUBLIC
+                parts = translate_tab(models, queued or models, most)
             if parts:
                 show_new_models(page, translate, parts.row, parts.mine, models)
             for_all = set(page.fns), set(page.blocks)
@@ -67,14 +72,28 @@ def build_page(
                 with parts.to_hub, owners_part(page, roles):
                     send_part(models, parts.name)
             with gr.Tab("Dataset", id="dataset"), owners_part(page, roles):
+                notes = [note()]
                 dataset_tab(page, take if train_tab else None)
             if train_tab:
                 with gr.Tab("Train", id="train"), owners_part(page, roles):
+                    notes.append(note())
                     train_tab(to_train)
+        page.load(lambda: warnings()[: len(notes)], None, notes, **QUIET)
         page.load(None, None, None, js=KEEP_TAB)
     guard(page, roles, *for_all)
     page.queue(max_size=256, default_concurrency_limit=2)
     return page
+
+
+def note() -> gr.Markdown:
+    """Where a tab says, as the page is loaded, what this machine cannot do; seen if it says so."""
+    return gr.Markdown(elem_classes=["quiet", "note"])
+
+
+def warnings() -> list[str]:
+    """For Dataset and for Train: that what is made could not be kept, or training be slow."""
+    disk = probe()
+    return [disk, " ".join(filter(None, (training_hint(), disk)))]
 
 
 def show_new_models(

@@ -35,8 +35,9 @@ MODES = ("Draw", "Photo", "Tiles")
 MAX_DRAWING_SIDE = 1024
 MAX_SEED = 2**32 - 1
 VARIATIONS = 4
-# Server functions of the pad bypass the queue: more than this many at once are turned away.
-MAX_DRAWING_REQUESTS = 32
+# Of photos and of batches, so many at once: the pad has the larger share of the forwards.
+PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
+BATCHES = {"concurrency_id": "batches", "concurrency_limit": 2}
 FITS = {"As the model prefers": "", "Scale the whole picture": "whole", "In tiles": "tiles"}
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
 
@@ -63,8 +64,9 @@ class Parts:
     to_hub: gr.Accordion
 
 
-def translate_tab(models: Models, most: Most = Most()) -> Parts | None:
-    """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``.
+def translate_tab(models: Models, queued: Models, most: Most) -> Parts | None:
+    """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``, the same ones
+    as ``queued`` for what waits in the queue.
 
     Returns None where there is no model to show.
     """
@@ -86,9 +88,9 @@ def translate_tab(models: Models, most: Most = Most()) -> Parts | None:
     with gr.Column(elem_classes=[] if drawn else AWAY) as draw:
         drawing = pad(*live_functions(models), pad_state(first, names[first]))
     with gr.Column(elem_classes=AWAY if drawn else []) as photo:
-        photo_parts = photo_mode(models, name, names[first], most)
+        photo_parts = photo_mode(queued, name, names[first], most)
     with gr.Column(elem_classes=AWAY) as tiles:
-        tiles_mode(models, name, most)
+        tiles_mode(queued, name, most)
 
     def show(mode: str) -> list[Any]:
         return [gr.Column(elem_classes=[] if mode == m else [AWAY]) for m in MODES]
@@ -178,11 +180,8 @@ def described(models: Models) -> list[dict[str, Any]]:
 
 def live_functions(models: Models) -> tuple[Callable, Callable]:
     """The two server functions of the pad. They answer in data: {"image"} or {"error"}."""
-    places = threading.BoundedSemaphore(MAX_DRAWING_REQUESTS)
 
     def answer(request: dict[str, Any], make: Callable[..., dict]) -> dict:
-        if not places.acquire(blocking=False):
-            return {"error": "Many people are drawing right now: go on, and it will catch up."}
         try:
             translator = models.get(str(request.get("model", "")))
             image = from_data_url(request["image"], MAX_IMAGE_CHARS)
@@ -191,8 +190,6 @@ def live_functions(models: Models) -> tuple[Callable, Callable]:
             return make(translator, image, as_seed(request.get("seed")))
         except UserError as error:
             return {"error": str(error)}
-        finally:
-            places.release()
 
     def translate(request: dict[str, Any]) -> dict[str, Any]:
         def make(model: Any, image: Image.Image, seed: int | None) -> dict[str, Any]:
@@ -331,11 +328,11 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
 
     options = [photo, name, seed, lines, style, fit]
     shelf.select(pick, name, photo, show_progress="hidden", api_visibility="private")
-    gr.on([run.click, photo.change], compare, options, result, api_visibility="private")
-    several.click(vary, options, gallery, api_visibility="private")
+    gr.on([run.click, photo.change], compare, options, result, api_visibility="private", **PHOTOS)
+    several.click(vary, options, gallery, api_visibility="private", **PHOTOS)
     # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
     answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
-    gr.Button(visible=False).click(translate, options, answer, api_name="translate")
+    gr.Button(visible=False).click(translate, options, answer, api_name="translate", **PHOTOS)
     return {"photo": photo, "to_pad": to_pad, "style": style, "samples": shelf}
 
 
@@ -402,7 +399,7 @@ def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
 
     run.click(
         translate_batch, [files, name, seed, fit], [gallery, archive, said],
-        api_name="translate_batch",
+        api_name="translate_batch", **BATCHES,
     )  # fmt: skip
     stop.click(stop_batch, None, None, queue=False, api_visibility="private")
 

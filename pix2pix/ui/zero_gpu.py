@@ -1,0 +1,113 @@
+"""ZeroGPU: the hardware of a Space whose GPU is lent for seconds, to one call at a time.
+
+The package `spaces`, which is there on such a Space, lends it: what it decorates runs in a process
+forked for the call, and CUDA is there alone. Arguments and results are pickled on their way. What
+waits in the page's queue (photos, variations, batches) and the API borrow the GPU, a picture a
+call. The pad asks for pictures more often than a GPU can be lent: its translators stay on the CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+try:
+    # Before torch: in this process it only promises CUDA. Models that are moved there lie on disk
+    # until a process has the GPU.
+    import spaces
+except ImportError:
+    spaces = None
+
+import gradio as gr
+from PIL import Image
+
+from pix2pix.config import ModelConfig
+from pix2pix.devices import on_zero_gpu
+from pix2pix.errors import Stopped, UserError
+from pix2pix.images import Picture, as_picture
+from pix2pix.translate import Translators
+
+# What a call asks for: less comes sooner, and whoever has less left of the day's share is refused.
+SECONDS, SECONDS_A_MEGAPIXEL, MOST_SECONDS = 15, 1, 120
+
+
+def training_hint() -> str:
+    """What this hardware cannot do for the Train tab, or nothing where training works."""
+    if not on_zero_gpu():
+        return ""
+    return (
+        "ZeroGPU lends its GPU for seconds, so a run here has the processor alone: "
+        "train on Hugging Face Jobs, or give the Space other hardware."
+    )
+
+
+def lent(models: Translators) -> Translators | LentModels:
+    """`models` on the borrowed GPU, or as they are where none is lent. Call it once, before the
+    page is launched, in the main thread: there alone models can be moved to the promised CUDA."""
+    if spaces is None or not on_zero_gpu():
+        return models
+    on_gpu = Translators(models.folders, "cuda", models.keep, models.unlisted)
+    for name in list(on_gpu.models())[: on_gpu.keep]:
+        with contextlib.suppress(UserError):  # said when it is chosen
+            on_gpu.get(name)
+
+    def translate(name: str, picture: Picture, seed: int | None, fit: str) -> Image.Image | str:
+        """A sentence instead of a UserError, of which only its kind would come back."""
+        try:
+            return on_gpu.get(name).translate(picture, seed=seed, fit=fit)
+        except UserError as error:
+            return str(error)
+
+    return LentModels(models, spaces.GPU(translate, duration=seconds))
+
+
+def seconds(name: str, picture: Picture, seed: int | None, fit: str) -> int:
+    """How long the GPU is asked for."""
+    width, height = picture.size
+    return min(MOST_SECONDS, SECONDS + SECONDS_A_MEGAPIXEL * width * height // 10**6)
+
+
+class LentModels:
+    """Models as the page knows them, each picture a call of `borrow`."""
+
+    def __init__(self, models: Translators, borrow: Callable[..., Image.Image | str]) -> None:
+        self._models, self._borrow = models, borrow
+
+    def models(self) -> dict[str, Path]:
+        return self._models.models()
+
+    def get(self, name: str) -> LentTranslator:
+        """Raises UserError for a name that is not in ``models``, or no usable model."""
+        return LentTranslator(name, self._models.get(name).config, self._borrow)
+
+
+@dataclass(frozen=True)
+class LentTranslator:
+    name: str
+    config: ModelConfig
+    borrow: Callable[..., Image.Image | str]
+
+    def translate(
+        self,
+        picture: Picture | Image.Image,
+        *,
+        seed: int | None = None,
+        fit: str = "",
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Image.Image:
+        """As `Translator.translate`; it is stopped between pictures only. Raises UserError besides
+        where no GPU is to be had."""
+        if should_stop():
+            raise Stopped
+        source = picture if isinstance(picture, Picture) else as_picture(picture)
+        try:
+            made = self.borrow(self.name, source, seed, fit)
+        except gr.Error as error:  # the quota is used up, or nobody gave the GPU back in time
+            raise UserError(str(error.message)) from error
+        if isinstance(made, str):
+            raise UserError(made)
+        on_progress(1, 1)
+        return made
