@@ -72,7 +72,7 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
         *("choose", "to_pad", "list_models", "refresh"),
         *("working", "fetch", "resting", "end"),  # a model from the Hub, for oneself
     }
-    assert silent == {"leave", "show", "cards"}
+    assert silent == {"leave", "show", "cards", "warn"}
     assert server.tree() == before
 
 

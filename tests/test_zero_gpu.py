@@ -70,7 +70,7 @@ def test_photos_and_batches_borrow_the_gpu_and_the_pad_does_not(
     spaces: FakeSpaces, tmp_path: Path
 ) -> None:
     models = models_in(tmp_path)
-    page = build_page(models, None, zero_gpu.lent(models))
+    page = build_page(models, queued=zero_gpu.lent(models))
     assert len(spaces.decorated) == 1
     photo, file = noise(100, 70), tmp_path / "photo.png"
     save_png(photo, file)

@@ -78,7 +78,11 @@ def build_page(
                 with gr.Tab("Train", id="train"), owners_part(page, roles):
                     notes.append(note())
                     train_tab(to_train)
-        page.load(lambda: warnings()[: len(notes)], None, notes, **QUIET)
+
+        def warn() -> list[str]:
+            return warnings()[: len(notes)]
+
+        page.load(warn, None, notes, **QUIET)
         page.load(None, None, None, js=KEEP_TAB)
     guard(page, roles, *for_all)
     page.queue(max_size=256, default_concurrency_limit=2)
