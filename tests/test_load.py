@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pix2pix.images import data_url
 from pix2pix.ui.pad import AT_ONCE, BUSY, MOST_WAITING, pad
 from pix2pix.ui.translate_tab import live_functions
-from tests.helpers import noise, translator
+from tests.helpers import awaited, noise, translator
 
 STATE = {"model": "faces", "size": 64, "source": "sketch", "target": "photo", "palette": None,
          "background": "#ffffff", "examples": []}  # fmt: skip
@@ -51,7 +51,7 @@ def test_visitors_at_once_each_get_their_own_picture() -> None:
     async def together() -> list[list[dict[str, Any]]]:
         return await asyncio.gather(*map(draw, people))
 
-    for image, answers in zip(people, asyncio.run(together())):
+    for image, answers in zip(people, awaited(together())):
         right = {"image": data_url(model.translate(image))}
         assert answers == [right] * 4
 
@@ -85,10 +85,10 @@ def test_too_many_are_told_so_and_those_before_them_are_served() -> None:
         held.may.set()
         return await asyncio.gather(*inside), refused, threads
 
-    served, refused, threads = asyncio.run(crowd())
+    served, refused, threads = awaited(crowd())
     assert refused == {"error": BUSY, "busy": True} and threads == AT_ONCE
     assert all("image" in answer for answer in served)
-    assert "image" in asyncio.run(component.translate(drawing))  # there is room again
+    assert "image" in awaited(component.translate(drawing))  # there is room again
 
 
 class Counting(nn.Module):

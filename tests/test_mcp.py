@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import sys
@@ -19,7 +18,7 @@ import app
 from pix2pix.translate import Translators
 from pix2pix.ui.page import build_page, only_tools
 from pix2pix.ui.train_tab import train_tab
-from tests.helpers import noise, save_tiny_model
+from tests.helpers import awaited, noise, save_tiny_model
 
 TRAINS_OR_WRITES = {"/translate_batch", "/build_dataset", "/start_training", "/stop_training"}
 
@@ -78,7 +77,7 @@ def test_a_client_lists_the_tools_and_translates(page: gr.Blocks, tmp_path: Path
 
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False, mcp_server=True)
     try:
-        tools, made, refused = asyncio.run(ask(f"{url}gradio_api/mcp/"))
+        tools, made, refused = awaited(ask(f"{url}gradio_api/mcp/"))
     finally:
         page.close()
     assert sorted(tools) == ["list_models", "translate"]

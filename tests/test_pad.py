@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image
 pytest.importorskip("gradio")
 
 from pix2pix.ui.pad import pad
+from tests.helpers import awaited
 from tests.pad_page import DOOR, EARTH, HOSTILE, LINES, WALL, Page, decode, open_page
 
 pytestmark = pytest.mark.browser
@@ -285,7 +284,5 @@ def test_server_function_refuses_nonsense(request_: Any) -> None:
         raise AssertionError("the handler must not see this")
 
     component = pad(never, never, LINES)
-    with ThreadPoolExecutor() as threads:  # the browser's loop runs in this one
-        for call in (component.translate, component.variations):
-            answer = threads.submit(lambda: asyncio.run(call(request_))).result()  # noqa: B023
-            assert answer["error"].endswith(".")
+    for call in (component.translate, component.variations):
+        assert awaited(call(request_))["error"].endswith(".")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ from pix2pix.translate import Translators
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train_tab import train_tab
 from pix2pix.workspace import model_folders, probe
-from tests.helpers import noise, save_tiny_model
+from tests.helpers import awaited, noise, save_tiny_model
 
 
 @pytest.fixture
@@ -95,4 +94,4 @@ def test_the_page_works_where_nothing_can_be_saved(
     assert Path(pictures[0][0]).exists() and Path(archive).exists()
     component = next(b for b in page.blocks.values() if hasattr(b, "variations"))
     asked = {"model": "faces", "image": data_url(photo), "seed": None}
-    assert asyncio.run(component.translate(asked)) == {"image": data_url(right)}
+    assert awaited(component.translate(asked)) == {"image": data_url(right)}

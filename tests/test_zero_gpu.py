@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from pix2pix.images import data_url, save_png
 from pix2pix.translate import Translators
 from pix2pix.ui import zero_gpu
 from pix2pix.ui.page import build_page
-from tests.helpers import noise, save_tiny_model
+from tests.helpers import awaited, noise, save_tiny_model
 
 
 class FakeSpaces:
@@ -91,7 +90,7 @@ def test_photos_and_batches_borrow_the_gpu_and_the_pad_does_not(
 
     component = next(b for b in page.blocks.values() if hasattr(b, "variations"))
     asked = {"model": "faces", "image": data_url(photo), "seed": None}
-    assert asyncio.run(component.translate(asked)) == {"image": data_url(right)}
+    assert awaited(component.translate(asked)) == {"image": data_url(right)}
     assert len(spaces.borrowed) == 7
 
 
