@@ -16,7 +16,6 @@ import gradio as gr
 from gradio.context import LocalContext
 
 ALLOW, OWNERS = "PIX2PIX_ALLOW_TRAINING", "PIX2PIX_OWNERS"
-START_WITH = f"start it with {ALLOW}=1 to open this to all visitors"
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,11 @@ class Roles:
     def sentence(self) -> str:
         """Why something is refused, and what to do."""
         if self.owners:
-            return f"On this server that is for its owner: sign in as the owner, or {START_WITH}."
-        return f"On this public server one can only translate: {START_WITH}."
+            return "On this server that is for its owner: sign in as the owner, or run the app yourself."
+        return (
+            "On this public server visitors can only translate: run the app yourself, or ask its "
+            f"owner to start it with {ALLOW}=1."
+        )
 
     def may(self, request: Any) -> bool:
         """Whether who sent this request may do everything."""
