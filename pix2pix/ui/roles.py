@@ -41,7 +41,9 @@ class Roles:
     def sentence(self) -> str:
         """Why something is refused, and what to do."""
         if self.owners:
-            return "On this server that is for its owner: sign in as the owner, or run the app yourself."
+            return (
+                "Here that is for the owner alone: sign in as the owner, or run the app yourself."
+            )
         return (
             "On this public server visitors can only translate: run the app yourself, or ask its "
             f"owner to start it with {ALLOW}=1."
