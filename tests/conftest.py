@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# Two tests at a time share the cores: one thread each, in every process that a test starts, and
+# Several tests at a time share the cores: one thread each, in every process that a test starts, and
 # threads that wait for work sleep.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
