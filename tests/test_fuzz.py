@@ -21,7 +21,7 @@ from tests.drawn_pairs import draw_dataset
 from tests.helpers import noise, save_tiny_model, tiny_config
 from tests.page_server import Server, arguments
 
-MOST_ROUNDS = 4  # of each event; each round is other nonsense, by a seed
+MOST_ROUNDS = 2  # of each event; each round is other nonsense, by a seed
 TYPED = ["", "tiny", "faces", "datasets/faces"]  # what an honest person may have typed
 SECRET = "top-secret-content"
 
