@@ -21,7 +21,7 @@ BILLING = "https://huggingface.co/settings/billing"
 Token = str | bool | None
 PLACES = {"dataset": "datasets/", "model": ""}  # of the pages of a kind
 _NAME = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", re.ASCII)
-_REPO = re.compile(r"(?P<id>\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:@(?P<revision>.+))?", re.ASCII)
+_REPO = re.compile(rf"(?P<id>{_NAME.pattern})(?:@(?P<revision>.+))?", re.ASCII)
 _ADDRESS = re.compile(
     r"https?://(?:huggingface\.co|hf\.co)/(datasets/|spaces/|)([^/]+/[^/]+?)(?:/tree/(.+))?"
 )
@@ -44,7 +44,7 @@ def parse_repo(text: str, kind: str = "dataset") -> tuple[str, str | None]:
     else:
         plain = _REPO.fullmatch(text)
         repo_id, revision = plain.group("id", "revision") if plain else ("", None)
-    bad_id = not _REPO.fullmatch(repo_id) or "@" in repo_id or repo_id.endswith(".git")
+    bad_id = not _NAME.fullmatch(repo_id) or repo_id.endswith(".git")
     bad_revision = revision and (not _REVISION.fullmatch(revision) or ".." in revision)
     if bad_id or bad_revision or "--" in repo_id or ".." in repo_id:
         raise UserError(

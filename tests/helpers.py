@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -100,3 +102,13 @@ def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """What it gives; in a thread of its own, since Playwright keeps a loop running in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
+
+
+def until(found: Callable[[], Any], seconds: float = 180) -> Any:
+    """The first answer that is true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := found():
+            return answer
+        time.sleep(0.05)  # the next look at the condition
+    pytest.fail(f"not in {seconds} s")

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from pix2pix.ui.train_tab import train_tab
 from pix2pix.ui.train_watch import Watch
 from tests.drawn_pairs import draw_dataset
 from tests.fake_jobs import BUCKET, OWNER, READER, FakeHub
-from tests.helpers import save_tiny_model
+from tests.helpers import save_tiny_model, until
 
 TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1, "steps": 4}
 TINY |= {"sample_every_steps": 2, "save_every_steps": 2}
@@ -382,15 +382,6 @@ def handler(page: gr.Blocks, name: str) -> Any:
     return next(fn for fn in page.fns.values() if fn.name == name)
 
 
-def until(found: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := found():
-            return answer
-        time.sleep(0.02)  # the next look at the condition
-    pytest.fail(f"not in {seconds} s")
-
-
 def test_the_form_sends_watches_stops_and_watches_again(
     hub: FakeHub, page: gr.Blocks, tmp_path: Path
 ) -> None:
@@ -409,12 +400,12 @@ def test_the_form_sends_watches_stops_and_watches_again(
     assert any(isinstance(said, dict) and said.get("run") == "faces" for said in answer.values())
     hub.put(job_folder(tmp_path / "there", "running", 2))
     hub.status = {"stage": "RUNNING", "message": None}
-    until(lambda: runs.read_status(run).state == "running")
+    until(lambda: runs.read_status(run).state == "running", 30)
     with pytest.raises(UserError, match="cannot pause"):
         act(Watch(), {"run": "faces", "action": "pause"})
     act(Watch(), {"run": "faces", "action": "stop"})
-    until(lambda: runs.read_status(run).state == "stopped")
-    until(lambda: not job_followers.FOLLOWERS.followed)
+    until(lambda: runs.read_status(run).state == "stopped", 30)
+    until(lambda: not job_followers.FOLLOWERS.followed, 30)
     signed_in = gr.OAuthToken(token=OWNER, scope="jobs", expires_at=0)
     handler(page, "resume").fn("", "faces", "l4x1", 1, signed_in)
     job_followers.FOLLOWERS.followed.clear()  # as a restart of the app does
@@ -426,7 +417,7 @@ def test_the_form_sends_watches_stops_and_watches_again(
     assert not job_followers.FOLLOWERS.followed
     again.fn(OWNER, "faces", None)
     hub.refuse = {"/api/jobs": 500}
-    until(lambda: "error 500" in runs.read_status(run).sentence)
+    until(lambda: "error 500" in runs.read_status(run).sentence, 30)
     assert runs.read_status(run).is_active, "it goes on, only nobody can see it"
 
 

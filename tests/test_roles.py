@@ -215,7 +215,7 @@ class Clock:
     time, disk = 0.0, 10**12
 
     def limits(self, roles: Roles = ROLES) -> Limits:
-        return Limits(None, roles, lambda session: 0, lambda: self.time, lambda: self.disk)
+        return Limits(None, roles, list, lambda: self.time, lambda: self.disk)
 
 
 def test_the_volume_of_an_hour_counts_by_address_and_is_forgotten() -> None:

@@ -35,7 +35,7 @@ from pix2pix.ui.train_start import read_overrides, run_settings, start_run
 from pix2pix.ui.train_watch import SLOT, Watch
 from pix2pix.ui.train_words import PRESETS_IN_WORDS, duration, facts, pace
 from tests.drawn_pairs import draw_dataset
-from tests.helpers import save_tiny_model, tiny_config
+from tests.helpers import save_tiny_model, tiny_config, until
 
 ROOT = Path(__file__).resolve().parent.parent
 PAD = "document.querySelector('.pad').parentElement.pad"
@@ -50,16 +50,6 @@ def named_dataset(folder: Path, train: int = 6, val: int = 2) -> Path:
     names = {"source_name": "labels", "target_name": "photos"}
     (folder / "dataset.json").write_text(json.dumps(names))
     return folder
-
-
-def until(found: Callable[[], Any], seconds: float = 180) -> Any:
-    """The first answer that is true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := found():
-            return answer
-        time.sleep(0.05)  # the next look at the condition
-    pytest.fail(f"not in {seconds} s")
 
 
 # ------------------------------------------------------------------------------------ the real app

@@ -19,6 +19,7 @@ from pix2pix.images import data_url, resize
 from pix2pix.pairing import SPLITS
 from pix2pix.ui.dataset_pictures import dataset_pairs, pairs_view, strip_of
 from pix2pix.ui.dataset_words import pairs, splits
+from pix2pix.ui.hub_send import send_form
 from pix2pix.ui.models_row import CHOOSE
 from pix2pix.ui.shared import inert, paced, plain_text, results_folder, sentences
 from pix2pix.workspace import workspace
@@ -82,7 +83,7 @@ def shelf(train: Callable[..., None] | None) -> Shelf:
                 to_zip = gr.Button("Download ZIP", size="md", elem_id="dataset-zip", min_width=0)
                 to_npz = gr.Button("Download .npz", size="md", elem_id="dataset-npz", min_width=0)
             with gr.Accordion("Send to the Hugging Face Hub", open=False):
-                hub_parts(name)
+                send_form(name, push, "dataset-push")
             said = gr.Markdown(elem_classes="quiet")
         with gr.Column(min_width=0):
             pictures = pairs_view("", elem_id="dataset-pairs")
@@ -114,32 +115,10 @@ def shelf(train: Callable[..., None] | None) -> Shelf:
     return Shelf(row, name, outputs, show, train is not None)
 
 
-def hub_parts(name: gr.Textbox) -> None:
-    repo = gr.Textbox(label="Repository", placeholder="owner/name")
-    token = gr.Textbox(
-        label="Token that may write", type="password", info="Used once and not kept."
-    )
-    private = gr.Checkbox(True, label="Private")
-    push = gr.Button("Send", elem_id="dataset-push")
-    said = gr.Markdown(elem_classes="quiet")
-
-    def send(
-        chosen: str, repo: str, token: str, private: bool,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[str, str]:  # fmt: skip
-        with sentences():
-            folder = chosen_folder(chosen)
-            card = dataset_card({"name": chosen, "repo_id": repo}, read_info(folder))
-            page = push_dataset(
-                folder, repo, token=token, private=private, card=card,
-                on_progress=paced(progress, "Sending", "files"),
-            )  # fmt: skip
-        return "", f"Sent: [{plain_text(repo.strip())}]({page})"
-
-    push.click(
-        send, [name, repo, token, private], [token, said], show_progress_on=said,
-        api_visibility="private",
-    )  # fmt: skip
+def push(chosen: str, repo: str, **options: Any) -> str:
+    folder = chosen_folder(chosen)
+    card = dataset_card({"name": chosen, "repo_id": repo}, read_info(folder))
+    return push_dataset(folder, repo, card=card, **options)
 
 
 def pack_as_zip(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008

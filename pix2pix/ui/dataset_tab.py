@@ -165,16 +165,14 @@ def wire_check(desk: Desk, sources: Sources, making: Making, results: Results) -
 
 def checked(desk: Desk, session: str, given: Given, progress: gr.Progress) -> Plan:
     """Make the plan and put it on the desk."""
-    scratch, switch = Scratch(), desk.running.switch(session, "check")
-    asked = {"should_stop": switch.is_set}
-    try:
+    scratch = Scratch()
+    with desk.running.at_work(session, "check") as switch:
+        asked = {"should_stop": switch.is_set}
         inputs = gather(given, scratch.folder, on_progress=paced(progress, "Opening"), **asked)
         reading = paced(progress, "Reading", "pictures")
         plan = make_plan(inputs, on_progress=reading, **asked)
         if switch.is_set():
             raise Stopped
-    finally:
-        desk.running.done(session, "check", switch)
     desk.put(session, Check(plan, scratch))
     return plan
 
@@ -271,14 +269,12 @@ def built(
     desk: Desk, session: str, name: str, recipe: Recipe | None, progress: gr.Progress
 ) -> None:
     """Build what was checked; without a recipe the files of a dataset are taken as they are."""
-    held, switch = desk.get(session), desk.running.switch(session, "build")  # held: its files stay
-    asked = {"should_stop": switch.is_set}
-    try:
+    held = desk.get(session)  # its files stay
+    with desk.running.at_work(session, "build") as switch:
+        asked = {"should_stop": switch.is_set}
         if recipe is None:
             copying, here = paced(progress, "Copying"), datasets_folder()
             import_dataset(held.plan.inputs.source, here, name, on_progress=copying, **asked)
         else:
             building = paced(progress, "Building", "pairs")
             build(held.plan, recipe, datasets_folder() / name, on_progress=building, **asked)
-    finally:
-        desk.running.done(session, "build", switch)

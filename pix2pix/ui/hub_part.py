@@ -11,6 +11,7 @@ from gradio.utils import get_space
 
 from pix2pix.errors import Stopped, UserError
 from pix2pix.hub_models import fetch_model, publish_model
+from pix2pix.ui.hub_send import ONCE, send_form
 from pix2pix.ui.models_row import Models
 from pix2pix.ui.shared import (
     QUIET,
@@ -23,8 +24,6 @@ from pix2pix.ui.shared import (
     working,
 )
 from pix2pix.workspace import fetched_models
-
-ONCE = "Used once and not kept."
 
 
 def hub_part(
@@ -79,10 +78,8 @@ def load_part(
         request: gr.Request, signed_in: gr.OAuthToken | None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
-        session = str(request.session_hash)
-        switch = running.switch(session, "fetch")
         try:
-            with sentences():
+            with running.at_work(str(request.session_hash), "fetch") as switch, sentences():
                 folder = fetch_model(
                     wanted or "", fetched_models(), token=visitors_token(typed, signed_in),
                     should_stop=switch.is_set, on_progress=paced(progress, "Loading"),
@@ -90,8 +87,6 @@ def load_part(
                 models.get(folder.name)
         except Stopped:
             return {said: "Stopped."}
-        finally:
-            running.done(session, "fetch", switch)
         has = {**had, folder.name: str(folder)}
         shown = show_model(folder.name, before, mode, has)
         words = f"Loaded, and chosen above: {plain_text(folder.name)}"
@@ -114,27 +109,11 @@ def load_part(
 
 def send_part(models: Models, name: gr.Textbox) -> None:
     """What sends the model that `name` holds."""
-    repo = gr.Textbox(label="Repository", placeholder="owner/name")
-    token = gr.Textbox(label="Token that may write", type="password", info=ONCE)
-    private = gr.Checkbox(True, label="Private")
-    push = gr.Button("Send", elem_id="model-push")
-    said = gr.Markdown(elem_classes="quiet")
 
-    def send(
-        chosen: str, wanted: str, typed: str, private: bool, signed_in: gr.OAuthToken | None,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[str, str]:  # fmt: skip
-        with sentences():
-            folder = models.models().get(chosen)
-            if folder is None:
-                raise UserError("Only models that are kept here can be sent: choose one of them.")
-            page = publish_model(
-                folder, wanted or "", token=visitors_token(typed, signed_in), private=private,
-                on_progress=paced(progress, "Sending", "files"),
-            )  # fmt: skip
-        return "", f"Sent: [{plain_text(wanted.strip())}]({page})"
+    def push(chosen: str, repo: str, **options: Any) -> str:
+        folder = models.models().get(chosen)
+        if folder is None:
+            raise UserError("Only models that are kept here can be sent: choose one of them.")
+        return publish_model(folder, repo, **options)
 
-    push.click(
-        send, [name, repo, token, private], [token, said], show_progress_on=said,
-        api_visibility="private",
-    )  # fmt: skip
+    send_form(name, push, "model-push")

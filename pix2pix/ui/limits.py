@@ -33,13 +33,13 @@ HOUR = 3600.0
 
 
 class Limits:
-    """ASGI middleware. `waiting(session)` tells how many events of a visitor wait."""
+    """ASGI middleware. `waiting()` gives the session of each event that waits."""
 
     def __init__(
         self,
         app: ASGIApp,
         roles: Roles,
-        waiting: Callable[[str], int],
+        waiting: Callable[[], list[str]],
         now: Callable[[], float] = time.monotonic,
         free: Callable[[], int] = lambda: shutil.disk_usage(tempfile.gettempdir()).free,
     ) -> None:
@@ -53,10 +53,11 @@ class Limits:
             return await self.app(scope, receive, send)
         request = Request(scope)
         code, sentence = self.judge(request)
-        if not code and scope["path"].endswith("/queue/join"):
+        joins = not code and scope["path"].endswith("/queue/join")
+        if joins and len(sessions := self.waiting()) >= MOST_WAITING:  # else nobody has too many
             body = await whole(receive)
             receive = again(body, receive)
-            if self.waiting(session_of(body)) >= MOST_WAITING:
+            if sessions.count(session_of(body)) >= MOST_WAITING:
                 code, sentence = 429, "You have much waiting here already: let it finish first."
         if code:  # in the form in which the page shows it
             upload = scope["path"].endswith("/upload")
@@ -103,9 +104,9 @@ class Limits:
 def limits(page: gr.Blocks, roles: Roles) -> Middleware:
     """The middleware for ``page.launch``."""
 
-    def waiting(session: str) -> int:
+    def waiting() -> list[str]:
         queues = page._queue.event_queue_per_concurrency_id.values()
-        return sum(event.session_hash == session for queue in queues for event in list(queue.queue))
+        return [event.session_hash for queue in queues for event in list(queue.queue)]
 
     return Middleware(Limits, roles=roles, waiting=waiting)
 

@@ -43,8 +43,8 @@ def build_page(
 
     `train_tab` lays out a third tab; the textbox it gets holds the name of the dataset that a
     person chose to train on, and changes when another one is chosen. By `roles` all but the first
-    tab may be closed to visitors. `queued` are the models of what waits in the
-    queue, if not those of the pad.
+    tab may be closed to visitors. `queued` are the models of what waits in the queue, if not those
+    of the pad.
     """
     kept = 3600, KEEP_SECONDS  # look every hour for uploads and results that are too old
     with gr.Blocks(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=kept) as page:

@@ -7,7 +7,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,16 @@ class Switches:
             new = self.switches[session, work] = threading.Event()
         return new
 
-    def done(self, session: str, work: str, switch: threading.Event) -> None:
-        with self.lock:
-            if self.switches.get((session, work)) is switch:
-                del self.switches[session, work]
+    @contextmanager
+    def at_work(self, session: str, work: str) -> Iterator[threading.Event]:
+        """A `switch` for as long as the work goes on."""
+        switch = self.switch(session, work)
+        try:
+            yield switch
+        finally:
+            with self.lock:
+                if self.switches.get((session, work)) is switch:
+                    del self.switches[session, work]
 
     def stop(self, session: str, work: str) -> None:
         with self.lock:

@@ -68,15 +68,11 @@ def measure_part(dataset: gr.Dropdown, live: gr.HTML) -> None:
         data: str | None, names: list[str], part: str, most: float | None, request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
-        session = str(request.session_hash)
-        switch = running.switch(session, "measure")
         try:
-            with sentences():
+            with running.at_work(str(request.session_hash), "measure") as switch, sentences():
                 found = measured(data, names, part, most, switch.is_set, progress)
         except Stopped:
             return {said: STOPPED}
-        finally:
-            running.done(session, "measure", switch)
         headers, rows = table({name: e.measures for name, e in found.items()})
         return {
             said: words(found),
