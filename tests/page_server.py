@@ -31,10 +31,11 @@ class Server:
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
     def ask(
-        self, event: int, data: list[Any], who: dict[str, str] = {}, event_data: Any = None  # noqa: B006
+        self, event: int, data: list[Any], who: dict[str, str] = {}, event_data: Any = None,  # noqa: B006
+        session: str = "",
     ) -> dict[str, Any]:  # fmt: skip
-        """What the page would be told in the end."""
-        session = os.urandom(6).hex()
+        """What the page would be told in the end; each time another page, unless told."""
+        session = session or os.urandom(6).hex()
         body = {"data": data, "fn_index": event, "session_hash": session, "event_data": event_data}
         joined = self.http.post("gradio_api/queue/join", json=body, headers=who)
         if joined.status_code != 200:

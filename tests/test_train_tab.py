@@ -182,8 +182,8 @@ def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
     app.kill()
     left_open.get_by_text("The app does not answer.").wait_for()
     before = app.status("blocks").step
-    app.start()
-    left_open.reload()  # as Gradio does by itself, some seconds later; the tab is the same
+    with left_open.expect_event("load"):  # Gradio loads the page again by itself
+        app.start()
     settled(left_open, "blocks", "Running")
     until(lambda: step_shown(left_open) > before)
     left_open.context.close()
@@ -247,19 +247,24 @@ def test_the_api_starts_queues_stops_and_tells(app: App, client: Client) -> None
 
 
 @pytest.mark.browser
-def test_a_finished_run_goes_on_for_more_epochs(app: App, open_page: Callable[..., Any]) -> None:
-    until(lambda: app.status("tuned").state == "finished")
+def test_a_finished_run_goes_on_for_more_epochs(
+    app: App, client: Client, open_page: Callable[..., Any]
+) -> None:
+    settings = {"size": 64, "ngf": 4, "ndf": 4, "layers": 1, "jitter": 4, "steps": 5}
+    started = {"dataset": "blocks", "preset": "maps", "name": "short", "settings": settings}
+    client.predict(**started, api_name="/start_training")
+    until(lambda: app.status("short").state == "finished")
     page = open_page()
-    page.locator("#live .card[data-run=tuned]").click()
-    settled(page, "tuned", "Finished")
+    page.locator("#live .card[data-run=short]").click()
+    settled(page, "short", "Finished")
     page.locator("#live .more").fill("0")
     page.locator("#live [data-action=extend]").click()
     page.get_by_text("Continue for 1 to").wait_for()
     page.locator("#live .more").fill("2")
     page.locator("#live [data-action=extend]").click()
-    until(lambda: app.status("tuned").step > 5 and app.status("tuned").state == "finished")
+    until(lambda: app.status("short").step > 5 and app.status("short").state == "finished")
     page.wait_for_function("document.querySelector('#live .facts dd').textContent[0] !== '5'")
-    settled(page, "tuned", "Finished")
+    settled(page, "short", "Finished")
 
 
 @pytest.mark.browser

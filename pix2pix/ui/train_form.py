@@ -135,9 +135,19 @@ def dataset_choices(chosen: str | None, sent: str) -> Any:
 
 
 def start_choices(chosen: str) -> Any:
+    """The models as they are now; a choice that is gone is taken back."""
     names = list(starting_points())
-    choices = [SCRATCH, *((f"Fine-tune {name}", name) for name in names)]
-    return gr.Dropdown(choices, value=chosen if chosen in names else "")
+    return gr.Dropdown(start_named(names), **({} if chosen in ["", *names] else {"value": ""}))
+
+
+def start_with(name: str) -> Any:
+    """That model chosen, among those that there are now."""
+    names = list(starting_points())
+    return gr.Dropdown(start_named(names), value=name if name in names else "")
+
+
+def start_named(names: list[str]) -> list[tuple[str, str]]:
+    return [SCRATCH, *((f"Fine-tune {name}", name) for name in names)]
 
 
 def preview_of(name: str | None) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def names() -> list[str]:
 
 def refresh(chosen: str | None) -> Any:
     found = names()
-    return gr.Dropdown(found, value=chosen if chosen in found else next(iter(found), None))
+    return gr.Dropdown(found, **({} if chosen in found else {"value": next(iter(found), None)}))
 
 
 def label(flavour: Flavour) -> str:

@@ -60,7 +60,9 @@ def measure_part(dataset: gr.Dropdown, live: gr.HTML) -> None:
 
     def refresh(chosen: list[str] | None) -> Any:
         names = list(starting_points())
-        return gr.Dropdown(names, value=[name for name in chosen or [] if name in names])
+        kept = [name for name in chosen or [] if name in names]
+        # What stays is not sent: a person may have chosen more while the answer was on its way.
+        return gr.Dropdown(names, **({} if kept == (chosen or []) else {"value": kept}))
 
     live.shown(refresh, models, models, **QUIET)
 

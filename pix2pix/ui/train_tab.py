@@ -22,6 +22,7 @@ from pix2pix.ui.train_form import (
     preview_of,
     propose_name,
     start_choices,
+    start_with,
     training_form,
 )
 from pix2pix.ui.train_jobs import jobs_fields, wire_jobs
@@ -107,7 +108,7 @@ def wire_fields(form: Form, live: gr.HTML) -> None:
     )  # fmt: skip
 
     def finetune(event: gr.EventData) -> Any:
-        return start_choices(str(event.value))
+        return start_with(str(event.value))
 
     live.select(finetune, None, form.start_from, **QUIET)
 
