@@ -19,6 +19,7 @@ Norm = Literal["batch", "instance", "none"]
 Direction = Literal["AtoB", "BtoA"]
 # Which statistics normalise a picture at translate time: its own, or those kept from training.
 NormMode = Literal["batch", "stored"]
+ANY_SIZE = ("small-unet", "resnet")  # generators whose weights do not depend on the pictures' size
 
 
 @dataclass(frozen=True)

@@ -247,6 +247,20 @@ def train_main(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
         signal.signal(number, handler)
 
 
+def test_a_network_for_any_size_goes_on_at_another(
+    pairs: Path, tmp_path: Path, train_main: Callable
+) -> None:
+    small = ["--preset", "cityscapes", "--steps", "1", "--set", "batch_size=1"]
+    assert train_main(command(pairs, tmp_path / "first", *small)) == 0
+    further = [*small, "--set", "size=128", "--set", "lr=0"]
+    further += ["--from", str(tmp_path / "first" / "model")]
+    assert train_main(command(pairs, tmp_path / "larger", *further)) == 0
+    models = [tmp_path / run / "model" for run in ("first", "larger")]
+    before, after = (load_file(model / "model.safetensors") for model in models)
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert [read_config(model).generator.size for model in models] == [64, 128]
+
+
 def test_fine_tuning_starts_from_the_model(pairs: Path, tmp_path: Path) -> None:
     train(tmp_path / "first", pairs, replace(SMALL, steps=2), device=CPU)
     start = tmp_path / "first" / "model"
