@@ -1,0 +1,88 @@
+"""Export a model's generator as ONNX, for programs without PyTorch: browsers, phones, game engines.
+
+The network has one input, `source`, and one output, `target`, both 1 x C x SIZE x SIZE, float32,
+from -1 to 1. It normalises as the app does, and its dropout is off: the same source gives the same
+target. The names of its sides are in the file's metadata. The last line of output is one JSON
+object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pix2pix.config import ModelConfig
+from pix2pix.errors import UserError
+from pix2pix.files import write_atomically
+from pix2pix.models import find_model, load_model
+from pix2pix.workspace import model_folders
+
+HOW_TO_GET = "Exporting needs two more packages: pip install onnx onnxscript"
+
+
+def main() -> int:
+    args = arguments()
+    try:
+        generator, config = load_model(find_model(args.model, model_folders()))
+        if config.norm_mode == "batch":
+            generator = with_instance_norm(generator)
+        shape = (1, config.generator.source_channels, *[args.size or config.generator.size] * 2)
+        if shape[-1] % config.generator.multiple:
+            raise UserError(f"The size must be a multiple of {config.generator.multiple}.")
+        write_atomically(args.out, lambda file: export(generator.eval(), shape, config, file))
+    except ImportError:
+        print(HOW_TO_GET, file=sys.stderr)
+        return 1
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{args.out} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    print(json.dumps({"onnx": str(args.out), "bytes": args.out.stat().st_size, "source": shape}))
+    return 0
+
+
+def with_instance_norm(network: nn.Module) -> nn.Module:
+    """The network with instance norms for its batch norms, with their scales and shifts: on one
+    picture, which is all that the exported network takes, the statistics are the same."""
+    for name, layer in network.named_children():
+        if isinstance(layer, nn.BatchNorm2d):
+            norm = nn.InstanceNorm2d(layer.num_features, layer.eps, affine=True)
+            norm.load_state_dict({"weight": layer.weight, "bias": layer.bias})
+            setattr(network, name, norm)
+        else:
+            with_instance_norm(layer)
+    return network
+
+
+def export(generator: nn.Module, shape: tuple[int, ...], config: ModelConfig, file: Path) -> None:
+    source = torch.zeros(shape)
+    program = torch.onnx.export(
+        generator, (source,), input_names=["source"], output_names=["target"], dynamo=True,
+        verbose=False,
+    )  # fmt: skip
+    said = {"title": config.title, "source": config.source_name, "target": config.target_name}
+    program.model.metadata_props.update(said)
+    program.save(file, external_data=False)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="name or folder of the model")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.onnx")
+    parser.add_argument("--size", type=int, help="side of the source (default: the model's own)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

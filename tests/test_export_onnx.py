@@ -1,0 +1,74 @@
+"""What another program makes of an exported model is what the app makes of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pix2pix.config import GeneratorConfig, ModelConfig
+from pix2pix.translate import Translator
+from tests.helpers import load_script, save_tiny_model
+
+ROOT = Path(__file__).resolve().parent.parent
+NEEDED = "ONNX files are not tried: it needs pip install onnx onnxscript onnxruntime"
+NETWORKS = {
+    "batch": (GeneratorConfig(size=64, ngf=4), "batch"),
+    "stored": (GeneratorConfig(size=64, ngf=4), "stored"),
+    "resize": (GeneratorConfig(size=64, ngf=4, upsample="resize", norm="instance"), "batch"),
+    "grey": (GeneratorConfig(kind="resnet", size=64, ngf=4, blocks=1, source_channels=1), "batch"),
+    "small": (GeneratorConfig(kind="small-unet", size=64), "batch"),
+}
+
+
+def export(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["export_onnx.py", *map(str, words)])
+    return load_script("export_onnx").main()
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_another_program_makes_the_same_picture(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason=NEEDED)
+    pytest.importorskip("onnxscript", reason=NEEDED)
+    network, norm_mode = NETWORKS[kind]
+    config = ModelConfig(network, title="Tiny", source_name="a", norm_mode=norm_mode)
+    save_tiny_model(tmp_path / "model", config)
+    file = tmp_path / "tiny.onnx"
+    assert export(monkeypatch, "--model", tmp_path / "model", "--out", file) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["bytes"] == file.stat().st_size
+    session = runtime.InferenceSession(file)
+    source = np.random.default_rng(0).uniform(-1, 1, said["source"]).astype(np.float32)
+    target = session.run(["target"], {"source": source})[0]
+    ours = Translator.load(tmp_path / "model", "cpu").forward(source[0], None)
+    assert np.ptp(ours) > 0.01
+    assert np.abs(target[0] - ours).max() < 1e-4
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata == {"title": "Tiny", "source": "a", "target": "target"}
+
+
+def test_what_cannot_be_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    network = GeneratorConfig(size=64, ngf=4)
+    save_tiny_model(tmp_path / "model", ModelConfig(network))
+    words = ["--model", tmp_path / "model", "--out", tmp_path / "x.onnx"]
+    assert export(monkeypatch, *words, "--size", "100") == 1
+    assert capsys.readouterr().err == "The size must be a multiple of 64.\n"
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_without_the_packages_a_sentence_names_them(tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "model")
+    words = ["export_onnx.py", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "x")]
+    absent = f"import runpy, sys; sys.modules['onnxscript'] = None; sys.argv = {words}; "
+    absent += f"runpy.run_path({str(ROOT / 'scripts' / 'export_onnx.py')!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", absent], capture_output=True, text=True)
+    assert done.returncode == 1 and not (tmp_path / "x").exists()
+    assert done.stderr == "Exporting needs two more packages: pip install onnx onnxscript\n"
