@@ -1,0 +1,223 @@
+"""Compare settings at equal time: each arm trains on each dataset for the same minutes of one core.
+
+So that nothing else on the machine changes the outcome, the minutes are given as steps: the step of
+every arm is timed first, one arm after the other on one thread, and each trains as many steps as
+fit. Their generators are then measured on pairs that none has seen. What is done is kept: the same
+command goes on where it was stopped. The last line of output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pix2pix.config import PRESETS, TrainConfig, setting, train_config
+from pix2pix.errors import UserError
+from pix2pix.evaluation import comparison_picture, evaluate
+from pix2pix.files import write_atomically, write_json
+from pix2pix.images import save_png
+from pix2pix.training import train, with_dataset
+from pix2pix.translate import Translator
+
+# The preset `maps`, the same with half the channels, and that with one thing changed at a time.
+ARMS = {
+    "maps": "maps",
+    "half": "maps ngf=32 ndf=32",
+    "half, EMA": "maps ngf=32 ndf=32 ema=0.998",
+    "half, decay": "maps ngf=32 ndf=32 decay=0.5",
+    "half, instance norm": "maps ngf=32 ndf=32 norm=instance",
+    "half, resize convolution": "maps ngf=32 ndf=32 upsample=resize",
+    "half, batch 4": "maps ngf=32 ndf=32 batch_size=4",
+    "half, feature matching": "maps ngf=32 ndf=32 lambda_features=10",
+    "half, hinge": "maps ngf=32 ndf=32 adversarial=hinge",
+    "half, least squares": "maps ngf=32 ndf=32 adversarial=least-squares",
+    "half, DiffAugment": "maps ngf=32 ndf=32 diffaugment=true",
+}
+TIMED, WARM = 12, 3  # steps that are timed, after so many that are not
+MEASURES = {"perceptual": "{:.3f}", "kid": "{:.0f}", "l1": "{:.3f}", "ssim": "{:.3f}"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: an arm on a dataset from a seed, in `folder`."""
+
+    arm: str
+    data_name: str
+    data: Path
+    config: TrainConfig
+    folder: Path
+
+
+def main() -> int:
+    args = arguments()
+    arms = ARMS | dict(args.arm)
+    arms = {name: arms[name] for name in args.only or arms}
+    torch.set_num_threads(1)
+    try:
+        seconds = timed_steps(args, arms)
+        jobs = [job for seed in args.seeds for job in planned(args, arms, seconds, seed)]
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(args.at_once, context, torch.set_num_threads, (1,)) as pool:
+            for job, measures in zip(jobs, pool.map(work, jobs), strict=True):
+                print(job.folder.name, measures, flush=True)
+        lines = [line for name, _ in args.data for line in table(args, name, arms, jobs)]
+        text = "\n".join(lines)
+        write_atomically(args.out / "study.md", lambda file: file.write_text(text + "\n"))
+        for name, _ in args.data:
+            save_png(picture(jobs, name, args.seeds[0]), args.out / f"{name}.png")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(text)
+    print(json.dumps({"runs": len(jobs), "table": str(args.out / "study.md")}))
+    return 0
+
+
+def config_of(args: argparse.Namespace, arm: str, data: str, **values: Any) -> TrainConfig:
+    """The settings of an arm, written as "PRESET key=value ...", on a dataset."""
+    preset, *changes = arm.split()
+    folder, _, direction = data.partition(":")
+    given = dict(args.set) | dict(map(setting, changes))
+    given |= {"direction": direction} if direction else {}
+    given |= {key: str(value) for key, value in values.items()}
+    return with_dataset(train_config(preset, given), Path(folder), given)
+
+
+def timed_steps(args: argparse.Namespace, arms: dict[str, str]) -> dict[str, float]:
+    """Seconds of a step of each arm, on the first dataset."""
+    file = args.out / "seconds.json"
+    seconds = json.loads(file.read_text()) if file.exists() else {}
+    for name in [name for name in arms if name not in seconds]:
+        config = config_of(args, arms[name], args.data[0][1], steps=WARM + TIMED + 1)
+        seconds[name] = time_step(config, Path(args.data[0][1].partition(":")[0]))
+        print(f"{name}: {seconds[name]:.3f} s a step", flush=True)
+        args.out.mkdir(parents=True, exist_ok=True)
+        write_json(file, seconds)
+    return seconds
+
+
+def time_step(config: TrainConfig, data: Path) -> float:
+    """Seconds of a step in a run, the reading of pairs included: median of `TIMED` steps."""
+    ends: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            Path(folder) / "run", data, config, device=torch.device("cpu"),
+            on_progress=lambda _: ends.append(time.perf_counter()),
+        )  # fmt: skip
+    # The last step is left out: a picture and a model are made with it.
+    return statistics.median(b - a for a, b in itertools.pairwise(ends[WARM - 1 : -1]))
+
+
+def planned(
+    args: argparse.Namespace, arms: dict[str, str], seconds: dict[str, float], seed: int
+) -> list[Job]:
+    jobs = []
+    for data_name, data in args.data:
+        for name, arm in arms.items():
+            steps = max(1, round(60 * args.minutes / seconds[name]))
+            never = {"save_every_steps": 10**6, "sample_every_steps": 10**6, "keep_every_epochs": 0}
+            config = config_of(args, arm, data, steps=steps, seed=seed, **never)
+            folder = args.out / f"{data_name} {name} {seed}".replace(" ", "-").replace(",", "")
+            jobs.append(Job(name, data_name, Path(data.partition(":")[0]), config, folder))
+    return jobs
+
+
+def work(job: Job) -> dict[str, float]:
+    """Train and measure, unless that is done; returns the measures."""
+    done = job.folder / "measures.json"
+    if not done.exists():
+        begun = (job.folder / "state.pt").exists()
+        train(job.folder, job.data, job.config, device=torch.device("cpu"), resume=begun)
+        translator = Translator.load(job.folder / "model", "cpu")
+        result = evaluate(translator, job.data, direction=job.config.direction, fit="whole")
+        write_json(done, {name: result.measures[name] for name in MEASURES})
+        (job.folder / "state.pt").unlink()  # half a gigabyte
+    return json.loads(done.read_text())
+
+
+def table(
+    args: argparse.Namespace, data_name: str, arms: dict[str, str], jobs: list[Job]
+) -> list[str]:
+    """Markdown: a row for each arm, in each cell the mean over seeds and every seed's value."""
+    lines = [f"### {data_name}, {args.minutes:g} minutes, seeds {args.seeds}", ""]
+    lines += [f"| arm | settings | steps | {' | '.join(MEASURES)} |"]
+    lines += [f"| --- | --- | ---: |{' ---: |' * len(MEASURES)}"]
+    for name, arm in arms.items():
+        mine = [job for job in jobs if (job.arm, job.data_name) == (name, data_name)]
+        found = [json.loads((job.folder / "measures.json").read_text()) for job in mine]
+        cells = [cell([f[measure] for f in found], how) for measure, how in MEASURES.items()]
+        lines.append(f"| {name} | `{arm}` | {mine[0].config.steps:,} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def cell(values: list[float], how: str) -> str:
+    if len(values) == 1:
+        return how.format(values[0])
+    each = ", ".join(how.format(value) for value in values)
+    return f"{how.format(statistics.fmean(values))} ({each})"
+
+
+def picture(jobs: list[Job], data_name: str, seed: int) -> Any:
+    """The same sources through the generator of each arm, a row for each."""
+    mine = [job for job in jobs if (job.data_name, job.config.seed) == (data_name, seed)]
+    return comparison_picture(
+        {
+            job.arm: evaluate(
+                Translator.load(job.folder / "model", "cpu"), job.data,
+                direction=job.config.direction, fit="whole", limit=6, show=6,
+            )
+            for job in mine
+        }
+    )  # fmt: skip
+
+
+def named(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME=VALUE")
+    return name, value
+
+
+def arm(text: str) -> tuple[str, str]:
+    name, value = named(text)
+    if value.split()[0] not in PRESETS:
+        raise argparse.ArgumentTypeError(f"'{value}' does not begin with a preset's name")
+    return name, value
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--data", required=True, nargs="+", type=named, metavar="NAME=DIR[:BtoA]",
+        help="dataset folders, with the direction where it is not AtoB")  # fmt: skip
+    add("--out", required=True, type=Path, help="folder for runs, figures, table and pictures")
+    add("--minutes", required=True, type=float, help="time of one core for each training")
+    add("--seeds", nargs="+", type=int, default=[0, 1])
+    add("--only", nargs="+", metavar="ARM", help="of the arms, these (default: all)")
+    add("--arm", nargs="+", type=arm, default=[], metavar="NAME='PRESET KEY=VALUE ...'",
+        help="arms of your own")  # fmt: skip
+    add("--set", action="append", default=[], type=setting, metavar="KEY=VALUE",
+        help="override a value in every arm, such as size=128")  # fmt: skip
+    add("--at-once", type=int, default=1, help="trainings at a time, one thread each (default: 1)")
+    args = parser.parse_args()
+    if args.only and (unknown := set(args.only) - set(ARMS | dict(args.arm))):
+        parser.error(f"there is no arm {', '.join(sorted(unknown))}")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())
