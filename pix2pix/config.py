@@ -117,6 +117,11 @@ class ModelConfig:
         kind, dropout = self.generator.kind, self.generator.dropout
         return kind == "small-unet" or dropout != "none"
 
+    @property
+    def colours_grey(self) -> bool:
+        """Whether its sources are its targets in grey (preset ``colorize``)."""
+        return (self.training.get("derive") or self.training.get("preset")) in ("grey", "colorize")
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -246,8 +251,17 @@ class TrainConfig:
         )
 
 
-# What each preset changes (SPEC section 2); the rest is the paper's.
+# What each preset changes (SPEC section 2); the rest is the paper's. `recommended` is `maps` with
+# what helped at equal time (BENCHMARKS.md).
 PRESETS: dict[str, dict[str, Any]] = {
+    "recommended": {
+        "ngf": 32,
+        "ndf": 32,
+        "upsample": "resize",
+        "diffaugment": True,
+        "ema": 0.998,
+        "epochs": 100,
+    },
     "maps": {"epochs": 100, "decay": 0.0, "keep_every_epochs": 10},
     "cityscapes": {
         "generator": "small-unet",

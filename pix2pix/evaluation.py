@@ -124,8 +124,7 @@ class _Reader:
     """Opens pairs as (source, target): turned as the model was trained, or as told."""
 
     def __init__(self, model: ModelConfig, direction: str, derive: str) -> None:
-        trained = model.training.get("derive") or model.training.get("preset")
-        self.grey = (derive or trained) in ("grey", "colorize")
+        self.grey = derive == "grey" if derive else model.colours_grey
         self.direction = direction or model.direction
 
     def open(self, file: PairFile) -> tuple[Image.Image, Image.Image]:

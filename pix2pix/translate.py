@@ -81,15 +81,22 @@ class Translator:
         With ``fit`` "whole" the picture is scaled to the model's size and back; with "tiles" it
         keeps its scale and goes through overlapping tiles where it is larger; unless told, the
         model's config decides. A ``seed`` switches dropout on as the noise source (paper section
-        3.1): same seed, same picture. ``on_progress`` hears (tiles done, tiles in all); Stopped
-        is raised after ``should_stop`` says so.
+        3.1): same seed, same picture. A model that colours grey gives a photo its hues and
+        saturation, and the light stays the photo's own: the network's is a blurred copy.
+        ``on_progress`` hears (tiles done, tiles in all); Stopped is raised after ``should_stop``
+        says so.
         """
         picture = picture if isinstance(picture, Picture) else as_picture(picture)
         if should_stop():
             raise Stopped
         if (fit or self.config.fit) == "whole":
-            return self._whole(picture, seed, on_progress)
-        return self._tiles(picture, seed, on_progress, should_stop)
+            result = self._whole(picture, seed, on_progress)
+        else:
+            result = self._tiles(picture, seed, on_progress, should_stop)
+        if self.config.colours_grey and result.mode == "RGB":
+            _, *colours = result.convert("YCbCr").split()
+            result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
+        return result
 
     def _whole(
         self, picture: Picture, seed: int | None, on_progress: Callable[[int, int], None]

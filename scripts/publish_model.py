@@ -24,7 +24,6 @@ from pix2pix.scenes import SCENES, draw_shapes, landscape
 from pix2pix.translate import Translator
 
 SHOWN, GAP = 6, 8  # sources on the card, pixels between two
-SAMPLES = 3  # photos to begin with
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def add_examples(folder: Path, sources: list[Drawn]) -> None:
         text = json.dumps(operations, separators=(",", ":")) + "\n"
         write_atomically(folder / "examples.json", lambda f: f.write_text(text, encoding="utf-8"))
     else:
-        for source in sources[:SAMPLES]:
+        for source in sources[:SHOWN]:
             save_png(source.picture, folder / "samples" / f"{source.name}.png")
     translator = Translator.load(folder)
     size = translator.config.generator.size

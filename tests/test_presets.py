@@ -20,6 +20,7 @@ from pix2pix.translate import Translator
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FOLDERS = {  # of A and B; the source alone for colours
+    "recommended": ("facades/train/label", "facades/train/photo"),
     "maps": ("maps/train/photo", "maps/train/map"),
     "cityscapes": ("streets/train/photo", "streets/train/label"),
     "scratch": ("facades/train/label", "facades/train/photo"),

@@ -297,3 +297,19 @@ def test_whole_label_maps_are_scaled_without_mixing_their_colours(kind, mixed):
 def test_a_device_that_is_absent_is_refused_in_a_sentence():
     with pytest.raises(UserError, match="'cuda' is not available"):
         Translator(nn.Identity(), tiny_config(), "cuda")
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_a_photo_that_is_coloured_keeps_its_own_light(fit):
+    """What comes out has the photo's grey and the colours that the network made of it."""
+    network = {"source_channels": 1}
+    picture = noise(64, 64, channels=1).resize((100, 100), Image.Resampling.BICUBIC)
+    picture = picture.point(lambda value: 96 + value // 4)  # mid-greys can take any colour
+    raw = translator(network=network).translate(picture, fit=fit)
+    made = translator(network=network, training={"derive": "grey"}).translate(picture, fit=fit)
+    light, *colours = (pixels(band) for band in made.convert("YCbCr").split())
+    assert np.abs(light - pixels(picture)).mean() < 2
+    assert np.abs(pixels(raw.convert("L")) - pixels(picture)).mean() > 10
+    for mine, network_s in zip(colours, raw.convert("YCbCr").split()[1:], strict=True):
+        kept = pixels(raw).min(2) > 0
+        assert np.corrcoef(mine[kept], pixels(network_s)[kept])[0, 1] > 0.9

@@ -30,6 +30,7 @@ from pix2pix.ui.train_start import (
 from pix2pix.ui.train_words import PRESETS_IN_WORDS
 
 HERE = Path(__file__).parent
+FIRST = "recommended"  # preset
 SCRATCH = ("From scratch", "")
 SIZES = [64, 128, 256, 512, 1024]
 WIDTHS = [("64, the paper's", 64), ("32, several times faster", 32), ("16, for a first try", 16)]
@@ -77,12 +78,12 @@ class Form:
 
 
 def training_form() -> Form:
-    first = preset_values("maps")
+    first = preset_values(FIRST)
     dataset = gr.Dropdown([], value=None, label="Dataset", info=NO_DATASET, elem_id="train-dataset")
     preview = filled("train_preview.html", {}, elem_id="train-preview")
     presets = [(f"{PRESETS_IN_WORDS[key][0]} ({key})", key) for key in PRESETS]
     preset = gr.Dropdown(
-        presets, value="maps", label="Preset", info=PRESETS_IN_WORDS["maps"][1], elem_id="preset"
+        presets, value=FIRST, label="Preset", info=PRESETS_IN_WORDS[FIRST][1], elem_id="preset"
     )
     direction = gr.Radio(directions(None), value="AtoB", label="Direction", elem_id="direction")
     start_from = gr.Dropdown([SCRATCH], value="", label="Start from", elem_id="start-from")
@@ -102,7 +103,7 @@ def training_form() -> Form:
             label="One a line, as key=value", lines=3, placeholder="lambda_l1=50\nmirror=false",
             elem_id="overrides",
         )  # fmt: skip
-        table = filled("train_settings.html", settings_table("maps"))
+        table = filled("train_settings.html", settings_table(FIRST))
     start = gr.Button("Start training", variant="primary", elem_id="start-training")
     return Form(
         dataset, preview, preset, name, gr.State(""), direction, start_from, epochs, size, width,

@@ -102,21 +102,23 @@ def translate_tab(models: Models, queued: Models, most: Most) -> Parts | None:
     def show_model(chosen: str, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         found = known(models, mine)
         state = state_of(chosen, found)
-        now, then = (
-            name in found and read_config(found[name]).source_kind == "photo"
+        kind, kind_before = (
+            read_config(found[name]).source_kind if name in found else ""
             for name in (chosen, before)
         )
+        now, then = kind == "photo", kind_before == "photo"
         way: Any = gr.skip()  # what a person chooses in the meantime stays
         if now != then:  # begin where its sources come from; the other ways stay on offer
             way = (MODES[1] if mode == MODES[0] else mode) if now else MODES[0]
         some = samples(found[chosen])
         shown = gr.Gallery(some, visible=bool(some))
-        return [chosen, chosen, state, cards(found, chosen), way, shown]
+        lines = gr.Button(visible=kind == "drawing")
+        return [chosen, chosen, state, cards(found, chosen), way, shown, lines]
 
     def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         return show_model(str(event.value), before, mode, mine)
 
-    outputs = [before, name, drawing, row, mode, photo_parts["samples"]]
+    outputs = [before, name, drawing, row, mode, *map(photo_parts.get, ("samples", "to_pad"))]
     # Every quick click counts and the last one stays: answered one by one. ("always_last" would
     # repeat the first click, with its name.)
     row.select(
@@ -245,7 +247,8 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
         )  # fmt: skip
     with gr.Row(elem_classes="squares"):
         run = gr.Button("Translate", variant="primary", elem_id="translate")
-        to_pad = gr.Button("Edit its lines on the pad", elem_id="to-pad")
+        drawn = read_config(first).source_kind == "drawing"
+        to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
     some = samples(first)
     shelf = gr.Gallery(
         some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
