@@ -258,8 +258,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ngf": 32,
         "ndf": 32,
         "upsample": "resize",
-        "diffaugment": True,
-        "ema": 0.998,
         "epochs": 100,
     },
     "maps": {"epochs": 100, "decay": 0.0, "keep_every_epochs": 10},

@@ -239,6 +239,11 @@ def comparison_picture(evaluations: dict[str, Evaluation]) -> Image.Image:
     rows.append(("target", target))
     if len(evaluations) == 1:
         return rows_picture([_stack(pictures, 3).numpy() for _, pictures in rows])
+    return named_rows(rows)
+
+
+def named_rows(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
+    """Rows of equally large pictures, each under its name."""
     sheets = [_captioned(name, rows_picture([_stack(row, 3).numpy()])) for name, row in rows]
     height = sheets[0].height + GAP
     whole = Image.new("RGB", (max(s.width for s in sheets), len(sheets) * height - GAP), "white")

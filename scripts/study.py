@@ -22,16 +22,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.config import PRESETS, TrainConfig, setting, train_config
 from pix2pix.errors import UserError
-from pix2pix.evaluation import comparison_picture, evaluate
+from pix2pix.evaluation import comparison_picture, evaluate, named_rows
 from pix2pix.files import write_atomically, write_json
 from pix2pix.images import save_png
+from pix2pix.scenes import SCENES
 from pix2pix.training import train, with_dataset
 from pix2pix.translate import Translator
+from scripts.publish_model import drawn
 
 # The preset `maps`, the same with half the channels, and that with one thing changed at a time.
 ARMS = {
@@ -79,6 +82,9 @@ def main() -> int:
         write_atomically(args.out / "study.md", lambda file: file.write_text(text + "\n"))
         for name, _ in args.data:
             save_png(picture(jobs, name, args.seeds[0]), args.out / f"{name}.png")
+            if name in SCENES:
+                drawn_rows = of_drawn(jobs, name, args.seeds[0])
+                save_png(drawn_rows, args.out / f"{name}-drawn.png")
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -153,7 +159,8 @@ def table(
     args: argparse.Namespace, data_name: str, arms: dict[str, str], jobs: list[Job]
 ) -> list[str]:
     """Markdown: a row for each arm, in each cell the mean over seeds and every seed's value."""
-    lines = [f"### {data_name}, {args.minutes:g} minutes, seeds {args.seeds}", ""]
+    seeds = " and ".join(map(str, args.seeds))
+    lines = [f"### {data_name}: {args.minutes:g} min, seeds {seeds}", ""]
     lines += [f"| arm | settings | steps | {' | '.join(MEASURES)} |"]
     lines += [f"| --- | --- | ---: |{' ---: |' * len(MEASURES)}"]
     for name, arm in arms.items():
@@ -171,7 +178,7 @@ def cell(values: list[float], how: str) -> str:
     return f"{how.format(statistics.fmean(values))} ({each})"
 
 
-def picture(jobs: list[Job], data_name: str, seed: int) -> Any:
+def picture(jobs: list[Job], data_name: str, seed: int) -> Image.Image:
     """The same sources through the generator of each arm, a row for each."""
     mine = [job for job in jobs if (job.data_name, job.config.seed) == (data_name, seed)]
     return comparison_picture(
@@ -183,6 +190,18 @@ def picture(jobs: list[Job], data_name: str, seed: int) -> Any:
             for job in mine
         }
     )  # fmt: skip
+
+
+def of_drawn(jobs: list[Job], data_name: str, seed: int) -> Image.Image:
+    """The same for sources drawn by code: a picture that holds nothing of the dataset."""
+    rows: list[tuple[str, list[Image.Image]]] = []
+    for job in jobs:
+        if (job.data_name, job.config.seed) == (data_name, seed):
+            translator = Translator.load(job.folder / "model", "cpu")
+            sources = [scene.picture for scene in drawn(data_name, translator.config)]
+            rows = rows or [("source", sources)]
+            rows.append((job.arm, [translator.translate(s, fit="whole") for s in sources]))
+    return named_rows(rows)
 
 
 def named(text: str) -> tuple[str, str]:
