@@ -259,6 +259,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ndf": 32,
         "upsample": "resize",
         "epochs": 100,
+        "decay": 0.0,
+        "keep_every_epochs": 10,
     },
     "maps": {"epochs": 100, "decay": 0.0, "keep_every_epochs": 10},
     "cityscapes": {

@@ -23,6 +23,7 @@ from pix2pix.containers import Limits
 from pix2pix.datasets import describe, import_dataset, read_info
 from pix2pix.download import discard, download, host_of, size_text
 from pix2pix.errors import UserError
+from pix2pix.files import writing
 from pix2pix.names import safe_name
 from pix2pix.workspace import workspace
 
@@ -89,12 +90,12 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C
     try:
-        print(json.dumps(fetch(args)))
+        with writing(args.out):
+            found = fetch(args)
+        print(json.dumps(found))
         return 0
     except UserError as error:
         print(error, file=sys.stderr)
-    except OSError as error:
-        print(f"{args.out} cannot be written: {error.strerror}.", file=sys.stderr)
     except KeyboardInterrupt:
         print("Stopped: what has arrived is kept, and the same command goes on.", file=sys.stderr)
     return 1

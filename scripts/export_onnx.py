@@ -2,8 +2,9 @@
 
 The network has one input, `source`, and one output, `target`, both 1 x C x SIZE x SIZE, float32,
 from -1 to 1. It normalises as the app does, and its dropout is off: the same source gives the same
-target. The names of its sides are in the file's metadata. The last line of output is one JSON
-object.
+target. The names of its sides are in the file's metadata. It is the network alone: from a model
+that colours grey the app takes hue and saturation, and the light from the photo. The last line of
+output is one JSON object.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.config import ModelConfig
 from pix2pix.errors import UserError
-from pix2pix.files import write_atomically
+from pix2pix.files import write_atomically, writing
 from pix2pix.models import find_model, load_model
 from pix2pix.workspace import model_folders
 
@@ -36,15 +37,13 @@ def main() -> int:
         shape = (1, config.generator.source_channels, *[args.size or config.generator.size] * 2)
         if shape[-1] % config.generator.multiple:
             raise UserError(f"The size must be a multiple of {config.generator.multiple}.")
-        write_atomically(args.out, lambda file: export(generator.eval(), shape, config, file))
+        with writing(args.out):
+            write_atomically(args.out, lambda file: export(generator.eval(), shape, config, file))
     except ImportError:
         print(HOW_TO_GET, file=sys.stderr)
         return 1
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{args.out} cannot be written: {error.strerror}.", file=sys.stderr)
         return 1
     print(json.dumps({"onnx": str(args.out), "bytes": args.out.stat().st_size, "source": shape}))
     return 0

@@ -16,25 +16,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
+from pix2pix.files import writing
 from pix2pix.importing import import_weights
 
 
 def main() -> int:
     args = arguments()
     try:
-        config = import_weights(
-            args.file,
-            args.out,
-            direction=args.direction,
-            source_name=args.source_name,
-            target_name=args.target_name,
-            norm_mode=args.norm_mode,
-        )
+        with writing(args.out):
+            config = import_weights(
+                args.file,
+                args.out,
+                direction=args.direction,
+                source_name=args.source_name,
+                target_name=args.target_name,
+                norm_mode=args.norm_mode,
+            )
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{args.out} cannot be written: {error.strerror}.", file=sys.stderr)
         return 1
     found = dataclasses.asdict(config.generator)
     print(json.dumps({"model": str(args.out), "norm_mode": config.norm_mode, "generator": found}))

@@ -204,16 +204,9 @@ def of_drawn(jobs: list[Job], data_name: str, seed: int) -> Image.Image:
     return named_rows(rows)
 
 
-def named(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME=VALUE")
-    return name, value
-
-
 def arm(text: str) -> tuple[str, str]:
-    name, value = named(text)
-    if value.split()[0] not in PRESETS:
+    name, value = setting(text)
+    if value.partition(" ")[0] not in PRESETS:
         raise argparse.ArgumentTypeError(f"'{value}' does not begin with a preset's name")
     return name, value
 
@@ -221,7 +214,7 @@ def arm(text: str) -> tuple[str, str]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--data", required=True, nargs="+", type=named, metavar="NAME=DIR[:BtoA]",
+    add("--data", required=True, nargs="+", type=setting, metavar="NAME=DIR[:BtoA]",
         help="dataset folders, with the direction where it is not AtoB")  # fmt: skip
     add("--out", required=True, type=Path, help="folder for runs, figures, table and pictures")
     add("--minutes", required=True, type=float, help="time of one core for each training")

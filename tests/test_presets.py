@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -12,11 +13,12 @@ import torch
 from PIL import Image
 
 from pix2pix.build import Recipe, build
-from pix2pix.config import PRESETS, train_config
+from pix2pix.config import PRESETS, setting, train_config
 from pix2pix.errors import UserError
 from pix2pix.plan import Inputs, make_plan
 from pix2pix.training import train
 from pix2pix.translate import Translator
+from scripts.study import ARMS
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FOLDERS = {  # of A and B; the source alone for colours
@@ -73,3 +75,10 @@ def test_names_too_long_for_a_models_card_are_refused_before_a_run() -> None:
     for name in ("source_name", "target_name"):
         with pytest.raises(UserError, match=f"{name} is longer than 200"):
             train_config("maps", {name: "x" * 201})
+
+
+def test_recommended_is_what_the_study_measured() -> None:
+    """An arm of the study, written there as changes to `maps`."""
+    *_, changes = ARMS["half, resize convolution"].split(" ", 1)
+    measured = train_config("maps", dict(map(setting, changes.split())))
+    assert train_config("recommended") == dataclasses.replace(measured, preset="recommended")

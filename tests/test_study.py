@@ -48,7 +48,6 @@ def test_arms_get_the_steps_that_fit_their_time(
 
 
 def test_a_step_is_timed_in_a_run_of_its_own(tmp_path: Path) -> None:
-
     data = draw_dataset(tmp_path / "data", train=3, val=0)
     config = script.train_config(
         "maps", {"size": "64", "jitter": "4", "ngf": "4", "ndf": "4", "layers": "1", "steps": "6"}
