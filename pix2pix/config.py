@@ -74,7 +74,7 @@ class DiscriminatorConfig:
     ndf: int = 64
     layers: int = 3
     norm: Norm = "batch"
-    bias: bool = False  # of the convolutions that a norm follows; the others always have one
+    bias: bool = False  # of all convolutions but the first and the last, which always have one
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -170,7 +170,7 @@ class TrainConfig:
     decay: float = 0.5  # the last share of the run over which lr falls to 0; 0 is never
     schedule: Literal["linear", "cosine"] = "linear"  # how it falls
     ema: float = 0.0  # decay of the generator's moving average; 0 is off
-    # Data (paper section 3.3: resize to 286, crop 256, mirror), A and B moved together.
+    # Data (paper section 6.2: resize to 286, crop 256, mirror), A and B moved together.
     direction: Direction = "AtoB"
     derive: Literal["pairs", "grey"] = "pairs"  # grey: the source is the target in grey
     jitter: int = 30
@@ -200,6 +200,7 @@ class TrainConfig:
         check_range("steps", self.steps, 0, 10**9)
         check_range("epochs", self.epochs, 1, 10**6)
         check_range("jitter", self.jitter, 0, self.size)
+        check_range("layers", self.layers, 0, 6)
         check_range("save_every_steps", self.save_every_steps, 1, 10**9)
         check_range("sample_every_steps", self.sample_every_steps, 1, 10**9)
         check_range("keep_every_epochs", self.keep_every_epochs, 0, 10**6)
@@ -215,6 +216,11 @@ class TrainConfig:
             ("warp", 0.0, 1.0),
         ):
             check_range(name, getattr(self, name), low, high)
+        for name in ("source_channels", "target_channels"):
+            if getattr(self, name) not in (0, 1, 3, 4):
+                raise UserError(f"{name} must be 1, 3 or 4, or 0 to follow the data.")
+        if self.schedule == "cosine" and not self.decay:
+            raise UserError("schedule=cosine says how lr falls: add decay=0.5, or leave it out.")
         if self.d_lr and not self.lr:
             raise UserError("d_lr follows lr in its schedule: give lr a value above 0.")
         # Two convolutions of stride 1 follow the strided ones, and each takes a pixel off.

@@ -63,7 +63,7 @@ class Wide(nn.Conv2d):
         out, kernel, window = transforms()
         windows = F.unfold(x, WINDOW, stride=OUT).view(n, c, WINDOW**2, rows * columns)
         seen = window @ windows.permute(2, 1, 0, 3).reshape(WINDOW**2, -1)
-        weights = kernel @ self.weight.view(-1, KERNEL**2).T
+        weights = kernel @ self.weight.reshape(-1, KERNEL**2).T
         # One product of matrices for each of the 49 places: out x in times in x windows.
         made = weights.view(WINDOW**2, -1, c) @ seen.view(WINDOW**2, c, -1)
         y = (out @ made.flatten(1)).view(OUT, OUT, -1, n, rows, columns)

@@ -1,6 +1,6 @@
 """Pairs as training reads them: decoded once, augmented with A and B together.
 
-With ``derive="grey"`` the dataset's files are plain photos and the source is their grey.
+With ``derive="grey"`` the source is the target in grey, and the files may be plain photos.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pix2pix.config import TrainConfig
-from pix2pix.datasets import find_pairs, open_sides
+from pix2pix.datasets import find_pairs, holds_photos, open_sides, said_label_maps
 from pix2pix.errors import UserError
 from pix2pix.images import resize, to_array
 
 CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
+LOOKED_AT = 32  # pairs whose channels are the dataset's
 WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
 
 
@@ -40,6 +41,8 @@ class PairDataset:
         self.files = find_pairs(folder, split)
         if not self.files:
             raise UserError(f"{folder.name} holds no pictures in {split}/: choose another dataset.")
+        self.photos = config.derive == "grey" and holds_photos(folder)
+        self.labels = label_sides(folder, config)
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.room = psutil.virtual_memory().available * CACHE_SHARE  # bytes
         self.channels = self.count_channels()
@@ -48,15 +51,24 @@ class PairDataset:
         return len(self.files)
 
     def count_channels(self) -> tuple[int, int]:
-        """Source and target channels: as configured, else those of the first pair."""
-        source, target = (p.getbands() for p in self.pictures(0))
-        wanted = self.config
-        return wanted.source_channels or len(source), wanted.target_channels or len(target)
+        """Source and target channels: as configured, else 1 or 3, the most that one of some pairs,
+        spread over all, has."""
+        wanted = self.config.source_channels, self.config.target_channels
+        if all(wanted):
+            return wanted
+        some = range(0, len(self.files), -(-len(self.files) // LOOKED_AT))
+        found = zip(*([len(p.getbands()) for p in self.pictures(i)] for i in some))
+        source, target = (known or max(seen) for known, seen in zip(wanted, found))
+        return source, target
 
     def pictures(self, index: int) -> tuple[Image.Image, Image.Image]:
-        """Source and target as PIL pictures, as the direction and the derivation say."""
+        """Source and target as PIL pictures, as the direction and the derivation say; transparent
+        ones are so only where a network has a fourth channel."""
         config = self.config
-        return open_sides(self.files[index], config.direction, config.derive == "grey")
+        return open_sides(
+            self.files[index], config.direction, grey=config.derive == "grey", photos=self.photos,
+            alpha=4 in (config.source_channels, config.target_channels),
+        )  # fmt: skip
 
     def decoded(self, index: int) -> tuple[Tensor, Tensor]:
         """Source and target, uint8 C x (size + jitter) x (size + jitter)."""
@@ -72,9 +84,9 @@ class PairDataset:
         """Source and target scaled to a square, uint8 C x side x side: label maps without mixing
         their colours, and both so where the preset's own jitter is so."""
         shrink = self.config.jitter_kind == "shrink"
-        crisp = shrink or self.config.source_kind == "labels", shrink
         tensors = []
-        for picture, channels, nearest in zip(self.pictures(index), self.channels, crisp):
+        for picture, channels, labels in zip(self.pictures(index), self.channels, self.labels):
+            nearest = labels or shrink
             picture = resize(picture, (side, side), labels=nearest)
             array = to_array(picture, channels)
             tensors.append(torch.from_numpy(np.rint((array + 1) * 127.5).astype(np.uint8)))
@@ -94,19 +106,35 @@ class PairDataset:
         rng = torch.Generator().manual_seed(seed % 2**63)
         source, target = self.decoded(index)
         both = torch.cat([source, target]).float() / 127.5 - 1
-        both = augment(both, self.config, rng)
+        labels = [i for i in range(len(both)) if self.labels[i >= len(source)]]
+        both = augment(both, self.config, rng, labels)
         return both[: len(source)], both[len(source) :]
 
 
-def augment(both: Tensor, config: TrainConfig, rng: torch.Generator) -> Tensor:
+def label_sides(folder: Path, config: TrainConfig) -> tuple[bool, bool]:
+    """Whether source and target are label maps, whose colours must not mix: the source where the
+    configuration says so, either where `dataset.json` does."""
+    said = [side is True for side in said_label_maps(folder) or (False, False)]
+    source, target = said[::-1] if config.direction == "BtoA" else said
+    if config.derive == "grey":
+        source = target = False
+    return source or config.source_kind == "labels", target
+
+
+def augment(
+    both: Tensor, config: TrainConfig, rng: torch.Generator, labels: Sequence[int] = ()
+) -> Tensor:
     """C x S x S with S = size + jitter -> C x size x size: warp or crop, then mirror
-    (paper section 6.2). Source and target are channels of one tensor, so nothing parts them."""
+    (paper section 6.2). Source and target are channels of one tensor, so nothing parts them. The
+    channels `labels` are warped without mixing values."""
     size = config.size
     if config.warp:
-        both = F.grid_sample(
-            both[None], warp_grid(size, config.warp, rng), padding_mode="border",
-            align_corners=False,
-        )[0]  # fmt: skip
+        look = warp_grid(size, config.warp, rng)
+        sampled = functools.partial(F.grid_sample, padding_mode="border", align_corners=False)
+        warped = sampled(both[None], look)[0]
+        if labels:
+            warped[labels] = sampled(both[None, labels], look, mode="nearest")[0]
+        both = warped
     elif config.jitter_kind == "shrink":
         both = F.interpolate(both[None], (size, size), mode="nearest")[0]
     else:
@@ -171,7 +199,7 @@ def batches(
 
 @functools.lru_cache(maxsize=2)
 def order(pairs: int, seed: int, epoch: int) -> list[int]:
-    rng = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    rng = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     return torch.randperm(pairs, generator=rng).tolist()
 
 

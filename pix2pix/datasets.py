@@ -1,7 +1,8 @@
 """Datasets as folders: found, described, imported and exported, without torch.
 
 Layouts: ``train/ val/ test/`` of A|B strips, or ``trainA/ trainB/`` (and ``valA/`` ...) of files
-with equal stems. ``dataset.json`` beside them says more, and is not needed.
+with equal stems; a folder of pictures alone is all train. ``dataset.json`` beside them says more,
+and is not needed.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Description:
 
 
 def find_pairs(folder: Path, split: str) -> list[PairFile]:
-    """The pairs of one split in name order; empty where the folder has no such split."""
+    """The pairs of one split in name order; empty where the folder has no such split. A folder
+    with no split at all is all train."""
     if (folder / f"{split}A").is_dir() and (folder / f"{split}B").is_dir():
         a = {f.stem: f for f in list_images(folder / f"{split}A")}
         b = {f.stem: f for f in list_images(folder / f"{split}B")}
@@ -74,14 +76,17 @@ def find_pairs(folder: Path, split: str) -> list[PairFile]:
         return [PairFile(stem, a[stem], b[stem]) for stem in sorted(a)]
     if (folder / split).is_dir():
         return [PairFile(f.stem, f) for f in list_images(folder / split)]
+    if split == "train" and folder.is_dir() and not is_dataset(folder):
+        return [PairFile(f.stem, f) for f in list_images(folder)]
     return []
 
 
-def open_pair(file: PairFile) -> tuple[Image.Image, Image.Image]:
-    """A and B as 8-bit L or RGB; a UserError where one cannot be read or cut."""
-    first = open_picture(file.a).to_pil()
+def open_pair(file: PairFile, alpha: bool = False) -> tuple[Image.Image, Image.Image]:
+    """A and B as 8-bit L or RGB, over white where they are transparent, or with `alpha` as RGBA
+    there; a UserError where one cannot be read or cut."""
+    first = _opened(file.a, alpha)
     if file.b is not None:
-        return first, open_picture(file.b).to_pil()
+        return first, _opened(file.b, alpha)
     half = first.width // 2
     if first.width % 2 or half == 0:
         raise UserError(
@@ -92,16 +97,35 @@ def open_pair(file: PairFile) -> tuple[Image.Image, Image.Image]:
     return first.crop(boxes[0]), first.crop(boxes[1])
 
 
+def _opened(file: Path, alpha: bool) -> Image.Image:
+    picture = open_picture(file)
+    return picture.to_pil(4) if alpha and picture.image.mode in ("LA", "RGBA") else picture.to_pil()
+
+
 def open_sides(
-    file: PairFile, direction: str = "AtoB", grey: bool = False
+    file: PairFile,
+    direction: str = "AtoB",
+    *,
+    grey: bool = False,
+    photos: bool = False,
+    alpha: bool = False,
 ) -> tuple[Image.Image, Image.Image]:
-    """Source and target as the direction says; with `grey` the file is a plain photo, and the
-    source is its grey. Raises the UserErrors of `open_pair`."""
-    if grey:
-        photo = open_picture(file.a).to_pil()
+    """Source and target as the direction says; with `grey` the source is the target in grey, and
+    the target all of the file where that is one of `photos`. Raises the UserErrors of `open_pair`.
+    """
+    if grey and photos:
+        photo = _opened(file.a, alpha=False)
         return photo.convert("L"), photo
-    first, second = open_pair(file)
-    return (second, first) if direction == "BtoA" else (first, second)
+    first, second = open_pair(file, alpha)
+    source, target = (second, first) if direction == "BtoA" else (first, second)
+    return (target.convert("L") if grey else source), target
+
+
+def holds_photos(folder: Path) -> bool:
+    """Whether pictures of this dataset may be plain photos, for sources that are derived as they
+    are read: what the Dataset tab built and what has two folders are pairs."""
+    two = any((folder / f"{split}A").is_dir() for split in SPLITS)
+    return not two and "recipe" not in read_info(folder)
 
 
 def label_colours(pictures: Iterable[Image.Image]) -> list[tuple[int, int, int]] | None:

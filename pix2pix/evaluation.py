@@ -15,7 +15,14 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pix2pix.config import ModelConfig
-from pix2pix.datasets import PairFile, find_pairs, label_colours, open_sides, said_label_maps
+from pix2pix.datasets import (
+    PairFile,
+    find_pairs,
+    holds_photos,
+    label_colours,
+    open_sides,
+    said_label_maps,
+)
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import resize, to_array
 from pix2pix.metrics import (
@@ -83,7 +90,7 @@ def evaluate(
     if not files:
         raise UserError(f"{printable(data.name)} holds no pairs in {split}/: name another split.")
     files = [files[i] for i in spread_indices(len(files), limit or len(files))]
-    reader = _Reader(translator.config, direction, derive)
+    reader = _Reader(translator.config, data, direction, derive)
     colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
     wanted = set(spread_indices(len(files), show))
     channels = translator.config.generator.target_channels
@@ -123,13 +130,17 @@ def evaluate(
 class _Reader:
     """Opens pairs as (source, target): turned as the model was trained, or as told."""
 
-    def __init__(self, model: ModelConfig, direction: str, derive: str) -> None:
+    def __init__(self, model: ModelConfig, data: Path, direction: str, derive: str) -> None:
         self.grey = derive == "grey" if derive else model.colours_grey
+        self.photos = self.grey and holds_photos(data)
         self.direction = direction or model.direction
+        self.alpha = 4 in (model.generator.source_channels, model.generator.target_channels)
 
     def open(self, file: PairFile) -> tuple[Image.Image, Image.Image]:
         """Raises UserError where a picture cannot be read."""
-        return open_sides(file, self.direction, self.grey)
+        return open_sides(
+            file, self.direction, grey=self.grey, photos=self.photos, alpha=self.alpha
+        )
 
 
 def _translated(

@@ -47,12 +47,13 @@ def copy_folder(
 ) -> None:
     """Copy a folder so that ``out`` is there whole or not at all; ``change`` may edit the copy.
 
-    What was at ``out`` is replaced. Raises OSError.
+    Hidden files, such as one that is being written, stay behind. What was at ``out`` is replaced.
+    Raises OSError.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
         copy = Path(place) / out.name
-        shutil.copytree(folder, copy)
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".*"))
         change(copy)
         if out.exists():
             os.replace(out, Path(place) / "old")

@@ -66,15 +66,19 @@ def join(device: torch.device) -> Ranks:
 
     On a machine with several GPUs each process takes the one of its local rank.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    if not is_shared():
         return Ranks(device)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Ranks(device, dist.get_rank(), world)
+    return Ranks(device, dist.get_rank(), dist.get_world_size())
+
+
+def is_shared() -> bool:
+    """Whether other processes of ``torchrun`` train along."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def is_first() -> bool:

@@ -36,8 +36,11 @@ SHARE = 0.02  # of the time that validations between two saved models may take
 class Recorder:
     """Writes into the run folder ``run``; its methods raise OSError where the disk refuses."""
 
-    def __init__(self, run: Path, trainer: Trainer, dataset: PairDataset, data: Path) -> None:
+    def __init__(
+        self, run: Path, trainer: Trainer, dataset: PairDataset, data: Path, per_epoch: int
+    ) -> None:
         self.run, self.trainer, self.config = run, trainer, dataset.config
+        self.kept = dataset.config.keep_every_epochs * per_epoch  # of so many steps all models
         held_out = find_pairs(data, "val")
         shown = PairDataset(data, "val", self.config) if held_out else dataset
         self.samples = some_pairs(shown, SAMPLES)
@@ -94,7 +97,7 @@ class Recorder:
         model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)
         copy_folder(self.run / "model", self.run / "checkpoints" / f"step-{step:07d}")
-        runs.prune(self.run)
+        runs.prune(self.run, every=self.kept)
 
     def tell_board(self, step: int, group: str, values: dict[str, float]) -> None:
         if self.board:
@@ -140,9 +143,10 @@ def model_config(
 ) -> ModelConfig:
     """What the model folder says. Where the dataset's pictures are as large as the network's, their
     scale is part of what is learned, and larger pictures are tiled; else they were scaled whole."""
-    training = {"preset": config.preset, "steps": step, "batch_size": config.batch_size}
-    if config.derive != "pairs":
-        training["derive"] = config.derive
+    training = {
+        "preset": config.preset, "derive": config.derive, "steps": step,
+        "batch_size": config.batch_size, "seed": config.seed,
+    }  # fmt: skip
     tiles = native and config.source_kind != "drawing"
     return ModelConfig(
         generator=config.generator_config(),
@@ -155,6 +159,13 @@ def model_config(
         fit="tiles" if tiles else "whole",
         training=training,
     )
+
+
+def begin_anew(run: Path) -> None:
+    """Forget what an earlier process left that was killed before it saved its first state."""
+    left = [run / "metrics.jsonl", run / "validation.jsonl", *run.glob("samples/step-*.png")]
+    for file in left:
+        file.unlink(missing_ok=True)
 
 
 def restore(run: Path, trainer: Trainer, rank: int = 0) -> int:

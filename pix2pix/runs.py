@@ -7,7 +7,7 @@ The run folder is the only channel between the process that trains and everyone 
 - `status.json`: state, step, steps, epoch, speed and a sentence, replaced whole;
 - `job.json`: of a run that trains elsewhere, on Hugging Face Jobs (see `jobs`);
 - `stop`: there while someone asks the run to stop, with the word that it will be called by;
-- `metrics.jsonl` (a line a step), `validation.jsonl` (a line an epoch), `samples/`,
+- `metrics.jsonl` (a line a step), `validation.jsonl` (a line a validation), `samples/`,
   `checkpoints/`, `model/` (the current generator), `state.pt` (to go on from), `log.txt`.
 
 One run trains on a device at a time: each waits for the lock of its device, in the order in which
@@ -58,6 +58,7 @@ class Status:
     step: int = 0
     steps: int = 0
     epoch: int = 0
+    per_epoch: int = 0  # steps
     seconds_per_step: float = 0.0
     memory_mib: int = 0
     sentence: str = ""
@@ -99,7 +100,8 @@ def read_status(run: Path) -> Status:
         state = "interrupted"
     elif state in ("starting", "running") and (run / "stop").exists():
         state = "stopping"
-    numbers = {k: _number(said.get(k)) for k in ("step", "steps", "epoch", "memory_mib")}
+    whole = "step", "steps", "epoch", "per_epoch", "memory_mib"
+    numbers = {k: int(_number(said.get(k))) for k in whole}
     times = {k: float(_number(said.get(k))) for k in ("seconds_per_step", "started", "updated")}
     sentence = said.get("sentence") if isinstance(said.get("sentence"), str) else ""
     if state == "interrupted":
@@ -111,7 +113,6 @@ def read_status(run: Path) -> Status:
             "Nobody watches its job from here: choose it under 'Train on Hugging Face Jobs' and "
             "give your token, which the app does not keep."
         )
-    numbers = {k: int(v) for k, v in numbers.items()}
     return Status(
         run.name, run, str(state), sentence=sentence or "", config=read_object(run / "config.json"),
         **numbers, **times,
@@ -213,7 +214,11 @@ def stop_word(run: Path) -> str:
 
 
 def claim(run: Path) -> None:
-    """Write down that this process is the run's."""
+    """Write down that this process is the run's, and remove what an earlier one was writing when
+    it was killed."""
+    for pattern in (".state.pt.*", "model/.*", "samples/.*", "checkpoints/.*"):
+        for left in run.glob(pattern):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     process = psutil.Process()
     write_json(run / "process.json", {"pid": process.pid, "started": process.create_time()})
 
@@ -350,16 +355,19 @@ def publish(run: Path, name: str, step: int | None = None, root: Path | None = N
     return out
 
 
-def prune(run: Path, keep: int = 10) -> None:
+def prune(run: Path, keep: int = 10, every: int = 0) -> None:
     """Keep so many models in `checkpoints/`: the first to go is the one that is closest to its
-    neighbours in time; the best, the first and the two newest stay."""
+    neighbours in time; the best, the first and the two newest stay, and of `every` so many steps
+    all, however many these are."""
     folder = run / "checkpoints"
     steps = sorted(_step_of(f) for f in folder.glob("step-*"))
     favourite = best(run)
+    stay = {step for step in steps if every and step % every == 0}
+    stay |= {favourite.step} if favourite else set()
     while len(steps) > max(keep, 4):
-        middle = [
-            i for i in range(1, len(steps) - 2) if not (favourite and steps[i] == favourite.step)
-        ]
+        middle = [i for i in range(1, len(steps) - 2) if steps[i] not in stay]
+        if not middle:
+            break
         closest = min(middle, key=lambda i: steps[i + 1] - steps[i - 1])
         shutil.rmtree(folder / f"step-{steps.pop(closest):07d}", ignore_errors=True)
 
@@ -375,8 +383,7 @@ def extend(run: Path, epochs: int) -> None:
         raise UserError(f"'{run.name}' is running: let it finish or stop it first.")
     status = read_status(run)
     if config.get("steps"):
-        per_epoch = max(1, status.step // max(1, status.epoch + 1))
-        config["steps"] = int(config["steps"]) + epochs * per_epoch
+        config["steps"] = int(config["steps"]) + epochs * max(1, status.per_epoch)
     else:
         config["epochs"] = int(_number(config.get("epochs"))) + epochs
     write_json(run / "config.json", config)

@@ -189,6 +189,9 @@ class Trainer:
         try:
             for name, part in self.parts().items():
                 part.load_state_dict(state[name])
+            for optimizer in (self.g_optimizer, self.d_optimizer):
+                for group in optimizer.param_groups:  # a resumed run may have another one
+                    group["betas"] = (self.config.beta1, 0.999)
             self.redone = int(state.get("guard", {}).get("redone", 0))
             self.bfloat16 = self.bfloat16 and self.redone < 2
         except (RuntimeError, ValueError, KeyError) as error:

@@ -22,12 +22,12 @@ from pix2pix.checkpoint import STATE
 from pix2pix.config import ANY_SIZE, TrainConfig, checked_fields
 from pix2pix.data import PairDataset, batches, steps_per_epoch
 from pix2pix.datasets import describe, said_label_maps
-from pix2pix.devices import pick_device
+from pix2pix.devices import out_of_memory, pick_device
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import write_json
 from pix2pix.models import load_model
-from pix2pix.ranks import Ranks, is_first, join
-from pix2pix.recording import Recorder, random_state, restore
+from pix2pix.ranks import Ranks, is_first, is_shared, join
+from pix2pix.recording import Recorder, begin_anew, random_state, restore
 from pix2pix.trainer import Trainer, learning_rate
 
 STATE_MINUTES = 10.0  # a state is saved at least so often, however slow the steps are
@@ -41,6 +41,7 @@ class Progress:
     step: int
     steps: int
     epoch: int
+    per_epoch: int  # steps
     losses: dict[str, float]
     seconds: float  # since this process began the run
 
@@ -58,12 +59,14 @@ def train(
 ) -> Path:
     """Train in the folder ``run`` until done or told to stop; returns its model folder.
 
-    The run folder is described in ``runs``. Under ``torchrun`` every process calls this, and each
-    takes its share of every batch. Raises UserError for data or settings that cannot work, a loss
-    that is no number and a disk that is full; the last saved state stays whole.
+    The run folder is described in ``runs``. With ``resume`` it goes on from the saved state, where
+    there is one. Under ``torchrun`` every process calls this, and each takes its share of every
+    batch. Raises UserError for data or settings that cannot work, a loss that is no number and a
+    disk that is full; the last saved state stays whole.
     """
-    if is_first() and not resume and (run / "metrics.jsonl").exists():
-        raise UserError(f"{run.name} holds a run already: resume it, or name another folder.")
+    saved_before = (run / STATE).exists()
+    if is_first() and not resume:
+        refuse_used(run)
     ranks = join(device)
     dataset = PairDataset(data, "train", config)
     source_channels, target_channels = dataset.channels
@@ -79,17 +82,18 @@ def train(
         )
     steps = config.steps or config.epochs * per_epoch
     trainer, begun = Trainer(config, ranks.device, ranks.shared), 0
-    if start_from:
+    if start_from and not saved_before:
         start_with(trainer, start_from)
     torch.manual_seed(config.seed + ranks.rank)  # of the noise: each process has its own
-    if resume:
-        begun = restore(run, trainer, ranks.rank)
-    step = begun
     with saving(run), contextlib.ExitStack() as stack:
-        recorder = None
+        if saved_before:
+            begun = restore(run, trainer, ranks.rank)
+        step, recorder = begun, None
         if ranks.is_first:
+            if not saved_before:
+                begin_anew(run)
             write_json(run / "config.json", run_config(config, data, start_from, device))
-            recorder = Recorder(run, trainer, dataset, data)
+            recorder = Recorder(run, trainer, dataset, data, per_epoch)
             stack.enter_context(contextlib.closing(recorder))
         started = saved = time.monotonic()
         shares = batches(dataset, config.batch_size, config.seed, step, ranks.rank, ranks.world)
@@ -112,8 +116,15 @@ def train(
                     recorder.sample(step)
                 if step % per_epoch == 0:
                     recorder.epoch_ended(step, epoch)
-                on_progress(Progress(step, steps, epoch, losses, time.monotonic() - started))
+                seconds = time.monotonic() - started
+                on_progress(Progress(step, steps, epoch, per_epoch, losses, seconds))
     return run / "model"
+
+
+def refuse_used(run: Path) -> None:
+    """Raises UserError where the folder holds a run that has saved anything."""
+    if (run / STATE).exists() or (run / "model").exists():
+        raise UserError(f"{run.name} holds a run already: resume it, or name another folder.")
 
 
 def ends_epochs(config: TrainConfig, step: int, per_epoch: int) -> bool:
@@ -151,8 +162,8 @@ def run_config(
     """What ``config.json`` of a run holds: enough to start it again."""
     return {
         **dataclasses.asdict(config),
-        "data": str(data),
-        "start_from": str(start_from) if start_from else "",
+        "data": str(data.resolve()),
+        "start_from": str(start_from.resolve()) if start_from else "",
         "device": str(device),
     }
 
@@ -205,10 +216,52 @@ class Reporter:
             self.pace = 0.8 * self.pace + 0.2 * pace if self.pace else pace
         self.said, self.step = now, progress.step
         runs.write_status(
-            self.run, state="running", steps=progress.steps, seconds_per_step=self.pace,
-            memory_mib=self.process.memory_info().rss // 2**20, updated=time.time(), sentence="",
-            **self.reached,
+            self.run, state="running", steps=progress.steps, per_epoch=progress.per_epoch,
+            seconds_per_step=self.pace, memory_mib=self.memory() // 2**20, updated=time.time(),
+            sentence="", **self.reached,
         )  # fmt: skip
+
+    def memory(self) -> int:
+        """Bytes that the run takes: the GPU's where it trains on one."""
+        if torch.cuda.is_initialized():
+            return torch.cuda.max_memory_reserved()
+        return self.process.memory_info().rss
+
+
+def conduct(
+    run: Path,
+    settings: Callable[[], tuple[TrainConfig, Path, Path | None, torch.device]],
+    asked: Callable[[], str],
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> str:
+    """Be a run's process: wait for its turn, train, and write down how it ends.
+
+    ``settings`` are (config, data, model to begin with, device), and ``asked`` is the word of who
+    asks it to stop, empty while nobody does. Returns the sentence of a failure, empty if there was
+    none.
+    """
+    word = ""
+
+    def should_stop() -> bool:
+        nonlocal word
+        word = word or asked()
+        return bool(word)
+
+    def work(reporter: Reporter) -> str:
+        def on_progress(progress: Progress) -> None:
+            reporter(progress)
+            watch(progress)
+
+        config, data, start_from, device = settings()
+        with contextlib.nullcontext() if is_shared() else runs.turn(run, str(device), should_stop):
+            runs.write_status(run, state="starting", updated=time.time())
+            train(
+                run, data, config, device=device, start_from=start_from, resume=True,
+                should_stop=should_stop, on_progress=on_progress,
+            )  # fmt: skip
+        return word or "finished"
+
+    return reported(run, work)
 
 
 def reported(run: Path, work: Callable[[Reporter], str]) -> str:
@@ -216,20 +269,22 @@ def reported(run: Path, work: Callable[[Reporter], str]) -> str:
 
     Returns the sentence of a failure, empty if there was none.
     """
-    runs.claim(run)
     reporter, sentence = Reporter(run), ""
     try:
-        runs.write_status(run, state="starting", updated=time.time(), sentence="")
-        end = work(reporter)
+        with saving(run):
+            runs.claim(run)
+            runs.write_status(run, state="queued", updated=time.time(), sentence="")
+            end = work(reporter)
     except Stopped:
         end = runs.stop_word(run) or "stopped"
     except UserError as error:
         end, sentence = "failed", str(error)
-    except MemoryError:
-        end, sentence = "failed", "There was not enough memory: lower size, ngf or batch_size."
-    except Exception:
-        end, sentence = "failed", "Something broke that should not: its log has the details."
-        traceback.print_exc()
+    except Exception as error:
+        if out_of_memory(error):
+            end, sentence = "failed", "There was not enough memory: lower size, ngf or batch_size."
+        else:
+            end, sentence = "failed", "Something broke that should not: its log has the details."
+            traceback.print_exc()
     with contextlib.suppress(OSError):
         (run / "stop").unlink(missing_ok=True)  # first: whoever sees the end may start it again
         runs.write_status(
@@ -238,42 +293,21 @@ def reported(run: Path, work: Callable[[Reporter], str]) -> str:
     return sentence
 
 
-def read_run(run: Path) -> tuple[TrainConfig, Path, str, str]:
-    """(config, data, start_from, device) of ``config.json``; UserError where it is damaged."""
+def read_run(run: Path, device: str = "") -> tuple[TrainConfig, Path, Path | None, torch.device]:
+    """(config, data, model to begin with, device, unless told) of ``config.json``; UserError where
+    it is damaged or the device is absent."""
     try:
         said = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        data, start_from, device = (said.pop(key) for key in ("data", "start_from", "device"))
+        data, start_from, own = (said.pop(key) for key in ("data", "start_from", "device"))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(f"{run.name}/config.json is not that of a run: start it anew.") from error
-    return TrainConfig(**checked_fields(TrainConfig, said)), Path(data), start_from, device
+    config = TrainConfig(**checked_fields(TrainConfig, said))
+    return config, Path(data), Path(start_from) if start_from else None, pick_device(device or own)
 
 
 def main(run: Path) -> int:
     """``python -m pix2pix.training RUN``: train what ``RUN/config.json`` says, or go on with it."""
-    word = ""
-
-    def should_stop() -> bool:
-        nonlocal word
-        word = word or runs.stop_word(run)
-        return bool(word)
-
-    def work(reporter: Reporter) -> str:
-        config, data, start_from, device = read_run(run)
-        runs.write_status(run, state="queued")
-        with runs.turn(run, device, should_stop):
-            runs.write_status(run, state="starting", updated=time.time())
-            resume = (run / STATE).exists()
-            if not resume:  # ended before its first state was saved: begin anew
-                for name in ("metrics.jsonl", "validation.jsonl"):
-                    (run / name).unlink(missing_ok=True)
-            train(
-                run, data, config, device=pick_device(device), resume=resume,
-                start_from=Path(start_from) if start_from and not resume else None,
-                should_stop=should_stop, on_progress=reporter,
-            )  # fmt: skip
-        return word or "finished"
-
-    return 1 if reported(run, work) else 0
+    return 1 if conduct(run, lambda: read_run(run), lambda: runs.stop_word(run)) else 0
 
 
 def give_way() -> None:

@@ -7,19 +7,30 @@ import dataclasses
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix import runs
-from pix2pix.config import PRESETS, TrainConfig, setting, train_config
+from pix2pix.config import PRESETS, TrainConfig, as_text, setting, train_config
 from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
+from pix2pix.files import write_json
 from pix2pix.models import find_model, with_network
 from pix2pix.ranks import is_first
-from pix2pix.training import Progress, Reporter, read_run, reported, train, with_dataset
+from pix2pix.training import (
+    Progress,
+    conduct,
+    read_run,
+    refuse_used,
+    run_config,
+    train,
+    with_dataset,
+)
 from pix2pix.workspace import model_folders
 
 
@@ -29,63 +40,64 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     signal.signal(signal.SIGINT, lambda *_: stop.append(True))
     try:
+        if not args.resume:
+            refuse_used(args.run)
         config, data, start_from, device = settings(args)
-        device = pick_device(device)
         if not is_first():  # of several processes, only the first one writes
             train(
-                args.run, data, config, device=device, start_from=start_from, resume=args.resume,
+                args.run, data, config, device=device, start_from=start_from, resume=True,
                 should_stop=lambda: bool(stop),
             )  # fmt: skip
             return 0
-        if not args.resume and (args.run / "metrics.jsonl").exists():
-            raise UserError(f"{args.run.name} holds a run already: resume it, or name another.")
         if runs.read_status(args.run).is_active:
             raise UserError(f"{args.run.name} is running already: stop it first.")
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
 
-    def work(reporter: Reporter) -> str:
-        bar = Bar(reporter)
-        train(
-            args.run, data, config, device=device, start_from=start_from, resume=args.resume,
-            should_stop=lambda: bool(stop), on_progress=bar,
-        )  # fmt: skip
-        bar.close()
-        return "stopped" if stop else "finished"
+    def begin() -> tuple[TrainConfig, Path, Path | None, torch.device]:
+        (args.run / "stop").unlink(missing_ok=True)
+        runs.write_status(args.run, started=time.time())
+        if not args.resume:
+            write_json(args.run / "config.json", run_config(config, data, start_from, device))
+        if ahead := runs.ahead_of(args.run):
+            print(f"Waiting behind {ahead} other run(s) on {device}.", file=sys.stderr)
+        return config, data, start_from, device
 
-    sentence = reported(args.run, work)
+    bar = Bar()
+    asked = lambda: "stopped" if stop else runs.stop_word(args.run)  # noqa: E731
+    sentence = conduct(args.run, begin, asked, bar)
+    bar.close()
     if sentence:
         print(sentence, file=sys.stderr)
         return 1
-    print(json.dumps({"model": str(args.run / "model"), "stopped": bool(stop)}))
+    ended = runs.read_status(args.run).state
+    print(json.dumps({"model": str(args.run / "model"), "stopped": ended != "finished"}))
     return 0
 
 
-def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, str]:
+def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, torch.device]:
     """(config, data, model to begin with, device): of the arguments, and for a run that goes on
     of its own `config.json` where they say nothing."""
     overrides = dict(args.set)
     if args.resume:
-        config, data, _, device = read_run(args.run)
-        said = {k: str(v) for k, v in dataclasses.asdict(config).items() if k != "preset"}
-        config = train_config(args.preset or config.preset, {**said, **overrides})
-        return config, args.data or data, None, args.device or device
+        config, data, start_from, device = read_run(args.run, args.device or "")
+        said = {k: as_text(v) for k, v in dataclasses.asdict(config).items() if k != "preset"}
+        return train_config(config.preset, said | overrides), args.data or data, start_from, device
     model = find_model(args.start_from, model_folders()) if args.start_from else None
     if model:
         overrides = with_network(overrides, model)
     config = with_dataset(train_config(args.preset or "maps", overrides), args.data, overrides)
-    return config, args.data, model, args.device or "auto"
+    return config, args.data, model, pick_device(args.device or "auto")
 
 
 class Bar:
     """A progress bar with the losses; lines now and then where standard error is no terminal."""
 
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter, self.bar = reporter, None
+    def __init__(self) -> None:
+        self.bar = None
 
     def __call__(self, progress: Progress) -> None:
-        self.reporter(progress)
         if self.bar is None:
             begun = {"initial": progress.step - 1, "total": progress.steps}
             seldom = {} if sys.stderr.isatty() else {"mininterval": 30}
@@ -105,8 +117,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="dataset folder; a resumed run knows its own")
     parser.add_argument("--run", type=Path, required=True, help="run folder, made if absent")
     parser.add_argument("--preset", choices=list(PRESETS), help="default: maps")
-    parser.add_argument("--epochs", type=int, help="how often to see every pair")
-    parser.add_argument("--steps", type=int, help="how many updates, instead of --epochs")
+    parser.add_argument("--epochs", type=count, help="how often to see every pair")
+    parser.add_argument("--steps", type=count, help="how many updates, instead of --epochs")
     parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
     parser.add_argument("--from", dest="start_from", metavar="MODEL", help="fine-tune this model")
     parser.add_argument("--device", help="auto, cpu, cuda or mps (default: auto)")
@@ -123,8 +135,20 @@ def arguments() -> argparse.Namespace:
         parser.error("give --epochs or --steps, not both")
     if not args.data and not args.resume:
         parser.error("--data is required")
-    args.set += [(k, str(getattr(args, k))) for k in ("epochs", "steps") if getattr(args, k)]
+    if args.resume and (args.preset or args.start_from):
+        parser.error("a resumed run has its preset and its model: leave --preset and --from out")
+    if args.epochs:
+        args.set += [("epochs", str(args.epochs)), ("steps", "0")]
+    if args.steps:
+        args.set += [("steps", str(args.steps))]
     return args
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
 
 
 if __name__ == "__main__":

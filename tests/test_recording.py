@@ -99,7 +99,7 @@ def test_a_model_of_label_maps_brings_its_paints(tmp_path: Path) -> None:
 
 def test_validations_take_a_small_share_of_the_time(data: Path, tmp_path: Path) -> None:
     dataset = PairDataset(data, "train", SMALL)
-    recorder = Recorder(tmp_path, Trainer(SMALL, CPU), dataset, data)
+    recorder = Recorder(tmp_path, Trainer(SMALL, CPU), dataset, data, per_epoch=5)
     recorder.losses(1, 0, {"g_l1": 0.5})
     recorder.started -= 1000.0
     for spent, rows in ((21.0, 0), (19.0, 1)):  # seconds of 1000

@@ -56,6 +56,9 @@ def test_presets_of_others_use_no_option(preset: str) -> None:
         ({"d_lr": 2.0}, "d_lr must be from 0"),
         ({"d_lr": 1e-4, "lr": 0.0}, "give lr a value above 0"),
         ({"schedule": "step"}, "schedule must be one of linear, cosine"),
+        ({"schedule": "cosine", "decay": 0.0}, "add decay=0.5"),
+        ({"layers": -1}, "layers must be from 0 to 6"),
+        ({"source_channels": 2}, "source_channels must be 1, 3 or 4, or 0"),
         ({"accumulate": 0}, "accumulate must be from 1"),
         ({"accumulate": 3, "batch_size": 2}, "accumulate must be from 1 to 2"),
         ({"diffaugment": "yes"}, "diffaugment must be of type bool"),
@@ -74,7 +77,8 @@ def test_the_cosine_schedule_falls_slowly_at_both_ends() -> None:
     falling = [0.1 + 0.1 * math.cos(math.pi * share) for share in (0.2, 0.5, 0.8, 0.98)]
     expected = [0.2, 0.2, *falling]
     assert rates == pytest.approx(expected)
-    assert {learning_rate(replace(config, decay=0.0), step, 9) for step in range(9)} == {0.2}
+    flat = replace(config, schedule="linear", decay=0.0)
+    assert {learning_rate(flat, step, 9) for step in range(9)} == {0.2}
 
 
 def test_the_discriminators_learning_rate_keeps_its_proportion() -> None:

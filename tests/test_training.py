@@ -307,7 +307,8 @@ def test_the_network_comes_with_the_model_to_start_from(
         (["--set", "ngf"], 2, "key=value"),
         (["--preset", "nope"], 2, "invalid choice"),
         (["--steps", "5", "--epochs", "2"], 2, "not both"),
-        (["--steps", "many"], 2, "invalid int"),
+        (["--steps", "many"], 2, "invalid count"),
+        (["--epochs", "0"], 2, "must be 1 or more"),
     ],
 )
 def test_wrong_settings_are_refused_in_a_sentence(
