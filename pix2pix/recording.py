@@ -18,7 +18,7 @@ from pix2pix import runs
 from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import ModelConfig, TrainConfig
 from pix2pix.data import PairDataset
-from pix2pix.datasets import find_pairs, label_palette
+from pix2pix.datasets import find_pairs, label_palette, read_info
 from pix2pix.errors import UserError
 from pix2pix.files import copy_folder, write_atomically
 from pix2pix.images import save_png
@@ -44,7 +44,8 @@ class Recorder:
         held_out = find_pairs(data, "val")
         shown = PairDataset(data, "val", self.config) if held_out else dataset
         self.samples = some_pairs(shown, SAMPLES)
-        self.native = dataset.pictures(0)[0].size == (self.config.size, self.config.size)
+        as_large = dataset.pictures(0)[0].size == (self.config.size, self.config.size)
+        self.native = as_large and read_info(data).get("scaled") is not True
         self.held_out = some_pairs(shown, VALIDATED) if held_out else None
         self.palette = paints(data, dataset) if self.config.source_kind == "labels" else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
@@ -141,8 +142,9 @@ def paints(data: Path, dataset: PairDataset) -> list[dict[str, str]]:
 def model_config(
     config: TrainConfig, title: str, step: int, native: bool, palette: list[dict[str, str]]
 ) -> ModelConfig:
-    """What the model folder says. Where the dataset's pictures are as large as the network's, their
-    scale is part of what is learned, and larger pictures are tiled; else they were scaled whole."""
+    """What the model folder says. With `native` pairs, as large as the network's pictures and at
+    their originals' scale, that scale is part of what is learned, and larger pictures are tiled;
+    else they were scaled whole."""
     training = {
         "preset": config.preset, "derive": config.derive, "steps": step,
         "batch_size": config.batch_size, "seed": config.seed,

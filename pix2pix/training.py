@@ -207,7 +207,8 @@ class Reporter:
         self.reached: dict[str, int] = {}
 
     def __call__(self, progress: Progress) -> None:
-        self.reached = {"step": progress.step, "epoch": progress.epoch}
+        names = "step", "steps", "epoch", "per_epoch"
+        self.reached = {name: getattr(progress, name) for name in names}
         now = time.monotonic()
         if now - self.said < STATUS_SECONDS and progress.step != progress.steps:
             return
@@ -216,9 +217,8 @@ class Reporter:
             self.pace = 0.8 * self.pace + 0.2 * pace if self.pace else pace
         self.said, self.step = now, progress.step
         runs.write_status(
-            self.run, state="running", steps=progress.steps, per_epoch=progress.per_epoch,
-            seconds_per_step=self.pace, memory_mib=self.memory() // 2**20, updated=time.time(),
-            sentence="", **self.reached,
+            self.run, state="running", seconds_per_step=self.pace,
+            memory_mib=self.memory() // 2**20, updated=time.time(), sentence="", **self.reached,
         )  # fmt: skip
 
     def memory(self) -> int:

@@ -12,17 +12,19 @@ import pytest
 import torch
 from PIL import Image
 
+from pix2pix.build import Recipe, build
 from pix2pix.config import TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.errors import UserError
 from pix2pix.models import read_config
 from pix2pix.pictures import GAP
+from pix2pix.plan import Inputs, make_plan
 from pix2pix.recording import Recorder, generate, tensorboard
 from pix2pix.runs import best
 from pix2pix.trainer import Trainer
 from pix2pix.training import train
-from tests.drawn_pairs import COLOURS, draw_dataset
+from tests.drawn_pairs import COLOURS, draw_dataset, draw_folders
 
 CPU = torch.device("cpu")
 SMALL = TrainConfig(size=64, ngf=4, ndf=4, jitter=4, steps=9, save_every_steps=3, ema=0.5)
@@ -128,3 +130,17 @@ def test_tensorboard_that_is_absent_is_asked_for(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match="pip install tensorboard"):
         tensorboard(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("side", "fit", "expected"),
+    [(64, "stretch", "tiles"), (160, "stretch", "whole"), (160, "tiles", "tiles")],
+)
+def test_larger_pictures_are_tiled_only_where_the_scale_was_learned(
+    side: int, fit: str, expected: str, tmp_path: Path
+) -> None:
+    """A dataset at the network's size may hold tiles of maps, or photos that were scaled down."""
+    plan = make_plan(Inputs(*draw_folders(tmp_path, 3, size=(side, side))))
+    build(plan, Recipe(size=64, fit=fit, split=(1.0, 0.0, 0.0)), tmp_path / "data")
+    model = train(tmp_path / "run", tmp_path / "data", replace(SMALL, steps=1), device=CPU)
+    assert read_config(model).fit == expected
