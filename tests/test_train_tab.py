@@ -26,9 +26,10 @@ from pix2pix import runs
 from pix2pix.config import PRESETS, train_config
 from pix2pix.curves import Curves, read_rows
 from pix2pix.errors import UserError
-from pix2pix.evaluation import evaluate
+from pix2pix.evaluation import Evaluation, evaluate
 from pix2pix.images import from_data_url
 from pix2pix.translate import Translator
+from pix2pix.ui import train_measure
 from pix2pix.ui.train_form import settings_table
 from pix2pix.ui.train_live import act, sample
 from pix2pix.ui.train_start import read_overrides, run_settings, start_run
@@ -297,6 +298,13 @@ def test_a_run_that_hangs_is_stopped_by_force_and_can_go_on(
     page.locator("#live [data-action=resume]").click()
     until(lambda: app.status("hung").step > before)
     stop(app, "hung")
+
+
+def test_the_legend_of_the_figures_says_when_kid_is_noise() -> None:
+    said = train_measure.words(
+        {"faces": Evaluation({"perceptual": 1.0, "kid": 300.0, "images": 6})}
+    )
+    assert said.startswith("Lower is better for L1") and "KID of fewer than 50 pictures" in said
 
 
 @pytest.mark.browser

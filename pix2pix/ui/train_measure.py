@@ -13,7 +13,7 @@ from PIL import Image
 from pix2pix.errors import Stopped, UserError
 from pix2pix.evaluation import Evaluation, comparison_picture, evaluate, table
 from pix2pix.images import save_png
-from pix2pix.metrics import HOW_TO_GET
+from pix2pix.metrics import HOW_TO_GET, NOISY_KID
 from pix2pix.pairing import SPLITS
 from pix2pix.translate import Translator
 from pix2pix.ui.dataset_shelf import chosen_folder
@@ -34,7 +34,7 @@ SHOWN = 6  # pairs of the picture
 STOPPED = "Stopped: nothing was measured."
 LEGEND = (
     "Lower is better for L1, perceptual and KID (times 1000), higher for the rest. "
-    "L1, PSNR and SSIM reward blur: look at the pictures, and at perceptual."
+    "L1, PSNR and SSIM reward blur: look at the pictures, and at perceptual. " + NOISY_KID
 )
 
 
