@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pix2pix import runs
+from pix2pix.cards import run_card
 from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import ModelConfig, TrainConfig
 from pix2pix.data import PairDataset
@@ -53,6 +54,7 @@ class Recorder:
         self.started, self.spent = time.monotonic(), 0.0
         self.train_l1: list[float] = []  # since the last validation
         self.known: dict[int, Any] = {}  # what was seen in the targets
+        self.data, self.measured = data, {}  # the last line of validation.jsonl
 
     def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
         self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
@@ -82,6 +84,7 @@ class Recorder:
             known=self.known,
         )  # fmt: skip
         row |= {"train_l1": sum(self.train_l1) / len(self.train_l1)}
+        self.measured = {"step": step, **row}
         with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "epoch": epoch, **row}) + "\n")
         self.tell_board(step, "validation", row)
@@ -93,7 +96,8 @@ class Recorder:
         state = {"step": step, "trainer": self.trainer.state_dict(), "random": random}
         save_state(self.run, state)
         config, name = self.config, self.run.name
-        card = f"# {name}\n\nA pix2pix generator after {step:,} steps of `{config.preset}`.\n"
+        measures = self.measured if self.measured.get("step") == step else {}
+        card = run_card(name, config, self.data, step, measures)
         generator = self.trainer.current_generator()
         model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)

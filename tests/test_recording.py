@@ -24,7 +24,7 @@ from pix2pix.models import read_config
 from pix2pix.pictures import GAP
 from pix2pix.plan import Inputs, make_plan
 from pix2pix.recording import Recorder, tensorboard
-from pix2pix.runs import best
+from pix2pix.runs import best, publish
 from pix2pix.trainer import Trainer
 from pix2pix.training import train
 from tests.drawn_pairs import COLOURS, draw_dataset, draw_folders
@@ -125,6 +125,25 @@ def test_a_model_of_label_maps_brings_its_paints(tmp_path: Path) -> None:
     assert names[door] == "door" and len(set(names.values())) == len(COLOURS)
     photos = train(tmp_path / "back", data, replace(config, direction="BtoA"), device=CPU)
     assert read_config(photos).palette == []  # too many colours for label maps
+
+
+def test_a_models_card_says_what_it_was_made_of(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "blocks", train=3, val=2)
+    info = {"license": "CC0", "title": "Blocks *of* mine", "source_name": "plan"}
+    (data / "dataset.json").write_text(json.dumps(info))
+    config = replace(SMALL, source_name="plan")
+    train(tmp_path / "run", data, config, device=CPU)
+    card = (
+        publish(tmp_path / "run", "my blocks", 6, tmp_path / "models") / "README.md"
+    ).read_text()
+    assert card.startswith("# my blocks\n\nFrom plan to target")
+    assert r"Blocks \*of\* mine: 3 pairs for training, 2 for validation. Licence: CC0." in card
+    assert "6 steps at batch 1 of the preset `maps`, seed 0" in card and "`ngf=4`" in card
+    row = read_rows(tmp_path / "run" / "validation.jsonl")[1]
+    assert row["step"] == 6 and f"| {row['l1']:.4f} | {row['psnr']:.2f} |" in card
+    train(tmp_path / "other", draw_dataset(tmp_path / "bare", train=1), SMALL, device=CPU)
+    card = (tmp_path / "other" / "model" / "README.md").read_text()
+    assert "Not measured" in card and "look before you share" in card
 
 
 def test_validations_take_a_small_share_of_the_time(data: Path, tmp_path: Path) -> None:
