@@ -14,6 +14,9 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Every server of the tests is on this machine.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
 # Painted by the processor at once: a software GPU costs ten times as much for the same pixels. And
 # the browser needs no network of its own.
 CHROMIUM_FLAGS = [
@@ -41,25 +44,15 @@ def browser() -> Iterator[object]:
         path = chromium_path(playwright.chromium.executable_path)
         if path is None:
             give_up("no Chromium found: set PIX2PIX_CHROMIUM to one to test the page")
-        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        chromium = playwright.chromium.launch(
+            executable_path=path, args=CHROMIUM_FLAGS, timeout=120_000
+        )
         yield chromium
         chromium.close()
 
 
-@pytest.fixture(scope="session")
-def no_proxy() -> Iterator[None]:
-    """The client of the Hub's library reads the environment when it is made."""
-    import huggingface_hub
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        huggingface_hub.close_session()
-        yield
-        huggingface_hub.close_session()
-
-
 @pytest.fixture
-def hub(no_proxy: None) -> Iterator[object]:
+def hub() -> Iterator[object]:
     """A Hub of our own, without repositories."""
     from tests.fake_hub import serving
 

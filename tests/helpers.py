@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
+import itertools
+import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -24,6 +28,11 @@ from pix2pix.networks import construct_generator
 from pix2pix.translate import Translator
 
 TINY = {"size": 64, "ngf": 4}
+
+# Below the ports that systems give out by themselves, and others for each worker and each run of
+# the tests: one that is free stays free until the server that is told of it has started.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = itertools.count(11_000 + 2_000 * (WORKER % 10) + 100 * (os.getpid() % 20))
 
 
 def tiny_config(generator: dict | None = None, **model: object) -> ModelConfig:
@@ -96,6 +105,21 @@ def load_script(name: str) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses, and another each time."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port := next(PORTS)))
+            return port
+
+
+def connected(url: str) -> Any:
+    """A program that uses the API, and waits for a server on a busy machine."""
+    from gradio_client import Client
+
+    return Client(url, verbose=False, httpx_kwargs={"timeout": 120})
 
 
 def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:

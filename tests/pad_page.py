@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,9 +121,12 @@ class Page:
         """Let the app give the pad another state; it arrives some time later."""
         self.page.get_by_role("button", name=f"use {state}", exact=True).click()
 
-    def use(self, kind: str) -> None:
-        self.apply(kind)
-        self.page.wait_for_selector(f".pad[data-kind={kind}]")
+    def use(self, model: str) -> None:
+        """Another model. The one that is there is not asked for: nothing would tell when its
+        state has come, and it would end the next stroke."""
+        if self.js("pad.model") != model:
+            self.apply(model)
+            self.until(f"pad.model === '{model}'")
 
     def reset(self) -> None:
         """Lift the pencil, clear the sheet, and let the translator work as it should."""
@@ -134,7 +136,7 @@ class Page:
         self.settle()
         self.use("lines")
         for key in ["Delete", "p"]:
-            self.page.keyboard.press(key)
+            self.page.locator(".paper").press(key)  # the focus may be where they are typed
         if self.page.locator("[data-do=unseed]").is_enabled():
             self.do("unseed")
         self.settle()
@@ -162,13 +164,10 @@ def open_page(browser: Any) -> Iterator[Page]:
         for name, state in (states | {"other": OTHER, "plain": PLAIN}).items():
             button = gr.Button(f"use {name}")
             button.click(lambda s=state: s, None, component, show_progress="hidden")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    demo.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False)
     page = browser.new_page(viewport={"width": 1000, "height": 900})
-    page.set_default_timeout(15000)
-    page.goto(f"http://127.0.0.1:{port}")
+    page.set_default_timeout(120_000)
+    page.goto(url)
     yield Page(page, fake)
     page.close()
     demo.close()

@@ -28,7 +28,7 @@ class Server:
             prevent_thread_lock=True, quiet=True, app_kwargs={"middleware": middleware},
             _frontend=False,
         )  # fmt: skip
-        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.http = httpx.Client(base_url=self.url, timeout=120)
 
     def ask(
         self, event: int, data: list[Any], who: dict[str, str] = {}, event_data: Any = None,  # noqa: B006

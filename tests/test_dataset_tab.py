@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -31,9 +30,10 @@ from pix2pix.ui.dataset_desk import Check, Desk, Scratch
 from pix2pix.ui.dataset_pictures import dataset_pairs, planned_pairs
 from pix2pix.ui.dataset_sources import Given, gather, inside, link_files
 from pix2pix.ui.page import build_page
-from pix2pix.ui.shared import time_left
+from pix2pix.ui.shared import Switches, time_left
 from pix2pix.ui.theme import CSS_FILE, theme
 from tests.drawn_pairs import draw_folders, drawn_pair, drawn_strip
+from tests.helpers import connected
 
 ROOT = Path(__file__).resolve().parent.parent
 DAMAGED = 1  # number of the pair whose source is cut short
@@ -48,11 +48,8 @@ class NoModels:
 
 
 def launched(page: gr.Blocks) -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     _, url, _ = page.launch(
-        server_port=port, prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE
+        prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE, _frontend=False
     )
     return url
 
@@ -75,7 +72,7 @@ def url(workspace: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client(url: str) -> Client:
-    return Client(url, verbose=False)
+    return connected(url)
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +293,7 @@ def test_the_time_left_is_said_when_it_is_known() -> None:
 def page(browser: Any, url: str) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(url)
@@ -391,18 +388,25 @@ def test_stop_leaves_nothing(
 ) -> None:
     upload(page, folders)
     check(page)
-    begun, may_go_on, read = threading.Event(), threading.Event(), pix2pix.build.pictures_of
+    begun, heard, may_go_on = (threading.Event() for _ in range(3))
+    read, stop = pix2pix.build.pictures_of, Switches.stop
 
     def slow(*args: Any) -> Any:
         begun.set()
-        assert may_go_on.wait(60)
+        assert may_go_on.wait(120)
         return read(*args)
 
+    def stopped(switches: Switches, session: str, work: str) -> None:
+        stop(switches, session, work)
+        if work == "build":
+            heard.set()
+
     monkeypatch.setattr(pix2pix.build, "pictures_of", slow)
+    monkeypatch.setattr(Switches, "stop", stopped)
     build_as(page, "stopped")
-    assert begun.wait(60)
+    assert begun.wait(120)
     page.locator("#stop-build").click()
-    page.wait_for_function("!document.querySelector('#stop-build.pending')")
+    assert heard.wait(120)
     may_go_on.set()
     page.get_by_text("Stopped: nothing was written.").wait_for()
     page.wait_for_function("!document.querySelector('#build').disabled")
@@ -466,6 +470,7 @@ def test_a_train_tab_gets_the_dataset(browser: Any, workspace: Path) -> None:
 
     page = build_page(NoModels(), train_tab)
     view = browser.new_page()
+    view.set_default_timeout(120_000)
     try:
         view.goto(launched(page))
         view.get_by_role("tab", name="Dataset").click()
@@ -484,6 +489,7 @@ def test_a_train_tab_gets_the_dataset(browser: Any, workspace: Path) -> None:
 def test_the_tab_fits_a_phone(browser: Any, url: str, theme: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
     page = context.new_page()
+    page.set_default_timeout(120_000)
     page.goto(f"{url}?__theme={theme}")
     page.get_by_role("tab", name="Dataset").click()
     page.locator("#check").wait_for()

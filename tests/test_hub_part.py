@@ -13,7 +13,7 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
@@ -26,13 +26,13 @@ from pix2pix.ui.page import build_page
 from pix2pix.ui.shared import visitors_token
 from pix2pix.workspace import fetched_models
 from tests.fake_hub import READER, WRITER, serving
-from tests.helpers import noise, save_tiny_model, tiny_config
+from tests.helpers import connected, noise, save_tiny_model, tiny_config
 
 ID, HOSTILE = "ann/faces", "<img src=x onerror=hit=1>"
 
 
 @pytest.fixture(scope="module")
-def opened(no_proxy: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
     """The page with the model "mine" on it, its address, and a Hub that it asks; the Hub has a
     public model and a private one."""
     folder = tmp_path_factory.mktemp("page")
@@ -66,8 +66,10 @@ class Visitor:
         with what the page says where it fails."""
         number = next(n for n, f in self.page.fns.items() if getattr(f.fn, "__name__", "") == name)
         asked = {"fn_index": number, "session_hash": self.session, "data": values}
-        httpx.post(f"{self.url}join", json={**asked, "event_data": event}).raise_for_status()
-        with httpx.stream("GET", f"{self.url}data?session_hash={self.session}") as lines:
+        asked["event_data"] = event
+        httpx.post(f"{self.url}join", json=asked, timeout=120).raise_for_status()
+        data = f"{self.url}data?session_hash={self.session}"
+        with httpx.stream("GET", data, timeout=120) as lines:
             for line in lines.iter_lines():
                 said = json.loads(line.removeprefix("data:")) if line else {}
                 if said.get("msg") == "process_completed":
@@ -100,7 +102,7 @@ def test_a_model_from_the_hub_is_there_for_the_visitor_who_loaded_it_alone(opene
     assert one.fire("choose", None, "Draw", None, value=name)[1] == name
     with pytest.raises(UserError, match="This model is gone"):
         other.fire("choose", None, "Draw", None, value=name)
-    client = Client(opened[1], verbose=False)
+    client = connected(opened[1])
     assert [m["name"] for m in client.predict(api_name="/list_models")] == ["mine"]
 
 
@@ -108,7 +110,7 @@ def test_programs_translate_by_its_name(opened, visitor, tmp_path):
     name = visitor().fire("fetch", ID, "", None, None, "Draw")[4]
     source = noise(64, 64)
     save_png(source, tmp_path / "source.png")
-    client = Client(opened[1], verbose=False)
+    client = connected(opened[1])
     given = handle_file(tmp_path / "source.png")
     answer = client.predict(image=given, model=name, api_name="/translate")
     expected = Translator.load(fetched_models() / name, "cpu").translate(source)
@@ -168,6 +170,7 @@ def test_only_a_space_with_oauth_offers_to_sign_in(monkeypatch, environment, off
 @pytest.mark.browser
 def test_a_visitor_loads_a_model_in_the_page(opened, browser):
     page = browser.new_page()
+    page.set_default_timeout(120_000)
     page.goto(opened[1])
     page.locator("#hub-load button").first.click()
     page.locator("#hub-model input, #hub-model textarea").fill(ID)

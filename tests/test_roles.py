@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 import httpx
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from starlette.middleware import Middleware
@@ -21,7 +21,7 @@ from pix2pix.images import save_png
 from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, Limits
 from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
 from tests.drawn_pairs import draw_dataset
-from tests.helpers import noise, save_tiny_model, tiny_config
+from tests.helpers import connected, noise, save_tiny_model, tiny_config
 from tests.page_server import Server, arguments
 
 STRANGER, ANN, BOB = {}, {"x-test-user": "ann"}, {"x-test-user": "bob"}
@@ -269,7 +269,7 @@ def test_one_visitor_cannot_fill_the_queue(server: Server, monkeypatch: pytest.M
 
 
 def test_a_stranger_sends_fewer_and_smaller_pictures(server: Server, tmp_path: Path) -> None:
-    client = Client(server.url, verbose=False)
+    client = connected(server.url)
     large = tmp_path / "large.png"
     Image.new("L", (5001, 5000)).save(large)
     with pytest.raises(AppError, match="25,000,000"):

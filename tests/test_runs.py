@@ -92,7 +92,7 @@ def test_ten_kills_change_no_bit(data: Path, root: Path) -> None:
     assert wait(straight, ended).state == "finished"
     rng = random.Random(0)
     runs.start(killed, settings(data))
-    for moment in sorted(rng.sample(range(1, 38), 10)):
+    for moment in sorted(rng.sample(range(1, 28), 10)):
         wait(killed, lambda status, m=moment: steps_done(killed) >= m or ended(status))
         assert runs.is_alive(killed), "it ended before it could be killed"
         kill(killed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,15 @@ from pix2pix.ui.train_start import read_overrides, run_settings, start_run
 from pix2pix.ui.train_watch import SLOT, Watch
 from pix2pix.ui.train_words import PRESETS_IN_WORDS, duration, facts, pace
 from tests.drawn_pairs import draw_dataset
-from tests.helpers import save_tiny_model, tiny_config, until
+from tests.helpers import connected, free_port, save_tiny_model, tiny_config, until
 
 ROOT = Path(__file__).resolve().parent.parent
 PAD = "document.querySelector('.pad').parentElement.pad"
 TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1}
 ENDLESS = {**TINY, "steps": 1_000_000, "save_every_steps": 10_000, "sample_every_steps": 10}
 ENDLESS |= {"keep_every_epochs": 0}
-HOSTILE = "<img src=x onerror=hit=1>${window.hit=1}{{value}}`"
+# It begins with a z, lest its dataset be the first and so the chosen one.
+HOSTILE = "z<img src=x onerror=hit=1>${window.hit=1}{{value}}`"
 
 
 def named_dataset(folder: Path, train: int = 6, val: int = 2) -> Path:
@@ -61,9 +62,7 @@ class App:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.workspace = folder, folder / "workspace"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
 
@@ -97,30 +96,54 @@ class App:
     def status(self, name: str) -> runs.Status:
         return runs.read_status(self.run(name))
 
+    def end_runs(self) -> None:
+        for run in (self.workspace / "runs").glob("*/"):
+            runs.force_stop(run, patience=0.0)
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    folder = tmp_path_factory.mktemp("app")
+
+@contextmanager
+def started_app(folder: Path) -> Iterator[App]:
+    """Its workspace holds the dataset "blocks"."""
     named_dataset(folder / "workspace" / "datasets" / "blocks")
     app = App(folder)
-    yield app
-    app.kill()
-    for run in (app.workspace / "runs").glob("*/"):
-        runs.force_stop(run, patience=0.0)
+    try:
+        yield app
+    finally:
+        app.kill()
+        app.end_runs()
     assert "Traceback" not in app.log.read_text()
 
 
 @pytest.fixture()
-def client(app: App) -> Client:
-    return Client(app.url, verbose=False)
+def new_app(tmp_path: Path) -> Iterator[App]:
+    with started_app(tmp_path) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def one_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with started_app(tmp_path_factory.mktemp("app")) as app:
+        yield app
 
 
 @pytest.fixture()
-def open_page(browser: Any, app: App) -> Iterator[Callable[..., Any]]:
-    """Opens the Train tab as another visitor each time."""
+def app(one_app: App) -> Iterator[App]:
+    """With what other tests left there, but for runs that go on: the next would wait for them."""
+    yield one_app
+    one_app.end_runs()
+
+
+@pytest.fixture()
+def client(app: App) -> Client:
+    return connected(app.url)
+
+
+@pytest.fixture()
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens an app's Train tab as another visitor each time."""
     contexts, problems = [], []
 
-    def opened(width: int = 1280, theme: str = "light") -> Any:
+    def opened(app: App, width: int = 1280, theme: str = "light") -> Any:
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}))
         page = contexts[-1].new_page()
         page.set_default_timeout(180_000)
@@ -155,9 +178,10 @@ def stop(app: App, name: str) -> None:
 
 @pytest.mark.browser
 def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
-    app: App, open_page: Callable[..., Any]
+    new_app: App, open_page: Callable[..., Any]
 ) -> None:
-    page = open_page()
+    app = new_app
+    page = open_page(app)
     page.get_by_text("Runs appear here.").wait_for()
     page.locator("#train-preview img").nth(3).wait_for()
     page.get_by_text("8 pairs: 6 train, 2 val, 0 test.").wait_for()
@@ -176,7 +200,7 @@ def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
     settled(page, "blocks", "Running")
     page.locator("#live .charts path.line").first.wait_for()
     page.locator("#live .cells .pair").nth(1).wait_for()
-    left_open = open_page()
+    left_open = open_page(app)
     settled(left_open, "blocks", "Running")
     page.context.close()
 
@@ -190,7 +214,7 @@ def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
     left_open.get_by_text("The app does not answer.").wait_for(state="hidden")
     until(lambda: step_shown(left_open) > before)
     left_open.context.close()
-    page = open_page()
+    page = open_page(app)
     settled(page, "blocks", "Running")
     page.locator("#live .cells .pair").nth(1).wait_for()
     assert step_shown(page) >= before
@@ -259,7 +283,7 @@ def test_a_finished_run_goes_on_for_more_epochs(
     started = {"dataset": "blocks", "preset": "maps", "name": "short", "settings": settings}
     client.predict(**started, api_name="/start_training")
     until(lambda: app.status("short").state == "finished")
-    page = open_page()
+    page = open_page(app)
     page.locator("#live .card[data-run=short]").click()
     settled(page, "short", "Finished")
     page.locator("#live .more").fill("0")
@@ -283,7 +307,7 @@ def test_a_run_that_hangs_is_stopped_by_force_and_can_go_on(
     )
     run = app.run("hung")
     until(lambda: app.status("hung").step > 1)
-    page = open_page()
+    page = open_page(app)
     page.locator("#live .card[data-run=hung]").click()
     settled(page, "hung", "Running")
     os.kill(json.loads((run / "process.json").read_text())["pid"], signal.SIGSTOP)
@@ -311,7 +335,7 @@ def test_the_legend_of_the_figures_says_when_kid_is_noise() -> None:
 def test_models_are_measured_side_by_side(app: App, open_page: Callable[..., Any]) -> None:
     for number, name in enumerate(("first", "second")):
         save_tiny_model(app.workspace / "models" / name, seed=number)
-    page = open_page()
+    page = open_page(app)
     page.locator("#measure > button").click()
     page.locator("#measure-start").click()
     page.get_by_text("Choose the models to measure.").first.wait_for()
@@ -364,7 +388,7 @@ def test_unknown_runs_are_answered_with_a_sentence(client: Client) -> None:
 
 @pytest.mark.browser
 def test_a_mistake_on_the_page_is_one_sentence(app: App, open_page: Callable[..., Any]) -> None:
-    page = open_page()
+    page = open_page(app)
     page.locator("#train-preview img").first.wait_for()
     page.locator("#lr").locator("input, textarea").fill("fast")
     page.locator("#start-training").click()
@@ -379,7 +403,7 @@ def test_two_visitors_see_the_same_and_a_queued_run_says_so(
     client.predict(**asked, name="long", settings=ENDLESS)
     until(lambda: app.status("long").state == "running")
     client.predict(**asked, name="waiting", settings=ENDLESS)
-    one, other = open_page(), open_page()
+    one, other = open_page(app), open_page(app)
     for page in (one, other):
         settled(page, "long", "Running")
     one.locator("#live .card[data-run=waiting]").click()
@@ -401,7 +425,7 @@ def test_two_visitors_see_the_same_and_a_queued_run_says_so(
 @pytest.mark.browser
 def test_a_dataset_that_was_sent_here_is_chosen(app: App, open_page: Callable[..., Any]) -> None:
     named_dataset(app.workspace / "datasets" / "later", 3, 1)
-    page = open_page()
+    page = open_page(app)
     page.get_by_role("tab", name="Dataset").click()
     page.locator('#datasets .card[data-name="later"]').click()
     page.get_by_role("button", name="Train on this dataset").click()
@@ -415,7 +439,7 @@ def test_the_slider_goes_through_time_and_follows_the_newest(
     app: App, open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
     pictures_run(app.run("pictures"), [10, 20, 30])
-    page = open_page()
+    page = open_page(app)
     page.locator("#live .card[data-run=pictures]").click()
     shown = "document.querySelector('#live .cells').dataset.step"
     page.wait_for_function(f"{shown} === '30'")
@@ -437,7 +461,7 @@ def test_names_and_words_are_inert(app: App, open_page: Callable[..., Any]) -> N
     pictures_run(run, [10], title=HOSTILE)
     named_dataset(app.workspace / "datasets" / run.name, 1, 0)
     runs.write_status(run, state="failed", sentence=HOSTILE, started=0.0)
-    page = open_page()
+    page = open_page(app)
     page.locator("#live .card").filter(has_text=run.name).click()
     settled(page, run.name, "Failed")
     assert page.locator("#live .sentence").inner_text() == HOSTILE
@@ -451,7 +475,7 @@ def test_names_and_words_are_inert(app: App, open_page: Callable[..., Any]) -> N
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_tab_fits_a_phone(app: App, open_page: Callable[..., Any], theme: str) -> None:
     pictures_run(app.run("phone"), [10, 20])
-    page = open_page(390, theme)
+    page = open_page(app, 390, theme)
     page.locator("#live .card[data-run=phone]").click()
     page.locator("#live .cells .pair").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -195,7 +195,7 @@ def test_a_run_is_stopped_killed_and_resumed(pairs: Path, tmp_path: Path) -> Non
     with subprocess.Popen(arguments, **pipes) as process:
         wait_for_line(run, 3, process)
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert json.loads(output.splitlines()[-1]) == {"model": str(run / "model"), "stopped": True}
     stopped = load_state(run)["step"]

@@ -287,11 +287,14 @@ function listen() {
 
 /** For tests and measurements. */
 element.pad = {
+  get model() { return state.model; },
   get ops() { return drawing().ops; },
   get sentCount() { return link.sequence; },
   get shownCount() { return link.shownCount; },
   get lastShownAt() { return link.shownAt; },
-  idle: () => !stroke && !link.busy && !dirty && !loading && !wantsVariations,
+  idle: () => (
+    !stroke && !link.busy && !link.showing && !dirty && !loading && !wantsVariations
+  ),
   png,
 };
 

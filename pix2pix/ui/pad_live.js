@@ -22,6 +22,7 @@ const link = {
   shownCount: 0,
   shownAt: 0,
   busy: false,
+  showing: 0, // answers that have come and are not on the page yet
   asked: "", // what was last sent, so that the same is not sent twice
 };
 let dirty = false; // the drawing, the model or the seed differs from what was last sent
@@ -99,15 +100,18 @@ async function pump() {
   const { sequence } = link;
   setBusy(true);
   const reply = await ask(job);
+  link.showing += 1;
   setBusy(false);
   pump(); // the newest state leaves before the last answer is decoded
-  if (overtaken(sequence)) return;
   try {
+    if (overtaken(sequence)) return;
     if (reply.busy) askAgain(job);
     if (reply.error) fail(String(reply.error));
     else await job.show(reply, sequence);
   } catch {
     fail("The server sent no picture; the next stroke tries again.");
+  } finally {
+    link.showing -= 1;
   }
 }
 
