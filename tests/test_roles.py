@@ -25,6 +25,7 @@ from tests.helpers import noise, save_tiny_model, tiny_config
 from tests.page_server import Server, arguments
 
 STRANGER, ANN, BOB = {}, {"x-test-user": "ann"}, {"x-test-user": "bob"}
+SECRET = "secret-patients"  # a dataset
 ROLES = Roles(everybody=False, owners=frozenset({"ann"}))
 
 
@@ -47,6 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         workspace = tmp_path_factory.mktemp("roles") / "workspace"
         patch.setenv("PIX2PIX_WORKSPACE", str(workspace))
         draw_dataset(workspace / "datasets" / "faces", train=3, val=1)
+        draw_dataset(workspace / "datasets" / SECRET, train=1, val=0)
         save_tiny_model(workspace / "models" / "tiny", tiny_config(title="Tiny"))
         started = Server(workspace, ROLES, Middleware(SignIn))
         yield started
@@ -74,6 +76,11 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
     }
     assert silent == {"leave", "show", "cards", "warn"}
     assert server.tree() == before
+
+
+def test_what_every_page_begins_with_names_nothing(server: Server) -> None:
+    said = server.http.get("config").text + server.http.get("gradio_api/info").text
+    assert SECRET not in said and "/list_models" in said
 
 
 def test_what_is_silent_answers_nothing(server: Server) -> None:

@@ -81,7 +81,7 @@ def dataset_tab(page: gr.Blocks, train: Callable[..., None] | None = None) -> No
             stop_build = gr.Button("Stop", visible=False, elem_id="stop-build")
             built = gr.Markdown(elem_classes="quiet", elem_id="built")
     results = Results(check, stop_check, checked, *seen, name, start, stop_build, built)
-    there = shelf(train)
+    there = shelf(page, train)
     wire_check(desk, sources, making, results)
     wire_preview(desk, making, results)
     wire_build(desk, making, results, there)
