@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from starlette.middleware import Middleware
 
+import app
 from pix2pix.images import save_png
 from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, Limits
 from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
@@ -147,6 +149,9 @@ def test_the_parts_are_shown_to_the_owner_alone(server: Server) -> None:
         ({}, "192.168.1.5", False, set()),
         ({ALLOW: "1"}, "0.0.0.0", True, set()),
         ({ALLOW: "0"}, "127.0.0.1", False, set()),
+        ({ALLOW: "False"}, "127.0.0.1", False, set()),
+        ({ALLOW: " on"}, "0.0.0.0", True, set()),
+        ({ALLOW: ""}, "127.0.0.1", True, set()),
         ({"SPACE_ID": "ann/studio", "SPACE_AUTHOR_NAME": "ann"}, "127.0.0.1", False, set()),
         (
             {"SPACE_ID": "s", "SPACE_AUTHOR_NAME": "ann", "OAUTH_CLIENT_SECRET": "x"},
@@ -285,3 +290,24 @@ def test_a_stranger_sends_fewer_and_smaller_pictures(server: Server, tmp_path: P
     files = [handle_file(tmp_path / "small.png")] * 51
     with pytest.raises(AppError, match="At most 50 pictures"):
         client.predict(files=files, model="tiny", api_name="/translate_batch")
+
+
+# -------------------------------------------------------------------------------- the app's start
+
+
+def test_the_app_opens_no_public_link_and_starts_by_no_guess(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = {}
+    monkeypatch.setattr(gr.Blocks, "launch", lambda page, **options: asked.update(options))
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    monkeypatch.setenv("PIX2PIX_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("GRADIO_SHARE", "true")
+    app.main()
+    assert asked.pop("share") is False
+    monkeypatch.setenv(ALLOW, "nein")
+    with pytest.raises(SystemExit):
+        app.main()
+    assert capsys.readouterr().err == (
+        f"{ALLOW} is 'nein': set it to 1 or 0, or leave it out.\n"
+    )  # fmt: skip
