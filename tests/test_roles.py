@@ -217,6 +217,19 @@ def test_too_much_is_refused_with_a_sentence(server: Server) -> None:
     assert unsaid.status_code == 411
 
 
+def test_a_stranger_sends_to_what_the_page_uses_alone(server: Server) -> None:
+    def sent(place: str, who: dict[str, str]) -> tuple[int, str]:
+        answer = server.http.post(f"gradio_api/{place}", json={}, headers=who)
+        return answer.status_code, answer.json().get("detail")
+
+    for place in ("process_recording", "run-history/connect", "vibe-edit", "stream/x"):
+        assert sent(place, BOB) == (403, ROLES.sentence)
+        answer = server.http.post(f"gradio_api/{place}", json={}, headers=ANN)
+        assert ROLES.sentence not in answer.text
+    client = Client(server.url, verbose=False)
+    assert client.predict(api_name="/list_models")[0]["name"] == "tiny"
+
+
 def test_an_upload_of_a_picture_passes(server: Server) -> None:
     files = {"files": ("a.png", b"not yet a picture", "image/png")}
     sent = server.http.post("gradio_api/upload", files=files)
