@@ -51,7 +51,7 @@ def main() -> None:
     page.launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
-        # Left open, Gradio shares by GRADIO_SHARE and in notebooks: who may do what goes by the host.
+        # Gradio would share by GRADIO_SHARE and in notebooks, but who may do what goes by the host.
         share=False,
         theme=theme(),
         css_paths=CSS_FILE,

@@ -61,8 +61,8 @@ def chosen_folder(name: str) -> Path:
 
 
 def shelf(page: gr.Blocks, train: Callable[..., None] | None) -> Shelf:
-    """Lay it out in `page`; `train(button, name)` wires the button that takes a dataset to training, and
-    without it there is no such button."""
+    """Lay it out in `page`; `train(button, name)` wires the button that takes a dataset to
+    training, and without it there is no such button."""
     gr.HTML("<h2 class='step-title'>Your datasets</h2>", elem_classes="bare")
     row = gr.HTML(
         value={"datasets": []},  # everybody gets what a page begins with: see below
