@@ -243,6 +243,7 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
     with gr.Row(elem_classes="squares", equal_height=True):
         photo = gr.Image(
             type="filepath",
+            format="png",  # of a sample, which comes as pixels: WebP would change them
             image_mode=None,  # the file as it is: the image boundary reads it, not gradio
             sources=["upload", "webcam", "clipboard"],
             label="Your photo or drawing",
