@@ -22,10 +22,10 @@ from pix2pix.ui.shared import (
     Switches,
     paced,
     plain_text,
+    pressed,
     resting,
     results_folder,
     sentences,
-    working,
 )
 from pix2pix.ui.train_start import starting_point, starting_points
 
@@ -83,7 +83,7 @@ def measure_part(dataset: gr.Dropdown, live: gr.HTML) -> None:
         }
 
     buttons = [start, stop]
-    begun = start.click(working, None, buttons, queue=False, **QUIET)
+    begun = start.click(pressed(running, "measure"), None, buttons, queue=False, **QUIET)
     ended = begun.then(
         measure, [dataset, models, split, limit], [said, figures, picture], show_progress_on=said,
         api_visibility="private", concurrency_id="measure", concurrency_limit=1,
