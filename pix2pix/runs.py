@@ -59,12 +59,12 @@ class Status:
     step: int = 0
     steps: int = 0
     epoch: int = 0
-    per_epoch: int = 0  # steps
     seconds_per_step: float = 0.0
     memory_mib: int = 0
     sentence: str = ""
     started: float = 0.0  # seconds since 1970
     updated: float = 0.0
+    per_epoch: int = 0  # steps
     config: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -6,6 +6,7 @@ costs no memory.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from pix2pix.config import TrainConfig
+from pix2pix.data import CACHE_SHARE
 from pix2pix.networks import (
     PatchGAN,
     construct_generator,
@@ -90,17 +92,19 @@ ACTIVATIONS = 2.4  # times those that are kept for the gradients
 PROGRAM = 700 * 2**20  # bytes of Python and PyTorch
 
 
-def training_memory(config: TrainConfig, pairs: int = 0) -> int:
-    """About so many bytes a run takes at most: weights, their gradients and Adam's two averages,
-    the moving average, activations, and `pairs` that are kept decoded."""
+def training_memory(config: TrainConfig, pairs: int = 0, free: int = 0) -> int:
+    """About so many bytes a run takes: weights, their gradients and Adam's two averages, the moving
+    average, activations, and of `pairs` as many as are kept decoded where so many bytes are free.
+    """
     generator, discriminator, kept = kept_activations(config)
     weights = 4 * (generator + discriminator) + (generator if config.ema else 0)
     half = 0.5 if config.precision == "bfloat16" else 1.0
     channels = (config.source_channels or 3) + (config.target_channels or 3)
-    pictures = pairs * channels * (config.size + config.jitter) ** 2
+    pictures = min(pairs * channels * (config.size + config.jitter) ** 2, CACHE_SHARE * free)
     return int(PROGRAM + weights + ACTIVATIONS * half * kept + pictures)
 
 
+@functools.lru_cache(maxsize=64)
 def kept_activations(config: TrainConfig) -> tuple[int, int, int]:
     """Bytes of both networks' weights, and of what one forward of both keeps for the gradients: of
     G for a part of the batch, and of D for the real and the generated pairs."""

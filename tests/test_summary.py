@@ -6,6 +6,7 @@ import json
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +19,8 @@ import pix2pix.summary as summary_module
 from pix2pix.config import PRESETS, train_config
 from pix2pix.diagram import blocks, picture
 from pix2pix.errors import UserError
-from pix2pix.summary import summarise, text
+from pix2pix.networks import build_discriminator, build_generator, parameter_count
+from pix2pix.summary import kept_activations, summarise, text, training_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -147,3 +149,41 @@ def test_wrong_arguments_exit_with_a_sentence(
         monkeypatch.setattr(sys, "argv", ["summary.py", *words])
         assert script["main"]() == 1
         assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preset", ["maps", "cityscapes", "recommended"])
+def test_what_is_kept_for_the_gradients_is_what_pytorch_keeps(preset: str) -> None:
+    """On the meta device nearly as with real tensors, whose layers take other ways."""
+    config = replace(train_config(preset), size=64, ngf=4, ndf=4, batch_size=4, accumulate=2)
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    generator = build_generator(config.generator_config())
+    judge = build_discriminator(config.discriminator_config())
+    networks = generator, judge
+    source, target = torch.zeros(2, 2, 3, 64, 64)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = judge(source, target, generator(source))
+    for network in networks:
+        for parameter in network.parameters():
+            kept.pop(parameter.untyped_storage().data_ptr(), None)
+    assert logits[0].requires_grad
+    expected = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    *weights, found = kept_activations(config)
+    assert weights == [4 * parameter_count(network) for network in networks]
+    assert found == pytest.approx(expected, rel=0.1)
+
+
+def test_memory_grows_with_what_it_is_for() -> None:
+    config = train_config("recommended")
+    plain = training_memory(config)
+    assert 0.9 < plain / 2**30 < 1.2  # 1,021 MiB were measured, program included
+    for change in ({"ema": 0.99}, {"batch_size": 2}, {"ngf": 64}, {"size": 512}):
+        assert training_memory(replace(config, **change)) > plain
+    parts = replace(config, batch_size=8, accumulate=8)
+    assert training_memory(parts) == plain
+    assert training_memory(config, 100, 2**40) - plain == 100 * 6 * 286**2
+    assert training_memory(config, 10**9, 2**30) - plain == 2**28, "no more are kept than fit"

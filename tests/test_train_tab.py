@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -30,11 +31,11 @@ from pix2pix.evaluation import Evaluation, evaluate
 from pix2pix.images import from_data_url
 from pix2pix.translate import Translator
 from pix2pix.ui import train_measure
-from pix2pix.ui.train_form import settings_table
+from pix2pix.ui.train_form import length_of, settings_table, training_form
 from pix2pix.ui.train_live import act, sample
 from pix2pix.ui.train_start import read_overrides, run_settings, start_run
 from pix2pix.ui.train_watch import SLOT, Watch
-from pix2pix.ui.train_words import PRESETS_IN_WORDS, duration, facts, pace
+from pix2pix.ui.train_words import PRESETS_IN_WORDS, duration, facts, pace, room
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import connected, free_port, save_tiny_model, tiny_config, until
 
@@ -186,6 +187,7 @@ def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
     page.locator("#train-preview img").nth(3).wait_for()
     page.get_by_text("8 pairs: 6 train, 2 val, 0 test.").wait_for()
     page.get_by_text("labels to photos").wait_for()
+    page.get_by_text("6 train pairs, 100 times: 600 steps. About").wait_for()
     page.wait_for_function("document.querySelector('#run-name input, #run-name textarea').value")
     page.locator("#train-size input").click()
     page.get_by_role("option", name="64", exact=True).click()
@@ -724,10 +726,36 @@ def test_every_preset_is_in_words_and_every_setting_in_the_table() -> None:
         }
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "6 train pairs, 100 times: 600 steps. About"),
+        ({"epochs": 1}, "6 train pairs, once: 6 steps."),
+        ({"batch_size": 4}, "6 train pairs, 100 times: 200 steps."),
+        ({"more": "steps=3"}, "6 train pairs, not all seen: 3 steps."),
+        ({"more": "steps_per_epoch=30"}, "6 train pairs, 500 times: 3,000 steps."),
+        ({"more": "batch_size=4000"}, "lower Size, Network width or Batch size"),
+        ({"epochs": None}, ""),
+        ({"dataset": "gone"}, ""),
+    ],
+)
+def test_length_and_memory_are_told_before_a_start(
+    workspace: Path, changes: dict, words: str
+) -> None:
+    with gr.Blocks():
+        form = training_form()
+    values = {part: getattr(part, "value", None) for part in form.inputs()}
+    values |= {form.dataset: "blocks", form.more: ""}
+    values |= {getattr(form, name): value for name, value in changes.items()}
+    told = length_of(form, values)
+    assert words in told if words else told == ""
+
+
 def test_figures_are_said_in_words(tmp_path: Path) -> None:
     assert [duration(s) for s in (0.2, 50, 725, 3600, 3900, 97_200)] == [
         *("1 s", "50 s", "12 min", "1 h", "1 h 5 min", "1 day 3 h"),
     ]
+    assert room(3 * 2**30, 4 * 2**30) == "About 3.0 GiB of memory; 4.0 GiB are free."
     assert (pace(0.64), pace(0.02)) == ("0.64 s a step", "50 steps a second")
     status = runs.Status("a", tmp_path, "running", 5, 100, 0, 0.5, 2048, config={"epochs": 20})
     assert facts(status, 5, 100, 0, status.seconds_left) == [

@@ -12,10 +12,12 @@ import gradio as gr
 from pix2pix.config import PRESETS, TrainConfig, as_text
 from pix2pix.data import steps_per_epoch
 from pix2pix.datasets import Description, describe, find_pairs, list_datasets
+from pix2pix.devices import free_memory, pick_device
 from pix2pix.errors import UserError
 from pix2pix.files import free_name
 from pix2pix.pairing import SPLITS
 from pix2pix.runs import runs_folder
+from pix2pix.summary import training_memory
 from pix2pix.ui.dataset_pictures import shown, strip_of
 from pix2pix.ui.dataset_shelf import changed, chosen_folder, datasets_folder
 from pix2pix.ui.dataset_words import pairs, splits
@@ -25,9 +27,10 @@ from pix2pix.ui.train_start import (
     preset_values,
     read_overrides,
     settable,
+    settings_of,
     starting_points,
 )
-from pix2pix.ui.train_words import PRESETS_IN_WORDS
+from pix2pix.ui.train_words import PRESETS_IN_WORDS, room
 
 HERE = Path(__file__).parent
 FIRST = "recommended"  # preset
@@ -55,6 +58,7 @@ class Form:
     width: gr.Dropdown
     batch_size: gr.Number
     lr: gr.Textbox
+    mirror: gr.Checkbox
     length: gr.Markdown
     more: gr.Textbox
     table: gr.HTML
@@ -66,7 +70,8 @@ class Form:
 
     def overrides(self, values: Values) -> dict[str, Any]:
         """Settings as they were filled in; `key=value` lines win. Raises a UserError."""
-        fields = {name: values[getattr(self, name)] for name in ("epochs", "batch_size", "lr")}
+        names = "epochs", "batch_size", "lr", "mirror"
+        fields = {name: values[getattr(self, name)] for name in names}
         fields |= {"size": values[self.size], "direction": values[self.direction]}
         fields |= {"ngf": values[self.width], "ndf": values[self.width]}
         for name, value in fields.items():
@@ -97,6 +102,10 @@ def training_form() -> Form:
     width = gr.Dropdown(
         WIDTHS, value=first.ngf, label="Network width", allow_custom_value=True, elem_id="width"
     )
+    mirror = gr.Checkbox(
+        first.mirror, label="Mirror pairs at random", elem_id="mirror",
+        info="Not where left and right differ: writing, maps with names, traffic.",
+    )  # fmt: skip
     length = gr.Markdown(elem_classes="quiet", elem_id="length")
     with gr.Accordion("More settings", open=False, elem_id="more-settings"):
         more = gr.Textbox(
@@ -107,7 +116,7 @@ def training_form() -> Form:
     start = gr.Button("Start training", variant="primary", elem_id="start-training")
     return Form(
         dataset, preview, preset, name, gr.State(""), direction, start_from, epochs, size, width,
-        batch, lr, length, more, table, start,
+        batch, lr, mirror, length, more, table, start,
     )  # fmt: skip
 
 
@@ -200,13 +209,25 @@ def propose_name(typed: str | None, proposed: str, dataset: str | None) -> tuple
     return (new if not typed or typed == proposed else typed), new
 
 
-def length_of(said: Description | None, epochs: Any, batch: Any) -> str:
-    """How many steps the run will take."""
-    count = said.counts.get("train", 0) if said else 0
-    if not count or not epochs or not batch or epochs < 1 or batch < 1:
+def length_of(form: Form, values: Values) -> str:
+    """How many steps the run will take and how much memory; nothing while a value is wrong, which
+    *Start* says."""
+    try:
+        folder, preset = chosen_folder(values[form.dataset] or ""), values[form.preset] or ""
+        start_from = values[form.start_from] or ""
+        config = settings_of(folder, preset, form.overrides(values), start_from)
+        count = describe(folder).counts["train"]
+    except UserError:
         return ""
-    steps = int(epochs) * steps_per_epoch(count, int(batch))
-    return f"{count:,} train pairs, {int(epochs):,} times: {steps:,} steps."
+    whole = steps_per_epoch(count, config.batch_size)
+    steps = config.steps or config.epochs * (config.steps_per_epoch or whole)
+    free = free_memory(pick_device())
+    need = training_memory(config, count, free)
+    return f"{count:,} train pairs, {times(steps / whole)}: {steps:,} steps. {room(need, free)}"
+
+
+def times(passes: float) -> str:
+    return f"{passes:,.0f} times" if passes >= 1.5 else "once" if passes >= 1 else "not all seen"
 
 
 def preset_fields(form: Form, preset: str, start_from: str) -> dict[Any, Any]:
@@ -218,6 +239,7 @@ def preset_fields(form: Form, preset: str, start_from: str) -> dict[Any, Any]:
         form.epochs: config.epochs,
         form.batch_size: config.batch_size,
         form.lr: as_text(config.lr),
+        form.mirror: config.mirror,
         form.table: settings_table(preset),
         **network_fields(form, start_from, preset),
     }

@@ -52,15 +52,23 @@ def run_settings(
     data: Path, preset: str, overrides: Mapping[str, Any], start_from: str = ""
 ) -> dict[str, Any]:
     """What `config.json` of the run will hold."""
+    config = settings_of(data, preset, overrides, start_from)
+    config.generator_config(), config.discriminator_config()  # they check their own part
+    if not find_pairs(data, "train"):
+        raise UserError(f"'{data.name}' holds no train pairs: build it with a share for train.")
+    begin = starting_point(start_from) if start_from else None
+    return run_config(config, data, begin, pick_device())
+
+
+def settings_of(
+    data: Path, preset: str, overrides: Mapping[str, Any], start_from: str = ""
+) -> TrainConfig:
+    """The settings of a run on a dataset. Raises UserError for values that cannot be."""
     given = {str(key): as_text(value) for key, value in overrides.items()}
     begin = starting_point(start_from) if start_from else None
     if begin:
         given = with_network(given, begin)
-    config = with_dataset(train_config(preset, given), data, given)
-    config.generator_config(), config.discriminator_config()  # they check their own part
-    if not find_pairs(data, "train"):
-        raise UserError(f"'{data.name}' holds no train pairs: build it with a share for train.")
-    return run_config(config, data.resolve(), begin and begin.resolve(), pick_device())
+    return with_dataset(train_config(preset, given), data, given)
 
 
 def starting_points() -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def wire_choices(form: Form, live: gr.HTML, chosen: gr.Textbox) -> None:
             form.direction: gr.Radio(directions(said)),
             form.name: run,
             form.proposed: proposed,
-            form.length: length_of(said, values[form.epochs], values[form.batch_size]),
+            form.length: length_of(form, values),
         }
 
     outputs = [form.preview, form.direction, form.name, form.proposed, form.length]
@@ -92,7 +93,7 @@ def wire_fields(form: Form, live: gr.HTML) -> None:
 
     outputs = [
         *(form.preset, form.direction, form.epochs, form.batch_size, form.lr, form.table),
-        *(form.size, form.width),
+        *(form.mirror, form.size, form.width),
     ]
     form.preset.input(show_preset, [form.preset, form.start_from], outputs, **QUIET)
 
@@ -102,14 +103,10 @@ def wire_fields(form: Form, live: gr.HTML) -> None:
 
     begin = [form.start_from, form.preset]
     form.start_from.change(show_start, begin, [form.size, form.width], **QUIET)
-    lengths = [form.dataset, form.epochs, form.batch_size]
-
-    def show_length(name: str | None, epochs: Any, batch: Any) -> str:
-        return length_of(description(name), epochs, batch)
-
+    fields = form.preset, form.start_from, form.epochs, form.batch_size, form.size, form.width
     gr.on(
-        [form.epochs.change, form.batch_size.change], show_length, lengths, form.length,
-        trigger_mode="always_last", **QUIET,
+        [*(field.change for field in fields), form.more.blur], functools.partial(length_of, form),
+        form.inputs(), form.length, trigger_mode="always_last", **QUIET,
     )  # fmt: skip
 
     def finetune(event: gr.EventData) -> Any:

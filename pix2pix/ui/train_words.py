@@ -118,6 +118,17 @@ def memory(mib: int) -> str:
     return f"{mib:,} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
+def room(need: int, free: int) -> str:
+    """Bytes that a run will take beside those that are free."""
+    said = f"About {memory(need // 2**20)} of memory"
+    if need <= free:
+        return f"{said}; {memory(free // 2**20)} are free."
+    return (
+        f"**{said}, and {memory(free // 2**20)} are free: lower Size, Network width or Batch size, "
+        "or set accumulate to the batch size.**"
+    )
+
+
 def duration(seconds: float) -> str:
     """50 s, 12 min, 1 h 5 min, 2 days 3 h."""
     if seconds < 90:
