@@ -15,6 +15,7 @@ from pix2pix.ui.zero_gpu import lent  # the first to import torch: see there
 # isort: split
 import gradio as gr
 
+from pix2pix.errors import UserError
 from pix2pix.translate import Translators
 from pix2pix.ui.limits import limits
 from pix2pix.ui.page import build_page, only_tools
@@ -42,11 +43,16 @@ def main() -> None:
     models = Translators(model_folders, unlisted=lambda: [fetched_models()])
     if args.mcp:
         only_tools()
-    roles = Roles.of_server(args.host)
+    try:
+        roles = Roles.of_server(args.host)
+    except UserError as error:
+        parser.exit(2, f"{error}\n")
     page = build_page(models, train_tab, roles, lent(models))
     page.launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
+        # Gradio would share by GRADIO_SHARE and in notebooks, but who may do what goes by the host.
+        share=False,
         theme=theme(),
         css_paths=CSS_FILE,
         footer_links=["api", "settings"],

@@ -151,6 +151,7 @@ def prepare(plan: Plan, recipe: Recipe) -> tuple[dict[str, Any], list[Job]]:
         "rule": plan.rule,
         "explanation": plan.explanation,
         "label_maps": list(label_maps),
+        "scaled": _scaled(pairs, recipe),
         "inputs": {
             "source": str(plan.inputs.source),
             "target": str(plan.inputs.target) if plan.inputs.target else None,
@@ -441,6 +442,14 @@ def _label_maps(plan: Plan, recipe: Recipe) -> tuple[bool, bool]:
     if recipe.labels == "auto":
         return plan.label_maps
     return recipe.labels in ("source", "both"), recipe.labels in ("target", "both")
+
+
+def _scaled(pairs: list[Planned], recipe: Recipe) -> bool:
+    """Whether most pictures of the dataset are at another scale than their originals."""
+    if recipe.fit == "tiles" or not recipe.size:
+        return False
+    as_they_were = sum(pair.source_look.size == (recipe.size,) * 2 for pair in pairs)
+    return 2 * as_they_were < len(pairs)
 
 
 def _recipe(said: dict[str, Any]) -> Recipe:

@@ -167,6 +167,7 @@ class TrainConfig:
     accumulate: int = 1  # parts that a batch is computed in, one after the other, to save memory
     epochs: int = 200
     steps: int = 0  # 0: epochs decide
+    steps_per_epoch: int = 0  # 0: an epoch sees every pair once
     decay: float = 0.5  # the last share of the run over which lr falls to 0; 0 is never
     schedule: Literal["linear", "cosine"] = "linear"  # how it falls
     ema: float = 0.0  # decay of the generator's moving average; 0 is off
@@ -198,6 +199,7 @@ class TrainConfig:
         check_range("batch_size", self.batch_size, 1, 4096)
         check_range("accumulate", self.accumulate, 1, self.batch_size)
         check_range("steps", self.steps, 0, 10**9)
+        check_range("steps_per_epoch", self.steps_per_epoch, 0, 10**6)
         check_range("epochs", self.epochs, 1, 10**6)
         check_range("jitter", self.jitter, 0, self.size)
         check_range("layers", self.layers, 0, 6)
@@ -279,6 +281,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "beta1": 0.9,
         "batch_size": 32,
         "epochs": 150,
+        "steps_per_epoch": 100,
         "decay": 0.0,
         "keep_every_epochs": 10,
         "jitter_kind": "shrink",

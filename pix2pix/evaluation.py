@@ -4,6 +4,7 @@ measured and shown beside their targets."""
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,7 @@ def evaluate(
     files = [files[i] for i in spread_indices(len(files), limit or len(files))]
     reader = _Reader(translator.config, data, direction, derive)
     colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
-    wanted = set(spread_indices(len(files), show))
+    wanted = spread_indices(len(files), show)
     channels = translator.config.generator.target_channels
     compared, confused = Comparison(_device(translator)), 0
     result = Evaluation({})
@@ -107,7 +108,8 @@ def evaluate(
             except UserError as error:
                 result.refused.append({"file": file.a.name, "reason": str(error)})
                 continue
-            if done in wanted:
+            # Where one is left out, the next that can be read is shown.
+            if len(result.shown) < bisect_right(wanted, done):
                 result.shown.append(triple)
             yield triple
 

@@ -7,11 +7,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pix2pix.errors import UserError
+
+PAUSES = [0.02] * 50 if os.name == "nt" else []  # seconds
 
 
 @contextlib.contextmanager
@@ -35,11 +38,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(temporary)
         temporary.chmod(0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
+        _replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def _replace(new: Path, old: Path) -> None:
+    """On Windows a file that somebody reads right now cannot be replaced: a moment later it can."""
+    for pause in PAUSES:
+        with contextlib.suppress(PermissionError):
+            os.replace(new, old)
+            return
+        time.sleep(pause)
+    os.replace(new, old)
 
 
 def copy_folder(

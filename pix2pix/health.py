@@ -174,7 +174,8 @@ def _overfitting(
     if values[-1] < 1.02 * values[best] or train[-1] > 0.98 * train[best]:
         return None
     label = "perceptual distance" if name == "perceptual" else "L1"
-    epoch = known[best].get("epoch", best)
+    epoch = known[best].get("epoch")
+    epoch = (epoch if _is_number(epoch) else best) + 1  # files count from 0, people from 1
     return Health(
         "watch",
         "The model learns the training pairs by heart and gets worse on others.",

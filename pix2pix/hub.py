@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pix2pix.archives import new_folder
-from pix2pix.dataset_card import dataset_card as dataset_card
-from pix2pix.dataset_card import without_folders
+from pix2pix.cards import dataset_card as dataset_card
+from pix2pix.cards import without_folders
 from pix2pix.datasets import INFO
 from pix2pix.errors import Stopped, UserError
 from pix2pix.hub_access import Token, connect, list_files, parse_repo, sentences, watching

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from pix2pix.archives import new_folder
+from pix2pix.cards import without_folders
 from pix2pix.config import ModelConfig
-from pix2pix.dataset_card import without_folders
 from pix2pix.errors import Stopped, UserError
 from pix2pix.hub_access import Token, connect, parse_repo, sentences, watching
 from pix2pix.hub_push import push_files

@@ -162,8 +162,9 @@ def start_remote(
     Raises UserError for what cannot be sent or is refused; then there is no such run.
     """
     need_token(token)
+    taken = f"There is a run '{run.name}' already: choose another name."
     if run.exists():
-        raise UserError(f"There is a run '{run.name}' already: choose another name.")
+        raise UserError(taken)
     now = time.time()
     prefix = f"jobs/{_plain_name(run.name)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
     calls = plan_job(run.name, settings, bucket, flavour=flavour, hours=hours, prefix=prefix)
@@ -171,9 +172,13 @@ def start_remote(
         "job_id": "", "namespace": bucket.partition("/")[0], "bucket": bucket, "prefix": prefix,
         "flavour": flavour, "timeout": round(hours * 3600), "started": now, "url": "", "files": {},
     }  # fmt: skip
+    with sentences(bucket, "write to", token, kind="bucket"):
+        try:
+            run.mkdir(parents=True)
+        except FileExistsError as error:  # made meanwhile: it is another's, and stays
+            raise UserError(taken) from error
     try:
         with sentences(bucket, "write to", token, kind="bucket"):
-            run.mkdir(parents=True)
             write_json(run / runs.JOB, job)
             write_json(run / "config.json", {**settings, "device": f"{flavour} on Jobs"})
             say(run, "starting", "Its files are being sent.", started=now)

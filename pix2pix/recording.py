@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from pix2pix import runs
+from pix2pix.cards import run_card
 from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import ModelConfig, TrainConfig
 from pix2pix.data import PairDataset
-from pix2pix.datasets import find_pairs, label_palette
+from pix2pix.datasets import find_pairs, label_palette, read_info
 from pix2pix.errors import UserError
 from pix2pix.files import copy_folder, write_atomically
 from pix2pix.images import save_png
@@ -44,7 +45,8 @@ class Recorder:
         held_out = find_pairs(data, "val")
         shown = PairDataset(data, "val", self.config) if held_out else dataset
         self.samples = some_pairs(shown, SAMPLES)
-        self.native = dataset.pictures(0)[0].size == (self.config.size, self.config.size)
+        as_large = dataset.pictures(0)[0].size == (self.config.size, self.config.size)
+        self.native = as_large and read_info(data).get("scaled") is not True
         self.held_out = some_pairs(shown, VALIDATED) if held_out else None
         self.palette = paints(data, dataset) if self.config.source_kind == "labels" else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
@@ -52,6 +54,7 @@ class Recorder:
         self.started, self.spent = time.monotonic(), 0.0
         self.train_l1: list[float] = []  # since the last validation
         self.known: dict[int, Any] = {}  # what was seen in the targets
+        self.data, self.measured = data, {}  # the last line of validation.jsonl
 
     def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
         self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
@@ -81,6 +84,7 @@ class Recorder:
             known=self.known,
         )  # fmt: skip
         row |= {"train_l1": sum(self.train_l1) / len(self.train_l1)}
+        self.measured = {"step": step, **row}
         with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "epoch": epoch, **row}) + "\n")
         self.tell_board(step, "validation", row)
@@ -92,7 +96,8 @@ class Recorder:
         state = {"step": step, "trainer": self.trainer.state_dict(), "random": random}
         save_state(self.run, state)
         config, name = self.config, self.run.name
-        card = f"# {name}\n\nA pix2pix generator after {step:,} steps of `{config.preset}`.\n"
+        measures = self.measured if self.measured.get("step") == step else {}
+        card = run_card(name, config, self.data, step, measures)
         generator = self.trainer.current_generator()
         model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)
@@ -141,8 +146,9 @@ def paints(data: Path, dataset: PairDataset) -> list[dict[str, str]]:
 def model_config(
     config: TrainConfig, title: str, step: int, native: bool, palette: list[dict[str, str]]
 ) -> ModelConfig:
-    """What the model folder says. Where the dataset's pictures are as large as the network's, their
-    scale is part of what is learned, and larger pictures are tiled; else they were scaled whole."""
+    """What the model folder says. With `native` pairs, as large as the network's pictures and at
+    their originals' scale, that scale is part of what is learned, and larger pictures are tiled;
+    else they were scaled whole."""
     training = {
         "preset": config.preset, "derive": config.derive, "steps": step,
         "batch_size": config.batch_size, "seed": config.seed,

@@ -31,6 +31,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
+from pix2pix.cards import inert
 from pix2pix.curves import read_rows
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import copy_folder, write_atomically, write_json
@@ -344,6 +345,11 @@ def publish(run: Path, name: str, step: int | None = None, root: Path | None = N
 
     def entitle(copy: Path) -> None:
         write_json(copy / "config.json", {**read_object(copy / "config.json"), "title": name})
+        card = copy / "README.md"
+        if card.exists():
+            heading, _, rest = card.read_text(encoding="utf-8").partition("\n")
+            if heading.startswith("# "):
+                card.write_text(f"# {inert(name)}\n{rest}", encoding="utf-8")
 
     try:
         copy_folder(model, out, entitle)

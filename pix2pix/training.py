@@ -74,12 +74,13 @@ def train(
         config, source_channels=source_channels, target_channels=target_channels
     )
     dataset.config = config
-    per_epoch = steps_per_epoch(len(dataset), config.batch_size, ranks.world)
-    if config.batch_size % ranks.world or not per_epoch:
+    whole = steps_per_epoch(len(dataset), config.batch_size, ranks.world)
+    if config.batch_size % ranks.world or not whole:
         raise UserError(
             f"{ranks.world} processes cannot share batches of {config.batch_size} from "
             f"{len(dataset)} pairs evenly: choose a batch_size that is a multiple."
         )
+    per_epoch = config.steps_per_epoch or whole
     steps = config.steps or config.epochs * per_epoch
     trainer, begun = Trainer(config, ranks.device, ranks.shared), 0
     if start_from and not saved_before:
@@ -97,7 +98,8 @@ def train(
             stack.enter_context(contextlib.closing(recorder))
         started = saved = time.monotonic()
         shares = batches(dataset, config.batch_size, config.seed, step, ranks.rank, ranks.world)
-        for epoch, source, target in shares:
+        for _, source, target in shares:
+            epoch = step // per_epoch
             late = time.monotonic() - saved > 60 * STATE_MINUTES
             stop, late = ranks.any(step >= steps or should_stop(), late)
             due = step % config.save_every_steps == 0 or ends_epochs(config, step, per_epoch)
@@ -207,7 +209,8 @@ class Reporter:
         self.reached: dict[str, int] = {}
 
     def __call__(self, progress: Progress) -> None:
-        self.reached = {"step": progress.step, "epoch": progress.epoch}
+        names = "step", "steps", "epoch", "per_epoch"
+        self.reached = {name: getattr(progress, name) for name in names}
         now = time.monotonic()
         if now - self.said < STATUS_SECONDS and progress.step != progress.steps:
             return
@@ -216,9 +219,8 @@ class Reporter:
             self.pace = 0.8 * self.pace + 0.2 * pace if self.pace else pace
         self.said, self.step = now, progress.step
         runs.write_status(
-            self.run, state="running", steps=progress.steps, per_epoch=progress.per_epoch,
-            seconds_per_step=self.pace, memory_mib=self.memory() // 2**20, updated=time.time(),
-            sentence="", **self.reached,
+            self.run, state="running", seconds_per_step=self.pace,
+            memory_mib=self.memory() // 2**20, updated=time.time(), sentence="", **self.reached,
         )  # fmt: skip
 
     def memory(self) -> int:

@@ -22,7 +22,7 @@ from pix2pix.errors import UserError
 from pix2pix.evaluation import comparison_picture, evaluate, markdown
 from pix2pix.files import write_atomically, write_json
 from pix2pix.images import save_png
-from pix2pix.metrics import HOW_TO_GET
+from pix2pix.metrics import FEW, HOW_TO_GET, NOISY_KID
 from pix2pix.models import find_model, read_config
 from pix2pix.translate import Translator
 from pix2pix.workspace import model_folders
@@ -50,8 +50,10 @@ def main() -> int:
     wrong += save(args.picture, lambda file: save_png(comparison_picture(found), file))
     wrong += save(args.markdown, lambda file: write_text(file, markdown(results)))
     wrong += save(args.json, lambda file: write_json(file, said))
-    missing = [HOW_TO_GET] if any(r["perceptual"] is None for r in results.values()) else []
-    print(markdown(results), *wrong, *missing, sep="\n", file=sys.stderr)
+    notes = [HOW_TO_GET] if any(r["perceptual"] is None for r in results.values()) else []
+    if any(r["kid"] is not None and r["images"] < FEW for r in results.values()):
+        notes.append(NOISY_KID)
+    print(markdown(results), *wrong, *notes, sep="\n", file=sys.stderr)
     print(json.dumps(said))
     return 1 if wrong else 0
 

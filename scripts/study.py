@@ -3,12 +3,14 @@
 So that nothing else on the machine changes the outcome, the minutes are given as steps: the step of
 every arm is timed first, one arm after the other on one thread, and each trains as many steps as
 fit. Their generators are then measured on pairs that none has seen. What is done is kept: the same
-command goes on where it was stopped. The last line of output is one JSON object.
+command goes on where it was stopped, and one with other settings, data or minutes is refused. The
+last line of output is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import multiprocessing
@@ -17,7 +19,6 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ TIMED, WARM = 12, 3  # steps that are timed, after so many that are not
 MEASURES = {"perceptual": "{:.3f}", "kid": "{:.0f}", "l1": "{:.3f}", "ssim": "{:.3f}"}
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Job:
     """One training: an arm on a dataset from a seed, in `folder`."""
 
@@ -73,6 +74,8 @@ def main() -> int:
     try:
         seconds = timed_steps(args, arms)
         jobs = [job for seed in args.seeds for job in planned(args, arms, seconds, seed)]
+        for job in jobs:
+            check(job)  # all of them before any trains
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(args.at_once, context, torch.set_num_threads, (1,)) as pool:
             for job, measures in zip(jobs, pool.map(work, jobs), strict=True):
@@ -104,16 +107,32 @@ def config_of(args: argparse.Namespace, arm: str, data: str, **values: Any) -> T
 
 
 def timed_steps(args: argparse.Namespace, arms: dict[str, str]) -> dict[str, float]:
-    """Seconds of a step of each arm, on the first dataset."""
-    file = args.out / "seconds.json"
-    seconds = json.loads(file.read_text()) if file.exists() else {}
-    for name in [name for name in arms if name not in seconds]:
-        config = config_of(args, arms[name], args.data[0][1], steps=WARM + TIMED + 1)
-        seconds[name] = time_step(config, Path(args.data[0][1].partition(":")[0]))
-        print(f"{name}: {seconds[name]:.3f} s a step", flush=True)
-        args.out.mkdir(parents=True, exist_ok=True)
-        write_json(file, seconds)
-    return seconds
+    """Seconds of a step of each arm, on the first dataset. Raises UserError where `--out` has them
+    of other settings or data."""
+    file, data = args.out / "seconds.json", Path(args.data[0][1].partition(":")[0])
+    known = json.loads(file.read_text()) if file.exists() else {}
+    steps = WARM + TIMED + 1
+    configs = {n: config_of(args, arm, args.data[0][1], steps=steps) for n, arm in arms.items()}
+    for name in known.keys() & arms.keys():
+        found = known[name]  # earlier versions left a bare number
+        if not isinstance(found, dict) or found.get("of") != said(configs[name], data):
+            raise other(args.out)
+    for name in [name for name in arms if name not in known]:
+        known[name] = {"seconds": time_step(configs[name], data), "of": said(configs[name], data)}
+        print(f"{name}: {known[name]['seconds']:.3f} s a step", flush=True)
+        write_json(file, known)
+    return {name: known[name]["seconds"] for name in arms}
+
+
+def said(config: TrainConfig, data: Path) -> dict[str, Any]:
+    """What is written beside a figure: all that it was measured with."""
+    return {"data": str(data.resolve()), **dataclasses.asdict(config)}
+
+
+def other(folder: Path) -> UserError:
+    return UserError(
+        f"{folder} was measured with other settings, data or minutes: give another --out."
+    )
 
 
 def time_step(config: TrainConfig, data: Path) -> float:
@@ -142,12 +161,22 @@ def planned(
     return jobs
 
 
+def check(job: Job) -> None:
+    """Raises UserError where the folder holds what another job, or an earlier version, left."""
+    file = job.folder / "job.json"
+    found = json.loads(file.read_text()) if file.exists() else None
+    left = [name for name in ("metrics.jsonl", "measures.json") if (job.folder / name).exists()]
+    if (found or left) and found != said(job.config, job.data):
+        raise other(job.folder)
+
+
 def work(job: Job) -> dict[str, float]:
     """Train and measure, unless that is done; returns the measures."""
+    check(job)  # once more: another arm of this call may have a name of the same letters
     done = job.folder / "measures.json"
     if not done.exists():
-        begun = (job.folder / "state.pt").exists()
-        train(job.folder, job.data, job.config, device=torch.device("cpu"), resume=begun)
+        write_json(job.folder / "job.json", said(job.config, job.data))
+        train(job.folder, job.data, job.config, device=torch.device("cpu"), resume=True)
         translator = Translator.load(job.folder / "model", "cpu")
         result = evaluate(translator, job.data, direction=job.config.direction, fit="whole")
         write_json(done, {name: result.measures[name] for name in MEASURES})

@@ -12,6 +12,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+import app
 from pix2pix.drawing import draw_strokes, example_faces
 from pix2pix.images import from_data_url, save_png
 from pix2pix.scenes import Shape, box, draw_shapes
+from pix2pix.ui.roles import Roles
 from tests.helpers import connected, free_port, noise, save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +87,31 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("drawing") / "face.png"
     draw_strokes(example_faces()["Long hair"], 256).save(file)
     return file
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "everybody"),
+    [((), ("0.0.0.0", 7999), False), (("--host=::1", "--port=8001"), ("::1", 8001), True)],
+    ids=["the environment", "options go first"],
+)
+def test_gradios_own_variables_say_where_to_listen(
+    options: tuple[str, ...], place: tuple[str, int], everybody: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    seen = {}
+
+    def page(models: object, train_tab: object, roles: Roles, borrowed: object) -> SimpleNamespace:
+        return SimpleNamespace(launch=lambda **said: seen.update(said, roles=roles))
+
+    monkeypatch.setattr(app, "build_page", page)
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
+    for name in ("PIX2PIX_ALLOW_TRAINING", "SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "argv", ["app.py", *options])
+    app.main()
+    assert (seen["server_name"], seen["server_port"]) == place
+    assert seen["roles"].everybody is everybody  # who else can reach it may only translate
 
 
 def by_script(file: Path, out: Path, *options: str) -> Image.Image:

@@ -163,6 +163,17 @@ def test_some_pairs_stand_for_all_and_some_of_them_are_shown(tmp_path, blind):
     assert shown == [np.asarray(drawn_pair(n, SIDE, SIDE)[0]).tolist() for n in (0, 8)]
 
 
+def test_where_the_pair_to_show_is_broken_the_next_is_shown(tmp_path, blind):
+    data = write_strips(tmp_path / "blocks", 6)
+    for broken in ("00", "01", "03"):
+        (data / "val" / f"{broken}.png").write_bytes(b"no picture")
+    for show, numbers in ((1, [2]), (3, [2, 4, 5])):
+        found = evaluate(translator(Recorder()), data, show=show)
+        shown = [np.asarray(source).tolist() for source, _, _ in found.shown]
+        assert shown == [np.asarray(drawn_pair(n, SIDE, SIDE)[0]).tolist() for n in numbers]
+        assert comparison_picture({"one": found}).width == show * (SIDE + GAP) - GAP
+
+
 def test_it_stops_between_two_pairs(data, blind):
     recorder = Recorder()
     with pytest.raises(Stopped):
@@ -415,6 +426,23 @@ def test_figures_are_not_lost_where_a_file_cannot_be_saved(command, data, epochs
     assert code == 1 and len(json.loads(out)["models"]) == 2
     unsaved = [line for line in errors if "could not be saved" in line]
     assert len(unsaved) == 2 and "p.png" in unsaved[0] and str(tmp_path) in unsaved[1]
+
+
+@pytest.mark.parametrize(
+    ("images", "kid", "noisy"), [(49, 300.0, True), (50, 300.0, False), (49, None, False)]
+)
+def test_kid_of_few_pictures_is_said_to_be_noise(
+    images, kid, noisy, epochs, tmp_path, monkeypatch, capsys
+):
+    script = load_script("evaluate")
+    measures = {"images": images, "perceptual": 1.0, "kid": kid}
+    found = Evaluation(measures, [flat("red", "green", "blue")])
+    monkeypatch.setattr(script, "evaluate", lambda *words, **settings: found)
+    words = ["--model", epochs, "--data", tmp_path, "--picture", tmp_path / "p.png"]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, words), "--device", "cpu"])
+    assert script.main() == 0
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "noise" in line] == [metrics.NOISY_KID] * noisy
 
 
 @pytest.mark.parametrize(

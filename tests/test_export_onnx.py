@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor, nn
 
 from pix2pix.config import GeneratorConfig, ModelConfig
 from pix2pix.translate import Translator
@@ -51,8 +52,47 @@ def test_another_program_makes_the_same_picture(
     ours = Translator.load(tmp_path / "model", "cpu").forward(source[0], None)
     assert np.ptp(ours) > 0.01
     assert np.abs(target[0] - ours).max() < 1e-4
+    assert 0 < said["difference"] < 1e-4
+    # Where there is no runtime the file is tried by onnx itself.
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert np.abs(load_script("export_onnx").made_by_file(file, source) - target).max() < 1e-4
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata == {"title": "Tiny", "source": "a", "target": "target"}
+
+
+def test_a_file_that_makes_another_picture_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("onnxscript", reason=NEEDED)
+    save_tiny_model(tmp_path / "model")
+    file = tmp_path / "tiny.onnx"
+    file.write_bytes(b"exported before")
+    script = load_script("export_onnx")
+    words = ["export_onnx.py", "--model", str(tmp_path / "model"), "--out", str(file)]
+    monkeypatch.setattr(sys, "argv", words)
+
+    class Shifted(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, source: Tensor) -> Tensor:
+            return self.network(source) + 0.1
+
+    def refused(difference: str) -> bool:
+        code, said = script.main(), capsys.readouterr()
+        assert file.read_bytes() == b"exported before" and not said.out
+        assert sorted(f.name for f in tmp_path.iterdir()) == ["model", "tiny.onnx"]
+        words = "and was not saved: try other versions of onnx and onnxscript."
+        told = f"What was exported differs from the model by {difference} {words}\n"
+        return (code, said.err) == (1, told)
+
+    faithful = script.with_instance_norm
+    monkeypatch.setattr(script, "with_instance_norm", lambda network: Shifted(faithful(network)))
+    assert refused("0.1")
+    monkeypatch.setattr(script, "save", lambda *_: None)
+    monkeypatch.setattr(script, "made_by_file", lambda file, source: np.nan * source)
+    assert refused("nan")
 
 
 def test_what_cannot_be_is_one_sentence(

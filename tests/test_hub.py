@@ -17,7 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pix2pix.dataset_card import dataset_card, without_folders
+from pix2pix.cards import dataset_card, without_folders
 from pix2pix.errors import Stopped, UserError
 from pix2pix.hub import pull_dataset, push_dataset
 from pix2pix.hub_access import parse_repo

@@ -424,3 +424,20 @@ def test_the_form_sends_watches_stops_and_watches_again(
 def test_the_prices_are_choices(hub: FakeHub, page: gr.Blocks) -> None:
     (choices,) = handler(page, "show_prices").fn(OWNER, None).values()
     assert [name for _, name in choices.choices] == ["cpu-basic", "t4-small"]
+
+
+def test_of_two_that_send_one_name_at_once_the_first_keeps_its_run(
+    hub: FakeHub, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs.runs_folder() / "faces"
+
+    def meanwhile(*args: Any, **options: Any) -> list:
+        calls = plan_job(*args, **options)
+        run.mkdir(parents=True)
+        (run / "config.json").write_text("the first's")
+        return calls
+
+    monkeypatch.setattr("pix2pix.jobs.plan_job", meanwhile)
+    with pytest.raises(UserError, match="There is a run 'faces' already"):
+        start_remote(run, settings(data), BUCKET, **ON, token=OWNER)
+    assert not hub.asked and (run / "config.json").read_text() == "the first's"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +12,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+from pix2pix.build import Recipe, build
+from pix2pix.checkpoint import STATE, STATE_FORMAT, load_state
 from pix2pix.config import TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.errors import UserError
 from pix2pix.models import read_config
 from pix2pix.pictures import GAP
-from pix2pix.recording import Recorder, generate, tensorboard
-from pix2pix.runs import best
+from pix2pix.plan import Inputs, make_plan
+from pix2pix.recording import Recorder, tensorboard
+from pix2pix.runs import best, publish
 from pix2pix.trainer import Trainer
 from pix2pix.training import train
-from tests.drawn_pairs import COLOURS, draw_dataset
+from tests.drawn_pairs import COLOURS, draw_dataset, draw_folders
 
 CPU = torch.device("cpu")
 SMALL = TrainConfig(size=64, ngf=4, ndf=4, jitter=4, steps=9, save_every_steps=3, ema=0.5)
@@ -46,12 +51,17 @@ def test_each_saved_model_is_measured_on_the_validation_pairs(run: Path, data: P
     assert {"l1", "psnr", "ssim", "train_l1", "spread"} <= set(rows[-1])
     losses = read_rows(run / "metrics.jsonl")
     assert rows[1]["train_l1"] == pytest.approx(sum(r["g_l1"] for r in losses[3:6]) / 6)
-    # The last model's L1, computed here from the pictures that it makes.
+    # The last model's L1, computed here: one picture a forward, normalised by its own statistics,
+    # and no dropout.
     trainer = Trainer(SMALL, CPU)
     state = torch.load(run / "state.pt", weights_only=True)
     trainer.load_state_dict(state["trainer"])
     pairs = [PairDataset(data, "val", SMALL).plain(i) for i in range(4)]
-    made = generate(trainer, torch.stack([source for source, _ in pairs]))
+    generator = trainer.current_generator().train()
+    for layer in generator.modules():
+        layer.train(not isinstance(layer, nn.Dropout))
+    with torch.no_grad():
+        made = torch.cat([generator(source[None]) for source, _ in pairs])
     eight = [((x + 1) * 127.5).round() for x in (made, torch.stack([t for _, t in pairs]))]
     assert rows[-1]["l1"] == pytest.approx(float((eight[0] - eight[1]).abs().mean() / 255))
     measure = "perceptual" if "perceptual" in rows[0] else "l1"
@@ -64,6 +74,26 @@ def test_looking_changes_nothing(data: Path, run: Path, tmp_path: Path) -> None:
     one, two = (torch.load(r / "state.pt", weights_only=True)["trainer"] for r in (run, seldom))
     for part in ("generator", "discriminator", "average"):
         assert all(torch.equal(value, two[part][name]) for name, value in one[part].items())
+
+
+class Opens:
+    """Pickled, it opens a file for writing where it is read."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple:
+        return open, (str(self.file), "w")
+
+
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda state, file: file.write_bytes(pickle.dumps(state, 2))]
+)
+def test_a_state_with_code_in_it_is_refused_and_not_run(save, tmp_path: Path) -> None:
+    save({"format": STATE_FORMAT, "step": Opens(tmp_path / "was-run")}, tmp_path / STATE)
+    with pytest.raises(UserError, match=r"/state.pt cannot be read: start the run anew\.$"):
+        load_state(tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == [STATE]
 
 
 def test_pictures_and_models_are_kept_every_few_epochs(data: Path, tmp_path: Path) -> None:
@@ -97,6 +127,25 @@ def test_a_model_of_label_maps_brings_its_paints(tmp_path: Path) -> None:
     assert read_config(photos).palette == []  # too many colours for label maps
 
 
+def test_a_models_card_says_what_it_was_made_of(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "blocks", train=3, val=2)
+    info = {"license": "CC0", "title": "Blocks *of* mine", "source_name": "plan"}
+    (data / "dataset.json").write_text(json.dumps(info))
+    config = replace(SMALL, source_name="plan")
+    train(tmp_path / "run", data, config, device=CPU)
+    card = (
+        publish(tmp_path / "run", "my blocks", 6, tmp_path / "models") / "README.md"
+    ).read_text()
+    assert card.startswith("# my blocks\n\nFrom plan to target")
+    assert r"Blocks \*of\* mine: 3 pairs for training, 2 for validation. Licence: CC0." in card
+    assert "6 steps at batch 1 of the preset `maps`, seed 0" in card and "`ngf=4`" in card
+    row = read_rows(tmp_path / "run" / "validation.jsonl")[1]
+    assert row["step"] == 6 and f"| {row['l1']:.4f} | {row['psnr']:.2f} |" in card
+    train(tmp_path / "other", draw_dataset(tmp_path / "bare", train=1), SMALL, device=CPU)
+    card = (tmp_path / "other" / "model" / "README.md").read_text()
+    assert "Not measured" in card and "look before you share" in card
+
+
 def test_validations_take_a_small_share_of_the_time(data: Path, tmp_path: Path) -> None:
     dataset = PairDataset(data, "train", SMALL)
     recorder = Recorder(tmp_path, Trainer(SMALL, CPU), dataset, data, per_epoch=5)
@@ -128,3 +177,17 @@ def test_tensorboard_that_is_absent_is_asked_for(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match="pip install tensorboard"):
         tensorboard(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("side", "fit", "expected"),
+    [(64, "stretch", "tiles"), (160, "stretch", "whole"), (160, "tiles", "tiles")],
+)
+def test_larger_pictures_are_tiled_only_where_the_scale_was_learned(
+    side: int, fit: str, expected: str, tmp_path: Path
+) -> None:
+    """A dataset at the network's size may hold tiles of maps, or photos that were scaled down."""
+    plan = make_plan(Inputs(*draw_folders(tmp_path, 3, size=(side, side))))
+    build(plan, Recipe(size=64, fit=fit, split=(1.0, 0.0, 0.0)), tmp_path / "data")
+    model = train(tmp_path / "run", tmp_path / "data", replace(SMALL, steps=1), device=CPU)
+    assert read_config(model).fit == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from starlette.middleware import Middleware
 
+import app
 from pix2pix.images import save_png
 from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, Limits
 from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
@@ -25,6 +27,7 @@ from tests.helpers import connected, noise, save_tiny_model, tiny_config
 from tests.page_server import Server, arguments
 
 STRANGER, ANN, BOB = {}, {"x-test-user": "ann"}, {"x-test-user": "bob"}
+SECRET = "secret-patients"  # a dataset
 ROLES = Roles(everybody=False, owners=frozenset({"ann"}))
 
 
@@ -47,6 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         workspace = tmp_path_factory.mktemp("roles") / "workspace"
         patch.setenv("PIX2PIX_WORKSPACE", str(workspace))
         draw_dataset(workspace / "datasets" / "faces", train=3, val=1)
+        draw_dataset(workspace / "datasets" / SECRET, train=1, val=0)
         save_tiny_model(workspace / "models" / "tiny", tiny_config(title="Tiny"))
         started = Server(workspace, ROLES, Middleware(SignIn))
         yield started
@@ -74,6 +78,11 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
     }
     assert silent == {"leave", "show", "cards", "warn"}
     assert server.tree() == before
+
+
+def test_what_every_page_begins_with_names_nothing(server: Server) -> None:
+    said = server.http.get("config").text + server.http.get("gradio_api/info").text
+    assert SECRET not in said and "/list_models" in said
 
 
 def test_what_is_silent_answers_nothing(server: Server) -> None:
@@ -140,6 +149,9 @@ def test_the_parts_are_shown_to_the_owner_alone(server: Server) -> None:
         ({}, "192.168.1.5", False, set()),
         ({ALLOW: "1"}, "0.0.0.0", True, set()),
         ({ALLOW: "0"}, "127.0.0.1", False, set()),
+        ({ALLOW: "False"}, "127.0.0.1", False, set()),
+        ({ALLOW: " on"}, "0.0.0.0", True, set()),
+        ({ALLOW: ""}, "127.0.0.1", True, set()),
         ({"SPACE_ID": "ann/studio", "SPACE_AUTHOR_NAME": "ann"}, "127.0.0.1", False, set()),
         (
             {"SPACE_ID": "s", "SPACE_AUTHOR_NAME": "ann", "OAUTH_CLIENT_SECRET": "x"},
@@ -203,6 +215,19 @@ def test_too_much_is_refused_with_a_sentence(server: Server) -> None:
 
     unsaid = server.http.post("gradio_api/upload", content=endless())
     assert unsaid.status_code == 411
+
+
+def test_a_stranger_sends_to_what_the_page_uses_alone(server: Server) -> None:
+    def sent(place: str, who: dict[str, str]) -> tuple[int, str]:
+        answer = server.http.post(f"gradio_api/{place}", json={}, headers=who)
+        return answer.status_code, answer.json().get("detail")
+
+    for place in ("process_recording", "run-history/connect", "vibe-edit", "stream/x"):
+        assert sent(place, BOB) == (403, ROLES.sentence)
+        answer = server.http.post(f"gradio_api/{place}", json={}, headers=ANN)
+        assert ROLES.sentence not in answer.text
+    client = Client(server.url, verbose=False)
+    assert client.predict(api_name="/list_models")[0]["name"] == "tiny"
 
 
 def test_an_upload_of_a_picture_passes(server: Server) -> None:
@@ -278,3 +303,24 @@ def test_a_stranger_sends_fewer_and_smaller_pictures(server: Server, tmp_path: P
     files = [handle_file(tmp_path / "small.png")] * 51
     with pytest.raises(AppError, match="At most 50 pictures"):
         client.predict(files=files, model="tiny", api_name="/translate_batch")
+
+
+# -------------------------------------------------------------------------------- the app's start
+
+
+def test_the_app_opens_no_public_link_and_starts_by_no_guess(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = {}
+    monkeypatch.setattr(gr.Blocks, "launch", lambda page, **options: asked.update(options))
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    monkeypatch.setenv("PIX2PIX_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("GRADIO_SHARE", "true")
+    app.main()
+    assert asked.pop("share") is False
+    monkeypatch.setenv(ALLOW, "nein")
+    with pytest.raises(SystemExit):
+        app.main()
+    assert capsys.readouterr().err == (
+        f"{ALLOW} is 'nein': set it to 1 or 0, or leave it out.\n"
+    )  # fmt: skip

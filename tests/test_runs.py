@@ -22,6 +22,7 @@ from pix2pix import runs
 from pix2pix.config import TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.errors import Stopped, UserError
+from pix2pix.files import write_json
 from tests.drawn_pairs import draw_dataset
 
 TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1, "steps": 40, "ema": 0.9}
@@ -259,6 +260,37 @@ def test_pruning_keeps_the_best_the_ends_and_an_even_spread(root: Path) -> None:
     assert {100, 300, 1900, 2000} < set(kept)
     assert max(b - a for a, b in itertools.pairwise(kept)) <= 1000
     assert len(runs.ticks(root / "a")) == 20  # pictures stay
+
+
+def test_models_that_epochs_keep_are_never_pruned(root: Path) -> None:
+    moments(root / "a", list(range(100, 2100, 100)))
+    runs.prune(root / "a", keep=4, every=300)
+    kept = [t.step for t in runs.ticks(root / "a") if t.model]
+    assert kept == [100, 300, 600, 900, 1200, 1500, 1800, 1900, 2000]
+
+
+def test_what_a_killed_process_was_writing_goes_and_is_never_published(tmp_path: Path) -> None:
+    run = tmp_path / "a"
+    moments(run, [100])
+    model = run / "checkpoints" / "step-0000100"
+    shutil.copytree(model, run / "model")
+    halves = [run / ".state.pt.x1", run / "model" / ".model.safetensors.x2"]
+    halves += [run / "samples" / ".step-0000200.png.x3"]
+    for half in halves:
+        half.write_bytes(b"half")
+    (run / "checkpoints" / ".step-0000200.x4").mkdir()
+    published = runs.publish(run, "mine", None, tmp_path / "models")
+    assert {f.name for f in published.iterdir()} == {"config.json", "model.safetensors"}
+    runs.claim(run)
+    assert not [f for f in run.rglob(".*")] and (run / "process.json").exists()
+
+
+def test_a_run_of_steps_goes_on_for_whole_epochs(root: Path) -> None:
+    run = root / "a"
+    write_json(run / "config.json", {"steps": 1001})
+    runs.write_status(run, state="finished", step=1001, epoch=1, per_epoch=1000)
+    runs.extend(run, 10)
+    assert runs.read_object(run / "config.json")["steps"] == 11_001
 
 
 def test_publishing_copies_one_moment_under_a_new_name(root: Path, tmp_path: Path) -> None:

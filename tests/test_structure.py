@@ -16,7 +16,7 @@ PACKAGE = ROOT / "pix2pix"
 LAYERS = [
     {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "names", "scenes"},
     {"pairing", "derive", "containers", "archives", "npz", "download"},
-    {"folders", "datasets"},
+    {"folders", "datasets", "cards"},
     {"plan", "splits"},
     {"build"},
     {
@@ -32,8 +32,7 @@ LAYERS = [
         "ranks",
     },
     {"models", "checkpoint", "importing", "summary", "diagram", "metrics"},
-    {"hub", "hub_access", "hub_push", "hub_models", "dataset_card", "space"}
-    | {"jobs", "job_watch", "job_side"},
+    {"hub", "hub_access", "hub_push", "hub_models", "space"} | {"jobs", "job_watch", "job_side"},
     {"trainer", "recording", "training", "translate", "evaluation"},
     {"ui"},
     {"app"},

@@ -4,47 +4,126 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from pix2pix.config import TrainConfig
+from pix2pix.errors import UserError
 from scripts import study as script
 from tests.drawn_pairs import draw_dataset
 
 
+class Study:
+    """The command on two arms, whose steps are timed as 0.3 s and 0.15 s, and what it left."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.data = draw_dataset(folder / "data", train=3, val=2)
+        self.out, self.patch = folder / "out", monkeypatch
+        self.timed: list[TrainConfig] = []
+        monkeypatch.setattr(script, "time_step", self.time_step)
+        monkeypatch.setattr(script, "picture", lambda jobs, name, seed: Image.new("RGB", (8, 8)))
+
+    def time_step(self, config: TrainConfig, data: Path) -> float:
+        self.timed.append(config)
+        return 0.3 if config.mirror else 0.15
+
+    def run(self, *more: str, minutes: str = "0.01", data: Path | None = None) -> int:
+        words = [f"--data=blocks={data or self.data}:BtoA", f"--out={self.out}", "--seeds=3"]
+        words += [f"--minutes={minutes}", "--arm", "one=maps ngf=4", "two=maps ngf=4 mirror=false"]
+        words += ["--only", "one", "two"]
+        words += [f"--set={setting}" for setting in ("size=64", "jitter=4", "ndf=4", "layers=1")]
+        self.patch.setattr(sys, "argv", ["study.py", *words, *more])
+        return script.main()
+
+    def read(self, arm: str, file: str) -> dict:
+        return json.loads((self.out / f"blocks-{arm}-3" / file).read_text())
+
+    def row(self, arm: str) -> str:
+        lines = (self.out / "study.md").read_text().splitlines()
+        return next(line for line in lines if line.startswith(f"| {arm} |"))
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    return Study(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No processes, which take seconds to start."""
+    monkeypatch.setattr(script, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+
+
 def test_arms_get_the_steps_that_fit_their_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    study: Study, capsys: pytest.CaptureFixture
 ) -> None:
-    data, out = draw_dataset(tmp_path / "data", train=3, val=2), tmp_path / "out"
-    words = ["--data", f"blocks={data}:BtoA", "--out", out, "--minutes", "0.01", "--seeds", "3"]
-    words += ["--arm", "one=maps ngf=4", "two=maps ngf=4 mirror=false", "--only", "one", "two"]
-    for setting in ("size=64", "jitter=4", "ndf=4", "layers=1"):
-        words += ["--set", setting]
-    monkeypatch.setattr(sys, "argv", ["study.py", *map(str, words)])
-
-    out.mkdir()
-    (out / "seconds.json").write_text(json.dumps({"one": 0.3}))  # timed before; two is not
-    measured = []
-    monkeypatch.setattr(script, "time_step", lambda config, data: measured.append(config) or 0.15)
-    done = out / "blocks-one-3"  # trained before
-    done.mkdir()
-    figures = {"perceptual": 1.25, "kid": 7.0, "l1": 0.5, "ssim": 0.25}
-    (done / "measures.json").write_text(json.dumps(figures))
-    monkeypatch.setattr(script, "picture", lambda jobs, name, seed: Image.new("RGB", (8, 8)))
-    assert script.main() == 0
-
-    assert [config.mirror for config in measured] == [False]
-    config = json.loads((out / "blocks-two-3" / "config.json").read_text())
+    assert study.run() == 0
+    assert [config.mirror for config in study.timed] == [True, False]
+    config = study.read("two", "config.json")
     assert (config["steps"], config["seed"], config["direction"]) == (4, 3, "BtoA")
-    lines = (out / "blocks-two-3" / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == 4 and not (out / "blocks-two-3" / "state.pt").exists()
-    rows = [row for row in (out / "study.md").read_text().splitlines() if row.startswith("|")]
-    assert rows[2] == "| one | `maps ngf=4` | 2 | 1.250 | 7 | 0.500 | 0.250 |"
-    own = json.loads((out / "blocks-two-3" / "measures.json").read_text())
+    two = study.out / "blocks-two-3"
+    lines = (two / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 4 and not (two / "state.pt").exists()
+    own = study.read("two", "measures.json")
     cells = " | ".join(how.format(own[name]) for name, how in script.MEASURES.items())
-    assert rows[3] == f"| two | `maps ngf=4 mirror=false` | 4 | {cells} |"
+    assert study.row("two") == f"| two | `maps ngf=4 mirror=false` | 4 | {cells} |"
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["runs"] == 2
+
+
+def test_the_same_command_goes_on_and_keeps_what_is_done(study: Study, threads: None) -> None:
+    assert study.run("--only", "one") == 0
+    figures = {"perceptual": 1.25, "kid": 7.0, "l1": 0.5, "ssim": 0.25}
+    (study.out / "blocks-one-3" / "measures.json").write_text(json.dumps(figures))
+    two = study.out / "blocks-two-3"
+    assert study.run() == 0
+    assert [config.mirror for config in study.timed] == [True, False]
+    assert study.row("one") == "| one | `maps ngf=4` | 2 | 1.250 | 7 | 0.500 | 0.250 |"
+    # Stopped before its first state was saved, it begins anew.
+    before = study.row("two")
+    (two / "measures.json").unlink()
+    losses = (two / "metrics.jsonl").read_text()
+    (two / "metrics.jsonl").write_text(losses.splitlines(keepends=True)[0])
+    assert study.run() == 0
+    assert study.row("two") == before and (two / "metrics.jsonl").read_text() == losses
+
+
+def test_another_command_is_refused_where_old_figures_would_be_taken_for_its_own(
+    study: Study, threads: None, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert study.run() == 0
+    one = study.out / "blocks-one-3"
+    kept = {file: file.read_bytes() for file in study.out.rglob("*") if file.is_file()}
+    capsys.readouterr()
+
+    def refused(folder: Path, *more: str, **changed: object) -> bool:
+        code, said = study.run(*more, **changed), capsys.readouterr()
+        assert not said.out and len(study.timed) == 2
+        words = "was measured with other settings, data or minutes: give another --out."
+        return (code, said.err) == (1, f"{folder} {words}\n")
+
+    elsewhere = draw_dataset(tmp_path / "elsewhere", train=3, val=2)
+    assert refused(one, minutes="0.02")
+    assert refused(study.out, "--set=lr=0.001")
+    assert refused(study.out, data=elsewhere)
+    assert {f: f.read_bytes() for f in study.out.rglob("*") if f.is_file()} == kept
+    # Another arm of the same call, whose name has the same letters.
+    config = replace(study.timed[0], lr=0.001)
+    with pytest.raises(UserError, match="blocks-one-3 was measured with other settings"):
+        script.work(script.Job("one,", "blocks", study.data, config, one))
+    # As earlier versions left it; the arm before it is not begun either.
+    two = study.out / "blocks-two-3"
+    (two / "job.json").unlink()
+    assert refused(two)
+    # Trained for a while, and not measured yet.
+    (one / "measures.json").unlink()
+    assert refused(one, minutes="0.02")
+    # As earlier versions left it.
+    (study.out / "seconds.json").write_text(json.dumps({"one": 0.3, "two": 0.15}))
+    assert refused(study.out)
 
 
 def test_a_step_is_timed_in_a_run_of_its_own(tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ from pix2pix import runs
 from pix2pix.config import PRESETS, train_config
 from pix2pix.curves import Curves, read_rows
 from pix2pix.errors import UserError
-from pix2pix.evaluation import evaluate
+from pix2pix.evaluation import Evaluation, evaluate
 from pix2pix.images import from_data_url
 from pix2pix.translate import Translator
+from pix2pix.ui import train_measure
 from pix2pix.ui.train_form import settings_table
 from pix2pix.ui.train_live import act, sample
 from pix2pix.ui.train_start import read_overrides, run_settings, start_run
@@ -323,6 +324,13 @@ def test_a_run_that_hangs_is_stopped_by_force_and_can_go_on(
     stop(app, "hung")
 
 
+def test_the_legend_of_the_figures_says_when_kid_is_noise() -> None:
+    said = train_measure.words(
+        {"faces": Evaluation({"perceptual": 1.0, "kid": 300.0, "images": 6})}
+    )
+    assert said.startswith("Lower is better for L1") and "KID of fewer than 50 pictures" in said
+
+
 @pytest.mark.browser
 def test_models_are_measured_side_by_side(app: App, open_page: Callable[..., Any]) -> None:
     for number, name in enumerate(("first", "second")):
@@ -424,6 +432,12 @@ def test_a_dataset_that_was_sent_here_is_chosen(app: App, open_page: Callable[..
     page.wait_for_function("document.querySelector('#train-dataset input')?.value === 'later'")
     page.get_by_text("4 pairs: 3 train, 1 val, 0 test.").wait_for()
     page.get_by_text("3 train pairs, 100 times: 300 steps.").wait_for()
+    page.locator("#train-dataset input").click()  # another, and then the same is sent again
+    page.get_by_role("option", name="blocks").click()
+    page.wait_for_function("document.querySelector('#train-dataset input').value === 'blocks'")
+    page.get_by_role("tab", name="Dataset").click()
+    page.get_by_role("button", name="Train on this dataset").click()
+    page.wait_for_function("document.querySelector('#train-dataset input').value === 'later'")
 
 
 @pytest.mark.browser

@@ -514,3 +514,17 @@ def test_only_training_on_the_cpu_in_float32_has_ways_of_its_own() -> None:
     assert not gains(layer, x.double()) and not gains(layer, x.to("meta"))
     assert not gains(Wide(128, 256, 4), x[:, :128])
     assert not gains(layer.eval(), x)
+
+
+def test_the_wide_convolution_takes_weights_of_any_layout() -> None:
+    layer, x = Wide(256, 256, 4, padding=1), torch.randn(1, 256, 32, 32)
+    expected = layer(x)
+    layer.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(layer(x.to(memory_format=torch.channels_last)), expected)
+
+
+def test_a_resumed_run_may_have_another_beta1() -> None:
+    trainer = Trainer(replace(SMALL, beta1=0.9), CPU)
+    trainer.load_state_dict(Trainer(SMALL, CPU).state_dict())
+    for optimizer in (trainer.g_optimizer, trainer.d_optimizer):
+        assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)

@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+from pix2pix import runs
 from pix2pix.checkpoint import load_state
 from pix2pix.config import TrainConfig, train_config
-from pix2pix.data import PairDataset, augment, batches
-from pix2pix.datasets import find_pairs
 from pix2pix.errors import UserError
 from pix2pix.models import load_model, read_config
 from pix2pix.trainer import Trainer, learning_rate
-from pix2pix.training import Progress, train
+from pix2pix.training import Progress, Reporter, main, reported, train
 from tests.helpers import load_script, save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -288,6 +288,96 @@ def test_the_network_comes_with_the_model_to_start_from(
     assert "leave ngf out" in capsys.readouterr().err
 
 
+# ---------------------------------------------------------------------------- the run's folder
+
+
+def test_a_run_that_saved_no_state_begins_anew(pairs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "samples").mkdir(parents=True)
+    (run / "samples" / "step-0000777.png").write_bytes(b"")
+    (run / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
+    for resume in (False, True):
+        train(run, pairs, replace(SMALL, steps=1), device=CPU, resume=resume)
+        assert [row["step"] for row in lines(run)] == [1]
+    assert [f.name for f in (run / "samples").iterdir()] == ["step-0000001.png"]
+    (run / "state.pt").unlink()
+    with pytest.raises(UserError, match="holds a run already"):
+        train(run, pairs, replace(SMALL, steps=1), device=CPU)
+
+
+def test_a_run_in_the_terminal_is_one_of_the_list(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """It can be paused from the page and gone on with there, and waits for its turn."""
+    script, run = load_script("train"), tmp_path / "run"
+
+    class Pausing(script.Bar):
+        def __call__(self, progress: Progress) -> None:
+            super().__call__(progress)
+            with pytest.raises(Timeout):
+                FileLock(tmp_path / ".cpu.lock").acquire(blocking=False)
+            if progress.step == 3:
+                runs.ask_to_stop(run, "paused")
+
+    monkeypatch.setattr(script, "Bar", Pausing)
+    monkeypatch.setattr(script.signal, "signal", lambda *_: None)
+    monkeypatch.chdir(pairs.parent)
+    words = command(Path(pairs.name), run, "--steps", "9")
+    monkeypatch.setattr(sys, "argv", words[1:])
+    before = time.time()
+    assert script.main() == 0
+    status = runs.read_status(run)
+    assert (status.state, status.step, status.per_epoch) == ("paused", 3, 5)
+    assert status.started >= before
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["stopped"] is True
+    assert status.config["data"] == str(pairs)  # found from anywhere
+    assert main(run) == 0  # as the app's own process goes on
+    assert [row["step"] for row in lines(run)] == list(range(1, 10))
+
+
+def test_a_longer_run_in_epochs_forgets_its_steps(
+    pairs: Path, tmp_path: Path, train_main: Callable
+) -> None:
+    run = tmp_path / "run"
+    assert train_main(command(pairs, run, "--steps", "3")) == 0
+    assert train_main(command(pairs, run, "--resume", "--epochs", "1")) == 0
+    assert len(lines(run)) == 5
+
+
+def test_a_resumed_run_keeps_the_model_it_began_with(
+    pairs: Path, tmp_path: Path, train_main: Callable
+) -> None:
+    model = save_tiny_model(tmp_path / "mine")
+    words = command(pairs, tmp_path / "run", "--steps", "1")
+    assert train_main([*words, "--from", str(model)]) == 0
+    (model / "model.safetensors").unlink()  # not needed again
+    assert train_main([*words[:-2], "--resume", "--steps", "2"]) == 0
+    assert json.loads((tmp_path / "run/config.json").read_text())["start_from"] == str(model)
+    assert train_main([*words, "--resume", "--preset", "maps"]) == 2
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(
+    pairs: Path, tmp_path: Path, train_main: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert train_main(command(pairs, tmp_path / "file" / "run")) == 1
+    said = capsys.readouterr().err
+    assert "could not be saved" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),
+     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")],
+)  # fmt: skip
+def test_memory_that_ran_out_is_said(error: Exception, tmp_path: Path) -> None:
+    def work(_: Reporter) -> str:
+        raise error
+
+    assert "lower size, ngf or batch_size" in reported(tmp_path / "run", work)
+    assert runs.read_status(tmp_path / "run").state == "failed"
+
+
 # ------------------------------------------------------------------------------- wrong settings
 
 
@@ -338,117 +428,3 @@ def test_a_used_run_folder_is_refused(
     assert "holds a run already" in capsys.readouterr().err
     assert train_main([*words, "--set", "ngf=8", "--resume"]) == 1
     assert "another network" in capsys.readouterr().err
-
-
-# --------------------------------------------------------------------------------------- the data
-
-
-KINDS = {
-    "crop": {"jitter": 20},
-    "shrink": {"jitter": 20, "jitter_kind": "shrink"},
-    "warp": {"warp": 1.0},
-    "mirror": {"jitter": 0, "mirror": True},
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_source_and_target_move_together(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
-    half = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
-    Image.fromarray(np.concatenate([half, half], axis=1)).save(tmp_path / "train" / "0.png")
-    config = TrainConfig(**{"size": 64, "mirror": False, **KINDS[kind]})
-    dataset = PairDataset(tmp_path, "train", config)
-    seen = []
-    for epoch in range(8):
-        source, target = dataset.augmented(0, epoch)
-        assert source.shape == (3, 64, 64) and source.abs().max() <= 1
-        assert torch.equal(source, target)
-        again = dataset.augmented(0, epoch)[0]
-        assert torch.equal(source, again)  # by (seed, epoch, index) alone
-        seen.append(source)
-    moved = sum(not torch.equal(seen[0], other) for other in seen[1:])
-    assert moved == 0 if kind == "shrink" else moved >= 2
-
-
-def test_mirror_and_crop_are_what_they_say() -> None:
-    both = torch.arange(70 * 70.0).reshape(1, 70, 70)
-    config = TrainConfig(size=64, jitter=6, mirror=True)
-    corners, mirrored = set(), 0
-    for seed in range(60):
-        out = augment(both, config, torch.Generator().manual_seed(seed))
-        flipped = out[0, 0, 0] > out[0, 0, 1]
-        plain = out.flip(-1) if flipped else out
-        top, left = divmod(int(plain[0, 0, 0]), 70)
-        assert torch.equal(plain, both[:, top : top + 64, left : left + 64])
-        corners.add((top, left))
-        mirrored += bool(flipped)
-    assert {t for t, _ in corners} == {left for _, left in corners} == set(range(7))
-    assert 15 < mirrored < 45
-
-
-def paint(path: Path, color: tuple[int, int, int], width: int = 64) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (width, 64), color).save(path)
-
-
-def test_two_folder_layout_and_direction(tmp_path: Path) -> None:
-    for name in ("x", "y"):
-        paint(tmp_path / "trainA" / f"{name}.png", (255, 0, 0))
-        paint(tmp_path / "trainB" / f"{name}.bmp", (0, 0, 255))
-    assert [pair.name for pair in find_pairs(tmp_path, "train")] == ["x", "y"]
-    for direction, first in (("AtoB", 0), ("BtoA", 2)):
-        config = TrainConfig(size=64, direction=direction)
-        source, target = PairDataset(tmp_path, "train", config).plain(0)
-        assert source[:, 0, 0].argmax() == first and target[:, 0, 0].argmax() == 2 - first
-    paint(tmp_path / "trainA" / "z.png", (0, 0, 0))
-    with pytest.raises(UserError, match="'z' is in one only"):
-        PairDataset(tmp_path, "train", TrainConfig(size=64))
-
-
-def test_strips_are_cut_in_the_middle(tmp_path: Path) -> None:
-    strip = Image.new("RGB", (128, 64), (255, 0, 0))
-    strip.paste((0, 255, 0), (64, 0, 128, 64))
-    (tmp_path / "train").mkdir()
-    strip.save(tmp_path / "train" / "0.png")
-    source, target = PairDataset(tmp_path, "train", TrainConfig(size=64)).plain(0)
-    assert (source[0] == 1).all() and (source[1:] == -1).all()
-    assert (target[1] == 1).all() and (target[[0, 2]] == -1).all()
-
-
-def test_grey_is_derived(tmp_path: Path) -> None:
-    paint(tmp_path / "train" / "0.png", (255, 0, 0), width=65)  # a photo, not a strip
-    dataset = PairDataset(tmp_path, "train", train_config("colorize", {"size": "64"}))
-    assert dataset.channels == (1, 3)
-    source, target = dataset.plain(0)
-    assert source.shape == (1, 64, 64) and target.shape == (3, 64, 64)
-    assert source[0, 0, 0] == pytest.approx(2 * 0.299 - 1, abs=0.01)  # luma of red (BT.601)
-    assert target[:, 0, 0].tolist() == [1, -1, -1]
-
-
-def test_strips_of_odd_width_are_refused(tmp_path: Path) -> None:
-    paint(tmp_path / "train" / "odd.png", (1, 2, 3), width=129)
-    with pytest.raises(UserError, match=r"odd.png is 129 pixels wide"):
-        PairDataset(tmp_path, "train", TrainConfig(size=64))
-
-
-def test_every_epoch_sees_every_pair_once_in_its_own_order(pairs: Path) -> None:
-    dataset = PairDataset(pairs, "train", replace(SMALL, jitter=0, mirror=False))
-    plain = [dataset.plain(i)[0] for i in range(5)]
-    stream = batches(dataset, 2, seed=0)
-    orders = []
-    for epoch in range(3):
-        seen = []
-        for size in (2, 2, 1):
-            number, source, _ = next(stream)
-            assert number == epoch and len(source) == size
-            seen += [i for s in source for i, p in enumerate(plain) if torch.allclose(s, p)]
-        assert sorted(seen) == [0, 1, 2, 3, 4]
-        orders.append(tuple(seen))
-    assert len(set(orders)) > 1
-    late = batches(dataset, 2, seed=0, start=4)  # resumed in the middle of epoch 1
-    stream = batches(dataset, 2, seed=0)
-    for _ in range(4):
-        next(stream)
-    for _ in range(4):
-        (epoch, source, _), (other, expected, _) = next(late), next(stream)
-        assert epoch == other and torch.equal(source, expected)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from pix2pix import workspace
+from pix2pix import files, workspace
 from pix2pix.images import data_url, save_png
 from pix2pix.translate import Translators
 from pix2pix.ui.page import build_page
@@ -95,3 +97,24 @@ def test_the_page_works_where_nothing_can_be_saved(
     component = next(b for b in page.blocks.values() if hasattr(b, "variations"))
     asked = {"model": "faces", "image": data_url(photo), "seed": None}
     assert awaited(component.translate(asked)) == {"image": data_url(right)}
+
+
+def test_a_file_that_is_being_read_is_replaced_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So Windows answers while somebody reads it."""
+    replace, refused = os.replace, [PermissionError(13, "in use")] * 2
+
+    def busy(*paths: Path) -> None:
+        if refused:
+            raise refused.pop()
+        replace(*paths)
+
+    monkeypatch.setattr(files.os, "replace", busy)
+    with pytest.raises(PermissionError):
+        files.write_json(tmp_path / "status.json", {})
+    refused.append(PermissionError(13, "in use"))
+    monkeypatch.setattr(files, "PAUSES", [0.0] * 3)
+    files.write_json(tmp_path / "status.json", {"step": 1})
+    assert json.loads((tmp_path / "status.json").read_text()) == {"step": 1}
+    assert [f.name for f in tmp_path.iterdir()] == ["status.json"]

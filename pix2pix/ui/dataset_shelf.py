@@ -21,7 +21,7 @@ from pix2pix.ui.dataset_pictures import dataset_pairs, pairs_view, strip_of
 from pix2pix.ui.dataset_words import pairs, splits
 from pix2pix.ui.hub_send import send_form
 from pix2pix.ui.models_row import CHOOSE
-from pix2pix.ui.shared import inert, paced, plain_text, results_folder, sentences
+from pix2pix.ui.shared import QUIET, inert, paced, plain_text, results_folder, sentences
 from pix2pix.workspace import workspace
 
 HERE = Path(__file__).parent
@@ -60,12 +60,12 @@ def chosen_folder(name: str) -> Path:
     return found[name]
 
 
-def shelf(train: Callable[..., None] | None) -> Shelf:
-    """Lay it out; `train(button, name)` wires the button that takes a dataset to training, and
-    without it there is no such button."""
+def shelf(page: gr.Blocks, train: Callable[..., None] | None) -> Shelf:
+    """Lay it out in `page`; `train(button, name)` wires the button that takes a dataset to
+    training, and without it there is no such button."""
     gr.HTML("<h2 class='step-title'>Your datasets</h2>", elem_classes="bare")
     row = gr.HTML(
-        value=cards,  # called at each load of the page
+        value={"datasets": []},  # everybody gets what a page begins with: see below
         html_template=(HERE / "dataset_cards.html").read_text(encoding="utf-8"),
         css_template=(HERE / "cards.css").read_text(encoding="utf-8") + WIDE,
         js_on_load=CHOOSE,
@@ -73,6 +73,8 @@ def shelf(train: Callable[..., None] | None) -> Shelf:
         elem_id="datasets",
         elem_classes="bare",
     )
+    # A callable value would be called as the page is built, and be in its public configuration.
+    page.load(cards, None, row, **QUIET)
     name = gr.Textbox("", visible=False, label="Dataset")
     with gr.Column(visible=False, elem_id="dataset") as detail, gr.Row(elem_classes="shelf"):
         with gr.Column(min_width=0):

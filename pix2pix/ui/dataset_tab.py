@@ -21,7 +21,7 @@ from pix2pix.ui.dataset_pictures import pairs_view, planned_pairs
 from pix2pix.ui.dataset_shelf import HERE, Shelf, datasets_folder, shelf
 from pix2pix.ui.dataset_sources import Given, gather
 from pix2pix.ui.dataset_words import HEADERS, RULES, kinds, report, rows, shares_of
-from pix2pix.ui.shared import QUIET, paced, plain_text, resting, sentences, working
+from pix2pix.ui.shared import QUIET, paced, plain_text, pressed, resting, sentences
 
 EMPTY = "The pairs appear here. Choose the folders first, then check the pairs."
 CHANGED = "Something in step 1 has changed: check the pairs again."
@@ -81,7 +81,7 @@ def dataset_tab(page: gr.Blocks, train: Callable[..., None] | None = None) -> No
             stop_build = gr.Button("Stop", visible=False, elem_id="stop-build")
             built = gr.Markdown(elem_classes="quiet", elem_id="built")
     results = Results(check, stop_check, checked, *seen, name, start, stop_build, built)
-    there = shelf(train)
+    there = shelf(page, train)
     wire_check(desk, sources, making, results)
     wire_preview(desk, making, results)
     wire_build(desk, making, results, there)
@@ -138,8 +138,9 @@ def wire_check(desk: Desk, sources: Sources, making: Making, results: Results) -
     buttons = [results.check, results.stop_check]
     # The rule can be chosen only by a person who has seen a check, so that makes another one.
     begun = gr.on(
-        [results.check.click, results.match.input], working, None, buttons, queue=False, **QUIET
-    )
+        [results.check.click, results.match.input], pressed(desk.running, "check"), None, buttons,
+        queue=False, **QUIET,
+    )  # fmt: skip
     ended = begun.then(
         check, {*sources.inputs(), *making.inputs(), results.match, results.name}, outputs,
         show_progress_on=results.checked, api_visibility="private", **ONE_AT_A_TIME,
@@ -250,7 +251,8 @@ def wire_build(desk: Desk, making: Making, results: Results, there: Shelf) -> No
         return {results.built: f"{plain_text(name)} is ready, see below.", **shown}
 
     buttons = [results.build, results.stop_build]
-    begun = results.build.click(working, None, buttons, queue=False, **QUIET)
+    at_once = pressed(desk.running, "build")
+    begun = results.build.click(at_once, None, buttons, queue=False, **QUIET)
     ended = begun.then(
         make, {*making.inputs(), results.name}, [results.built, results.build, *there.outputs],
         show_progress_on=results.built, api_visibility="private", **ONE_AT_A_TIME,

@@ -18,10 +18,10 @@ from pix2pix.ui.shared import (
     Switches,
     paced,
     plain_text,
+    pressed,
     resting,
     sentences,
     visitors_token,
-    working,
 )
 from pix2pix.workspace import fetched_models
 
@@ -93,7 +93,7 @@ def load_part(
         return {token: "", said: words, mine: has, **dict(zip(outputs, shown))}
 
     buttons = [load, stop]
-    begun = load.click(working, None, buttons, queue=False, **QUIET)
+    begun = load.click(pressed(running, "fetch"), None, buttons, queue=False, **QUIET)
     ended = begun.then(
         fetch, [repo, token, mine, *asked], [token, said, mine, *outputs], show_progress_on=said,
         api_visibility="private",

@@ -30,6 +30,9 @@ MOST_UPLOAD, MOST_AN_HOUR = 100 * MIB, 1024 * MIB  # of a visitor who may only t
 MOST_FOR_OWNERS = 2048 * MIB  # of one request of those who may do everything
 KEEP_FREE = 1024 * MIB  # of the disk that uploads go to
 HOUR = 3600.0
+# What a page and Gradio's clients send to. More lies there, such as a converter of videos that
+# answers outside the queue, which is nobody's who may only translate.
+POSTED = {"queue", "call", "run", "api", "component_server", "upload", "cancel", "reset", "mcp"}
 
 
 class Limits:
@@ -68,13 +71,16 @@ class Limits:
 
     def judge(self, request: Request) -> tuple[int, str]:
         """A status and a sentence for a request that is refused, else (0, "")."""
+        owner = self.roles.may(request)
+        place = request.url.path.partition("/gradio_api/")[2].split("/")[0]
+        if not owner and place not in POSTED:
+            return 403, self.roles.sentence
         length = request.headers.get("content-length", "")
         if not length.isdecimal():
             return 411, "The request does not say how long it is: send it with its length."
         size = int(length)
         if not request.url.path.endswith("/upload"):
             return (413, "This is too large to be sent here.") if size > MOST_BODY else (0, "")
-        owner = self.roles.may(request)
         most = MOST_FOR_OWNERS if owner else MOST_UPLOAD
         if size > most:
             return 413, f"At most {most // MIB} MB can be sent at a time here: send less."

@@ -42,7 +42,7 @@ def build_page(
     """The app, not yet launched.
 
     `train_tab` lays out a third tab; the textbox it gets holds the name of the dataset that a
-    person chose to train on, and changes when another one is chosen. By `roles` all but the first
+    person chose to train on, until it is emptied by who takes it. By `roles` all but the first
     tab may be closed to visitors. `queued` are the models of what waits in the queue, if not those
     of the pad.
     """

@@ -15,7 +15,10 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
+from pix2pix.errors import UserError
+
 ALLOW, OWNERS = "PIX2PIX_ALLOW_TRAINING", "PIX2PIX_OWNERS"
+YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,16 @@ class Roles:
     def of_server(cls, host: str) -> Roles:
         """By the environment: ``PIX2PIX_ALLOW_TRAINING`` (1 or 0) decides, and where it is not
         set, whether only this machine can reach `host`. The owner of a Space is who made it, or
-        those of ``PIX2PIX_OWNERS`` (Hub names with commas between)."""
-        allow, space = os.environ.get(ALLOW, ""), "SPACE_ID" in os.environ
+        those of ``PIX2PIX_OWNERS`` (Hub names with commas between). A UserError where the first
+        is neither a yes nor a no."""
+        allow, space = os.environ.get(ALLOW, "").strip().lower(), "SPACE_ID" in os.environ
+        if allow not in ("", *YES, *NO):
+            raise UserError(f"{ALLOW} is '{allow}': set it to 1 or 0, or leave it out.")
         owners = os.environ.get(OWNERS) or os.environ.get("SPACE_AUTHOR_NAME", "")
         # Sessions are signed with a secret that only a Space has: elsewhere nobody can sign in.
         signed = space and "OAUTH_CLIENT_SECRET" in os.environ
         names = {name.strip() for name in owners.split(",") if name.strip()} if signed else set()
-        return cls(allow == "1" or (allow != "0" and not space and is_own(host)), frozenset(names))
+        return cls(allow in YES or (not allow and not space and is_own(host)), frozenset(names))
 
     @property
     def sentence(self) -> str:

@@ -77,7 +77,8 @@ class Switches:
         self.lock = threading.Lock()
 
     def switch(self, session: str, work: str) -> threading.Event:
-        """A new switch for work that begins; the visitor's earlier work of that kind is stopped."""
+        """A new switch for work that was asked for; the visitor's earlier work of that kind is
+        stopped."""
         with self.lock:
             if earlier := self.switches.get((session, work)):
                 earlier.set()
@@ -86,8 +87,9 @@ class Switches:
 
     @contextmanager
     def at_work(self, session: str, work: str) -> Iterator[threading.Event]:
-        """A `switch` for as long as the work goes on."""
-        switch = self.switch(session, work)
+        """The `switch` of the work that begins, for as long as it goes on; programs have none."""
+        with self.lock:
+            switch = self.switches.setdefault((session, work), threading.Event())
         try:
             yield switch
         finally:
@@ -101,9 +103,15 @@ class Switches:
                 switch.set()
 
 
-def working() -> list[Any]:
-    """A button that has been pressed, and its Stop."""
-    return [gr.Button(interactive=False), gr.Button(visible=True)]
+def pressed(running: Switches, work: str) -> Callable[[gr.Request], list[Any]]:
+    """What is done at once when a button is pressed, for the button and its Stop, which also stops
+    work that still waits in the queue."""
+
+    def working(request: gr.Request) -> list[Any]:
+        running.switch(str(request.session_hash), work)
+        return [gr.Button(interactive=False), gr.Button(visible=True)]
+
+    return working
 
 
 def resting() -> list[Any]:

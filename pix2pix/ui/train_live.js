@@ -86,7 +86,6 @@ function begin(name) {
   chosenStep = null;
   shownKey = "";
   enlarged = -1;
-  proposed = "";
   for (const part of [".charts", ".samples", ".models", ".health", ".published"]) {
     find(part).hidden = true;
   }

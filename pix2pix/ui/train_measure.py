@@ -13,7 +13,7 @@ from PIL import Image
 from pix2pix.errors import Stopped, UserError
 from pix2pix.evaluation import Evaluation, comparison_picture, evaluate, table
 from pix2pix.images import save_png
-from pix2pix.metrics import HOW_TO_GET
+from pix2pix.metrics import HOW_TO_GET, NOISY_KID
 from pix2pix.pairing import SPLITS
 from pix2pix.translate import Translator
 from pix2pix.ui.dataset_shelf import chosen_folder
@@ -22,10 +22,10 @@ from pix2pix.ui.shared import (
     Switches,
     paced,
     plain_text,
+    pressed,
     resting,
     results_folder,
     sentences,
-    working,
 )
 from pix2pix.ui.train_start import starting_point, starting_points
 
@@ -34,7 +34,7 @@ SHOWN = 6  # pairs of the picture
 STOPPED = "Stopped: nothing was measured."
 LEGEND = (
     "Lower is better for L1, perceptual and KID (times 1000), higher for the rest. "
-    "L1, PSNR and SSIM reward blur: look at the pictures, and at perceptual."
+    "L1, PSNR and SSIM reward blur: look at the pictures, and at perceptual. " + NOISY_KID
 )
 
 
@@ -83,7 +83,7 @@ def measure_part(dataset: gr.Dropdown, live: gr.HTML) -> None:
         }
 
     buttons = [start, stop]
-    begun = start.click(working, None, buttons, queue=False, **QUIET)
+    begun = start.click(pressed(running, "measure"), None, buttons, queue=False, **QUIET)
     ended = begun.then(
         measure, [dataset, models, split, limit], [said, figures, picture], show_progress_on=said,
         api_visibility="private", concurrency_id="measure", concurrency_limit=1,

@@ -60,7 +60,12 @@ def wire_choices(form: Form, live: gr.HTML, chosen: gr.Textbox) -> None:
 
     choices = [form.dataset, form.start_from]
     live.shown(refresh, [form.dataset, chosen, form.start_from], choices, **QUIET)
-    chosen.change(lambda sent: dataset_choices(None, sent), chosen, form.dataset, **QUIET)
+
+    def take(sent: str) -> list[Any]:
+        """Choose what was sent; what sent it is emptied, so that the same can be sent again."""
+        return [dataset_choices(None, sent), ""] if sent else [gr.skip(), gr.skip()]
+
+    chosen.change(take, chosen, [form.dataset, chosen], **QUIET)
 
     def show_dataset(values: Values) -> dict[Any, Any]:
         name = values[form.dataset]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-import threading
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +28,16 @@ from pix2pix.ui.models_row import (
     to_begin_with,
 )
 from pix2pix.ui.pad import MAX_IMAGE_CHARS, pad
-from pix2pix.ui.shared import AWAY, plain_text, results_folder, sentences
+from pix2pix.ui.shared import (
+    AWAY,
+    QUIET,
+    Switches,
+    plain_text,
+    pressed,
+    resting,
+    results_folder,
+    sentences,
+)
 
 MODES = ("Draw", "Photo", "Tiles")
 MAX_DRAWING_SIDE = 1024
@@ -235,6 +243,7 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
     with gr.Row(elem_classes="squares", equal_height=True):
         photo = gr.Image(
             type="filepath",
+            format="png",  # of a sample, which comes as pixels: WebP would change them
             image_mode=None,  # the file as it is: the image boundary reads it, not gradio
             sources=["upload", "webcam", "clipboard"],
             label="Your photo or drawing",
@@ -358,7 +367,7 @@ def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
         )
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
-            stop = gr.Button("Stop", elem_id="stop")
+            stop = gr.Button("Stop", visible=False, elem_id="stop")
             with gr.Accordion("More", open=False):
                 fit = gr.Radio(
                     list(FITS.items()), value="", label="Pictures larger than the model's size"
@@ -370,25 +379,21 @@ def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
             label="Translated", format="png", columns=6, height="auto", elem_id="translated"
         )
         archive = gr.File(label="All of them as a ZIP", interactive=False, elem_id="zip")
-    stops: dict[str, threading.Event] = {}  # of the batches under way, by the visitor's session
+    running = Switches()
 
     def translate_batch(
         files: list[str] | None, model: str, seed: str = "", fit: str = "",
         request: gr.Request = None, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:  # fmt: skip
-        stopped = stops[request.session_hash] = threading.Event()
-        try:
-            with sentences():
-                if not files:
-                    raise UserError("Choose some pictures first: drop them on the left.")
-                if len(files) > most.files:
-                    raise UserError(f"At most {most.files} pictures at a time: choose fewer.")
-                options = {"seed": as_seed(seed), "fit": as_fit(fit), "should_stop": stopped.is_set}
-                done, said = translate_files(models.get(model), files, most, options, progress)
-                if not done:
-                    raise UserError(" ".join(said))
-        finally:
-            stops.pop(request.session_hash, None)
+        with running.at_work(str(request.session_hash), "batch") as switch, sentences():
+            if not files:
+                raise UserError("Choose some pictures first: drop them on the left.")
+            if len(files) > most.files:
+                raise UserError(f"At most {most.files} pictures at a time: choose fewer.")
+            options = {"seed": as_seed(seed), "fit": as_fit(fit), "should_stop": switch.is_set}
+            done, said = translate_files(models.get(model), files, most, options, progress)
+            if not done:
+                raise UserError(" ".join(said))
         packed = done[0].with_name("translated.zip")
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as zipped:  # PNG is compressed
             for file in done:
@@ -397,13 +402,16 @@ def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
         return pictures, str(packed), "\n\n".join(plain_text(words) for words in said)
 
     def stop_batch(request: gr.Request) -> None:
-        if request.session_hash in stops:
-            stops[request.session_hash].set()
+        running.stop(str(request.session_hash), "batch")
 
-    run.click(
+    buttons = [run, stop]
+    begun = run.click(pressed(running, "batch"), None, buttons, queue=False, **QUIET)
+    ended = begun.then(
         translate_batch, [files, name, seed, fit], [gallery, archive, said],
         api_name="translate_batch", **BATCHES,
     )  # fmt: skip
+    for after in (ended.then, ended.failure):
+        after(resting, None, buttons, queue=False, **QUIET)
     stop.click(stop_batch, None, None, queue=False, api_visibility="private")
 
 

@@ -1,19 +1,30 @@
-"""The card of a dataset repository (README.md), from what a person says and dataset.json holds."""
+"""Cards, as README.md: of a dataset repository, and of a model that a run made."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import PurePosixPath, PureWindowsPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
+
+from pix2pix.config import TrainConfig, as_text, train_config
+from pix2pix.datasets import describe, read_info
 
 FITS = {  # how pictures got to a square
     "stretch": "stretched",
     "pad": "padded with white",
     "crop": "cut from the middle",
     "tiles": "cut into tiles",
+}
+MEASURED = {"l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}", "perceptual": "{:.4f}"}
+# Settings that say how long and where a run trained, and what its card tells in words.
+OWN_PART = {
+    *("epochs", "steps", "seed", "batch_size", "source_name", "target_name", "source_channels"),
+    *("target_channels", "save_every_steps", "sample_every_steps", "keep_every_epochs"),
+    *("tensorboard", "compile", "channels_last", "precision"),
 }
 
 
@@ -36,8 +47,8 @@ def dataset_card(description: dict[str, Any], dataset_json: dict[str, Any]) -> s
         "tags": ["pix2pix", "image-to-image", "paired"],
     }
     head = "\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items())
-    a, b = (_text(made.get(f"{end}_name")) or end for end in ("source", "target"))
-    lines = [f"# {_text(title)}", "", _text(said.get("about")), ""]
+    a, b = (inert(made.get(f"{end}_name")) or end for end in ("source", "target"))
+    lines = [f"# {inert(title)}", "", inert(said.get("about")), ""]
     lines += [f"Pairs of pictures for image-to-image translation: {a} -> {b}. Every file holds one"]
     lines += [f"pair side by side, A ({a}) in the left half and B ({b}) in the right one.", ""]
     lines += [*_counts(made), *_facts(made), "", "## How to load it", ""]
@@ -51,8 +62,8 @@ def dataset_card(description: dict[str, Any], dataset_json: dict[str, Any]) -> s
 def _counts(made: dict[str, Any]) -> Iterator[str]:
     if counts := _part(made, "counts", dict):
         yield from ("| split | pairs |", "|---|---|")
-        rows = {("all" if key == "pairs" else _text(key)): value for key, value in counts.items()}
-        yield from (f"| {split} | {_text(count)} |" for split, count in rows.items())
+        rows = {("all" if key == "pairs" else inert(key)): value for key, value in counts.items()}
+        yield from (f"| {split} | {inert(count)} |" for split, count in rows.items())
         yield ""
 
 
@@ -60,19 +71,19 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
     recipe, inputs = _part(made, "recipe", dict), _part(made, "inputs", dict)
     if side := recipe.get("size"):
         fit = FITS.get(str(recipe.get("fit")), "scaled")
-        yield f"- Size of each half: {_text(side)} x {_text(side)} pixels, {fit}."
+        yield f"- Size of each half: {inert(side)} x {inert(side)} pixels, {fit}."
     elif recipe:
         yield "- Size: as the originals have it."
     if inputs.get("derive"):
-        yield f"- The source is made from the target: {_text(inputs['derive'])}."
+        yield f"- The source is made from the target: {inert(inputs['derive'])}."
     elif made.get("rule"):
-        explained = _text(made.get("explanation"))
-        yield f"- Matched by the rule {_text(made['rule'])}" + (
+        explained = inert(made.get("explanation"))
+        yield f"- Matched by the rule {inert(made['rule'])}" + (
             f": {explained}" if explained else "."
         )
     if shares := _part(recipe, "split", list):
-        shown = ", ".join(_text(share) for share in shares)
-        seed, alike = _text(recipe.get("seed")), "pairs that look alike stay in one split"
+        shown = ", ".join(inert(share) for share in shares)
+        seed, alike = inert(recipe.get("seed")), "pairs that look alike stay in one split"
         yield f"- Split by chance into shares of {shown} (train, val, test; seed {seed}); {alike}."
     elif recipe:
         yield "- Split: as the originals say, else by chance 0.8, 0.1, 0.1 (train, val, test)."
@@ -81,7 +92,7 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
             str(item.get("kind")) for item in _part(made, key, list) if isinstance(item, dict)
         )
         if kinds:
-            listed = ", ".join(f"{count} {_text(kind)}" for kind, count in kinds.most_common())
+            listed = ", ".join(f"{count} {inert(kind)}" for kind, count in kinds.most_common())
             yield f"- {words}: {listed}; `dataset.json` names them."
 
 
@@ -111,6 +122,48 @@ def _line(value: Any) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:2000]
 
 
-def _text(value: Any) -> str:
+def inert(value: Any) -> str:
     """The same for Markdown: nothing in it is markup or a link."""
     return re.sub(r"[\\`*_{}\[\]()#+!|<>~&:@$/=^.]|^-", r"\\\g<0>", _line(value))
+
+
+def run_card(
+    title: str, config: TrainConfig, data: Path, step: int, measures: Mapping[str, Any]
+) -> str:
+    """The card of a run's model after so many steps; `measures` is its line of
+    ``validation.jsonl``, empty where there is none."""
+    said, info = describe(data), without_folders(read_info(data))
+    source, target = config.source_name or "source", config.target_name or "target"
+    terms = inert(info.get("license")) or "not said in its `dataset.json`: look before you share"
+    changes = dataclasses.asdict(config)
+    for name, value in dataclasses.asdict(train_config(config.preset)).items():
+        if changes[name] == value or name in OWN_PART:
+            del changes[name]
+    settings = ", ".join(f"`{name}={as_text(value)}`" for name, value in changes.items())
+    parts = [
+        f"# {inert(title)}",
+        f"From {inert(source)} to {inert(target)}: a pix2pix generator ({config.generator}) for "
+        f"{config.size} x {config.size} pixels.",
+        "## Data and licence",
+        f"The dataset {inert(said.title)}: {said.counts['train']:,} pairs for training, "
+        f"{said.counts['val']:,} for validation. Licence: {terms}.",
+        "## Training",
+        f"{step:,} steps at batch {config.batch_size} of the preset `{config.preset}`, seed "
+        f"{config.seed}" + (f", with {settings}." if settings else "."),
+        "## Metrics",
+        *_measured(measures),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _measured(measures: Mapping[str, Any]) -> Iterator[str]:
+    names = [name for name in MEASURED if isinstance(measures.get(name), float)]
+    if not names:
+        yield "Not measured: there were no pairs for validation."
+        return
+    yield (
+        "On validation pairs, 32 of them at most. L1 is on a scale from 0 to 1; lower is better "
+        "for it and for the perceptual distance, higher for PSNR and SSIM."
+    )
+    rows = names, ["---:"] * len(names), [MEASURED[name].format(measures[name]) for name in names]
+    yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
