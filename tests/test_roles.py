@@ -226,7 +226,7 @@ def test_a_stranger_sends_to_what_the_page_uses_alone(server: Server) -> None:
         assert sent(place, BOB) == (403, ROLES.sentence)
         answer = server.http.post(f"gradio_api/{place}", json={}, headers=ANN)
         assert ROLES.sentence not in answer.text
-    client = Client(server.url, verbose=False)
+    client = connected(server.url)
     assert client.predict(api_name="/list_models")[0]["name"] == "tiny"
 
 
