@@ -52,6 +52,12 @@ def browser() -> Iterator[object]:
 
 
 @pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equivalences are judged in float32, also on machines where bfloat16 is fast."""
+    monkeypatch.setattr("pix2pix.translate.has_fast_bfloat16", lambda device: False)
+
+
+@pytest.fixture
 def hub() -> Iterator[object]:
     """A Hub of our own, without repositories."""
     from tests.fake_hub import serving

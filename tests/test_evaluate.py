@@ -80,6 +80,7 @@ def test_the_figures_are_those_of_what_the_translator_makes_of_each_source(data)
         assert [np.array(p).tolist() for p in triple] == [np.array(p).tolist() for p in expected]
 
 
+@pytest.mark.usefixtures("float32")
 @pytest.mark.parametrize(
     ("model", "told", "source"),
     [("AtoB", "", 0), ("BtoA", "", 1), ("AtoB", "BtoA", 1)],
@@ -114,6 +115,7 @@ def test_larger_sources_are_scaled_or_cut_as_the_translate_tab_does(
     assert {picture.size for picture in found.shown[0]} == {(SIDE, SIDE)}
 
 
+@pytest.mark.usefixtures("float32")
 def test_photos_without_sources_are_measured_from_their_grey(tmp_path, blind):
     (tmp_path / "val").mkdir()
     photo = noise(SIDE, SIDE)

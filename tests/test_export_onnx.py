@@ -15,6 +15,8 @@ from pix2pix.config import GeneratorConfig, ModelConfig
 from pix2pix.translate import Translator
 from tests.helpers import load_script, save_tiny_model
 
+pytestmark = pytest.mark.usefixtures("float32")
+
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = "ONNX files are not tried: it needs pip install onnx onnxscript onnxruntime"
 NETWORKS = {

@@ -335,7 +335,7 @@ def test_what_was_sent_trains_in_a_mounted_bucket(
     assert (status.state, status.step) == ("finished", 4)
     assert [tick.step for tick in runs.ticks(run) if tick.model and tick.sample] == [2, 4]
     assert load_model(run / "model")[1].source_name == "labels"
-    assert read_run(run)[1] == data, "here it still names the dataset here"
+    assert read_run(run, "cpu")[1] == data, "here it still names the dataset here"
 
 
 def test_only_changes_are_copied_and_the_end_comes_last(

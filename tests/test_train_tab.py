@@ -757,7 +757,8 @@ def test_figures_are_said_in_words(tmp_path: Path) -> None:
     ]
     assert room(3 * 2**30, 4 * 2**30) == "About 3.0 GiB of memory; 4.0 GiB are free."
     assert (pace(0.64), pace(0.02)) == ("0.64 s a step", "50 steps a second")
-    status = runs.Status("a", tmp_path, "running", 5, 100, 0, 0.5, 2048, config={"epochs": 20})
+    known = {"seconds_per_step": 0.5, "memory_mib": 2048, "config": {"epochs": 20}}
+    status = runs.Status("a", tmp_path, "running", 5, 100, **known)
     assert facts(status, 5, 100, 0, status.seconds_left) == [
         *(("Step", "5 of 100"), ("Epoch", "1 of 20"), ("Speed", "0.5 s a step")),
         *(("Time left", "48 s"), ("Memory", "2.0 GiB")),

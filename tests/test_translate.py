@@ -17,13 +17,9 @@ from pix2pix.images import open_picture, to_array
 from pix2pix.translate import Translator, feather, tile_starts
 from tests.helpers import Constants, Recorder, noise, tiny_config, tiny_generator, translator
 
+pytestmark = pytest.mark.usefixtures("float32")
+
 FITS = ["whole", "tiles"]
-
-
-@pytest.fixture(autouse=True)
-def float32(monkeypatch):
-    """Equivalences are judged in float32, also on machines where bfloat16 is fast."""
-    monkeypatch.setattr(translate, "has_fast_bfloat16", lambda device: False)
 
 
 def pixels(image: Image.Image) -> np.ndarray:
