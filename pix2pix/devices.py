@@ -38,3 +38,12 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's, a GPU's or PyTorch's on the CPU, which has no exception of
+    its own for it, and neither has Apple's MPS."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    words = "DefaultCPUAllocator", "MPS backend out of memory"
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in words)
