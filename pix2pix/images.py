@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 
 from pix2pix.errors import UserError
 from pix2pix.files import write_atomically
@@ -50,12 +50,19 @@ _BAD_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7\xc4\xcc\xda-\xdd\xe0-\xef\xf
 _FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+class _Channels(Exception):
+    """The number of channels of a file that has no picture's."""
+
+
 _REFUSALS: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that fits is said
     (FileNotFoundError, "was not found: check the name and choose it again."),
     (IsADirectoryError, "is a folder or no regular file: choose an image file."),
     (PermissionError, "may not be read: change its permissions or choose another file."),
     (EOFError, "is empty or cut short: export or download it again."),
     (_BOMBS, "claims more than {limit} pixels: make it smaller or cut it into tiles."),
+    (_Channels, "has {error} channels and a picture has 1, 3 or 4: save those that show it alone."),
     (Image.UnidentifiedImageError, "is no image that can be read here: save it as PNG or JPEG."),
     (MemoryError, "does not fit in memory: make it smaller and try again."),
     (Exception, "is damaged or cut short: export or download it again."),  # decoders raise anything
@@ -232,15 +239,6 @@ def pad_reflect(array: np.ndarray, multiple: int, minimum: int = 1) -> tuple[np.
     return array[:, rows[:, None], columns], (slice(None), vertical, horizontal)
 
 
-def is_pair_strip(image: Image.Image | Picture) -> bool:
-    """Whether the image has the shape of an A|B strip: exactly 2:1, at least 128 pixels high.
-
-    A hint for the person, never grounds to cut: panoramas and banners have this shape too.
-    """
-    width, height = image.size
-    return height >= 128 and width == 2 * height
-
-
 def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a PNG that is there whole or not at all; its folder is made where it is missing.
 
@@ -312,17 +310,37 @@ def _refusing(name: str, max_pixels: int) -> Iterator[None]:
         yield
     except Exception as error:
         advice = next(advice for kind, advice in _REFUSALS if isinstance(error, kind))
-        raise UserError(f"{printable(name)} {advice.format(limit=f'{max_pixels:,}')}") from error
+        said = advice.format(limit=f"{max_pixels:,}", error=error)
+        raise UserError(f"{printable(name)} {said}") from error
 
 
 def _opened(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Image.Image:
     """The file's first picture with its header read and judged, not yet its pixels."""
     if not stream.read(1):
         raise EOFError("no bytes")
-    image = Image.open(stream, formats=formats)
+    try:
+        image = Image.open(stream, formats=formats)
+    except Image.UnidentifiedImageError:
+        channels = _tiff_channels(stream)
+        if channels in (0, *MODES):
+            raise
+        raise _Channels(channels) from None
     if math.prod(image.size) > max_pixels:
         raise Image.DecompressionBombError(f"header claims {image.size}")
     return image
+
+
+def _tiff_channels(stream: BinaryIO) -> int:
+    """What a TIFF's header says of a file that Pillow refuses; 0 where it says nothing."""
+    with suppress(Exception):  # it may be anything
+        stream.seek(0)
+        header = stream.read(8)
+        header += stream.read(8) if header[2] == 43 else b""  # a BigTIFF's is longer
+        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
+        stream.seek(directory.next)
+        directory.load(stream)
+        return int(directory[TiffImagePlugin.SAMPLESPERPIXEL])
+    return 0
 
 
 def _upright(image: Image.Image) -> Picture:

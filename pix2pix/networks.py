@@ -292,12 +292,18 @@ def receptive_fields(discriminator: PatchGAN) -> list[int]:
     return fields
 
 
-def use_own_statistics(generator: nn.Module) -> None:
-    """Make batch norm use each picture's own statistics in ``eval()`` too, and never change.
+def has_stored_statistics(config: GeneratorConfig) -> bool:
+    """Whether the generator keeps averages of its training that it can normalise by."""
+    return config.norm == "batch" and config.kind != "small-unet"  # which has no norm
+
+
+def use_own_statistics(generator: nn.Module, own: bool = True) -> None:
+    """Make batch norm use each picture's own statistics, or, unless `own`, those stored in
+    training, in ``eval()`` too. The stored ones stay as they are.
 
     A model trained at batch 1 looks different with its running averages (SPEC section 7).
     """
     for layer in generator.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.track_running_stats = False
-            layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+            layer.train(own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from PIL import Image
 from torch import nn
 
 from pix2pix.config import ModelConfig
-from pix2pix.devices import has_fast_bfloat16, pick_device
+from pix2pix.devices import has_fast_bfloat16, out_of_memory, pick_device
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import MODES, Picture, as_picture, from_array, pad_reflect
 from pix2pix.models import CONFIG, WEIGHTS, list_models, load_model
-from pix2pix.networks import use_own_statistics
+from pix2pix.networks import has_stored_statistics, use_own_statistics
 
 # One thread computes for everybody. Dropout draws from PyTorch's global generator: two seeded
 # translations must not interleave, and one forward is faster with all cores than two that share
@@ -55,12 +55,13 @@ class Translator:
                 )
         self.config = config
         self.device = pick_device(device)
-        if config.norm_mode == "batch":
-            use_own_statistics(generator)
-        self.dtype = torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32
-        self.generator = generator.eval().to(
-            self.device, self.dtype, memory_format=torch.channels_last
-        )
+        # One channel may be asked for in 16 bits, and bfloat16 has eight.
+        fast = config.generator.target_channels > 1 and has_fast_bfloat16(self.device)
+        self.dtype = torch.bfloat16 if fast else torch.float32
+        with _enough_memory(self.device):
+            self.generator = generator.eval().to(
+                self.device, self.dtype, memory_format=torch.channels_last
+            )
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> Translator:
@@ -73,40 +74,61 @@ class Translator:
         *,
         seed: int | None = None,
         fit: str = "",
+        norm: str = "",
         on_progress: Callable[[int, int], None] = lambda done, total: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Image.Image:
-        """The generated picture in the size of ``picture``.
+        """The generated picture in the size of ``picture``: L, RGB or RGBA, or I;16 where the
+        model gives one channel and the picture has more than 8 bits.
 
         With ``fit`` "whole" the picture is scaled to the model's size and back; with "tiles" it
         keeps its scale and goes through overlapping tiles where it is larger; unless told, the
-        model's config decides. A ``seed`` switches dropout on as the noise source (paper section
-        3.1): same seed, same picture. A model that colours grey gives a photo its hues and
-        saturation, and the light stays the photo's own: the network's is a blurred copy.
+        model's config decides. With ``norm`` "batch" it normalises by the statistics of the
+        picture, or each tile, itself; with "stored" by the averages of training; unless told, the
+        config decides. A ``seed`` switches dropout on as the noise source (paper section 3.1):
+        same seed, same picture. A model that colours grey gives a photo its hues and saturation,
+        and the light stays the photo's own: the network's is a blurred copy.
         ``on_progress`` hears (tiles done, tiles in all); Stopped is raised after ``should_stop``
-        says so.
+        says so, UserError for averages that the model does not hold and where memory runs out.
         """
+        norm = self._norm(norm)
         picture = picture if isinstance(picture, Picture) else as_picture(picture)
         if should_stop():
             raise Stopped
-        if (fit or self.config.fit) == "whole":
-            result = self._whole(picture, seed, on_progress)
-        else:
-            result = self._tiles(picture, seed, on_progress, should_stop)
-        if self.config.colours_grey and result.mode == "RGB":
-            _, *colours = result.convert("YCbCr").split()
-            result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
+        with _enough_memory(self.device):
+            if (fit or self.config.fit) == "whole":
+                result = self._whole(picture, seed, norm, on_progress)
+            else:
+                result = self._tiles(picture, seed, norm, on_progress, should_stop)
+            if self.config.colours_grey and result.mode == "RGB":
+                _, *colours = result.convert("YCbCr").split()
+                result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
         return result
 
+    def _norm(self, asked: str) -> str:
+        """The norm mode asked for, or the model's own."""
+        own, stored = self.config.norm_mode, has_stored_statistics(self.config.generator)
+        if asked == "stored" and own != "stored" and not stored:
+            raise UserError("This model keeps no averages of its training: use its own norm.")
+        return asked or own
+
+    def _bits(self, picture: Picture) -> int:
+        """16 where the picture has them and the result can: Pillow has no colours of 16 bits."""
+        return picture.bits if self.config.generator.target_channels == 1 else 8
+
     def _whole(
-        self, picture: Picture, seed: int | None, on_progress: Callable[[int, int], None]
+        self,
+        picture: Picture,
+        seed: int | None,
+        norm: str,
+        on_progress: Callable[[int, int], None],
     ) -> Image.Image:
         scale = self.config.generator.size / max(picture.size)
         small = tuple(max(1, round(side * scale)) for side in picture.size)
         labels = self.config.source_kind == "labels"
         source = picture.resize(small, labels=labels)
         array, crop = self._padded(source, (0, 0, *small))
-        result = from_array(self.forward(array, seed)[crop])
+        result = from_array(self.forward(array, seed, norm)[crop], bits=self._bits(picture))
         on_progress(1, 1)
         return result.resize(picture.size, Image.Resampling.BICUBIC)
 
@@ -114,6 +136,7 @@ class Translator:
         self,
         picture: Picture,
         seed: int | None,
+        norm: str,
         on_progress: Callable[[int, int], None],
         should_stop: Callable[[], bool],
     ) -> Image.Image:
@@ -122,8 +145,8 @@ class Translator:
         width, height = picture.size
         size = self.config.generator.size
         tops, lefts = tile_starts(height, size), tile_starts(width, size)
-        channels = self.config.generator.target_channels
-        result = Image.new(MODES[channels], picture.size)
+        channels, bits = self.config.generator.target_channels, self._bits(picture)
+        result = Image.new("I;16" if bits == 16 else MODES[channels], picture.size)
         band = np.zeros((channels + 1, min(size, height), width), np.float32)  # last: the weights
         for row, top in enumerate(tops):
             for column, left in enumerate(lefts):
@@ -132,14 +155,15 @@ class Translator:
                 box = left, top, min(left + size, width), min(top + size, height)
                 array, crop = self._padded(picture, box)
                 tile_seed = None if seed is None else seed + row * len(lefts) + column
-                tile = self.forward(array, tile_seed)[crop]
+                tile = self.forward(array, tile_seed, norm)[crop]
                 weight = feather(tile.shape[1], tile.shape[2], size // 4)
                 band[:-1, :, left : box[2]] += tile * weight
                 band[-1, :, left : box[2]] += weight
                 on_progress(row * len(lefts) + column + 1, len(tops) * len(lefts))
             # Rows above the next tile's top are finished; the others wait for their neighbours.
             done = (tops[row + 1] if row + 1 < len(tops) else height) - top
-            result.paste(from_array(band[:-1, :done] / band[-1:, :done]), (0, top))
+            rows = from_array(band[:-1, :done] / band[-1:, :done], bits=bits)
+            result.paste(rows, (0, top))
             band = np.concatenate([band[:, done:], np.zeros_like(band[:, :done])], axis=1)
         return result
 
@@ -150,14 +174,16 @@ class Translator:
         array = picture.tile(box, generator.source_channels)
         return pad_reflect(array, generator.multiple, MIN_SIDE)
 
-    def forward(self, array: np.ndarray, seed: int | None) -> np.ndarray:
+    def forward(self, array: np.ndarray, seed: int | None, norm: str = "") -> np.ndarray:
         """Source C x H x W in [-1, 1] -> generated C' x H x W: one image, one forward, in turn."""
-        return _one_at_a_time.submit(self._forward, array, seed).result()
+        own = (norm or self.config.norm_mode) == "batch"
+        return _one_at_a_time.submit(self._forward, array, seed, own).result()
 
     @torch.inference_mode()
-    def _forward(self, array: np.ndarray, seed: int | None) -> np.ndarray:
+    def _forward(self, array: np.ndarray, seed: int | None, own: bool) -> np.ndarray:
         source = torch.from_numpy(np.ascontiguousarray(array))[None]
         source = source.to(self.device, self.dtype, memory_format=torch.channels_last)
+        use_own_statistics(self.generator, own)
         for layer in self.generator.modules():
             if isinstance(layer, nn.Dropout):
                 layer.train(seed is not None)
@@ -167,6 +193,18 @@ class Translator:
                 torch.manual_seed(seed % 2**63)
             generated = self.generator(source)
         return generated[0].float().cpu().numpy()
+
+
+@contextlib.contextmanager
+def _enough_memory(device: torch.device) -> Iterator[None]:
+    """Where there is not, a UserError says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        whose, other = ("", "") if device.type == "cpu" else (" of the GPU", ", or the device cpu")
+        raise UserError(f"The memory{whose} ran out: choose a smaller picture{other}.") from error
 
 
 def tile_starts(length: int, size: int) -> list[int]:

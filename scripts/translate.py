@@ -1,4 +1,7 @@
-"""Translate picture files, or every picture in a folder, with a model."""
+"""Translate picture files, or every picture in a folder, with a model.
+
+A model of one target channel writes 16-bit PNGs of pictures with more than 8 bits.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.errors import UserError
 from pix2pix.images import list_images, open_picture, save_png
 from pix2pix.models import find_model
+from pix2pix.names import printable
+from pix2pix.strips import HINT, is_pair_strip
 from pix2pix.translate import Translator
 from pix2pix.workspace import model_folders
 
@@ -28,8 +33,14 @@ def main() -> int:
     for number, (file, name) in enumerate(files, 1):
         try:
             picture = open_picture(file)
+            if is_pair_strip(picture):
+                print(f"{printable(file.name)} {HINT}", file=sys.stderr)
             result = translator.translate(
-                picture, seed=args.seed, fit=args.fit, on_progress=Progress(file.name)
+                picture,
+                seed=args.seed,
+                fit=args.fit,
+                norm=args.norm,
+                on_progress=Progress(file.name),
             )
             save_png(result, args.out / f"{name}.png")
             print(f"{number}/{len(files)} {name}.png", file=sys.stderr)
@@ -87,6 +98,13 @@ def arguments() -> argparse.Namespace:
         default="",
         help="scale the whole picture to the model's size, or cut it into tiles at its own scale "
         "(default: as the model's config says)",
+    )
+    parser.add_argument(
+        "--norm",
+        choices=["batch", "stored"],
+        default="",
+        help="normalise by the statistics of each picture or tile itself, or by the averages of "
+        "training, which are the same for all tiles (default: as the model's config says)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     return parser.parse_args()

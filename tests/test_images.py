@@ -255,6 +255,17 @@ def refused(*args, **options):
     return sentence
 
 
+def tiff(channels, bits=8, order="<", big=False):
+    """The header of a TIFF that claims so many channels, or bands, by hand."""
+    long, kind = ("Q", 16) if big else ("L", 4)  # 16 is LONG8
+    tags = [(256, 4), (257, 4), (258, bits), (259, 1), (262, 1), (273, 8), (277, channels)]
+    directory = struct.pack(order + ("Q" if big else "H"), len(tags))
+    for tag, value in tags:
+        directory += struct.pack(order + "HH" + 2 * long, tag, kind, 1, value)
+    start = struct.pack("<HHHQ", 43, 8, 0, 16) if big else struct.pack(order + "HL", 42, 8)
+    return (b"II" if order == "<" else b"MM") + start + directory + bytes(8)
+
+
 JPEG = encoded(Image.effect_noise((64, 64), 90), "JPEG")
 UNREADABLE = {
     "page.png": (b"<!doctype html><title>404</title>", "is no image"),
@@ -274,6 +285,11 @@ UNREADABLE = {
     "art.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no image"),
     "art.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "is no image"),
     "art.pdf": (b"%PDF-1.7\n", "is no image"),
+    "five.tif": (tiff(5), "has 5 channels and a picture has 1, 3 or 4"),
+    "seven.tif": (tiff(7, 16, ">"), "has 7 channels and a picture has 1, 3 or 4"),
+    "all.tif": (tiff(224, big=True), "has 224 channels and a picture has 1, 3 or 4"),
+    "odd.tif": (tiff(1, 13), "is no image"),
+    "lost.tif": (tiff(5)[:40], "is no image"),
 }
 
 
@@ -370,13 +386,6 @@ def test_labels_gain_no_new_colours():
     scaled = images.resize(quadrants(), (23, 7), labels=True)
     assert scaled.size == (23, 7) and {colour for _, colour in scaled.getcolors()} == before
     assert len(images.resize(quadrants(), (23, 7)).getcolors()) > len(before)
-
-
-@pytest.mark.parametrize(
-    ("size", "strip"), [((512, 256), True), ((513, 256), False), ((254, 127), False)]
-)
-def test_pair_strip_hint(size, strip):
-    assert images.is_pair_strip(Image.new("L", size)) is strip
 
 
 # Writing

@@ -11,6 +11,7 @@ from pix2pix.networks import (
     build_discriminator,
     build_generator,
     construct_generator,
+    has_stored_statistics,
     parameter_count,
     receptive_fields,
     use_own_statistics,
@@ -228,6 +229,14 @@ def test_gradients_reach_as_far_as_the_receptive_field(config: DiscriminatorConf
         assert reached[-1] - reached[0] + 1 == field
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("kind", ["unet", "small-unet", "resnet"])
+def test_a_network_says_whether_it_keeps_statistics(kind: str, norm: str) -> None:
+    config = GeneratorConfig(kind=kind, norm=norm, size=64, ngf=4, blocks=1)
+    kept = [name for name, _ in construct_generator(config).named_buffers() if "running" in name]
+    assert has_stored_statistics(config) is bool(kept)
+
+
 @pytest.mark.parametrize("kind", ["unet", "resnet"])
 def test_own_statistics_equal_those_of_training(kind: str) -> None:
     torch.manual_seed(0)
@@ -237,9 +246,11 @@ def test_own_statistics_equal_those_of_training(kind: str) -> None:
             nn.init.normal_(layer.running_mean)
     source = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        stored = network.eval()(source)
         expected = network.train()(source)
+        stored = network.eval()(source)
         use_own_statistics(network.eval())
         assert not torch.allclose(stored, expected, atol=1e-3)
         torch.testing.assert_close(network(source), expected)
         torch.testing.assert_close(network(source), expected)  # and leaves no trace
+        use_own_statistics(network, own=False)
+        torch.testing.assert_close(network(source), stored)

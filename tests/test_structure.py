@@ -14,7 +14,8 @@ PACKAGE = ROOT / "pix2pix"
 
 # From the bottom up; a module imports from its own layer and those below.
 LAYERS = [
-    {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "names", "scenes"},
+    {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "names", "scenes"}
+    | {"strips"},
     {"pairing", "derive", "containers", "archives", "npz", "download"},
     {"folders", "datasets", "cards"},
     {"plan", "splits"},
@@ -39,7 +40,7 @@ LAYERS = [
 ]
 LIGHT = ["images", "drawing", "files", "config", "errors", "pictures", "workspace", "names"]
 LIGHT += ["pairing", "derive", "containers", "archives", "npz", "folders", "datasets", "plan"]
-LIGHT += ["scenes", "splits", "build", "runs", "curves", "health", "jobs", "job_side"]
+LIGHT += ["strips", "scenes", "splits", "build", "runs", "curves", "health", "jobs", "job_side"]
 
 
 def imports(file: Path, tree: ast.AST) -> set[str]:

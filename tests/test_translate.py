@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pix2pix import translate
 from pix2pix.errors import Stopped, UserError
-from pix2pix.images import open_picture, to_array
+from pix2pix.images import Picture, open_picture, to_array
 from pix2pix.translate import Translator, feather, tile_starts
 from tests.helpers import Constants, Recorder, noise, tiny_config, tiny_generator, translator
 
@@ -81,24 +81,44 @@ def test_the_config_decides_the_fit_unless_the_call_does():
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("norm_mode", ["batch", "stored"])
-def test_a_picture_of_the_models_size_is_one_plain_forward(norm_mode, fit):
+@pytest.mark.parametrize("norm", ["", "batch", "stored"])
+def test_a_picture_of_the_models_size_is_one_plain_forward(norm, norm_mode, fit):
     config = tiny_config(norm_mode=norm_mode)
-    reference = tiny_generator(config)
+    reference, own = tiny_generator(config), (norm or norm_mode) == "batch"
     for layer in reference.modules():  # the picture's own statistics are what training uses
-        layer.training = norm_mode == "batch" and isinstance(layer, nn.BatchNorm2d)
+        layer.training = own and isinstance(layer, nn.BatchNorm2d)
     source = noise(64, 64)
     with torch.no_grad():
         x = torch.from_numpy(pixels(source)).permute(2, 0, 1)[None] / 127.5 - 1.0
         expected = (reference(x)[0].permute(1, 2, 0) + 1.0) * 127.5
-    result = pixels(translator(norm_mode=norm_mode).translate(source, fit=fit))
+    result = pixels(translator(norm_mode=norm_mode).translate(source, fit=fit, norm=norm))
     assert result.std() > 5  # a picture, not one grey
     np.testing.assert_allclose(result, expected.numpy(), atol=0.51)
 
 
-def test_the_two_norm_modes_give_different_pictures_of_one_set_of_weights():
-    source = noise(64, 64)
-    own, stored = (translator(norm_mode=mode).translate(source) for mode in ("batch", "stored"))
+@pytest.mark.parametrize("kind", ["unet", "resnet"])
+def test_one_translator_gives_the_pictures_of_both_norms_again_and_again(kind):
+    network, source = {"kind": kind, "blocks": 1}, noise(64, 64)
+    own, stored = (
+        translator(network=network, norm_mode=mode).translate(source)
+        for mode in ("batch", "stored")
+    )
     assert np.abs(pixels(own) - pixels(stored)).mean() > 1
+    one = translator(network=network)
+    made = [one.translate(source, norm=norm) for norm in ("batch", "stored", "", "stored")]
+    assert made == [own, stored, own, stored]
+
+
+@pytest.mark.parametrize(
+    "network", [{"norm": "instance"}, {"norm": "none"}, {"kind": "small-unet"}]
+)
+def test_averages_that_the_model_does_not_hold_are_refused_in_a_sentence(network):
+    source = noise(64, 64)
+    one = translator(network=network)
+    with pytest.raises(UserError, match="keeps no averages"):
+        one.translate(source, norm="stored")
+    assert one.translate(source, norm="batch") == one.translate(source)
+    translator(network=network, norm_mode="stored").translate(source, norm="stored")  # its own
 
 
 def test_bfloat16_changes_the_picture_by_a_few_levels_only(monkeypatch):
@@ -152,10 +172,7 @@ def test_streaming_in_bands_equals_one_sum_over_the_full_size():
     for top in tile_starts(170, 64):
         for left in tile_starts(150, 64):
             place = slice(top, top + 64), slice(left, left + 64)
-            with torch.no_grad():
-                tile = one.generator(torch.from_numpy(array[(slice(None), *place)])[None])[
-                    0
-                ].numpy()
+            tile = one.forward(array[(slice(None), *place)], None)
             total[(slice(None), *place)] += tile * np.outer(ramp, ramp)
             weights[place] += np.outer(ramp, ramp)
     expected = (total / weights + 1.0) * 127.5
@@ -258,13 +275,54 @@ def test_a_model_with_channels_no_picture_has_is_refused_in_a_sentence(side):
 @pytest.mark.parametrize("fit", FITS)
 def test_16_bit_grey_reaches_the_generator_with_every_bit(fit):
     values = (30_000 + np.arange(64 * 64)).astype(np.uint16).reshape(64, 64)
-    file = io.BytesIO()
-    Image.fromarray(values).save(file, "PNG")
     recorder = Recorder()
     one = translator(recorder, {"source_channels": 1, "target_channels": 1})
-    one.translate(open_picture(file.getvalue()), fit=fit)
+    one.translate(grey16(values), fit=fit)
     seen = (recorder.seen[0][0, 0].double().numpy() + 1) / 2 * 65535
     np.testing.assert_allclose(seen, values, atol=0.1)
+
+
+def grey16(values: np.ndarray, kind: str = "PNG") -> Picture:
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, kind)
+    return open_picture(file.getvalue())
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize(("fit", "size"), [("whole", (64, 64)), ("tiles", (150, 130))])
+def test_16_bits_come_back_with_every_bit(fit, size, fast, monkeypatch):
+    monkeypatch.setattr(translate, "has_fast_bfloat16", lambda device: fast)
+    values = np.random.default_rng(0).integers(0, 65536, size[::-1], dtype=np.uint16)
+    one = translator(nn.Identity(), {"source_channels": 1, "target_channels": 1})
+    result = one.translate(grey16(values), fit=fit)
+    assert result.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(result), values)
+
+
+def test_a_whole_picture_is_enlarged_in_16_bits():
+    down, right = np.mgrid[0:160, 0:200]
+    values = (20_000 + 40 * down + 90 * right).astype(np.uint16)
+    one = translator(nn.Identity(), {"source_channels": 1, "target_channels": 1})
+    result = pixels(one.translate(grey16(values), fit="whole"))
+    assert np.abs(result - values)[8:-8, 8:-8].max() < 60  # less than 257, a step of 8 bits
+    assert len(np.unique(result)) > 5_000
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "channels", "mode"),
+    [
+        (np.float32, "TIFF", 1, "I;16"),
+        (np.int32, "TIFF", 1, "I;16"),
+        (np.uint8, "PNG", 1, "L"),
+        (np.uint16, "PNG", 3, "RGB"),  # Pillow has no colours of 16 bits
+        (np.uint16, "PNG", 4, "RGBA"),
+    ],
+)
+@pytest.mark.parametrize("fit", FITS)
+def test_a_picture_has_16_bits_where_it_came_with_more_than_8(dtype, kind, channels, mode, fit):
+    values = np.arange(70 * 80).reshape(70, 80).astype(dtype)
+    one = translator(network={"source_channels": 1, "target_channels": channels})
+    assert one.translate(grey16(values, kind), fit=fit).mode == mode
 
 
 @pytest.mark.parametrize("fit", FITS)
@@ -309,3 +367,42 @@ def test_a_photo_that_is_coloured_keeps_its_own_light(fit):
     for mine, network_s in zip(colours, raw.convert("YCbCr").split()[1:], strict=True):
         kept = pixels(raw).min(2) > 0
         assert np.corrcoef(mine[kept], pixels(network_s)[kept])[0, 1] > 0.9
+
+
+# Memory
+
+
+class Broken(nn.Module):
+    """Raises what it was told to."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, source: Tensor) -> Tensor:
+        raise self.error
+
+
+FULL = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__)
+def test_memory_that_runs_out_is_one_sentence_that_says_what_to_do(error, fit):
+    with pytest.raises(UserError, match=r"^The memory ran out: choose a smaller picture\.$"):
+        translator(Broken(error)).translate(noise(64, 64), fit=fit)
+
+
+def test_on_a_gpu_the_sentence_names_the_other_device():
+    sentence = r"^The memory of the GPU ran out: choose a smaller picture, or the device cpu\.$"
+    with pytest.raises(UserError, match=sentence), translate._enough_memory(torch.device("cuda")):
+        raise FULL[1]
+
+
+def test_other_errors_of_a_network_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"):
+        translator(Broken(RuntimeError("shapes do not fit"))).translate(noise(64, 64))

@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 
 from pix2pix.images import open_picture
+from pix2pix.strips import HINT
 from pix2pix.translate import Translator
-from tests.helpers import noise, save_tiny_model, tiny_config
+from tests.drawn_pairs import drawn_strip
+from tests.helpers import load_script, noise, save_tiny_model, tiny_config
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "translate.py"
 # Peak memory is that of a child of a small process: a child of this one would count this one's.
@@ -35,12 +37,18 @@ GOOD = {  # file -> the size that its translation must have
     "palette.png": (66, 33),
     "animated.gif": (48, 32),
     "float.tif": (90, 30),
+    "pair.png": (256, 128),
 }
+# A TIFF of five bands: width, height, bits, colours, place and bands, each a short number.
+TAGS = ((256, 4), (257, 4), (258, 8), (262, 1), (273, 8), (277, 5))
+BANDS = struct.pack("<2sHLH", b"II", 42, 8, len(TAGS))
+BANDS += b"".join(struct.pack("<HHLL", tag, 3, 1, value) for tag, value in TAGS) + bytes(84)
 BAD = {  # file -> a word of the sentence that refuses it
     "page.png": "no image",
     "empty.png": "empty",
     "bomb.png": "pixels",
     "missing.png": "not found",
+    "bands.tif": "has 5 channels and a picture has 1, 3 or 4",
 }
 
 
@@ -83,6 +91,8 @@ def write_files(folder: Path) -> None:
     Image.fromarray(np.linspace(-3, 7, 2700, dtype=np.float32).reshape(30, 90)).save(
         folder / "float.tif"
     )
+    drawn_strip(1, 128).save(folder / "pair.png")
+    (folder / "bands.tif").write_bytes(BANDS)
     (folder / "page.png").write_text("<!doctype html><title>Not found</title>")
     (folder / "empty.png").touch()
     (folder / "bomb.png").write_bytes(bomb(60_000, 60_000))
@@ -128,6 +138,12 @@ def test_every_bad_file_is_refused_in_one_sentence_and_the_exit_code_is_1(mixed)
         assert BAD[name] in lines[0] and lines[0].endswith(".")
 
 
+def test_a_pair_is_said_in_one_sentence_that_names_the_file(mixed):
+    done, _ = mixed
+    said = [line for line in done.stderr.splitlines() if HINT in line]
+    assert said == [f"pair.png {HINT}"]
+
+
 def test_the_last_line_of_output_says_what_was_translated_and_what_refused(mixed, files):
     done, _ = mixed
     said = last_line(done)
@@ -169,12 +185,34 @@ def test_a_folder_of_good_pictures_exits_0_and_a_seed_names_the_bytes(model, fol
     assert all(written[0][name] != written[2][name] for name in written[0])
 
 
+def test_a_model_of_one_channel_writes_16_bits_and_the_norm_is_a_choice(files, tmp_path):
+    """In this process: the command's own work is a few lines around the translator's."""
+    config = tiny_config({"source_channels": 1, "target_channels": 1})
+    model = save_tiny_model(tmp_path / "model", config)
+    script, translator = load_script("translate"), Translator.load(model, "cpu")
+    sources = [files / "grey16.png", files / "float.tif", files / "palette.png"]
+    for norm in ("batch", "stored"):
+        out = ["--out", str(tmp_path / norm), "--device", "cpu", "--norm", norm]
+        with pytest.MonkeyPatch.context() as patch:
+            words = ["translate.py", *map(str, sources), "--model", str(model), *out]
+            patch.setattr(sys, "argv", words)
+            assert script.main() == 0
+        for source, mode in zip(sources, ("I;16", "I;16", "L")):
+            written = Image.open(tmp_path / norm / f"{source.stem}.png")
+            expected = translator.translate(open_picture(source), norm=norm)
+            assert written.mode == expected.mode == mode
+            np.testing.assert_array_equal(np.asarray(written), np.asarray(expected))
+    one, other = (Image.open(tmp_path / norm / "grey16.png") for norm in ("batch", "stored"))
+    assert one.tobytes() != other.tobytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
         ([], "required"),
         (["--model", "m", "a.png"], "--out"),
         (["--model", "m", "--out", "o", "--fit", "stretch", "a.png"], "--fit"),
+        (["--model", "m", "--out", "o", "--norm", "own", "a.png"], "--norm"),
         (["--model", "m", "--out", "o", "--seed", "red", "a.png"], "--seed"),
     ],
 )

@@ -77,15 +77,16 @@ def test_photos_and_batches_borrow_the_gpu_and_the_pad_does_not(
     right = models.get("faces").translate(photo)
     assert handler(page, "translate")(str(file), "faces") == right
     assert len(spaces.borrowed) == 1
-    handler(page, "vary")(str(file), "faces", "", "auto", "pencil", "")
+    handler(page, "vary")(str(file), "faces", "", "auto", "pencil", "", "")
     assert len(spaces.borrowed) == 1 + 4
 
     visitor, progress = SimpleNamespace(session_hash="s"), lambda *a, **k: None
     pictures, _, said = handler(page, "translate_batch")(
-        [str(file), str(file)], "faces", "", "", visitor, progress
+        [str(file), str(file)], "faces", "", "", "stored", visitor, progress
     )
     assert said.startswith("2 of 2")
-    assert Image.open(pictures[1][0]).tobytes() == right.tobytes()
+    stored = models.get("faces").translate(photo, norm="stored")
+    assert Image.open(pictures[1][0]).tobytes() == stored.tobytes() != right.tobytes()
     assert len(spaces.borrowed) == 5 + 2
 
     component = next(b for b in page.blocks.values() if hasattr(b, "variations"))
@@ -122,7 +123,7 @@ def test_what_goes_wrong_beyond_the_fork_is_said_here(spaces: FakeSpaces, tmp_pa
 
 
 def test_a_large_picture_asks_for_more_seconds_within_what_is_lent() -> None:
-    asked = [zero_gpu.seconds("", Image.new("1", size), None, "") for size in
+    asked = [zero_gpu.seconds("", Image.new("1", size), None, "", "") for size in
              [(256, 256), (5000, 4000), (20000, 10000)]]  # fmt: skip
     assert asked == [15, 35, 120]
 

@@ -13,10 +13,13 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from pix2pix.config import ModelConfig
 from pix2pix.drawing import STYLES, line_drawing, looks_like_photo
 from pix2pix.errors import Stopped, UserError
 from pix2pix.images import MAX_PIXELS, data_url, from_data_url, open_picture, save_png
 from pix2pix.models import read_config
+from pix2pix.networks import has_stored_statistics
+from pix2pix.strips import HINT, is_pair_strip
 from pix2pix.ui.hub_part import hub_part
 from pix2pix.ui.models_row import (
     Models,
@@ -38,6 +41,7 @@ from pix2pix.ui.shared import (
     results_folder,
     sentences,
 )
+from pix2pix.ui.strip_part import strip_part
 
 MODES = ("Draw", "Photo", "Tiles")
 MAX_DRAWING_SIDE = 1024
@@ -47,6 +51,7 @@ VARIATIONS = 4
 PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
 BATCHES = {"concurrency_id": "batches", "concurrency_limit": 2}
 FITS = {"As the model prefers": "", "Scale the whole picture": "whole", "In tiles": "tiles"}
+NORMS = {"As the model prefers": "", "The picture itself": "batch", "Training averages": "stored"}
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
 
 
@@ -98,7 +103,7 @@ def translate_tab(models: Models, queued: Models, most: Most) -> Parts | None:
     with gr.Column(elem_classes=AWAY if drawn else []) as photo:
         photo_parts = photo_mode(queued, name, names[first], most)
     with gr.Column(elem_classes=AWAY) as tiles:
-        tiles_mode(queued, name, most)
+        tiles_norm = tiles_mode(queued, name, names[first], most)
 
     def show(mode: str) -> list[Any]:
         return [gr.Column(elem_classes=[] if mode == m else [AWAY]) for m in MODES]
@@ -109,7 +114,7 @@ def translate_tab(models: Models, queued: Models, most: Most) -> Parts | None:
 
     def show_model(chosen: str, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         found = known(models, mine)
-        state = state_of(chosen, found)
+        state, norm = state_of(chosen, found), norm_choice(read_config(found[chosen]))
         kind, kind_before = (
             read_config(found[name]).source_kind if name in found else ""
             for name in (chosen, before)
@@ -121,12 +126,13 @@ def translate_tab(models: Models, queued: Models, most: Most) -> Parts | None:
         some = samples(found[chosen])
         shown = gr.Gallery(some, visible=bool(some))
         lines = gr.Button(visible=kind == "drawing")
-        return [chosen, chosen, state, cards(found, chosen), way, shown, lines]
+        return [chosen, chosen, state, cards(found, chosen), way, shown, lines, norm, norm]
 
     def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         return show_model(str(event.value), before, mode, mine)
 
-    outputs = [before, name, drawing, row, mode, *map(photo_parts.get, ("samples", "to_pad"))]
+    outputs = [before, name, drawing, row, mode]
+    outputs += [*map(photo_parts.get, ("samples", "to_pad", "norm")), tiles_norm]
     # Every quick click counts and the last one stays: answered one by one. ("always_last" would
     # repeat the first click, with its name.)
     row.select(
@@ -250,13 +256,16 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
             height=480,
             elem_id="photo",
         )
+        keep_file(photo)
         result = gr.ImageSlider(
             format="png", type="pil", label="Before and after", max_height=480, interactive=False,
             elem_id="compared",
         )  # fmt: skip
+    strip_part(photo, most.pixels)
     with gr.Row(elem_classes="squares"):
         run = gr.Button("Translate", variant="primary", elem_id="translate")
-        drawn = read_config(first).source_kind == "drawing"
+        config = read_config(first)
+        drawn = config.source_kind == "drawing"
         to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
     some = samples(first)
     shelf = gr.Gallery(
@@ -281,6 +290,7 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
         )
         style = gr.Radio(list(STYLES), value=STYLES[1], label="Style of the lines")
         fit = gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
+        norm = norm_choice(config)
         seed = gr.Textbox("", label="Seed", info="A number gives noise: same seed, same picture.")
         several = gr.Button("Show four variations")
         gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
@@ -299,7 +309,7 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
         return translator, line_drawing(picture.to_pil(3), style) if wanted else picture
 
     def compare(
-        image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
+        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[Image.Image, Image.Image] | None:  # fmt: skip
         if not image:
@@ -307,13 +317,13 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
         with sentences():
             translator, source = prepare(image, model, lines, style)
             made = translator.translate(
-                source, seed=as_seed(seed), fit=as_fit(fit), on_progress=report(progress)
+                source, seed=as_seed(seed), fit=as_fit(fit), norm=norm, on_progress=report(progress)
             )
         return source if isinstance(source, Image.Image) else source.to_pil(3), made
 
     def translate(
         image: str | None, model: str, seed: str = "", lines: str = "auto",
-        style: str = STYLES[1], fit: str = "",
+        style: str = STYLES[1], fit: str = "", norm: str = "",
     ) -> Image.Image:  # fmt: skip
         """Translate a picture by a pix2pix model, such as a sketch of a face to a photo of it.
 
@@ -324,28 +334,51 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
             lines: Whether a photo becomes a line drawing first: auto, yes or no.
             style: The style of these lines.
             fit: Larger pictures: whole scales them, tiles does not, empty is the model's own way.
+            norm: Normalised by: batch is the picture itself, stored are the averages of training.
         """
         with sentences():
             translator, source = prepare(image, model, lines, style)
-            return translator.translate(source, seed=as_seed(seed), fit=as_fit(fit))
+            return translator.translate(source, seed=as_seed(seed), fit=as_fit(fit), norm=norm)
 
-    def vary(image: str | None, model: str, seed: str, lines: str, style: str, fit: str) -> Any:
+    def vary(
+        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str
+    ) -> Any:
         with sentences():
             translator, source = prepare(image, model, lines, style)
             made = [
-                (translator.translate(source, seed=s, fit=as_fit(fit)), f"seed {s}")
+                (translator.translate(source, seed=s, fit=as_fit(fit), norm=norm), f"seed {s}")
                 for s in seeds_from(as_seed(seed))
             ]
         return gr.Gallery(made, visible=True)
 
-    options = [photo, name, seed, lines, style, fit]
+    options = [photo, name, seed, lines, style, fit, norm]
     shelf.select(pick, name, photo, show_progress="hidden", api_visibility="private")
     gr.on([run.click, photo.change], compare, options, result, api_visibility="private", **PHOTOS)
     several.click(vary, options, gallery, api_visibility="private", **PHOTOS)
     # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
     answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
     gr.Button(visible=False).click(translate, options, answer, api_name="translate", **PHOTOS)
-    return {"photo": photo, "to_pad": to_pad, "style": style, "samples": shelf}
+    return {"photo": photo, "to_pad": to_pad, "style": style, "samples": shelf, "norm": norm}
+
+
+def keep_file(photo: gr.Image) -> None:
+    """Gradio would open the file to learn its mode, and show a trace where it cannot; here
+    `open_picture` says why."""
+    opened = photo.preprocess
+    photo.preprocess = lambda sent: sent.path if sent and sent.path else opened(sent)
+
+
+def norm_choice(config: ModelConfig) -> gr.Radio:
+    """Nothing to see where the model has one way only."""
+    own = next(words for words, norm in NORMS.items() if norm == config.norm_mode)
+    return gr.Radio(
+        list(NORMS.items()),
+        value="",
+        label="Normalised by",
+        info=f"This model's own: {own.lower()}. Training averages are the same for all tiles, so "
+        "that tones do not jump in a large picture.",
+        visible=has_stored_statistics(config.generator),
+    )
 
 
 def as_fit(value: str) -> str:
@@ -357,7 +390,8 @@ def as_fit(value: str) -> str:
 # --------------------------------------------------------------------------------------- tiles
 
 
-def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
+def tiles_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> gr.Radio:
+    """Returns the choice of the norm, which depends on the model."""
     with gr.Row(elem_classes="squares"):
         files = gr.File(
             file_count="multiple",
@@ -372,6 +406,7 @@ def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
                 fit = gr.Radio(
                     list(FITS.items()), value="", label="Pictures larger than the model's size"
                 )
+                norm = norm_choice(read_config(first))
                 seed = gr.Textbox("", label="Seed", info="A number gives noise.")
     said = gr.Markdown(elem_classes=["quiet", "squares"], elem_id="said")
     with gr.Column(elem_classes="squares"):
@@ -382,7 +417,7 @@ def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
     running = Switches()
 
     def translate_batch(
-        files: list[str] | None, model: str, seed: str = "", fit: str = "",
+        files: list[str] | None, model: str, seed: str = "", fit: str = "", norm: str = "",
         request: gr.Request = None, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:  # fmt: skip
         with running.at_work(str(request.session_hash), "batch") as switch, sentences():
@@ -390,7 +425,8 @@ def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
                 raise UserError("Choose some pictures first: drop them on the left.")
             if len(files) > most.files:
                 raise UserError(f"At most {most.files} pictures at a time: choose fewer.")
-            options = {"seed": as_seed(seed), "fit": as_fit(fit), "should_stop": switch.is_set}
+            options = {"seed": as_seed(seed), "fit": as_fit(fit), "norm": norm}
+            options["should_stop"] = switch.is_set
             done, said = translate_files(models.get(model), files, most, options, progress)
             if not done:
                 raise UserError(" ".join(said))
@@ -407,26 +443,29 @@ def tiles_mode(models: Models, name: gr.Textbox, most: Most) -> None:
     buttons = [run, stop]
     begun = run.click(pressed(running, "batch"), None, buttons, queue=False, **QUIET)
     ended = begun.then(
-        translate_batch, [files, name, seed, fit], [gallery, archive, said],
+        translate_batch, [files, name, seed, fit, norm], [gallery, archive, said],
         api_name="translate_batch", **BATCHES,
     )  # fmt: skip
     for after in (ended.then, ended.failure):
         after(resting, None, buttons, queue=False, **QUIET)
     stop.click(stop_batch, None, None, queue=False, api_visibility="private")
+    return norm
 
 
 def translate_files(
     translator: Any, files: list[str], most: Most, options: dict[str, Any], progress: gr.Progress
 ) -> tuple[list[Path], list[str]]:
     """Translate each file into a folder of this batch; returns the pictures that came out and what
-    to say: the count, and a sentence for each file that was refused."""
+    to say: the count, and a sentence for each that looks like a pair or was refused."""
     folder = Path(tempfile.mkdtemp(dir=results_folder()))
-    done, refused, note = [], [], ""
+    done, refused, note, strips = [], [], "", []
     for number, (file, stem) in enumerate(distinct_names(files)):
         on_progress = report(progress, number, len(files), Path(file).name)
         on_progress(0, 1)
         try:
             picture = open_picture(file, max_pixels=most.pixels)
+            if is_pair_strip(picture):
+                strips.append(f"{Path(file).name} {HINT}")
             made = translator.translate(picture, on_progress=on_progress, **options)
             save_png(made, folder / f"{stem}.png")
             done.append(folder / f"{stem}.png")
@@ -435,7 +474,7 @@ def translate_files(
         except Stopped:
             note = " Stopped; what was done is kept."
             break
-    return done, [f"{len(done)} of {len(files)} translated.{note}", *refused]
+    return done, [f"{len(done)} of {len(files)} translated.{note}", *strips, *refused]
 
 
 def distinct_names(files: list[str]) -> list[tuple[str, str]]:

@@ -53,17 +53,19 @@ def lent(models: Translators) -> Translators | LentModels:
         with contextlib.suppress(UserError):  # said when it is chosen
             on_gpu.get(name)
 
-    def translate(name: str, picture: Picture, seed: int | None, fit: str) -> Image.Image | str:
+    def translate(
+        name: str, picture: Picture, seed: int | None, fit: str, norm: str
+    ) -> Image.Image | str:
         """A sentence instead of a UserError, of which only its kind would come back."""
         try:
-            return on_gpu.get(name).translate(picture, seed=seed, fit=fit)
+            return on_gpu.get(name).translate(picture, seed=seed, fit=fit, norm=norm)
         except UserError as error:
             return str(error)
 
     return LentModels(models, spaces.GPU(translate, duration=seconds))
 
 
-def seconds(name: str, picture: Picture, seed: int | None, fit: str) -> int:
+def seconds(name: str, picture: Picture, seed: int | None, fit: str, norm: str) -> int:
     """How long the GPU is asked for."""
     width, height = picture.size
     return min(MOST_SECONDS, SECONDS + SECONDS_A_MEGAPIXEL * width * height // 10**6)
@@ -95,6 +97,7 @@ class LentTranslator:
         *,
         seed: int | None = None,
         fit: str = "",
+        norm: str = "",
         on_progress: Callable[[int, int], None] = lambda done, total: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Image.Image:
@@ -104,7 +107,7 @@ class LentTranslator:
             raise Stopped
         source = picture if isinstance(picture, Picture) else as_picture(picture)
         try:
-            made = self.borrow(self.name, source, seed, fit)
+            made = self.borrow(self.name, source, seed, fit, norm)
         except gr.Error as error:  # the quota is used up, or nobody gave the GPU back in time
             raise UserError(str(error.message)) from error
         if isinstance(made, str):
