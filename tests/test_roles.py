@@ -266,6 +266,16 @@ def test_a_full_disk_takes_no_upload() -> None:
     assert clock.limits().judge(Request(scope)) == (0, "")
 
 
+def test_the_disk_is_that_of_the_uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pix2pix.ui import limits
+
+    seen: list[Path] = []
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "another disk" / "gradio"))
+    monkeypatch.setattr(limits.shutil, "disk_usage", lambda place: seen.append(place) or Clock)
+    limits.disk_of_uploads()
+    assert seen == [tmp_path / "another disk" / "gradio"] and seen[0].is_dir()
+
+
 def test_one_visitor_cannot_fill_the_queue(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others are still answered while one visitor's work waits."""
     begun, go_on = threading.Event(), threading.Event()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -44,7 +45,7 @@ class Limits:
         roles: Roles,
         waiting: Callable[[], list[str]],
         now: Callable[[], float] = time.monotonic,
-        free: Callable[[], int] = lambda: shutil.disk_usage(tempfile.gettempdir()).free,
+        free: Callable[[], int] = lambda: disk_of_uploads().free,
     ) -> None:
         self.app, self.roles, self.waiting = app, roles, waiting
         self.now, self.free = now, free
@@ -115,6 +116,13 @@ def limits(page: gr.Blocks, roles: Roles) -> Middleware:
         return [event.session_hash for queue in queues for event in list(queue.queue)]
 
     return Middleware(Limits, roles=roles, waiting=waiting)
+
+
+def disk_of_uploads() -> Any:
+    """The figures of the disk that Gradio puts uploads on: ``GRADIO_TEMP_DIR`` may be another."""
+    place = Path(get_upload_folder())
+    place.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(place)
 
 
 async def whole(receive: Receive) -> bytes:
