@@ -50,7 +50,8 @@ class View:
         parts["runs"] = [{"name": run, "word": STATUS["word"], "state": STATUS["state"]}]
         parts = {name: json.dumps(part) for name, part in parts.items()}
         self.page.evaluate(
-            "(told) => { window.told = told; document.dispatchEvent(new Event('visibilitychange')) }",
+            "(told) => {"
+            " window.told = told; document.dispatchEvent(new Event('visibilitychange')); }",
             {"run": run, "versions": {}, "parts": parts},
         )
 
