@@ -252,6 +252,27 @@ def test_the_volume_of_an_hour_counts_by_address_and_is_forgotten() -> None:
     assert mine.within_the_hour("a", 1) and list(mine.sent) == ["a"]
 
 
+def test_on_a_space_one_visitor_uses_up_nobody_elses_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    from starlette.requests import Request
+
+    mine = Clock().limits()
+
+    def send(*forwarded: str) -> int:
+        headers = [(b"content-length", str(MOST_UPLOAD).encode())]
+        headers += [(b"x-forwarded-for", told.encode()) for told in forwarded]
+        scope = {"type": "http", "path": "/gradio_api/upload", "headers": headers}
+        scope |= {"client": ("10.0.0.7", 1), "query_string": b"", "server": ("s", 80)}
+        return mine.judge(Request(scope | {"scheme": "http"}))[0]
+
+    monkeypatch.setenv("SPACE_ID", "ann/studio")
+    greedy = [send(f"9.9.9.{n}, 8.8.8.8", "10.0.0.1") for n in range(12)]  # the first is made up
+    assert greedy == [0] * 10 + [429] * 2
+    assert send("8.8.4.4") == 0 == send("2001:4860:4860::8888, 10.0.0.1")
+    assert send("8.8.4.4, nonsense, 8.8.8.8") == 429 and send() == 0
+    monkeypatch.delenv("SPACE_ID")  # elsewhere anybody could write such a header
+    assert [send(f"1.1.1.{n}") for n in range(10)] == [0] * 9 + [429]
+
+
 def test_a_full_disk_takes_no_upload() -> None:
     from starlette.requests import Request
 

@@ -6,7 +6,10 @@ of Gradio, which would take them all.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import json
+import os
 import shutil
 import threading
 import time
@@ -87,8 +90,7 @@ class Limits:
             return 413, f"At most {most // MIB} MB can be sent at a time here: send less."
         if self.free() - size < KEEP_FREE:
             return 507, "The server's disk is full: try again tomorrow, or tell its owner."
-        address = request.client.host if request.client else ""
-        if not owner and not self.within_the_hour(address, size):
+        if not owner and not self.within_the_hour(address_of(request), size):
             return 429, f"At most {MOST_AN_HOUR // MIB} MB an hour can be sent: try again later."
         return 0, ""
 
@@ -123,6 +125,18 @@ def disk_of_uploads() -> Any:
     place = Path(get_upload_folder())
     place.mkdir(parents=True, exist_ok=True)
     return shutil.disk_usage(place)
+
+
+def address_of(request: Request) -> str:
+    """The visitor's: on a Space the last public one that is told, since every connection there is
+    the proxy's, and what stands before those that the platform appends may be made up."""
+    if "SPACE_ID" in os.environ:
+        told = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+        for address in map(str.strip, reversed(told)):
+            with contextlib.suppress(ValueError):
+                if ipaddress.ip_address(address).is_global:
+                    return address
+    return request.client.host if request.client else ""
 
 
 async def whole(receive: Receive) -> bytes:
