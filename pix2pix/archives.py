@@ -10,7 +10,6 @@ import os
 import shutil
 import stat
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from pix2pix.containers import (
     zip_steps,
 )
 from pix2pix.errors import Stopped, UserError
-from pix2pix.files import write_atomically
+from pix2pix.files import remove_old, write_atomically
 from pix2pix.images import IMAGE_SUFFIXES
 from pix2pix.names import Tree, name_fault, printable
 
@@ -150,9 +149,7 @@ def new_folder(into: Path) -> Iterator[Path]:
     temporary = None
     try:
         into.parent.mkdir(parents=True, exist_ok=True)
-        for old in into.parent.glob(".unfinished-*"):
-            if time.time() - old.stat().st_mtime > _STALE:
-                shutil.rmtree(old, ignore_errors=True)
+        remove_old(into.parent.glob(".unfinished-*"), _STALE)
         temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=into.parent))
         yield temporary
         temporary.chmod(0o755)  # mkdtemp makes it private

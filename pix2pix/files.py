@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +85,11 @@ def free_name(folder: Path, wanted: str) -> str:
         number += 1
         name = f"{wanted[:58]}-{number}"
     return name
+
+
+def remove_old(folders: Iterable[Path], seconds: float) -> None:
+    """Delete the folders that were last changed so long ago; others may be deleting them too."""
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > seconds:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -587,3 +587,13 @@ def test_packing_that_is_stopped_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to pack"):
         pack_zip(tmp_path / "missing", tmp_path / "data.zip")
     assert tree(tmp_path) == before
+
+
+def test_what_another_removes_meanwhile_is_no_fault(tmp_path: Path) -> None:
+    """A folder is listed and then gone, as is what a link leads to."""
+    (tmp_path / ".unfinished-gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / ".unfinished-old").mkdir()
+    os.utime(tmp_path / ".unfinished-old", (0, 0))
+    with new_folder(tmp_path / "new") as folder:
+        (folder / "a.txt").write_text("kept")
+    assert (tmp_path / "new" / "a.txt").exists() and not (tmp_path / ".unfinished-old").exists()

@@ -13,7 +13,7 @@ pytest.importorskip("gradio")
 
 from pix2pix.ui.pad import pad
 from tests.helpers import awaited
-from tests.pad_page import DOOR, EARTH, HOSTILE, LINES, WALL, Page, decode, open_page
+from tests.pad_page import DOOR, EARTH, FIND_PAD, HOSTILE, LINES, WALL, Page, decode, open_page
 
 pytestmark = pytest.mark.browser
 
@@ -285,3 +285,32 @@ def test_server_function_refuses_nonsense(request_: Any) -> None:
     component = pad(never, never, LINES)
     for call in (component.translate, component.variations):
         assert awaited(call(request_))["error"].endswith(".")
+
+
+def test_a_picture_is_saved_under_its_own_models_name_alone(page: Page) -> None:
+    page.draw(*STROKE)
+    page.settle()
+    page.fake.open.clear()
+    page.apply("other")
+    page.page.wait_for_function("() => document.querySelector('.result').dataset.state === 'stale'")
+    assert page.page.locator("[data-do=download]").is_disabled()
+    page.fake.open.set()
+    page.settle()
+    with page.page.expect_download() as download:
+        page.do("download")
+    assert download.value.suggested_filename == "other-photo.png"
+
+
+def test_a_reload_after_a_long_session_keeps_what_is_on_the_pad(page: Page) -> None:
+    """More was drawn and cleared than the browser keeps."""
+    page.draw(*STROKE)
+    page.page.evaluate(
+        f"() => {{ {FIND_PAD}; pad.ops[0].note = 'x'.repeat(2000000); }}"
+    )  # fmt: skip
+    page.do("clear")
+    page.draw(*STROKE[::-1])
+    page.settle()
+    before = page.js("pad.png()")
+    page.page.reload()
+    page.until("pad.shownCount > 0 && pad.idle()")
+    assert page.js("pad.png()") == before and page.fake.requests[-1]["image"] == before

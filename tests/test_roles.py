@@ -251,6 +251,27 @@ def test_the_volume_of_an_hour_counts_by_address_and_is_forgotten() -> None:
     assert mine.within_the_hour("a", 1) and list(mine.sent) == ["a"]
 
 
+def test_on_a_space_one_visitor_uses_up_nobody_elses_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    from starlette.requests import Request
+
+    mine = Clock().limits()
+
+    def send(*forwarded: str) -> int:
+        headers = [(b"content-length", str(MOST_UPLOAD).encode())]
+        headers += [(b"x-forwarded-for", told.encode()) for told in forwarded]
+        scope = {"type": "http", "path": "/gradio_api/upload", "headers": headers}
+        scope |= {"client": ("10.0.0.7", 1), "query_string": b"", "server": ("s", 80)}
+        return mine.judge(Request(scope | {"scheme": "http"}))[0]
+
+    monkeypatch.setenv("SPACE_ID", "ann/studio")
+    greedy = [send(f"9.9.9.{n}, 8.8.8.8", "10.0.0.1") for n in range(12)]  # the first is made up
+    assert greedy == [0] * 10 + [429] * 2
+    assert send("8.8.4.4") == 0 == send("2001:4860:4860::8888, 10.0.0.1")
+    assert send("8.8.4.4, nonsense, 8.8.8.8") == 429 and send() == 0
+    monkeypatch.delenv("SPACE_ID")  # elsewhere anybody could write such a header
+    assert [send(f"1.1.1.{n}") for n in range(10)] == [0] * 9 + [429]
+
+
 def test_a_full_disk_takes_no_upload() -> None:
     from starlette.requests import Request
 
@@ -263,6 +284,16 @@ def test_a_full_disk_takes_no_upload() -> None:
     )  # fmt: skip
     clock.disk += 10
     assert clock.limits().judge(Request(scope)) == (0, "")
+
+
+def test_the_disk_is_that_of_the_uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pix2pix.ui import limits
+
+    seen: list[Path] = []
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "another disk" / "gradio"))
+    monkeypatch.setattr(limits.shutil, "disk_usage", lambda place: seen.append(place) or Clock)
+    limits.disk_of_uploads()
+    assert seen == [tmp_path / "another disk" / "gradio"] and seen[0].is_dir()
 
 
 def test_one_visitor_cannot_fill_the_queue(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

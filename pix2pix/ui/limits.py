@@ -6,16 +6,20 @@ of Gradio, which would take them all.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import json
+import os
 import shutil
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -44,7 +48,7 @@ class Limits:
         roles: Roles,
         waiting: Callable[[], list[str]],
         now: Callable[[], float] = time.monotonic,
-        free: Callable[[], int] = lambda: shutil.disk_usage(tempfile.gettempdir()).free,
+        free: Callable[[], int] = lambda: disk_of_uploads().free,
     ) -> None:
         self.app, self.roles, self.waiting = app, roles, waiting
         self.now, self.free = now, free
@@ -86,8 +90,7 @@ class Limits:
             return 413, f"At most {most // MIB} MB can be sent at a time here: send less."
         if self.free() - size < KEEP_FREE:
             return 507, "The server's disk is full: try again tomorrow, or tell its owner."
-        address = request.client.host if request.client else ""
-        if not owner and not self.within_the_hour(address, size):
+        if not owner and not self.within_the_hour(address_of(request), size):
             return 429, f"At most {MOST_AN_HOUR // MIB} MB an hour can be sent: try again later."
         return 0, ""
 
@@ -115,6 +118,25 @@ def limits(page: gr.Blocks, roles: Roles) -> Middleware:
         return [event.session_hash for queue in queues for event in list(queue.queue)]
 
     return Middleware(Limits, roles=roles, waiting=waiting)
+
+
+def disk_of_uploads() -> Any:
+    """The figures of the disk that Gradio puts uploads on: ``GRADIO_TEMP_DIR`` may be another."""
+    place = Path(get_upload_folder())
+    place.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(place)
+
+
+def address_of(request: Request) -> str:
+    """The visitor's: on a Space the last public one that is told, since every connection there is
+    the proxy's, and what stands before those that the platform appends may be made up."""
+    if "SPACE_ID" in os.environ:
+        told = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+        for address in map(str.strip, reversed(told)):
+            with contextlib.suppress(ValueError):
+                if ipaddress.ip_address(address).is_global:
+                    return address
+    return request.client.host if request.client else ""
 
 
 async def whole(receive: Receive) -> bytes:

@@ -218,6 +218,8 @@ function configure(value) {
 /** Fit the page to another model; the drawing stays. */
 function rebuild() {
   forget();
+  answer = null; // the picture stays to be seen, but it is not this model's to save
+  refreshResult();
   result.dataset.state = "stale";
   root.dataset.kind = isLabels() ? "labels" : "lines";
   find("[data-tool=fill]").hidden = !isLabels();

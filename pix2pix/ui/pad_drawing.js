@@ -18,8 +18,7 @@ const drawing = () => drawings[isLabels() ? "labels" : "lines"];
 
 /* ---- Operations and undo -------------------------------------------------------------------- */
 
-function sinceClear() {
-  const { ops } = drawing();
+function sinceClear({ ops } = drawing()) {
   return ops.slice(ops.findLastIndex((op) => op.kind === "clear") + 1);
 }
 
@@ -160,8 +159,11 @@ function loadOnce({ id, image }) {
 /* ---- Across a reload ------------------------------------------------------------------------ */
 
 function save() {
-  const kept = { lines: drawings.lines.ops, labels: drawings.labels.ops, lastRaster };
-  const text = JSON.stringify(kept);
+  const written = (part) => (
+    JSON.stringify({ lines: part(drawings.lines), labels: part(drawings.labels), lastRaster })
+  );
+  let text = written(({ ops }) => ops);
+  if (text.length > STORAGE.limit) text = written(sinceClear); // without what was cleared
   try {
     if (text.length > STORAGE.limit) sessionStorage.removeItem(STORAGE.key);
     else sessionStorage.setItem(STORAGE.key, text);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.errors import UserError
+from pix2pix.files import remove_old
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +124,11 @@ def visitors_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str | 
 
 
 def results_folder() -> Path:
-    """Where temporary results lie; those of more than a day ago are deleted."""
+    """Where temporary results lie; those of more than a day ago are deleted. Not below
+    ``GRADIO_TEMP_DIR``: what lies there Gradio hands to whoever knows its path."""
     folder = Path(tempfile.gettempdir()) / "pix2pix-studio"
     folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
-        if time.time() - old.stat().st_mtime > KEEP_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
+    remove_old(folder.iterdir(), KEEP_SECONDS)
     return folder
 
 

@@ -30,13 +30,16 @@ const CHARTS = [
   { part: "validation", title: "Perceptual distance", lines: [["perceptual", "Validation"]] },
 ];
 
+let late = null; // draws what came while somebody read a value
+
 /** Replace the charts; `parts` holds {curves: columns, validation: columns}. */
 function drawCharts(place, parts) {
+  const reads = place.querySelector(".cursor:not(.away)");
+  late = reads ? () => drawCharts(place, parts) : null;
+  if (reads) return;
   const shown = CHARTS.map((chart) => [chart, parts[chart.part]])
     .filter(([chart, columns]) => columns?.step?.length > 1 && (
       chart.lines.some(([name]) => columns[name]?.some((value) => value !== null))));
-  const keep = place.querySelector("figure:hover");
-  if (keep && place.children.length === shown.length) return; // somebody reads a value
   place.replaceChildren(...shown.map(([chart, columns]) => figure(chart, columns)));
   place.hidden = shown.length === 0;
 }
@@ -80,7 +83,7 @@ function figure({ title, lines, from0 }, columns) {
     cursor.classList.remove("away");
     for (const side of ["x1", "x2"]) cursor.setAttribute(side, x(steps[index]));
   });
-  plot.addEventListener("pointerleave", end);
+  plot.addEventListener("pointerleave", () => { end(); late?.(); });
   const legend = make("figcaption", {}, ...values.map(([name, label, shown]) => (
     make("span", { className: "key" }, make("i", { className: name }), label, shown))));
   end();

@@ -91,6 +91,7 @@ function begin(name) {
   }
   find(".charts").replaceChildren();
   find(".cells").replaceChildren();
+  find(".which").textContent = "";
   find(".about").open = false;
 }
 

@@ -5,6 +5,7 @@ let moments = [];
 let chosenStep = null; // null follows the newest
 let shownKey = "";
 let enlarged = -1;
+let fetching = false;
 
 const sampled = () => moments.filter((moment) => moment.sample);
 
@@ -38,27 +39,48 @@ function goTo(step) {
   showMoments(moments);
 }
 
-async function showSample() {
+function wantedMoment() {
   const steps = sampled();
-  if (!steps.length) { shownKey = ""; return; }
-  const moment = steps.find(({ step }) => step === chosenStep) ?? steps[steps.length - 1];
+  return steps.find(({ step }) => step === chosenStep) ?? steps[steps.length - 1];
+}
+
+const keyOf = (moment) => `${shown}/${moment?.step}`;
+
+/** Show the wanted moment: one picture is asked for at a time, and after it the one wanted then. */
+async function showSample() {
+  const moment = wantedMoment();
+  if (!moment) { shownKey = ""; return; }
   find(".newest").setAttribute("aria-pressed", String(chosenStep === null));
-  find(".which").textContent = `step ${moment.step.toLocaleString("en")}${measured(moment)}`;
-  markKept(moment.step);
-  const run = shown;
-  const key = `${run}/${moment.step}`;
-  if (key === shownKey) return;
-  shownKey = key;
-  if (!pictures.has(key)) {
-    const answer = await ask("sample", { run, step: moment.step });
-    if (!answer?.image) { if (shownKey === key) shownKey = ""; return; }
-    const picture = new Image();
-    picture.src = answer.image;
-    await picture.decode().catch(() => {});
+  const key = keyOf(moment);
+  if (key === shownKey || pictures.has(key)) { showPicture(moment, key); return; }
+  if (fetching) return;
+  fetching = true;
+  const answer = await fetchPicture(moment.step);
+  fetching = false;
+  if (answer) {
     pictures.set(key, answer);
     if (pictures.size > 40) pictures.delete(pictures.keys().next().value);
+    if (keyOf(moment) === key) showPicture(moment, key); // else another run is shown by now
   }
-  if (shownKey === key) paintCells(pictures.get(key), moment.step);
+  if (keyOf(wantedMoment()) !== key) showSample();
+}
+
+async function fetchPicture(step) {
+  const answer = await ask("sample", { run: shown, step });
+  if (!answer.image) return null;
+  const picture = new Image();
+  picture.src = answer.image;
+  await picture.decode().catch(() => {});
+  return answer;
+}
+
+/** The picture and the words on it, together. */
+function showPicture(moment, key) {
+  find(".which").textContent = `step ${moment.step.toLocaleString("en")}${measured(moment)}`;
+  if (key === shownKey) return;
+  shownKey = key;
+  markKept(moment.step);
+  paintCells(pictures.get(key), moment.step);
 }
 
 function measured({ l1, perceptual }) {
