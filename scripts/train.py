@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import torch
@@ -17,11 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix import runs
 from pix2pix.config import PRESETS, TrainConfig, as_text, setting, train_config
-from pix2pix.devices import pick_device
+from pix2pix.curves import read_rows
+from pix2pix.devices import free_memory, pick_device
 from pix2pix.errors import UserError
 from pix2pix.files import write_json
+from pix2pix.health import RECENT, WINDOW, health
 from pix2pix.models import find_model, with_network
 from pix2pix.ranks import is_first
+from pix2pix.summary import training_memory
 from pix2pix.training import (
     Progress,
     conduct,
@@ -62,9 +66,16 @@ def main() -> int:
             write_json(args.run / "config.json", run_config(config, data, start_from, device))
         if ahead := runs.ahead_of(args.run):
             print(f"Waiting behind {ahead} other run(s) on {device}.", file=sys.stderr)
+        need, free = training_memory(config), free_memory(device)
+        if need > free:
+            print(
+                f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
+                "free: lower size, ngf or batch_size, or set accumulate.",
+                file=sys.stderr,
+            )
         return config, data, start_from, device
 
-    bar = Bar()
+    bar = Bar(args.run, config)
     asked = lambda: "stopped" if stop else runs.stop_word(args.run)  # noqa: E731
     sentence = conduct(args.run, begin, asked, bar)
     bar.close()
@@ -92,12 +103,19 @@ def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, 
 
 
 class Bar:
-    """A progress bar with the losses; lines now and then where standard error is no terminal."""
+    """A progress bar with the losses, and a line when the run's health becomes another; lines now
+    and then where standard error is no terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Path, config: TrainConfig) -> None:
+        self.run, self.config = run, dataclasses.asdict(config)
         self.bar = None
+        self.recent: deque[dict[str, float]] = deque(maxlen=RECENT)
+        self.level = "good"
 
     def __call__(self, progress: Progress) -> None:
+        self.recent.append({"step": progress.step, "epoch": progress.epoch, **progress.losses})
+        if progress.step % WINDOW == 0:
+            self.judge()
         if self.bar is None:
             begun = {"initial": progress.step - 1, "total": progress.steps}
             seldom = {} if sys.stderr.isatty() else {"mininterval": 30}
@@ -106,6 +124,13 @@ class Bar:
         losses = {name: f"{value:.3f}" for name, value in progress.losses.items()}
         self.bar.set_postfix(losses, refresh=False)
         self.bar.update()
+
+    def judge(self) -> None:
+        found = health(self.recent, read_rows(self.run / "validation.jsonl"), self.config)
+        if found.level not in ("good", self.level):
+            said = f"Step {self.recent[-1]['step']:,}: {found.line} {found.evidence} {found.advice}"
+            tqdm.write(said, file=sys.stderr)
+        self.level = found.level
 
     def close(self) -> None:
         if self.bar is not None:

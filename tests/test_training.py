@@ -335,6 +335,21 @@ def test_a_run_in_the_terminal_is_one_of_the_list(
     assert [row["step"] for row in lines(run)] == list(range(1, 10))
 
 
+def test_the_terminal_tells_of_a_run_that_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    bar = load_script("train").Bar(tmp_path, SMALL)
+    won = {"d_real": 0.001, "d_fake": 0.001, "g_adversarial": 9.0, "g_l1": 0.4}
+    even = {"d_real": 0.6, "d_fake": 0.6, "g_adversarial": 0.9, "g_l1": 0.4}
+    for step in range(1, 2501):
+        losses = even if step <= 500 else won
+        bar(Progress(step, 2500, 0, 10_000, losses, 1.0))
+    bar.close()
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Step ")]
+    assert [line.split(":")[0] for line in said] == ["Step 1,000", "Step 2,500"]
+    assert "discriminator" in said[-1]
+
+
 def test_a_longer_run_in_epochs_forgets_its_steps(
     pairs: Path, tmp_path: Path, train_main: Callable
 ) -> None:

@@ -42,9 +42,10 @@ def stop_training(run: str, pause: bool = False) -> dict[str, Any]:
 def training_status(run: str = "") -> dict[str, Any]:
     """How a run is doing, or with an empty name {"runs": [...]} for all, the newest first.
 
-    Each is {"run", "state", "step", "steps", "epoch", "seconds_per_step", "seconds_left",
-    "memory_mib", "sentence", "started", "updated"}; that of one run also has "ahead" (runs that
-    come before it), "models" (steps with a model) and "validation" (the last line, if any).
+    Each is {"run", "state", "step", "steps", "epoch", "per_epoch", "seconds_per_step",
+    "seconds_left", "memory_mib", "sentence", "started", "updated"}; that of one run also has
+    "ahead" (runs that come before it), "models" (steps with a model) and "validation" (the last
+    line, if any).
     """
     with sentences():
         if not run:
