@@ -16,6 +16,7 @@ from pix2pix.errors import UserError
 from pix2pix.space import deploy, plan_space, stage
 
 ROOT = Path(__file__).resolve().parent.parent
+OWNERS = "PIX2PIX_OWNERS"
 
 
 def main() -> int:
@@ -40,6 +41,12 @@ def main() -> int:
             print(error, file=sys.stderr)
             return 1
         print(json.dumps({**said, "address": address}))
+        if OWNERS not in dict(args.variable):
+            print(
+                f"Who signs in as {args.name.partition('/')[0]} may train there; where that is an "
+                f"organisation, deploy again with --variable {OWNERS}=NAME.",
+                file=sys.stderr,
+            )
     return 0
 
 

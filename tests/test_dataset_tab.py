@@ -497,3 +497,9 @@ def test_the_tab_fits_a_phone(browser: Any, url: str, theme: str) -> None:
     boxes = [page.locator(".step").nth(i).bounding_box() for i in range(3)]
     assert boxes[0]["y"] < boxes[1]["y"] < boxes[2]["y"]
     context.close()
+
+
+def test_an_archive_and_a_dataset_of_the_hub_are_not_both_taken(tmp_path: Path) -> None:
+    given = Given(archive=str(tmp_path / "photos.zip"), repo="ann/photos")
+    with pytest.raises(UserError, match="not both: clear one"):
+        gather(given, tmp_path / "one", lambda: False, silent)

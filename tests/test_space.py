@@ -231,3 +231,18 @@ def test_a_rehearsal_lists_files_and_calls_and_asks_nobody(
 def test_a_call_is_told_as_it_is_made() -> None:
     call = Call("add_space_secret", {"key": "A", "value": "b"}, ("value",))
     assert str(call) == "add_space_secret(key='A', value='***')"
+
+
+def test_who_deploys_is_told_who_may_train(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    script = load_script("deploy_space")
+    monkeypatch.setattr(script, "deploy", lambda *args, **options: "https://ann-studio.hf.space")
+    monkeypatch.setattr(sys, "argv", ["deploy_space.py", "team/studio"])
+    assert script.main() == 0
+    said = capsys.readouterr().err
+    assert "signs in as team may train" in said and "--variable PIX2PIX_OWNERS=NAME" in said
+    monkeypatch.setattr(
+        sys, "argv", ["deploy_space.py", "team/studio", "--variable", "PIX2PIX_OWNERS=ann"]
+    )
+    assert script.main() == 0 and not capsys.readouterr().err

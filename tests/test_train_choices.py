@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from pix2pix.config import PRESETS
 from pix2pix.ui.roles import Roles
+from pix2pix.ui.train_api import start_training
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import save_tiny_model
 from tests.page_server import Server
@@ -50,3 +52,8 @@ def test_what_is_chosen_is_sent_back_only_where_it_is_gone(server: Server) -> No
     assert "value" not in after["train-dataset"]
     assert after["start-from"]["value"] == ""
     assert after["measured"]["value"] == ["tiny"]
+
+
+def test_programs_are_told_of_every_preset() -> None:
+    told = start_training.__doc__.partition("`preset` is ")[2].partition(";")[0]
+    assert told.replace(" or ", ", ").split(", ") == list(PRESETS)

@@ -10,7 +10,7 @@ from pix2pix.build import Recipe, build
 from pix2pix.errors import UserError
 from pix2pix.names import safe_name
 from pix2pix.plan import make_plan
-from pix2pix.ui.dataset_desk import Scratch
+from pix2pix.ui.dataset_desk import FEW_AT_ONCE, Scratch
 from pix2pix.ui.dataset_form import shares, whole
 from pix2pix.ui.dataset_shelf import datasets_folder
 from pix2pix.ui.dataset_sources import Given, gather
@@ -94,5 +94,5 @@ def dataset_api() -> None:
     answer = gr.JSON(label="What was built", **hidden)
     gr.Button(**hidden).click(
         build_dataset, inputs, answer, api_name="build_dataset", api_description=ABOUT,
-        concurrency_id="datasets", concurrency_limit=2,
+        **FEW_AT_ONCE,
     )  # fmt: skip

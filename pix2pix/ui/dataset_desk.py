@@ -13,6 +13,8 @@ from pix2pix.errors import UserError
 from pix2pix.plan import Plan
 from pix2pix.ui.shared import Switches, results_folder
 
+# Of checks and builds, so many at once: for an event of Gradio's.
+FEW_AT_ONCE = {"concurrency_id": "datasets", "concurrency_limit": 2}
 MAX_CHECKS = 16
 MAX_PAIRS = 40_000  # in all checks together: the small pictures of a pair take 25 KB
 

@@ -52,6 +52,8 @@ def gather(
         raise UserError("Choose the CSV with the pairs first: it is asked for in step 1.")
     if given.derive and (given.target or given.target_path.strip()):
         raise UserError("Give target pictures, or what the source is made of, but not both.")
+    if given.archive and given.repo.strip():
+        raise UserError("Give an archive or a dataset of the Hub, but not both: clear one of them.")
     asked = {"should_stop": should_stop, "on_progress": on_progress}
     if given.source or given.target:
         return _uploads(given, folder, match, table)

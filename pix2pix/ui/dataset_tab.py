@@ -15,7 +15,7 @@ from pix2pix.files import free_name
 from pix2pix.names import safe_name
 from pix2pix.plan import Plan, make_plan
 from pix2pix.ui.dataset_api import dataset_api
-from pix2pix.ui.dataset_desk import Check, Desk, Scratch
+from pix2pix.ui.dataset_desk import FEW_AT_ONCE, Check, Desk, Scratch
 from pix2pix.ui.dataset_form import Making, Sources, Values, making_form, sources_form
 from pix2pix.ui.dataset_pictures import pairs_view, planned_pairs
 from pix2pix.ui.dataset_shelf import HERE, Shelf, datasets_folder, shelf
@@ -26,7 +26,6 @@ from pix2pix.ui.shared import QUIET, paced, plain_text, pressed, resting, senten
 EMPTY = "The pairs appear here. Choose the folders first, then check the pairs."
 CHANGED = "Something in step 1 has changed: check the pairs again."
 STOPPED = "Stopped: nothing was written."
-ONE_AT_A_TIME = {"concurrency_id": "datasets", "concurrency_limit": 2}
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def wire_check(desk: Desk, sources: Sources, making: Making, results: Results) -
     )  # fmt: skip
     ended = begun.then(
         check, {*sources.inputs(), *making.inputs(), results.match, results.name}, outputs,
-        show_progress_on=results.checked, api_visibility="private", **ONE_AT_A_TIME,
+        show_progress_on=results.checked, api_visibility="private", **FEW_AT_ONCE,
     )  # fmt: skip
     for after in (ended.then, ended.failure):  # a failure triggers only the latter
         after(resting, None, buttons, queue=False, **QUIET)
@@ -255,7 +254,7 @@ def wire_build(desk: Desk, making: Making, results: Results, there: Shelf) -> No
     begun = results.build.click(at_once, None, buttons, queue=False, **QUIET)
     ended = begun.then(
         make, {*making.inputs(), results.name}, [results.built, results.build, *there.outputs],
-        show_progress_on=results.built, api_visibility="private", **ONE_AT_A_TIME,
+        show_progress_on=results.built, api_visibility="private", **FEW_AT_ONCE,
     )  # fmt: skip
     for after in (ended.then, ended.failure):
         after(resting, None, buttons, queue=False, **QUIET)

@@ -32,7 +32,8 @@ class Roles:
     def of_server(cls, host: str) -> Roles:
         """By the environment: ``PIX2PIX_ALLOW_TRAINING`` (1 or 0) decides, and where it is not
         set, whether only this machine can reach `host`. The owner of a Space is who made it, or
-        those of ``PIX2PIX_OWNERS`` (Hub names with commas between). A UserError where the first
+        those of ``PIX2PIX_OWNERS`` (Hub names with commas between), which an organisation's needs:
+        nobody signs in by the name of an organisation. A UserError where the first
         is neither a yes nor a no."""
         allow, space = os.environ.get(ALLOW, "").strip().lower(), "SPACE_ID" in os.environ
         if allow not in ("", *YES, *NO):
@@ -48,7 +49,8 @@ class Roles:
         """Why something is refused, and what to do."""
         if self.owners:
             return (
-                "Here that is for the owner alone: sign in as the owner, or run the app yourself."
+                "Here that is for the owner alone: sign in as the owner (the Space of an "
+                f"organisation names its owners in {OWNERS}), or run the app yourself."
             )
         return (
             "On this public server visitors can only translate: run the app yourself, or ask its "
