@@ -79,8 +79,8 @@ def build_page(
                     notes.append(note())
                     train_tab(to_train)
 
-        def warn() -> list[str]:
-            return warnings()[: len(notes)]
+        def warn() -> dict[gr.Markdown, str]:
+            return dict(zip(notes, warnings()))
 
         page.load(warn, None, notes, **QUIET)
         page.load(None, None, None, js=KEEP_TAB)
