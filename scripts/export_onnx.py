@@ -57,10 +57,9 @@ def export(generator: nn.Module, config: ModelConfig, shape: tuple[int, ...], ou
     """Write the file and return by how much its output differs from the model's own for one random
     source of this shape. Raises UserError, and leaves `out` as it was, where that is too much."""
     source = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    if config.norm_mode == "batch":
-        use_own_statistics(generator)
+    use_own_statistics(generator.eval(), config.norm_mode == "batch")
     with torch.no_grad():
-        target = generator.eval()(torch.from_numpy(source)).numpy()
+        target = generator(torch.from_numpy(source)).numpy()
     if config.norm_mode == "batch":
         generator = with_instance_norm(generator).eval()
     difference = 0.0

@@ -74,6 +74,7 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
     assert allowed == {
         *("pick", "compare", "vary", "translate", "translate_batch", "stop_batch", "show"),
         *("choose", "to_pad", "list_models", "refresh"),
+        *("look", "use"),  # a pair that was given for a photo
         *("working", "fetch", "resting", "end"),  # a model from the Hub, for oneself
     }
     assert silent == {"leave", "show", "cards", "warn"}

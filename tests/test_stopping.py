@@ -52,9 +52,9 @@ def test_a_batch_that_waits_is_stopped(page: gr.Blocks, stopped: None, tmp_path:
     save_png(noise(64, 64), tmp_path / "a.png")
     (translate,) = functions(page, "translate_batch")
     with pytest.raises(gr.Error, match="0 of 1 translated"):
-        translate([str(tmp_path / "a.png")], "tiny", "", "", VISITOR, silent)
+        translate([str(tmp_path / "a.png")], "tiny", "", "", "", VISITOR, silent)
     for visitor in (VISITOR, OTHER):  # it is over; and others go on
-        assert translate([str(tmp_path / "a.png")], "tiny", "", "", visitor, silent)[0]
+        assert translate([str(tmp_path / "a.png")], "tiny", "", "", "", visitor, silent)[0]
 
 
 def test_measuring_that_waits_is_stopped(page: gr.Blocks, stopped: None) -> None:

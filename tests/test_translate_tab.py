@@ -47,7 +47,7 @@ def models(folder: Path) -> Translators:
 
 
 @pytest.fixture(scope="module")
-def opened(no_proxy: None, folder: Path, models: Translators) -> Iterator[tuple[gr.Blocks, str]]:
+def opened(folder: Path, models: Translators) -> Iterator[tuple[gr.Blocks, str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder))
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
