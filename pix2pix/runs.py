@@ -192,14 +192,20 @@ def force_stop(run: Path, patience: float = 10.0) -> None:
     if not is_alive(run):
         return
     ask_to_stop(run)
-    process = psutil.Process(int(read_object(run / "process.json")["pid"]))
-    with contextlib.suppress(psutil.Error):
-        try:
-            process.wait(patience)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(10)
-            write_status(run, state="stopped", sentence="Stopped by force.", updated=time.time())
+    if _ends_within(run, patience):
+        return
+    with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+        psutil.Process(int(read_object(run / "process.json")["pid"])).kill()
+        _ends_within(run, 10.0)
+        write_status(run, state="stopped", sentence="Stopped by force.", updated=time.time())
+
+
+def _ends_within(run: Path, seconds: float) -> bool:
+    """A process that its own parent has not heard of yet is over too, which psutil waits for."""
+    deadline = time.monotonic() + seconds
+    while is_alive(run) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_alive(run)
 
 
 # ------------------------------------------------------------------------- for the run's process
