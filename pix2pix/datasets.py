@@ -27,9 +27,11 @@ from pix2pix.images import list_images, open_picture, resize
 from pix2pix.names import printable, safe_name
 from pix2pix.npz import read_pairs, write_pairs
 from pix2pix.pairing import SPLITS
+from pix2pix.strips import is_pair_strip
 
 INFO = "dataset.json"
 MOST_LABELS = 64  # colours of a label map
+LOOKED_AT = 5  # pictures of a split that tell whether they are pairs
 _MAX_INFO = 200_000_000  # bytes of a dataset.json that are read
 Progress = Callable[[int, int], None]
 
@@ -122,10 +124,20 @@ def open_sides(
 
 
 def holds_photos(folder: Path) -> bool:
-    """Whether pictures of this dataset may be plain photos, for sources that are derived as they
-    are read: what the Dataset tab built and what has two folders are pairs."""
-    two = any((folder / f"{split}A").is_dir() for split in SPLITS)
-    return not two and "recipe" not in read_info(folder)
+    """Whether pictures of this dataset are plain photos, for sources that are derived as they are
+    read: what the Dataset tab built, what has two folders and what mostly looks like A|B strips are
+    pairs."""
+    if "recipe" in read_info(folder):
+        return False
+    some = [pair for split in SPLITS for pair in find_pairs(folder, split)[:LOOKED_AT]]
+    return 2 * sum(map(_is_pair, some)) <= len(some)
+
+
+def _is_pair(file: PairFile) -> bool:
+    try:
+        return file.b is not None or is_pair_strip(open_picture(file.a))
+    except UserError:
+        return False  # who reads it says why
 
 
 def label_colours(pictures: Iterable[Image.Image]) -> list[tuple[int, int, int]] | None:

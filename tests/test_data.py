@@ -161,13 +161,15 @@ def test_a_folder_of_plain_photos_is_all_train(tmp_path: Path) -> None:
     assert find_pairs(tmp_path, "train") == [], "with splits, pictures beside them are none of them"
 
 
-@pytest.mark.parametrize("folders", [False, True])
-def test_the_grey_of_a_dataset_of_pairs_is_that_of_its_targets(
-    folders: bool, tmp_path: Path
-) -> None:
-    """Whether the Dataset tab built the pairs or somebody else has them in two folders."""
-    photo, data = drawn_pair(0, 64, 64)[1], tmp_path / "data"
-    if folders:
+@pytest.mark.parametrize("kind", ["built", "folders", "strips"])
+def test_the_grey_of_a_dataset_of_pairs_is_that_of_its_targets(kind: str, tmp_path: Path) -> None:
+    """Whether the Dataset tab built the pairs or they came from somebody else."""
+    size = 128 if kind == "strips" else 64
+    (_, photo), data = drawn_pair(0, size, size), tmp_path / "data"
+    if kind == "strips":
+        (data / "train").mkdir(parents=True)
+        strip_of(Image.new("RGB", photo.size, "white"), photo).save(data / "train" / "0.png")
+    elif kind == "folders":
         for side, picture in (("A", photo.convert("L")), ("B", photo)):
             (data / f"train{side}").mkdir(parents=True)
             picture.save(data / f"train{side}" / "0.png")
@@ -176,11 +178,11 @@ def test_the_grey_of_a_dataset_of_pairs_is_that_of_its_targets(
         photo.save(tmp_path / "photos" / "0.png")
         plan = make_plan(Inputs(tmp_path / "photos", derive="grey"))
         build(plan, Recipe(size=64, split=(1.0, 0.0, 0.0)), data)
-    dataset = PairDataset(data, "train", train_config("colorize", {"size": "64"}))
+    dataset = PairDataset(data, "train", train_config("colorize", {"size": str(size)}))
     source, target = dataset.plain(0)
-    assert source.shape == (1, 64, 64)
+    assert source.shape == (1, size, size)
     assert (((target + 1) * 127.5).round().permute(1, 2, 0).numpy() == np.asarray(photo)).all()
-    network = {"source_channels": 1}
+    network = {"source_channels": 1, "size": size}
     model = translator(network=network, training={"derive": "grey"})
     shown = evaluate(model, data, "train").shown[0]
     assert shown[2].tobytes() == photo.tobytes()
