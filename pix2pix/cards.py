@@ -7,11 +7,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pix2pix.config import TrainConfig, as_text, train_config
-from pix2pix.datasets import describe, read_info
+from pix2pix.datasets import Description
 
 FITS = {  # how pictures got to a square
     "stretch": "stretched",
@@ -128,13 +128,20 @@ def inert(value: Any) -> str:
 
 
 def run_card(
-    title: str, config: TrainConfig, data: Path, step: int, measures: Mapping[str, Any]
+    title: str,
+    config: TrainConfig,
+    data: Description,
+    license: Any,
+    step: int,
+    measures: Mapping[str, Any],
 ) -> str:
-    """The card of a run's model after so many steps; `measures` is its line of
-    ``validation.jsonl``, empty where there is none."""
-    said, info = describe(data), without_folders(read_info(data))
+    """The card of a run's model after so many steps on the dataset `data`, whose `license` is what
+    its ``dataset.json`` says of it; `measures` is its line of ``validation.jsonl``, empty where
+    there is none."""
     source, target = config.source_name or "source", config.target_name or "target"
-    terms = inert(info.get("license")) or "not said in its `dataset.json`: look before you share"
+    terms = (
+        inert(without_folders(license)) or "not said in its `dataset.json`: look before you share"
+    )
     changes = dataclasses.asdict(config)
     for name, value in dataclasses.asdict(train_config(config.preset)).items():
         if changes[name] == value or name in OWN_PART:
@@ -145,8 +152,8 @@ def run_card(
         f"From {inert(source)} to {inert(target)}: a pix2pix generator ({config.generator}) for "
         f"{config.size} x {config.size} pixels.",
         "## Data and licence",
-        f"The dataset {inert(said.title)}: {said.counts['train']:,} pairs for training, "
-        f"{said.counts['val']:,} for validation. Licence: {terms}.",
+        f"The dataset {inert(data.title)}: {data.counts['train']:,} pairs for training, "
+        f"{data.counts['val']:,} for validation. Licence: {terms}.",
         "## Training",
         f"{step:,} steps at batch {config.batch_size} of the preset `{config.preset}`, seed "
         f"{config.seed}" + (f", with {settings}." if settings else "."),

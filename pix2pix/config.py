@@ -232,6 +232,11 @@ class TrainConfig:
                 "choose fewer layers or a larger size."
             )
 
+    def length(self, whole: int) -> tuple[int, int]:
+        """Steps of an epoch and of the run, where to see every pair once takes `whole` steps."""
+        per_epoch = self.steps_per_epoch or whole
+        return per_epoch, self.steps or self.epochs * per_epoch
+
     def generator_config(self) -> GeneratorConfig:
         return GeneratorConfig(
             kind=self.generator,

@@ -19,7 +19,7 @@ from pix2pix.cards import run_card
 from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import ModelConfig, TrainConfig
 from pix2pix.data import PairDataset
-from pix2pix.datasets import find_pairs, label_palette, read_info
+from pix2pix.datasets import describe, find_pairs, label_palette, read_info
 from pix2pix.errors import UserError
 from pix2pix.files import copy_folder, write_atomically
 from pix2pix.images import save_png
@@ -46,7 +46,9 @@ class Recorder:
         shown = PairDataset(data, "val", self.config) if held_out else dataset
         self.samples = some_pairs(shown, SAMPLES)
         as_large = dataset.pictures(0)[0].size == (self.config.size, self.config.size)
-        self.native = as_large and read_info(data).get("scaled") is not True
+        info = read_info(data)
+        self.native = as_large and info.get("scaled") is not True
+        self.data, self.license = describe(data), info.get("license")
         self.held_out = some_pairs(shown, VALIDATED) if held_out else None
         self.palette = paints(data, dataset) if self.config.source_kind == "labels" else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
@@ -54,7 +56,7 @@ class Recorder:
         self.started, self.spent = time.monotonic(), 0.0
         self.train_l1: list[float] = []  # since the last validation
         self.known: dict[int, Any] = {}  # what was seen in the targets
-        self.data, self.measured = data, {}  # the last line of validation.jsonl
+        self.measured: dict[str, float] = {}  # the last line of validation.jsonl
 
     def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
         self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
@@ -97,7 +99,7 @@ class Recorder:
         save_state(self.run, state)
         config, name = self.config, self.run.name
         measures = self.measured if self.measured.get("step") == step else {}
-        card = run_card(name, config, self.data, step, measures)
+        card = run_card(name, config, self.data, self.license, step, measures)
         generator = self.trainer.current_generator()
         model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)

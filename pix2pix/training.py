@@ -80,8 +80,7 @@ def train(
             f"{ranks.world} processes cannot share batches of {config.batch_size} from "
             f"{len(dataset)} pairs evenly: choose a batch_size that is a multiple."
         )
-    per_epoch = config.steps_per_epoch or whole
-    steps = config.steps or config.epochs * per_epoch
+    per_epoch, steps = config.length(whole)
     trainer, begun = Trainer(config, ranks.device, ranks.shared), 0
     if start_from and not saved_before:
         start_with(trainer, start_from)

@@ -220,7 +220,7 @@ def length_of(form: Form, values: Values) -> str:
     except UserError:
         return ""
     whole = steps_per_epoch(count, config.batch_size)
-    steps = config.steps or config.epochs * (config.steps_per_epoch or whole)
+    _, steps = config.length(whole)
     free = free_memory(pick_device())
     need = training_memory(config, count, free)
     return f"{count:,} train pairs, {times(steps / whole)}: {steps:,} steps. {room(need, free)}"
