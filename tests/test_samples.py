@@ -10,7 +10,8 @@ from PIL import Image
 
 from pix2pix.images import save_png
 from pix2pix.translate import Translators
-from pix2pix.ui.translate_tab import Most, translate_tab
+from pix2pix.ui.translate_options import Most
+from pix2pix.ui.translate_tab import translate_tab
 from tests.helpers import noise, save_tiny_model
 
 

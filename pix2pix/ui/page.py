@@ -12,7 +12,8 @@ from pix2pix.ui.hub_part import send_part
 from pix2pix.ui.models_row import Models, cards, known
 from pix2pix.ui.roles import Roles, guard, owners_part
 from pix2pix.ui.shared import KEEP_SECONDS, QUIET, inert
-from pix2pix.ui.translate_tab import PUBLIC, Most, translate_tab
+from pix2pix.ui.translate_options import PUBLIC, Most
+from pix2pix.ui.translate_tab import translate_tab
 from pix2pix.ui.zero_gpu import training_hint
 from pix2pix.workspace import probe
 

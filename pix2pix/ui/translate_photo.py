@@ -1,0 +1,153 @@
+"""Translate, Photo: one picture, compared before and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from pix2pix.drawing import STYLES, line_drawing, looks_like_photo
+from pix2pix.errors import UserError
+from pix2pix.images import open_picture
+from pix2pix.models import read_config
+from pix2pix.ui.models_row import Models, samples
+from pix2pix.ui.shared import sentences
+from pix2pix.ui.strip_part import strip_part
+from pix2pix.ui.translate_options import (
+    FITS,
+    Most,
+    as_fit,
+    as_seed,
+    norm_choice,
+    report,
+    seeds_from,
+)
+
+# So many at once: the pad has the larger share of the forwards.
+PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
+LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
+
+
+def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dict[str, Any]:
+    with gr.Row(elem_classes="squares", equal_height=True):
+        photo = gr.Image(
+            type="filepath",
+            format="png",  # of a sample, which comes as pixels: WebP would change them
+            image_mode=None,  # the file as it is: the image boundary reads it, not gradio
+            sources=["upload", "webcam", "clipboard"],
+            label="Your photo or drawing",
+            height=480,
+            elem_id="photo",
+        )
+        keep_file(photo)
+        result = gr.ImageSlider(
+            format="png", type="pil", label="Before and after", max_height=480, interactive=False,
+            elem_id="compared",
+        )  # fmt: skip
+    strip_part(photo, most.pixels)
+    with gr.Row(elem_classes="squares"):
+        run = gr.Button("Translate", variant="primary", elem_id="translate")
+        config = read_config(first)
+        drawn = config.source_kind == "drawing"
+        to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
+    some = samples(first)
+    shelf = gr.Gallery(
+        some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
+        format="png", allow_preview=False, elem_classes="squares", elem_id="samples",
+    )  # fmt: skip
+
+    def pick(event: gr.SelectData, model: str) -> Image.Image:
+        with sentences():
+            folder = models.models().get(model)
+            here = samples(folder) if folder else []
+            if not 0 <= event.index < len(here):
+                raise UserError("This sample is gone: reload the page.")
+            return here[event.index][0]
+
+    with gr.Accordion("More", open=False, elem_classes="squares"):
+        lines = gr.Radio(
+            list(LINES.items()),
+            value="auto",
+            label="Draw the lines of a photo first",
+            info="For models that expect a drawing. Automatic tells photos from drawings.",
+        )
+        style = gr.Radio(list(STYLES), value=STYLES[1], label="Style of the lines")
+        fit = gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
+        norm = norm_choice(config)
+        seed = gr.Textbox("", label="Seed", info="A number gives noise: same seed, same picture.")
+        several = gr.Button("Show four variations")
+        gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
+
+    def prepare(file: str | None, model: str, lines: str, style: str) -> tuple[Any, Any]:
+        if not file:
+            raise UserError("Choose a picture first: drop one on the left square.")
+        if lines not in LINES.values():
+            raise UserError("lines must be auto, yes or no.")
+        picture, translator = open_picture(file, max_pixels=most.pixels), models.get(model)
+        wanted = lines == "yes" or (
+            lines == "auto"
+            and translator.config.source_kind == "drawing"
+            and looks_like_photo(picture.to_pil(3))
+        )
+        return translator, line_drawing(picture.to_pil(3), style) if wanted else picture
+
+    def compare(
+        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Image.Image, Image.Image] | None:  # fmt: skip
+        if not image:
+            return None
+        with sentences():
+            translator, source = prepare(image, model, lines, style)
+            made = translator.translate(
+                source, seed=as_seed(seed), fit=as_fit(fit), norm=norm, on_progress=report(progress)
+            )
+        return source if isinstance(source, Image.Image) else source.to_pil(3), made
+
+    def translate(
+        image: str | None, model: str, seed: str = "", lines: str = "auto",
+        style: str = STYLES[1], fit: str = "", norm: str = "",
+    ) -> Image.Image:  # fmt: skip
+        """Translate a picture by a pix2pix model, such as a sketch of a face to a photo of it.
+
+        Args:
+            image: The source picture.
+            model: A name of list_models.
+            seed: A whole number gives noise, the same each time; empty is none.
+            lines: Whether a photo becomes a line drawing first: auto, yes or no.
+            style: The style of these lines.
+            fit: Larger pictures: whole scales them, tiles does not, empty is the model's own way.
+            norm: Normalised by: batch is the picture itself, stored are the averages of training.
+        """
+        with sentences():
+            translator, source = prepare(image, model, lines, style)
+            return translator.translate(source, seed=as_seed(seed), fit=as_fit(fit), norm=norm)
+
+    def vary(
+        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str
+    ) -> Any:
+        with sentences():
+            translator, source = prepare(image, model, lines, style)
+            made = [
+                (translator.translate(source, seed=s, fit=as_fit(fit), norm=norm), f"seed {s}")
+                for s in seeds_from(as_seed(seed))
+            ]
+        return gr.Gallery(made, visible=True)
+
+    options = [photo, name, seed, lines, style, fit, norm]
+    shelf.select(pick, name, photo, show_progress="hidden", api_visibility="private")
+    gr.on([run.click, photo.change], compare, options, result, api_visibility="private", **PHOTOS)
+    several.click(vary, options, gallery, api_visibility="private", **PHOTOS)
+    # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
+    answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
+    gr.Button(visible=False).click(translate, options, answer, api_name="translate", **PHOTOS)
+    return {"photo": photo, "to_pad": to_pad, "style": style, "samples": shelf, "norm": norm}
+
+
+def keep_file(photo: gr.Image) -> None:
+    """Gradio would open the file to learn its mode, and show a trace where it cannot; here
+    `open_picture` says why."""
+    opened = photo.preprocess
+    photo.preprocess = lambda sent: sent.path if sent and sent.path else opened(sent)
