@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pix2pix import runs
 from pix2pix.cards import run_card
 from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import ModelConfig, TrainConfig
@@ -25,6 +24,7 @@ from pix2pix.files import copy_folder, write_atomically
 from pix2pix.images import save_png
 from pix2pix.metrics import spread_indices, validate
 from pix2pix.models import save_model
+from pix2pix.moments import prune
 from pix2pix.pictures import rows_picture
 from pix2pix.trainer import Trainer
 
@@ -104,7 +104,7 @@ class Recorder:
         model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)
         copy_folder(self.run / "model", self.run / "checkpoints" / f"step-{step:07d}")
-        runs.prune(self.run, every=self.kept)
+        prune(self.run, every=self.kept)
 
     def tell_board(self, step: int, group: str, values: dict[str, float]) -> None:
         if self.board:

@@ -31,17 +31,20 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from pix2pix.cards import inert
-from pix2pix.curves import read_rows
 from pix2pix.errors import Stopped, UserError
-from pix2pix.files import copy_folder, write_atomically, write_json
-from pix2pix.names import safe_name
+from pix2pix.files import write_atomically, write_json
 from pix2pix.workspace import ROOT, workspace
 
 ACTIVE = ("queued", "starting", "running", "stopping")
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
 LOOK_EVERY = 0.5  # seconds between two looks at the queue
 JOB = "job.json"
+# What the time of a step depends on, besides the device.
+WORK = (
+    "generator", "size", "ngf", "norm", "upsample", "blocks", "discriminator", "ndf", "layers",
+    "lambda_features", "batch_size", "accumulate", "ema", "diffaugment", "precision",
+    "channels_last", "compile",
+)  # fmt: skip
 UNWATCHED = 120.0  # seconds without a look at its job, after which a run's state is old news
 
 
@@ -102,14 +105,14 @@ def read_status(run: Path) -> Status:
     elif state in ("starting", "running") and (run / "stop").exists():
         state = "stopping"
     whole = "step", "steps", "epoch", "per_epoch", "memory_mib"
-    numbers = {k: int(_number(said.get(k))) for k in whole}
-    times = {k: float(_number(said.get(k))) for k in ("seconds_per_step", "started", "updated")}
+    numbers = {k: int(as_number(said.get(k))) for k in whole}
+    times = {k: float(as_number(said.get(k))) for k in ("seconds_per_step", "started", "updated")}
     sentence = said.get("sentence") if isinstance(said.get("sentence"), str) else ""
     if state == "interrupted":
         sentence = (
             "Its process ended without a word: resume it, and it goes on from its last state."
         )
-    if remote and state in ACTIVE and time.time() - _number(said.get("looked")) > UNWATCHED:
+    if remote and state in ACTIVE and time.time() - as_number(said.get("looked")) > UNWATCHED:
         sentence = (
             "Nobody watches its job from here: choose it under 'Train on Hugging Face Jobs' and "
             "give your token, which the app does not keep."
@@ -142,6 +145,16 @@ def ahead_of(run: Path) -> int:
     device = mine.config.get("device", "")
     others = [s for s in list_runs(run.parent) if s.is_active and s.folder != run]
     return sum(s.config.get("device", "") == device and _earlier(s, mine) for s in others)
+
+
+def known_pace(settings: dict[str, Any], root: Path | None = None) -> tuple[float, str] | None:
+    """(Seconds a step, name) of the last run in a folder whose steps were the same work on the
+    same device; None where there was none."""
+    for status in list_runs(root):
+        same = all(status.config.get(key) == settings.get(key) for key in ("device", *WORK))
+        if same and status.seconds_per_step and not is_remote(status.folder):
+            return status.seconds_per_step, status.name
+    return None
 
 
 # ------------------------------------------------------------------------------ for those who ask
@@ -206,6 +219,23 @@ def _ends_within(run: Path, seconds: float) -> bool:
     while is_alive(run) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not is_alive(run)
+
+
+def extend(run: Path, epochs: int) -> None:
+    """Let a finished run go on for so many epochs more when it is started again.
+
+    A falling learning rate is stretched over the whole of the new length.
+    """
+    _refuse_remote(run)
+    config = read_object(run / "config.json")
+    if read_status(run).is_active:
+        raise UserError(f"'{run.name}' is running: let it finish or stop it first.")
+    status = read_status(run)
+    if config.get("steps"):
+        config["steps"] = int(config["steps"]) + epochs * max(1, status.per_epoch)
+    else:
+        config["epochs"] = int(as_number(config.get("epochs"))) + epochs
+    write_json(run / "config.json", config)
 
 
 # ------------------------------------------------------------------------- for the run's process
@@ -297,110 +327,6 @@ def read_object(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _number(value: Any) -> float:
+def as_number(value: Any) -> float:
+    """What a file says, 0 where that is no number."""
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
-
-
-# ------------------------------------------------------------------------- what a run has to show
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A moment of a run that was kept: its picture, its figures and, if not pruned, its model."""
-
-    step: int
-    sample: Path | None
-    model: Path | None
-    metrics: dict[str, Any]
-
-
-def ticks(run: Path) -> list[Tick]:
-    """All kept moments in order. `metrics` is the line of `validation.jsonl`, empty without one."""
-    figures = {int(_number(row.get("step"))): row for row in read_rows(run / "validation.jsonl")}
-    samples = {_step_of(f): f for f in (run / "samples").glob("step-*.png")}
-    models = {
-        _step_of(f.parent): f.parent for f in (run / "checkpoints").glob("step-*/config.json")
-    }
-    steps = sorted(samples.keys() | models.keys())
-    return [Tick(s, samples.get(s), models.get(s), figures.get(s, {})) for s in steps]
-
-
-def best(run: Path) -> Tick | None:
-    """The kept model that is best on the validation pictures: by perceptual distance, else by L1
-    where that was not measured; None where no kept model was measured."""
-    measured = [t for t in ticks(run) if t.model and t.metrics]
-    for measure in ("perceptual", "l1"):
-        known = [t for t in measured if isinstance(t.metrics.get(measure), float)]
-        if known:
-            return min(known, key=lambda t: t.metrics[measure])
-    return None
-
-
-def publish(run: Path, name: str, step: int | None = None, root: Path | None = None) -> Path:
-    """Copy a kept model, the newest unless `step` says which, to the person's models as `name`.
-
-    Raises UserError where there is no such model or the name is no safe one or taken.
-    """
-    name = safe_name(name)
-    out = (root or workspace() / "models") / name
-    model = run / "model" if step is None else run / "checkpoints" / f"step-{step:07d}"
-    if not (model / "config.json").exists():
-        raise UserError("There is no model of this moment: choose another, or wait for the next.")
-    if out.exists():
-        raise UserError(f"There is a model '{name}' already: choose another name.")
-
-    def entitle(copy: Path) -> None:
-        write_json(copy / "config.json", {**read_object(copy / "config.json"), "title": name})
-        card = copy / "README.md"
-        if card.exists():
-            heading, _, rest = card.read_text(encoding="utf-8").partition("\n")
-            if heading.startswith("# "):
-                card.write_text(f"# {inert(name)}\n{rest}", encoding="utf-8")
-
-    try:
-        copy_folder(model, out, entitle)
-    except OSError as error:
-        raise UserError(
-            f"The model '{name}' could not be saved: check that there is free space and that the "
-            "workspace can be written to."
-        ) from error
-    return out
-
-
-def prune(run: Path, keep: int = 10, every: int = 0) -> None:
-    """Keep so many models in `checkpoints/`: the first to go is the one that is closest to its
-    neighbours in time; the best, the first and the two newest stay, and of `every` so many steps
-    all, however many these are."""
-    folder = run / "checkpoints"
-    steps = sorted(_step_of(f) for f in folder.glob("step-*"))
-    favourite = best(run)
-    stay = {step for step in steps if every and step % every == 0}
-    stay |= {favourite.step} if favourite else set()
-    while len(steps) > max(keep, 4):
-        middle = [i for i in range(1, len(steps) - 2) if steps[i] not in stay]
-        if not middle:
-            break
-        closest = min(middle, key=lambda i: steps[i + 1] - steps[i - 1])
-        shutil.rmtree(folder / f"step-{steps.pop(closest):07d}", ignore_errors=True)
-
-
-def extend(run: Path, epochs: int) -> None:
-    """Let a finished run go on for so many epochs more when it is started again.
-
-    A falling learning rate is stretched over the whole of the new length.
-    """
-    _refuse_remote(run)
-    config = read_object(run / "config.json")
-    if read_status(run).is_active:
-        raise UserError(f"'{run.name}' is running: let it finish or stop it first.")
-    status = read_status(run)
-    if config.get("steps"):
-        config["steps"] = int(config["steps"]) + epochs * max(1, status.per_epoch)
-    else:
-        config["epochs"] = int(_number(config.get("epochs"))) + epochs
-    write_json(run / "config.json", config)
-
-
-def _step_of(path: Path) -> int:
-    digits = path.stem.removeprefix("step-")
-    return int(digits) if digits.isdecimal() else -1

@@ -25,6 +25,7 @@ from pix2pix.job_side import copy_changes, stamps
 from pix2pix.job_watch import read_job, sync_remote
 from pix2pix.jobs import cancel_remote, flavours, plan_job, resume_remote, start_remote
 from pix2pix.models import load_model
+from pix2pix.moments import moments, publish
 from pix2pix.training import read_run
 from pix2pix.ui import job_followers
 from pix2pix.ui.train_jobs import label
@@ -204,7 +205,7 @@ def test_a_run_comes_back_as_it_grows_and_is_published_in_the_end(
     status = sync_remote(run, OWNER)
     assert (status.state, status.step, status.steps, status.seconds_left) == ("running", 2, 4, 1.0)
     losses = (run / "metrics.jsonl").stat().st_ino
-    assert [tick.step for tick in runs.ticks(run)] == [2] and not (run / "model").exists()
+    assert [moment.step for moment in moments(run)] == [2] and not (run / "model").exists()
     hub.put(job_folder(there, "finished", 4))
     assert "being saved" in sync_remote(run, OWNER).sentence
     assert (run / "metrics.jsonl").stat().st_ino == losses, "lines are added: curves go on"
@@ -212,8 +213,8 @@ def test_a_run_comes_back_as_it_grows_and_is_published_in_the_end(
     hub.status = {"stage": "COMPLETED", "message": None}
     assert sync_remote(run, OWNER).state == "finished"
     assert not (run / "state.pt").exists()
-    assert [tick.model is not None for tick in runs.ticks(run)] == [True, True]
-    assert load_model(runs.publish(run, "Mine"))[1].title == "Mine"
+    assert [moment.model is not None for moment in moments(run)] == [True, True]
+    assert load_model(publish(run, "Mine"))[1].title == "Mine"
     heads = len(hub.paths("HEAD"))
     assert sync_remote(run, OWNER).state == "finished"
     assert len(hub.paths("HEAD")) == heads + 1, "what is here is not fetched again"
@@ -300,7 +301,7 @@ def test_a_run_that_was_cut_off_goes_on_in_a_new_job(
     hub.put(job_folder(tmp_path / "there", "running", 2))
     cancel_remote(run, OWNER)
     assert sync_remote(run, OWNER).state == "stopped"
-    assert runs.publish(run, "so far").is_dir()
+    assert publish(run, "so far").is_dir()
     resume_remote(run, flavour="l4x1", hours=3, token=OWNER)
     assert hub.jobs["job1"]["volumes"] == hub.jobs["job0"]["volumes"]
     assert f"{hub.prefix()}/run/state.pt" in hub.files
@@ -333,7 +334,7 @@ def test_what_was_sent_trains_in_a_mounted_bucket(
     hub.status = {"stage": "COMPLETED", "message": None}
     status = sync_remote(run, OWNER)
     assert (status.state, status.step) == ("finished", 4)
-    assert [tick.step for tick in runs.ticks(run) if tick.model and tick.sample] == [2, 4]
+    assert [moment.step for moment in moments(run) if moment.model and moment.sample] == [2, 4]
     assert load_model(run / "model")[1].source_name == "labels"
     assert read_run(run, "cpu")[1] == data, "here it still names the dataset here"
 

@@ -21,10 +21,10 @@ from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.errors import UserError
 from pix2pix.models import read_config
+from pix2pix.moments import best, publish
 from pix2pix.pictures import GAP
 from pix2pix.plan import Inputs, make_plan
 from pix2pix.recording import Recorder, tensorboard
-from pix2pix.runs import best, publish
 from pix2pix.trainer import Trainer
 from pix2pix.training import train
 from tests.drawn_pairs import COLOURS, draw_dataset, draw_folders

@@ -23,6 +23,7 @@ from pix2pix.config import TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import write_json
+from pix2pix.moments import best, moments, prune, publish
 from tests.drawn_pairs import draw_dataset
 
 TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1, "steps": 40, "ema": 0.9}
@@ -230,7 +231,7 @@ def test_waiting_for_a_turn_can_be_stopped(root: Path) -> None:
 # ------------------------------------------------------------------------------ kept and published
 
 
-def moments(run: Path, steps: list[int], perceptual: dict[int, float] | None = None) -> None:
+def keep_moments(run: Path, steps: list[int], perceptual: dict[int, float] | None = None) -> None:
     """Kept models and pictures as a run would leave them, with figures for some."""
     for step in steps:
         folder = run / "checkpoints" / f"step-{step:07d}"
@@ -245,33 +246,33 @@ def moments(run: Path, steps: list[int], perceptual: dict[int, float] | None = N
 
 
 def test_the_best_is_that_of_the_perceptual_measure(root: Path) -> None:
-    moments(root / "a", [100, 200, 300], {100: 0.7, 200: 0.5, 300: 0.6, 400: 0.1})
-    found = runs.best(root / "a")
+    keep_moments(root / "a", [100, 200, 300], {100: 0.7, 200: 0.5, 300: 0.6, 400: 0.1})
+    found = best(root / "a")
     assert found is not None and (found.step, found.metrics["l1"]) == (200, 0.1)
-    moments(root / "b", [100])
-    assert runs.best(root / "b") is None
+    keep_moments(root / "b", [100])
+    assert best(root / "b") is None
 
 
 def test_pruning_keeps_the_best_the_ends_and_an_even_spread(root: Path) -> None:
-    moments(root / "a", list(range(100, 2100, 100)), {300: 0.1, 900: 0.9})
-    runs.prune(root / "a", keep=6)
-    kept = [t.step for t in runs.ticks(root / "a") if t.model]
+    keep_moments(root / "a", list(range(100, 2100, 100)), {300: 0.1, 900: 0.9})
+    prune(root / "a", keep=6)
+    kept = [m.step for m in moments(root / "a") if m.model]
     assert len(kept) == 6
     assert {100, 300, 1900, 2000} < set(kept)
     assert max(b - a for a, b in itertools.pairwise(kept)) <= 1000
-    assert len(runs.ticks(root / "a")) == 20  # pictures stay
+    assert len(moments(root / "a")) == 20  # pictures stay
 
 
 def test_models_that_epochs_keep_are_never_pruned(root: Path) -> None:
-    moments(root / "a", list(range(100, 2100, 100)))
-    runs.prune(root / "a", keep=4, every=300)
-    kept = [t.step for t in runs.ticks(root / "a") if t.model]
+    keep_moments(root / "a", list(range(100, 2100, 100)))
+    prune(root / "a", keep=4, every=300)
+    kept = [m.step for m in moments(root / "a") if m.model]
     assert kept == [100, 300, 600, 900, 1200, 1500, 1800, 1900, 2000]
 
 
 def test_what_a_killed_process_was_writing_goes_and_is_never_published(tmp_path: Path) -> None:
     run = tmp_path / "a"
-    moments(run, [100])
+    keep_moments(run, [100])
     model = run / "checkpoints" / "step-0000100"
     shutil.copytree(model, run / "model")
     halves = [run / ".state.pt.x1", run / "model" / ".model.safetensors.x2"]
@@ -279,7 +280,7 @@ def test_what_a_killed_process_was_writing_goes_and_is_never_published(tmp_path:
     for half in halves:
         half.write_bytes(b"half")
     (run / "checkpoints" / ".step-0000200.x4").mkdir()
-    published = runs.publish(run, "mine", None, tmp_path / "models")
+    published = publish(run, "mine", None, tmp_path / "models")
     assert {f.name for f in published.iterdir()} == {"config.json", "model.safetensors"}
     runs.claim(run)
     assert not [f for f in run.rglob(".*")] and (run / "process.json").exists()
@@ -294,16 +295,16 @@ def test_a_run_of_steps_goes_on_for_whole_epochs(root: Path) -> None:
 
 
 def test_publishing_copies_one_moment_under_a_new_name(root: Path, tmp_path: Path) -> None:
-    moments(root / "a", [100, 200])
-    out = runs.publish(root / "a", "My faces", 100, tmp_path / "models")
+    keep_moments(root / "a", [100, 200])
+    out = publish(root / "a", "My faces", 100, tmp_path / "models")
     assert json.loads((out / "config.json").read_text()) == {"title": "My faces", "step": 100}
     assert sorted(f.name for f in (tmp_path / "models").iterdir()) == ["My faces"]
     with pytest.raises(UserError, match="There is a model 'My faces' already"):
-        runs.publish(root / "a", "My faces", 200, tmp_path / "models")
+        publish(root / "a", "My faces", 200, tmp_path / "models")
     with pytest.raises(UserError, match="no model of this moment"):
-        runs.publish(root / "a", "other", 150, tmp_path / "models")
+        publish(root / "a", "other", 150, tmp_path / "models")
     with pytest.raises(UserError, match="is no name"):
-        runs.publish(root / "a", "../other", 100, tmp_path / "models")
+        publish(root / "a", "../other", 100, tmp_path / "models")
 
 
 def test_a_finished_run_goes_on_for_more_epochs(data: Path, root: Path) -> None:

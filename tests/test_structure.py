@@ -28,6 +28,7 @@ LAYERS = [
         "data",
         "devices",
         "runs",
+        "moments",
         "health",
         "curves",
         "ranks",
@@ -40,7 +41,18 @@ LAYERS = [
 ]
 LIGHT = ["images", "drawing", "files", "config", "errors", "pictures", "workspace", "names"]
 LIGHT += ["pairing", "derive", "containers", "archives", "npz", "folders", "datasets", "plan"]
-LIGHT += ["strips", "scenes", "splits", "build", "runs", "curves", "health", "jobs", "job_side"]
+LIGHT += [
+    "strips",
+    "scenes",
+    "splits",
+    "build",
+    "runs",
+    "moments",
+    "curves",
+    "health",
+    "jobs",
+    "job_side",
+]
 
 
 def imports(file: Path, tree: ast.AST) -> set[str]:

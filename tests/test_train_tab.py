@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from PIL import Image
 from pix2pix import runs
 from pix2pix.config import PRESETS, train_config
 from pix2pix.curves import Curves, read_rows
+from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
 from pix2pix.evaluation import Evaluation, evaluate
 from pix2pix.images import from_data_url
@@ -749,6 +751,23 @@ def test_length_and_memory_are_told_before_a_start(
     values |= {getattr(form, name): value for name, value in changes.items()}
     told = length_of(form, values)
     assert words in told if words else told == ""
+
+
+def test_the_time_is_told_where_a_run_did_the_same_work_before(workspace: Path) -> None:
+    with gr.Blocks():
+        form = training_form()
+    values = {part: getattr(part, "value", None) for part in form.inputs()}
+    values |= {form.dataset: "blocks", form.more: ""}
+    assert "at the pace of" not in length_of(form, values)
+    for name, said in (("other", {"size": 128}), ("same", {"lr": 0.001, "epochs": 3})):
+        config = dataclasses.replace(train_config("recommended"), **said)
+        settings = {**dataclasses.asdict(config), "device": str(pick_device())}
+        folder = runs.runs_folder() / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(settings))
+        started = 2e9 + (name == "other")  # the last one, whose steps were other work
+        runs.write_status(folder, state="finished", seconds_per_step=0.5, started=started)
+    assert "600 steps, about 5 min at the pace of same." in length_of(form, values)
 
 
 def test_figures_are_said_in_words(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import gradio as gr
 
 from pix2pix import runs
 from pix2pix.curves import read_rows
+from pix2pix.moments import moments
 from pix2pix.ui.job_followers import stop_run
 from pix2pix.ui.shared import sentences
 from pix2pix.ui.train_start import find_run, read_overrides, start_run
@@ -56,7 +57,7 @@ def training_status(run: str = "") -> dict[str, Any]:
         return {
             **described(status),
             "ahead": runs.ahead_of(folder) if status.state == "queued" else 0,
-            "models": [tick.step for tick in runs.ticks(folder) if tick.model],
+            "models": [moment.step for moment in moments(folder) if moment.model],
             "validation": rows[-1] if rows else None,
         }
 

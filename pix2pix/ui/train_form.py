@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -16,7 +16,7 @@ from pix2pix.devices import free_memory, pick_device
 from pix2pix.errors import UserError
 from pix2pix.files import free_name
 from pix2pix.pairing import SPLITS
-from pix2pix.runs import runs_folder
+from pix2pix.runs import known_pace, runs_folder
 from pix2pix.summary import training_memory
 from pix2pix.ui.dataset_pictures import shown, strip_of
 from pix2pix.ui.dataset_shelf import changed, chosen_folder, datasets_folder
@@ -30,7 +30,7 @@ from pix2pix.ui.train_start import (
     settings_of,
     starting_points,
 )
-from pix2pix.ui.train_words import PRESETS_IN_WORDS, room
+from pix2pix.ui.train_words import PRESETS_IN_WORDS, duration, room
 
 HERE = Path(__file__).parent
 FIRST = "recommended"  # preset
@@ -210,8 +210,8 @@ def propose_name(typed: str | None, proposed: str, dataset: str | None) -> tuple
 
 
 def length_of(form: Form, values: Values) -> str:
-    """How many steps the run will take and how much memory; nothing while a value is wrong, which
-    *Start* says."""
+    """How many steps the run will take, how long if a run of the same work was here before, and
+    how much memory; nothing while a value is wrong, which *Start* says."""
     try:
         folder, preset = chosen_folder(values[form.dataset] or ""), values[form.preset] or ""
         start_from = values[form.start_from] or ""
@@ -221,9 +221,13 @@ def length_of(form: Form, values: Values) -> str:
         return ""
     whole = steps_per_epoch(count, config.batch_size)
     _, steps = config.length(whole)
-    free = free_memory(pick_device())
-    need = training_memory(config, count, free)
-    return f"{count:,} train pairs, {times(steps / whole)}: {steps:,} steps. {room(need, free)}"
+    device = pick_device()
+    free = free_memory(device)
+    before = known_pace({**asdict(config), "device": str(device)})
+    length = f"{count:,} train pairs, {times(steps / whole)}: {steps:,} steps"
+    if before:
+        length += f", about {duration(steps * before[0])} at the pace of {plain_text(before[1])}"
+    return f"{length}. {room(training_memory(config, count, free), free)}"
 
 
 def times(passes: float) -> str:

@@ -16,6 +16,7 @@ from PIL import Image
 from pix2pix import runs
 from pix2pix.errors import UserError
 from pix2pix.images import open_picture
+from pix2pix.moments import publish
 from pix2pix.names import printable
 from pix2pix.pictures import GAP
 from pix2pix.ui.job_followers import stop_run
@@ -154,7 +155,7 @@ def act(watch: Watch, request: Reply) -> Reply:
         runs.extend(run, more_epochs(request.get("epochs")))
         runs.start(run)
     elif action == "publish":
-        model = runs.publish(run, str(request.get("name", "")), kept_step(request.get("step")))
+        model = publish(run, str(request.get("name", "")), kept_step(request.get("step")))
         said = f"'{model.name}' is in the Translate tab now."
     else:
         raise UserError("There is no such action: reload the page.")

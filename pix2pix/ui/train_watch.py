@@ -14,6 +14,7 @@ from typing import Any
 from pix2pix import runs
 from pix2pix.curves import Curves, read_rows
 from pix2pix.health import health
+from pix2pix.moments import Moment, best, moments
 from pix2pix.ui.train_start import find_run
 from pix2pix.ui.train_words import about, run_card, state_line
 
@@ -156,8 +157,8 @@ class _Run:
             return
         self.times = times
         rows = self.validation = read_rows(self.run / "validation.jsonl")
-        best = runs.best(self.run)
-        self.shown.put("moments", [moment(tick, best) for tick in runs.ticks(self.run)])
+        favourite = best(self.run)
+        self.shown.put("moments", [shown_moment(moment, favourite) for moment in moments(self.run)])
         kept = rows[:: -(-len(rows) // MAX_ROWS)] if rows else []
         names = ("step", "l1", "train_l1", "perceptual")
         self.shown.put("validation", {n: [number(row.get(n)) for row in kept] for n in names})
@@ -171,12 +172,12 @@ class _Run:
             return 0.0
 
 
-def moment(tick: runs.Tick, best: runs.Tick | None) -> dict[str, Any]:
-    """A tick as the page gets it."""
-    figures = {name: number(tick.metrics.get(name)) for name in ("l1", "perceptual", "epoch")}
+def shown_moment(moment: Moment, favourite: Moment | None) -> dict[str, Any]:
+    """A moment as the page gets it."""
+    figures = {name: number(moment.metrics.get(name)) for name in ("l1", "perceptual", "epoch")}
     return {
-        "step": tick.step, "sample": tick.sample is not None, "model": tick.model is not None,
-        "best": best is not None and best.step == tick.step,
+        "step": moment.step, "sample": moment.sample is not None, "model": moment.model is not None,
+        "best": favourite is not None and favourite.step == moment.step,
         **{name: value for name, value in figures.items() if value is not None},
     }  # fmt: skip
 

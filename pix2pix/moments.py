@@ -1,0 +1,101 @@
+"""What a run has to show: the moments that were kept, the best of them, published and pruned."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pix2pix.cards import inert
+from pix2pix.curves import read_rows
+from pix2pix.errors import UserError
+from pix2pix.files import copy_folder, write_json
+from pix2pix.names import safe_name
+from pix2pix.runs import as_number, read_object
+from pix2pix.workspace import workspace
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a run that was kept: its picture, its figures and, if not pruned, its model."""
+
+    step: int
+    sample: Path | None
+    model: Path | None
+    metrics: dict[str, Any]
+
+
+def moments(run: Path) -> list[Moment]:
+    """All kept moments in order. `metrics` is the line of `validation.jsonl`, empty without one."""
+    figures = {int(as_number(row.get("step"))): row for row in read_rows(run / "validation.jsonl")}
+    samples = {_step_of(f): f for f in (run / "samples").glob("step-*.png")}
+    models = {
+        _step_of(f.parent): f.parent for f in (run / "checkpoints").glob("step-*/config.json")
+    }
+    steps = sorted(samples.keys() | models.keys())
+    return [Moment(s, samples.get(s), models.get(s), figures.get(s, {})) for s in steps]
+
+
+def best(run: Path) -> Moment | None:
+    """The kept model that is best on the validation pictures: by perceptual distance, else by L1
+    where that was not measured; None where no kept model was measured."""
+    measured = [m for m in moments(run) if m.model and m.metrics]
+    for measure in ("perceptual", "l1"):
+        known = [m for m in measured if isinstance(m.metrics.get(measure), float)]
+        if known:
+            return min(known, key=lambda m: m.metrics[measure])
+    return None
+
+
+def publish(run: Path, name: str, step: int | None = None, root: Path | None = None) -> Path:
+    """Copy a kept model, the newest unless `step` says which, to the person's models as `name`.
+
+    Raises UserError where there is no such model or the name is no safe one or taken.
+    """
+    name = safe_name(name)
+    out = (root or workspace() / "models") / name
+    model = run / "model" if step is None else run / "checkpoints" / f"step-{step:07d}"
+    if not (model / "config.json").exists():
+        raise UserError("There is no model of this moment: choose another, or wait for the next.")
+    if out.exists():
+        raise UserError(f"There is a model '{name}' already: choose another name.")
+
+    def entitle(copy: Path) -> None:
+        write_json(copy / "config.json", {**read_object(copy / "config.json"), "title": name})
+        card = copy / "README.md"
+        if card.exists():
+            heading, _, rest = card.read_text(encoding="utf-8").partition("\n")
+            if heading.startswith("# "):
+                card.write_text(f"# {inert(name)}\n{rest}", encoding="utf-8")
+
+    try:
+        copy_folder(model, out, entitle)
+    except OSError as error:
+        raise UserError(
+            f"The model '{name}' could not be saved: check that there is free space and that the "
+            "workspace can be written to."
+        ) from error
+    return out
+
+
+def prune(run: Path, keep: int = 10, every: int = 0) -> None:
+    """Keep so many models in `checkpoints/`: the first to go is the one that is closest to its
+    neighbours in time; the best, the first and the two newest stay, and of `every` so many steps
+    all, however many these are."""
+    folder = run / "checkpoints"
+    steps = sorted(_step_of(f) for f in folder.glob("step-*"))
+    favourite = best(run)
+    stay = {step for step in steps if every and step % every == 0}
+    stay |= {favourite.step} if favourite else set()
+    while len(steps) > max(keep, 4):
+        middle = [i for i in range(1, len(steps) - 2) if steps[i] not in stay]
+        if not middle:
+            break
+        closest = min(middle, key=lambda i: steps[i + 1] - steps[i - 1])
+        shutil.rmtree(folder / f"step-{steps.pop(closest):07d}", ignore_errors=True)
+
+
+def _step_of(path: Path) -> int:
+    digits = path.stem.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else -1
