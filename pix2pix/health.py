@@ -79,7 +79,7 @@ def _not_a_number(rows: Sequence[Mapping[str, Any]]) -> Health | None:
                 "failed",
                 "The training broke down: a loss is no longer a number.",
                 f"{', '.join(bad)} is {row[bad[0]]} at step {row.get('step', 0):,}.",
-                "Go on from an earlier checkpoint with half the learning rate (lr), or with "
+                "Fine-tune its last model with half the learning rate (lr), or with "
                 "precision=float32.",
             )
     return None

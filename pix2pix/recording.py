@@ -58,9 +58,12 @@ class Recorder:
         self.known: dict[int, Any] = {}  # what was seen in the targets
         self.measured: dict[str, float] = {}  # the last line of validation.jsonl
 
-    def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+    def row(self, step: int, epoch: int, losses: dict[str, float]) -> None:
         self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
         self.metrics.flush()
+
+    def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+        self.row(step, epoch, losses)
         self.train_l1.append(losses["g_l1"] / 2)  # from [-1, 1] to the scale 0 to 1
         self.tell_board(step, "loss", losses)
 

@@ -3,7 +3,7 @@
 The run folder is the only channel between the process that trains and everyone else:
 
 - `config.json`: every value of the run, its dataset and the model that it began from;
-- `process.json`: pid and start time of the process, which together name it for ever;
+- `process.json`: pid and start of the process, which together name it for ever;
 - `status.json`: state, step, steps, epoch, speed and a sentence, replaced whole;
 - `job.json`: of a run that trains elsewhere, on Hugging Face Jobs (see `jobs`);
 - `stop`: there while someone asks the run to stop, with the word that it will be called by;
@@ -111,6 +111,9 @@ def read_status(run: Path) -> Status:
     if state == "interrupted":
         sentence = (
             "Its process ended without a word: resume it, and it goes on from its last state."
+            if _takes_files(run)
+            else "Its process ended, and its folder takes no more files: make space on the disk or "
+            "see to its rights, then resume it; the last saved state is whole."
         )
     if remote and state in ACTIVE and time.time() - as_number(said.get("looked")) > UNWATCHED:
         sentence = (
@@ -133,10 +136,29 @@ def is_alive(run: Path) -> bool:
     said = read_object(run / "process.json")
     try:
         process = psutil.Process(int(said["pid"]))
-        same = abs(process.create_time() - float(said["started"])) < 0.5
+        there = identity(process)
+        same = said["boot"] == there["boot"] and abs(there["started"] - said["started"]) < 0.5
         return same and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, KeyError, TypeError, ValueError):
         return False
+
+
+def identity(process: psutil.Process) -> dict[str, Any]:
+    """What names a process for ever.
+
+    Linux knows when a process started since the boot, and psutil adds the date of the boot, which
+    moves when the clock is set: there the start is counted from the boot, whose own id goes along.
+    """
+    started, boot = process.create_time(), ""
+    if psutil.LINUX:
+        started -= psutil.boot_time()
+        with contextlib.suppress(OSError):
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return {"pid": process.pid, "started": started, "boot": boot}
+
+
+def _takes_files(run: Path) -> bool:
+    return os.access(run, os.W_OK) and shutil.disk_usage(run).free > 2**20
 
 
 def ahead_of(run: Path) -> int:
@@ -171,21 +193,27 @@ def start(run: Path, settings: dict[str, Any] | None = None) -> None:
         raise UserError(f"There is a run '{run.name}' already: choose another name, or resume it.")
     if settings is None and not (run / "config.json").exists():
         raise UserError(f"There is no run '{run.name}': start it first.")
-    if (run / "config.json").exists() and read_status(run).is_active:
-        raise UserError(f"'{run.name}' is running already: watch it, or stop it first.")
     try:
         run.mkdir(parents=True, exist_ok=True)
-        if settings is not None:
-            write_json(run / "config.json", settings)
-        (run / "stop").unlink(missing_ok=True)
-        now = time.time()
-        write_status(run, state="queued", started=now, updated=now, sentence="")
-        _spawn(run)
+        with _one_at_a_time(run):
+            if (run / "config.json").exists() and read_status(run).is_active:
+                raise UserError(f"'{run.name}' is running already: watch it, or stop it first.")
+            if settings is not None:
+                write_json(run / "config.json", settings)
+            (run / "stop").unlink(missing_ok=True)
+            now = time.time()
+            write_status(run, state="queued", started=now, updated=now, sentence="")
+            _spawn(run)
     except OSError as error:
         raise UserError(
             f"'{run.name}' could not be started: check that there is free space and that the "
             "workspace can be written to."
         ) from error
+
+
+def _one_at_a_time(run: Path) -> FileLock:
+    """Of those who would start a run of this folder: two at once would both find it at rest."""
+    return FileLock(run.parent / ".start.lock")
 
 
 def _refuse_remote(run: Path) -> None:
@@ -252,12 +280,16 @@ def stop_word(run: Path) -> str:
 
 def claim(run: Path) -> None:
     """Write down that this process is the run's, and remove what an earlier one was writing when
-    it was killed."""
-    for pattern in (".state.pt.*", "model/.*", "samples/.*", "checkpoints/.*"):
-        for left in run.glob(pattern):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-    process = psutil.Process()
-    write_json(run / "process.json", {"pid": process.pid, "started": process.create_time()})
+    it was killed. Raises UserError where another process is it."""
+    run.mkdir(parents=True, exist_ok=True)
+    mine = identity(psutil.Process())
+    with _one_at_a_time(run):
+        if is_alive(run) and read_object(run / "process.json").get("pid") != mine["pid"]:
+            raise UserError(f"{run.name} is running already: stop it first.")
+        for pattern in (".state.pt.*", "model/.*", "samples/.*", "checkpoints/.*"):
+            for left in run.glob(pattern):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        write_json(run / "process.json", mine)
 
 
 def write_status(run: Path, **said: Any) -> None:
@@ -305,17 +337,17 @@ def _spawn(run: Path) -> None:
     """The run's process, in a session of its own: it gets no signal meant for this one."""
     command = [sys.executable, "-m", "pix2pix.training", str(run.resolve())]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
-    own = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {
-        "start_new_session": True
-    }  # fmt: skip
+    if os.name == "nt":  # a console of its own, lest it end with this one's
+        own = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    else:
+        own = {"start_new_session": True}
     with (run / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             **own,
         )  # fmt: skip
     with contextlib.suppress(psutil.Error):  # it may be over already
-        started = psutil.Process(process.pid).create_time()
-        write_json(run / "process.json", {"pid": process.pid, "started": started})
+        write_json(run / "process.json", identity(psutil.Process(process.pid)))
 
 
 def read_object(file: Path) -> dict[str, Any]:

@@ -23,6 +23,18 @@ from pix2pix.losses import adversarial, feature_matching, fooling, reconstructio
 from pix2pix.networks import build_discriminator, build_generator
 
 
+class NotANumber(UserError):
+    """A loss or a weight is no number any more; ``losses`` are those of the broken step."""
+
+    def __init__(self, losses: dict[str, float]) -> None:
+        super().__init__(
+            "The loss is not a number any more: fine-tune the last model with half the learning "
+            "rate (lr and d_lr), or resume in the terminal with --set lr=...; the last saved state "
+            "is whole."
+        )
+        self.losses = losses
+
+
 @dataclass
 class Part:
     """Pairs that go through the networks together: a share of the step's batch."""
@@ -139,7 +151,7 @@ class Trainer:
     def numbers(
         self, losses: Callable[[Part], dict[str, Tensor]], part: Part, sums: Counter[str]
     ) -> dict[str, Tensor]:
-        """The losses of a part, added to ``sums`` by its share; raises UserError for no numbers.
+        """The losses of a part, added to ``sums`` by its share; raises NotANumber for no numbers.
 
         Where bfloat16 gives none, float32 is asked, and from the second time on it stays.
         """
@@ -151,13 +163,17 @@ class Trainer:
             self.bfloat16 = self.redone < 2
             found = losses(part)
             values = torch.stack([*found.values()]).tolist()
-        if not all(map(math.isfinite, values)):
-            raise UserError(
-                "The loss is not a number any more: resume from the last state with half the "
-                "learning rate (lr and d_lr)."
-            )
+        if not all_finite(values, self.device):
+            raise NotANumber(dict(zip(found, values)))
         sums.update({name: part.share * value for name, value in zip(found, values)})
         return found
+
+    def check_weights(self) -> None:
+        """Raises NotANumber where a weight is none, which an update can do under finite losses."""
+        finite = [part.isfinite().all() for part in self.generator.state_dict().values()]
+        finite += [part.isfinite().all() for part in self.discriminator.state_dict().values()]
+        if not torch.stack(finite).all():
+            raise NotANumber({})
 
     def autocast(self) -> contextlib.AbstractContextManager:
         if not self.bfloat16:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -28,7 +29,7 @@ from pix2pix.files import write_json
 from pix2pix.models import load_model
 from pix2pix.ranks import Ranks, is_first, is_shared, join
 from pix2pix.recording import Recorder, begin_anew, random_state, restore
-from pix2pix.trainer import Trainer, learning_rate
+from pix2pix.trainer import NotANumber, Trainer, learning_rate
 
 STATE_MINUTES = 10.0  # a state is saved at least so often, however slow the steps are
 STATUS_SECONDS = 1.0  # between two lines of status
@@ -108,7 +109,12 @@ def train(
             if stop:
                 break
             trainer.set_lr(learning_rate(config, step, steps))
-            losses = ranks.mean(trainer.step(source, target))
+            try:
+                losses = ranks.mean(trainer.step(source, target))
+            except NotANumber as error:
+                if recorder:  # for the curves and the health line
+                    recorder.row(step + 1, epoch, error.losses)
+                raise
             step += 1
             if recorder:
                 recorder.losses(step, epoch, losses)
@@ -137,6 +143,7 @@ def save(recorder: Recorder | None, ranks: Ranks, step: int, epoch: int) -> None
     """All processes tell their random state, and the first one measures and writes."""
     random = ranks.gather(random_state(ranks.device))
     if recorder:
+        recorder.trainer.check_weights()
         recorder.validate(step, epoch)
         recorder.save(step, random)
 
@@ -274,6 +281,10 @@ def reported(run: Path, work: Callable[[Reporter], str]) -> str:
     try:
         with saving(run):
             runs.claim(run)
+    except UserError as error:  # nothing can be written down, or another process writes it
+        return str(error)
+    try:
+        with saving(run):
             runs.write_status(run, state="queued", updated=time.time(), sentence="")
             end = work(reporter)
     except Stopped:
@@ -308,7 +319,11 @@ def read_run(run: Path, device: str = "") -> tuple[TrainConfig, Path, Path | Non
 
 def main(run: Path) -> int:
     """``python -m pix2pix.training RUN``: train what ``RUN/config.json`` says, or go on with it."""
-    return 1 if conduct(run, lambda: read_run(run), lambda: runs.stop_word(run)) else 0
+    signal.signal(signal.SIGTERM, lambda *_: runs.ask_to_stop(run))  # shutdown, `kill`
+    sentence = conduct(run, lambda: read_run(run), lambda: runs.stop_word(run))
+    if sentence:
+        print(sentence, file=sys.stderr)  # into its log: a full disk takes no status
+    return 1 if sentence else 0
 
 
 def give_way() -> None:

@@ -136,12 +136,13 @@ def other(folder: Path) -> UserError:
 
 
 def time_step(config: TrainConfig, data: Path) -> float:
-    """Seconds of a step in a run, the reading of pairs included: median of `TIMED` steps."""
+    """Seconds of a core that a step of a run takes, the reading of pairs included: the median of
+    `TIMED` steps. What else the machine does takes no part in it."""
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
             Path(folder) / "run", data, config, device=torch.device("cpu"),
-            on_progress=lambda _: ends.append(time.perf_counter()),
+            on_progress=lambda _: ends.append(time.process_time()),
         )  # fmt: skip
     # The last step is left out: a picture and a model are made with it.
     return statistics.median(b - a for a, b in itertools.pairwise(ends[WARM - 1 : -1]))

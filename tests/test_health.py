@@ -61,7 +61,7 @@ def test_a_loss_that_is_no_number_is_a_failure_at_once(bad: float, count: int):
     rows = losses(count, 0.4, 0.4)
     rows[-1]["g_adversarial"] = bad
     found = health(rows, [], CONFIG)
-    assert found.level == "failed" and "checkpoint" in found.advice
+    assert found.level == "failed" and "half the learning rate" in found.advice
     assert "g_adversarial" in found.evidence and f"step {count:,}" in found.evidence
 
 

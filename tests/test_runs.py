@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ import pytest
 import torch
 
 from pix2pix import runs
+from pix2pix.checkpoint import load_state
 from pix2pix.config import TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.errors import Stopped, UserError
@@ -149,6 +151,10 @@ def test_a_queued_run_can_be_stopped(data: Path, root: Path) -> None:
     runs.ask_to_stop(root / "second")
     assert wait(root / "second", ended).state == "stopped"
     assert steps_done(root / "second") == 0
+    pid = json.loads((root / "first" / "process.json").read_text())["pid"]
+    psutil.Process(pid).terminate()  # as at a shutdown: what was done since the last state is saved
+    assert wait(root / "first", ended).state == "stopped"
+    assert load_state(root / "first")["step"] == steps_done(root / "first") > 0
 
 
 def test_a_recycled_pid_is_no_run(root: Path) -> None:
@@ -156,12 +162,38 @@ def test_a_recycled_pid_is_no_run(root: Path) -> None:
     run.mkdir(parents=True)
     (run / "config.json").write_text("{}")
     runs.write_status(run, state="running", step=7, steps=9)
-    me = psutil.Process()
-    for started, alive in ((me.create_time(), True), (me.create_time() - 60, False)):
-        (run / "process.json").write_text(json.dumps({"pid": os.getpid(), "started": started}))
+    me = runs.identity(psutil.Process())
+    others = {"started": me["started"] - 60}, {"boot": "another"}
+    for said, alive in (({}, True), *((other, False) for other in others)):
+        (run / "process.json").write_text(json.dumps({**me, **said}))
         assert runs.is_alive(run) is alive
     status = runs.read_status(run)
     assert (status.state, status.step) == ("interrupted", 7) and "resume" in status.sentence
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="only Linux counts from the boot")
+def test_a_clock_that_is_set_ends_no_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, boot = root / "old", psutil.boot_time()
+    run.mkdir(parents=True)
+    (run / "process.json").write_text(json.dumps(runs.identity(psutil.Process())))
+    monkeypatch.setattr("psutil.boot_time", lambda: boot + 3600)
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
+    moved = psutil.Process().create_time() > time.time()  # for psutil it starts in an hour
+    alive = runs.is_alive(run)
+    (run / "process.json").unlink()  # lest this process be ended as a run that was left behind
+    assert moved and alive
+
+
+def test_of_two_who_start_a_run_at_once_one_does(data: Path, root: Path) -> None:
+    run = root / "once"
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(runs.start, run, settings(data, steps=100_000)) for _ in range(2)]
+    refused = [str(call.exception()) for call in calls if call.exception()]
+    assert len(refused) == 1 and ("already" in refused[0])
+    words = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert sum(str(run) in line for line in words) == 1
+    with pytest.raises(UserError, match="running already"):
+        runs.claim(run)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"state": 3, "step": "x", "sentence": []}'])
@@ -206,6 +238,22 @@ def test_a_full_disk_stops_the_run_and_the_last_state_is_whole(data: Path, root:
     assert "check that the disk has space" in status.sentence
     assert (run / "state.pt").read_bytes() == before
     assert not list(run.glob(".state*"))
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="only Linux limits another process")
+def test_a_disk_that_takes_nothing_any_more_is_told(
+    data: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = root / "full"
+    runs.start(run, settings(data, steps=100_000))
+    wait(run, lambda s: s.step > 0)
+    process = psutil.Process(json.loads((run / "process.json").read_text())["pid"])
+    process.rlimit(psutil.RLIMIT_FSIZE, (0, 0))
+    assert "without a word" in wait(run, ended).sentence
+    full = shutil.disk_usage(root)._replace(free=0)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: full)
+    status = runs.read_status(run)
+    assert status.state == "interrupted" and "make space on the disk" in status.sentence
 
 
 def test_a_broken_config_is_one_sentence(root: Path) -> None:

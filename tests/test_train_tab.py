@@ -637,8 +637,7 @@ def test_force_is_offered_when_a_stop_takes_long(workspace: Path) -> None:
     run = workspace / "runs" / "slow"
     pictures_run(run, [10])
     runs.write_status(run, state="running")
-    me = {"pid": os.getpid(), "started": psutil.Process().create_time()}
-    (run / "process.json").write_text(json.dumps(me))
+    (run / "process.json").write_text(json.dumps(runs.identity(psutil.Process())))
     runs.ask_to_stop(run)
     offered = []
     for age in (0, 60):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -24,8 +25,9 @@ from pix2pix import runs
 from pix2pix.checkpoint import load_state
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
+from pix2pix.health import health
 from pix2pix.models import load_model, read_config
-from pix2pix.trainer import Trainer, learning_rate
+from pix2pix.trainer import NotANumber, Trainer, learning_rate
 from pix2pix.training import Progress, Reporter, main, reported, train
 from tests.helpers import load_script, save_tiny_model, tiny_config
 
@@ -185,6 +187,35 @@ def wait_for_line(run: Path, step: int, process: subprocess.Popen) -> None:
         time.sleep(0.01)
     process.kill()
     pytest.fail(f"no step {step} in time: {process.communicate()[1]}")
+
+
+@pytest.mark.parametrize("what", ["loss", "weight"])
+def test_what_is_no_number_stops_the_run_and_the_last_state_is_whole(
+    what: str, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = tmp_path / "run", replace(SMALL, steps=6, save_every_steps=2)
+    step, steps = Trainer.step, []
+
+    def breaks(trainer: Trainer, *pair: torch.Tensor) -> dict[str, float]:
+        steps.append(step(trainer, *pair))
+        if len(steps) == 4 and what == "loss":
+            raise NotANumber({"d_real": math.nan, "d_fake": 0.7})
+        if len(steps) == 4:  # by an update after losses that were fine
+            next(trainer.generator.parameters()).data.view(-1)[0] = math.inf
+        return steps[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", breaks)
+        with pytest.raises(UserError, match="not a number any more: fine-tune"):
+            train(run, pairs, config, device=CPU)
+    assert load_state(run)["step"] == 2 and len(lines(run)) == 4
+    told = health(lines(run), [], {})
+    assert (told.level == "failed" and "d_real is nan at step 4" in told.evidence) == (
+        what == "loss"
+    )
+    train(run, pairs, config, device=CPU, resume=True)
+    assert [row["step"] for row in lines(run)] == [*range(1, 7)]
+    assert math.isfinite(lines(run)[3]["d_real"])
 
 
 def test_a_run_is_stopped_killed_and_resumed(pairs: Path, tmp_path: Path) -> None:
