@@ -21,7 +21,7 @@ def pick_device(name: str = "auto") -> torch.device:
     """CUDA, else Apple's MPS, else the CPU; or the named one. Raises UserError if it is absent."""
     if name == "auto":
         if torch.cuda.is_available() and not on_zero_gpu():  # CUDA is promised there, but not here
-            return torch.device("cuda")
+            return torch.device("cuda:0")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -30,6 +30,8 @@ def pick_device(name: str = "auto") -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"The device '{name}' is not available here: use cpu or auto.") from error
+    if device.type == "cuda":  # one name for one GPU, by which runs wait for it
+        return torch.device("cuda", device.index or 0)
     return device
 
 

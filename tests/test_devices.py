@@ -1,4 +1,4 @@
-"""Which errors mean that memory ran out."""
+"""Which errors mean that memory ran out, and what a device is called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pix2pix.devices import out_of_memory
+from pix2pix.devices import out_of_memory, pick_device
 
 
 def cuda() -> None:
@@ -38,3 +38,10 @@ def test_what_ran_out_of_memory_is_told_from_other_errors(
     with pytest.raises(Exception) as raised:
         work()
     assert out_of_memory(raised.value) is memory
+
+
+def test_one_gpu_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.empty", lambda *_, **options: None)
+    assert {str(pick_device(name)) for name in ("auto", "cuda", "cuda:0")} == {"cuda:0"}
+    assert str(pick_device("cuda:1")) == "cuda:1" and str(pick_device("cpu")) == "cpu"
