@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 from argparse import ArgumentTypeError
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -146,11 +147,11 @@ class TrainConfig:
     source_channels: int = 0
     target_channels: int = 0
     ngf: int = 64
-    norm: Norm = "batch"
+    norm: Norm = "batch"  # of both networks; the small U-Net has none
     dropout: Literal["innermost", "after-innermost", "none"] = "innermost"
     bias: bool = True
     upsample: Literal["transposed", "resize"] = "transposed"
-    blocks: int = 9
+    blocks: int = 9  # of the ResNet only
     discriminator: Literal["patch", "scratch", "cityscapes"] = "patch"
     ndf: int = 64
     layers: int = 3
@@ -177,7 +178,7 @@ class TrainConfig:
     jitter: int = 30
     jitter_kind: Literal["crop", "shrink"] = "crop"
     mirror: bool = True
-    warp: float = 0.0  # 0..1: random scale, place and bend of both pictures
+    warp: float = 0.0  # 0..1: random scale, place and bend of both pictures, instead of the crop
     diffaugment: bool = False  # change what D sees, for small sets (Zhao et al. 2020)
     # Names and use of the model that comes out.
     source_name: str = ""
@@ -313,19 +314,49 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+# Settings that networks of a kind are built without.
+WITHOUT: dict[str, dict[str, tuple[str, ...]]] = {
+    "generator": {
+        "unet": ("blocks",),
+        "small-unet": ("ngf", "dropout", "bias", "upsample", "blocks"),
+        "resnet": ("upsample",),
+    },
+    "discriminator": {"scratch": ("layers",), "cityscapes": ("layers",)},
+}
 
-def train_config(preset: str, overrides: dict[str, str] | None = None) -> TrainConfig:
-    """The preset with ``key=value`` overrides given as text; raises UserError naming the key."""
+
+def train_config(
+    preset: str,
+    overrides: Mapping[str, str] | None = None,
+    begin: Mapping[str, Any] | None = None,
+) -> TrainConfig:
+    """The preset, changed by the values `begin`, with ``key=value`` overrides given as text. Raises
+    UserError naming the key, for one that the networks do not have too."""
     if preset not in PRESETS:
         raise UserError(f"There is no preset '{preset}': choose one of {', '.join(PRESETS)}.")
-    values = {"preset": preset, **PRESETS[preset]}
+    values = {"preset": preset, **PRESETS[preset], **(begin or {})}
     hints = get_type_hints(TrainConfig)
     for key, text in (overrides or {}).items():
         if key not in hints or key == "preset":
             keys = ", ".join(k for k in hints if k != "preset")
             raise UserError(f"There is no setting '{key}': choose from {keys}.")
         values[key] = parse_value(key, text, hints[key])
-    return TrainConfig(**values)
+    config = TrainConfig(**values)
+    refuse_unused(config, overrides or {})
+    return config
+
+
+def refuse_unused(config: TrainConfig, given: Container[str]) -> None:
+    """Raise UserError where a setting that was given changes nothing in the networks of `config`.
+    What only stands there, in a preset or an older run, may."""
+    for network, kinds in WITHOUT.items():
+        kind = getattr(config, network)
+        for key in kinds.get(kind, ()):
+            if key in given and getattr(config, key) != getattr(TrainConfig, key):
+                raise UserError(
+                    f"{network}={kind} has no setting '{key}': leave {key} out, or choose another "
+                    f"{network}."
+                )
 
 
 def as_text(value: Any) -> str:

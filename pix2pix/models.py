@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pix2pix.config import ANY_SIZE, ModelConfig, as_text
+from pix2pix.config import ModelConfig
 from pix2pix.errors import UserError
 from pix2pix.files import write_atomically, write_json
 from pix2pix.networks import construct_generator
@@ -65,23 +64,6 @@ def read_config(folder: Path, name: str = "") -> ModelConfig:
         raise UserError(
             f"{name}/{CONFIG} is not valid JSON: take the model anew from its source."
         ) from error
-
-
-def with_network(given: dict[str, str], folder: Path) -> dict[str, str]:
-    """Settings of a run that begins with this model: those given and its network, channels
-    included, since its weights fit no other; the size alone may be another one where the weights do
-    not depend on it. Raises UserError where they contradict each other."""
-    network = dataclasses.asdict(read_config(folder).generator)
-    values = {"generator": network.pop("kind"), **network}
-    if values["generator"] in ANY_SIZE:
-        values["size"] = given.get("size", values["size"])
-    for key, value in values.items():
-        if given.get(key, as_text(value)) != as_text(value):
-            raise UserError(
-                f"The model to start from has {key}={as_text(value)}: leave {key} out, or start "
-                "from scratch."
-            )
-    return {**given, **{key: as_text(value) for key, value in values.items()}}
 
 
 def load_model(folder: Path, name: str = "") -> tuple[nn.Module, ModelConfig]:

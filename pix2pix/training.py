@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from pix2pix import runs
 from pix2pix.checkpoint import STATE
 from pix2pix.config import ANY_SIZE, TrainConfig, checked_fields
 from pix2pix.data import PairDataset, batches, steps_per_epoch
-from pix2pix.datasets import describe, said_label_maps
 from pix2pix.devices import out_of_memory, pick_device
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import write_json
@@ -146,22 +145,6 @@ def save(recorder: Recorder | None, ranks: Ranks, step: int, epoch: int) -> None
         recorder.trainer.check_weights()
         recorder.validate(step, epoch)
         recorder.save(step, random)
-
-
-def with_dataset(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> TrainConfig:
-    """With the dataset's own names for source and target, and with sources that are label maps
-    taken as such, where the dataset says so and nothing of it was `given`."""
-    if config.derive != "pairs" or not data.is_dir():
-        return config
-    said, labels = describe(data), said_label_maps(data)
-    names = [said.source_name, said.target_name]
-    turn = 1 if config.direction == "AtoB" else -1
-    values = {}
-    if names != ["A", "B"]:
-        values = dict(zip(("source_name", "target_name"), names[::turn]))
-    if labels and labels[::turn][0] is True:
-        values["source_kind"] = "labels"
-    return dataclasses.replace(config, **{k: v for k, v in values.items() if not given.get(k)})
 
 
 def run_config(

@@ -27,13 +27,14 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.config import PRESETS, TrainConfig, setting, train_config
+from pix2pix.config import PRESETS, TrainConfig, setting
 from pix2pix.errors import UserError
 from pix2pix.evaluation import comparison_picture, evaluate, named_rows
 from pix2pix.files import write_atomically, write_json
 from pix2pix.images import save_png
 from pix2pix.scenes import SCENES
-from pix2pix.training import train, with_dataset
+from pix2pix.settings import new_settings
+from pix2pix.training import train
 from pix2pix.translate import Translator
 from scripts.publish_model import drawn
 
@@ -103,7 +104,7 @@ def config_of(args: argparse.Namespace, arm: str, data: str, **values: Any) -> T
     given = dict(args.set) | dict(map(setting, changes))
     given |= {"direction": direction} if direction else {}
     given |= {key: str(value) for key, value in values.items()}
-    return with_dataset(train_config(preset, given), Path(folder), given)
+    return new_settings(preset, given, Path(folder))
 
 
 def timed_steps(args: argparse.Namespace, arms: dict[str, str]) -> dict[str, float]:

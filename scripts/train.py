@@ -17,14 +17,15 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix import runs
-from pix2pix.config import PRESETS, TrainConfig, as_text, setting, train_config
+from pix2pix.config import PRESETS, TrainConfig, setting, train_config
 from pix2pix.curves import read_rows
 from pix2pix.devices import free_memory, pick_device
 from pix2pix.errors import UserError
 from pix2pix.files import write_json
 from pix2pix.health import RECENT, WINDOW, health
-from pix2pix.models import find_model, with_network
+from pix2pix.models import find_model
 from pix2pix.ranks import is_first
+from pix2pix.settings import new_settings
 from pix2pix.summary import training_memory
 from pix2pix.training import (
     Progress,
@@ -33,7 +34,6 @@ from pix2pix.training import (
     refuse_used,
     run_config,
     train,
-    with_dataset,
 )
 from pix2pix.workspace import model_folders
 
@@ -93,12 +93,10 @@ def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, 
     overrides = dict(args.set)
     if args.resume:
         config, data, start_from, device = read_run(args.run, args.device or "")
-        said = {k: as_text(v) for k, v in dataclasses.asdict(config).items() if k != "preset"}
-        return train_config(config.preset, said | overrides), args.data or data, start_from, device
+        config = train_config(config.preset, overrides, dataclasses.asdict(config))
+        return config, args.data or data, start_from, device
     model = find_model(args.start_from, model_folders()) if args.start_from else None
-    if model:
-        overrides = with_network(overrides, model)
-    config = with_dataset(train_config(args.preset or "maps", overrides), args.data, overrides)
+    config = new_settings(args.preset or "maps", overrides, args.data, model)
     return config, args.data, model, pick_device(args.device or "auto")
 
 

@@ -35,7 +35,7 @@ LAYERS = [
     },
     {"models", "checkpoint", "importing", "summary", "diagram", "metrics"},
     {"hub", "hub_access", "hub_push", "hub_models", "space"} | {"jobs", "job_watch", "job_side"},
-    {"trainer", "recording", "training", "translate", "evaluation"},
+    {"trainer", "recording", "settings", "training", "translate", "evaluation"},
     {"ui"},
     {"app"},
 ]

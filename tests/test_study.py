@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pix2pix.config import TrainConfig
+from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
 from scripts import study as script
 from tests.drawn_pairs import draw_dataset
@@ -128,7 +128,7 @@ def test_another_command_is_refused_where_old_figures_would_be_taken_for_its_own
 
 def test_a_step_is_timed_in_a_run_of_its_own(tmp_path: Path) -> None:
     data = draw_dataset(tmp_path / "data", train=3, val=0)
-    config = script.train_config(
+    config = train_config(
         "maps", {"size": "64", "jitter": "4", "ngf": "4", "ndf": "4", "layers": "1", "steps": "6"}
     )
     assert 0 < script.time_step(config, data) < 60

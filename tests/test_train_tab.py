@@ -598,6 +598,13 @@ def test_only_what_changed_is_sent(workspace: Path) -> None:
     add_picture(run, 20)
     clock.now = 20
     assert watch.look("one", seen)["parts"].keys() == {"moments"}
+    measures = {"l1": 0.1, "psnr": 18.25, "ssim": 0.5, "perceptual": 0.3}
+    (run / "validation.jsonl").write_text(json.dumps({"step": 20, "epoch": 1, **measures}) + "\n")
+    clock.now = 25
+    newer = watch.look("one", seen)["parts"]
+    assert measures.items() <= json.loads(newer["moments"])[-1].items()
+    columns = {name: [value] for name, value in measures.items()}
+    assert columns.items() <= json.loads(newer["validation"]).items()
     with (run / "metrics.jsonl").open("a") as metrics:
         metrics.write('{"step": 11, "epoch": 0, "d_real": NaN}\n{"step": 12, "epo')
     clock.now = 30

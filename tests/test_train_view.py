@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,6 +110,21 @@ def test_the_slider_asks_for_one_picture_at_a_time_and_the_last_wins(view: View)
     view.slide(2)  # what failed keeps nothing from being asked
     view.until("window.asked.length === 5")
     assert view.page.evaluate(steps)[3:] == [20, 30] and view.caption() == "step 50"
+
+
+def test_the_measures_of_a_moment_are_said_and_drawn(view: View) -> None:
+    moment = {"step": 50, "l1": 0.1234, "psnr": 18.246, "ssim": 0.4567, "perceptual": 0.3}
+    moments = [{**moment, "model": True, "sample": False}, {"step": 60, "model": True, "psnr": 9}]
+    validation = {"step": [40, 50], "psnr": [17.0, 18.246], "ssim": [-0.2, 0.4567]}
+    view.tell("one", status={"name": "one", **STATUS}, moments=moments, validation=validation)
+    view.until("document.querySelectorAll('.moment').length === 2")
+    figures = view.page.locator(".moment .figures").all_inner_texts()
+    assert figures == ["PSNR 9.00", "L1 0.123, PSNR 18.2, SSIM 0.457, perceptual 0.300"]
+    charts = view.page.locator(".charts figure")
+    assert [text.splitlines()[0] for text in charts.all_inner_texts()] == ["PSNR, in dB", "SSIM"]
+    for path in view.page.locator(".charts path.line").all():  # all of it is in the drawing
+        points = [float(y) for _, y in re.findall(r"([\d.]+) (-?[\d.]+)", path.get_attribute("d"))]
+        assert len(points) == 2 and 0 <= min(points) < max(points) <= 96
 
 
 def test_curves_wait_while_a_value_is_read_and_then_go_on(view: View) -> None:

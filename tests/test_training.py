@@ -58,8 +58,8 @@ def pictures(seed: int, count: int = 2) -> torch.Tensor:
 
 @pytest.mark.parametrize("preset", ["maps", "cityscapes"])
 def test_the_step_is_that_of_the_paper(preset: str) -> None:
-    overrides = {"size": "64", "ngf": "4", "ndf": "4", "precision": "float32"}
-    config = train_config(preset, overrides)
+    overrides = {"size": "64", "ndf": "4", "precision": "float32"}
+    config = train_config(preset, overrides, {"ngf": 4})
     trainer = Trainer(config, CPU)
     # In float64: biases before a norm have gradients of rounding noise, and Adam scales float32's
     # up to whole steps.
@@ -171,8 +171,9 @@ def test_resuming_continues_bit_for_bit(ema: float, pairs: Path, tmp_path: Path)
 
 
 def command(data: Path, run: Path, *more: str) -> list[str]:
-    settings = ["size=64", "ngf=4", "ndf=4", "jitter=6", "precision=float32", "decay=0.5",
+    settings = ["size=64", "ndf=4", "jitter=6", "precision=float32", "decay=0.5",
                 "save_every_steps=10", "sample_every_steps=20", "keep_every_epochs=0"]  # fmt: skip
+    settings += [] if "cityscapes" in more else ["ngf=4"]  # which has widths of its own
     sets = [word for setting in settings for word in ("--set", setting)]
     script = [sys.executable, str(ROOT / "scripts" / "train.py"), "--device", "cpu"]
     return [*script, "--data", str(data), "--run", str(run), *sets, *more]

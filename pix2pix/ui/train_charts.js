@@ -28,6 +28,8 @@ const CHARTS = [
   { part: "validation", title: "L1, train and validation", lines: [
     ["train_l1", "Train"], ["l1", "Validation"]] },
   { part: "validation", title: "Perceptual distance", lines: [["perceptual", "Validation"]] },
+  { part: "validation", title: "PSNR, in dB", lines: [["psnr", "Validation"]] },
+  { part: "validation", title: "SSIM", lines: [["ssim", "Validation"]] },
 ];
 
 let late = null; // draws what came while somebody read a value
@@ -121,7 +123,7 @@ function scale(values, from0) {
   const high = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.99))];
   const low = from0 ? 0 : sorted[0];
   const room = (high - low || Math.abs(high) || 1) * 0.06;
-  return [from0 ? 0 : Math.max(0, low - room), high + room];
+  return [from0 ? 0 : low < 0 ? low - room : Math.max(0, low - room), high + room];
 }
 
 function nearest(steps, step) {

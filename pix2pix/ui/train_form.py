@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import gradio as gr
 
-from pix2pix.config import PRESETS, TrainConfig, as_text
+from pix2pix.config import PRESETS, WITHOUT, TrainConfig, as_text
 from pix2pix.data import steps_per_epoch
 from pix2pix.datasets import Description, describe, find_pairs, list_datasets
 from pix2pix.devices import free_memory, pick_device
@@ -17,13 +17,14 @@ from pix2pix.errors import UserError
 from pix2pix.files import free_name
 from pix2pix.pairing import SPLITS
 from pix2pix.runs import known_pace, runs_folder
+from pix2pix.settings import direction_on
 from pix2pix.summary import training_memory
 from pix2pix.ui.dataset_pictures import shown, strip_of
 from pix2pix.ui.dataset_shelf import changed, chosen_folder, datasets_folder
 from pix2pix.ui.dataset_words import pairs, splits
 from pix2pix.ui.shared import inert, plain_text
 from pix2pix.ui.train_start import (
-    network_of,
+    model_of,
     preset_values,
     read_overrides,
     settable,
@@ -38,6 +39,7 @@ SCRATCH = ("From scratch", "")
 SIZES = [64, 128, 256, 512, 1024]
 WIDTHS = [("64, the paper's", 64), ("32, several times faster", 32), ("16, for a first try", 16)]
 SHOWN = 4  # pairs of the preview
+FIXED_WIDTH = "The small U-Net's is fixed."
 NO_DATASET = "No dataset yet: build one in the Dataset tab."
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
 
@@ -77,9 +79,13 @@ class Form:
         for name, value in fields.items():
             if value is None or value == "":
                 raise UserError(f"Give a value for {name}, or choose the preset again.")
+        more = read_overrides(values[self.more])
+        generator = str(more.get("generator", preset_values(values[self.preset] or "").generator))
         if values[self.start_from]:  # these come with the model
             del fields["size"], fields["ngf"]
-        return {**fields, **read_overrides(values[self.more])}
+        elif "ngf" in WITHOUT["generator"].get(generator, ()):
+            del fields["ngf"]
+        return {**fields, **more}
 
 
 def training_form() -> Form:
@@ -197,6 +203,17 @@ def description(name: str | None) -> Description | None:
         return None
 
 
+def direction_field(form: Form, values: Values) -> Any:
+    """The directions of the dataset as it is now. With a model to start from, the one that is its
+    own here is chosen."""
+    said = description(values[form.dataset])
+    try:
+        model = model_of(values[form.start_from] or "")
+    except UserError:
+        model = None  # it is gone, which the start says
+    return gr.Radio(directions(said), **({"value": direction_on(model, said)} if model else {}))
+
+
 def directions(said: Description | None) -> list[tuple[str, str]]:
     """The two directions in the dataset's own words."""
     a, b = (said.source_name, said.target_name) if said else ("A", "B")
@@ -234,29 +251,37 @@ def times(passes: float) -> str:
     return f"{passes:,.0f} times" if passes >= 1.5 else "once" if passes >= 1 else "not all seen"
 
 
-def preset_fields(form: Form, preset: str, start_from: str) -> dict[Any, Any]:
-    """The preset's values; size and width are those of the model to start from, if any."""
+def preset_fields(form: Form, values: Values) -> dict[Any, Any]:
+    """The preset's values; direction, size and width are those of the model to start from, if
+    any."""
+    preset = values[form.preset]
     config = preset_values(preset)
     return {
         form.preset: gr.Dropdown(info=plain_text(PRESETS_IN_WORDS[config.preset][1])),
-        form.direction: config.direction,
         form.epochs: config.epochs,
         form.batch_size: config.batch_size,
         form.lr: as_text(config.lr),
         form.mirror: config.mirror,
         form.table: settings_table(preset),
-        **network_fields(form, start_from, preset),
+        **start_fields(form, values),
     }
 
 
-def network_fields(form: Form, start_from: str, preset: str) -> dict[Any, Any]:
-    network, free = network_of(start_from), preset_values(preset)
-    size, width = (network.size, network.ngf) if network else (free.size, free.ngf)
-    options = {"interactive": network is None}
-    why = "They come with the model." if network else ""
+def start_fields(form: Form, values: Values) -> dict[Any, Any]:
+    """What comes with the model to start from, or with the preset where there is none."""
+    start_from, preset = values[form.start_from] or "", values[form.preset] or ""
+    model, free = model_of(start_from), preset_values(preset)
+    if model:
+        size, width, why = model.generator.size, model.generator.ngf, "They come with the model."
+        direction = direction_on(model, description(values[form.dataset]))
+    else:
+        fixed = "ngf" in WITHOUT["generator"][free.generator]
+        size, width, why = free.size, free.ngf, FIXED_WIDTH if fixed else ""
+        direction = free.direction
     return {
-        form.size: gr.Dropdown(value=size, **options),
-        form.width: gr.Dropdown(value=width, info=why, **options),
+        form.direction: direction,
+        form.size: gr.Dropdown(value=size, interactive=model is None),
+        form.width: gr.Dropdown(value=width, info=why, interactive=not why),
     }
 
 

@@ -83,9 +83,11 @@ function showPicture(moment, key) {
   paintCells(pictures.get(key), moment.step);
 }
 
-function measured({ l1, perceptual }) {
+function measured({ l1, psnr, ssim, perceptual }) {
   const said = [];
   if (l1 !== undefined) said.push(`L1 ${short(l1)}`);
+  if (psnr !== undefined) said.push(`PSNR ${short(psnr)}`);
+  if (ssim !== undefined) said.push(`SSIM ${short(ssim)}`);
   if (perceptual !== undefined) said.push(`perceptual ${short(perceptual)}`);
   return said.length ? `, ${said.join(", ")}` : "";
 }

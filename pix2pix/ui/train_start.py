@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix import runs
-from pix2pix.config import PRESETS, GeneratorConfig, TrainConfig, as_text, train_config
+from pix2pix.config import PRESETS, ModelConfig, TrainConfig, as_text, train_config
 from pix2pix.datasets import find_pairs
 from pix2pix.devices import pick_device
 from pix2pix.errors import UserError
 from pix2pix.files import free_name
-from pix2pix.models import list_models, read_config, with_network
+from pix2pix.models import list_models, read_config
 from pix2pix.names import printable, safe_name
-from pix2pix.training import run_config, with_dataset
+from pix2pix.settings import new_settings
+from pix2pix.training import run_config
 from pix2pix.ui.dataset_shelf import chosen_folder
 from pix2pix.workspace import model_folders
 
@@ -65,10 +66,7 @@ def settings_of(
 ) -> TrainConfig:
     """The settings of a run on a dataset. Raises UserError for values that cannot be."""
     given = {str(key): as_text(value) for key, value in overrides.items()}
-    begin = starting_point(start_from) if start_from else None
-    if begin:
-        given = with_network(given, begin)
-    return with_dataset(train_config(preset, given), data, given)
+    return new_settings(preset, given, data, starting_point(start_from) if start_from else None)
 
 
 def starting_points() -> dict[str, Path]:
@@ -126,5 +124,5 @@ def preset_values(preset: str) -> TrainConfig:
     return train_config(preset if preset in PRESETS else "maps")
 
 
-def network_of(start_from: str) -> GeneratorConfig | None:
-    return read_config(starting_point(start_from)).generator if start_from else None
+def model_of(start_from: str) -> ModelConfig | None:
+    return read_config(starting_point(start_from)) if start_from else None

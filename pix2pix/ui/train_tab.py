@@ -15,14 +15,13 @@ from pix2pix.ui.train_form import (
     Form,
     Values,
     dataset_choices,
-    description,
-    directions,
+    direction_field,
     length_of,
-    network_fields,
     preset_fields,
     preview_of,
     propose_name,
     start_choices,
+    start_fields,
     start_with,
     training_form,
 )
@@ -70,11 +69,10 @@ def wire_choices(form: Form, live: gr.HTML, chosen: gr.Textbox) -> None:
 
     def show_dataset(values: Values) -> dict[Any, Any]:
         name = values[form.dataset]
-        said = description(name)
         run, proposed = propose_name(values[form.name], values[form.proposed], name)
         return {
             form.preview: preview_of(name),
-            form.direction: gr.Radio(directions(said)),
+            form.direction: direction_field(form, values),
             form.name: run,
             form.proposed: proposed,
             form.length: length_of(form, values),
@@ -87,22 +85,22 @@ def wire_choices(form: Form, live: gr.HTML, chosen: gr.Textbox) -> None:
 def wire_fields(form: Form, live: gr.HTML) -> None:
     """What a preset, a model to start from and the length bring with them."""
 
-    def show_preset(preset: str, start_from: str) -> dict[Any, Any]:
+    def show_preset(values: Values) -> dict[Any, Any]:
         with sentences():
-            return preset_fields(form, preset, start_from)
+            return preset_fields(form, values)
 
     outputs = [
         *(form.preset, form.direction, form.epochs, form.batch_size, form.lr, form.table),
         *(form.mirror, form.size, form.width),
     ]
-    form.preset.input(show_preset, [form.preset, form.start_from], outputs, **QUIET)
+    begin = {form.start_from, form.preset, form.dataset}
+    form.preset.input(show_preset, begin, outputs, **QUIET)
 
-    def show_start(start_from: str, preset: str) -> dict[Any, Any]:
+    def show_start(values: Values) -> dict[Any, Any]:
         with sentences():
-            return network_fields(form, start_from, preset)
+            return start_fields(form, values)
 
-    begin = [form.start_from, form.preset]
-    form.start_from.change(show_start, begin, [form.size, form.width], **QUIET)
+    form.start_from.change(show_start, begin, [form.direction, form.size, form.width], **QUIET)
     fields = form.preset, form.start_from, form.epochs, form.batch_size, form.size, form.width
     gr.on(
         [*(field.change for field in fields), form.more.blur], functools.partial(length_of, form),

@@ -18,6 +18,7 @@ from pix2pix.moments import Moment, best, moments
 from pix2pix.ui.train_start import find_run
 from pix2pix.ui.train_words import about, run_card, state_line
 
+MEASURES = ("l1", "psnr", "ssim", "perceptual")  # of the validation pairs
 MAX_WATCHED = 8  # runs whose curves are kept in memory, about a MB each
 MAX_ROWS = 400  # of a validation curve
 MAX_LISTED = 100  # runs on the page
@@ -160,7 +161,7 @@ class _Run:
         favourite = best(self.run)
         self.shown.put("moments", [shown_moment(moment, favourite) for moment in moments(self.run)])
         kept = rows[:: -(-len(rows) // MAX_ROWS)] if rows else []
-        names = ("step", "l1", "train_l1", "perceptual")
+        names = ("step", "train_l1", *MEASURES)
         self.shown.put("validation", {n: [number(row.get(n)) for row in kept] for n in names})
         if self.curves.recent:
             self._judge(config)
@@ -174,7 +175,7 @@ class _Run:
 
 def shown_moment(moment: Moment, favourite: Moment | None) -> dict[str, Any]:
     """A moment as the page gets it."""
-    figures = {name: number(moment.metrics.get(name)) for name in ("l1", "perceptual", "epoch")}
+    figures = {name: number(moment.metrics.get(name)) for name in (*MEASURES, "epoch")}
     return {
         "step": moment.step, "sample": moment.sample is not None, "model": moment.model is not None,
         "best": favourite is not None and favourite.step == moment.step,
