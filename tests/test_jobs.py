@@ -401,12 +401,12 @@ def test_the_form_sends_watches_stops_and_watches_again(
     assert any(isinstance(said, dict) and said.get("run") == "faces" for said in answer.values())
     hub.put(job_folder(tmp_path / "there", "running", 2))
     hub.status = {"stage": "RUNNING", "message": None}
-    until(lambda: runs.read_status(run).state == "running", 30)
+    until(lambda: runs.read_status(run).state == "running")
     with pytest.raises(UserError, match="cannot pause"):
         act(Watch(), {"run": "faces", "action": "pause"})
     act(Watch(), {"run": "faces", "action": "stop"})
-    until(lambda: runs.read_status(run).state == "stopped", 30)
-    until(lambda: not job_followers.FOLLOWERS.followed, 30)
+    until(lambda: runs.read_status(run).state == "stopped")
+    until(lambda: not job_followers.FOLLOWERS.followed)
     signed_in = gr.OAuthToken(token=OWNER, scope="jobs", expires_at=0)
     handler(page, "resume").fn("", "faces", "l4x1", 1, signed_in)
     job_followers.FOLLOWERS.followed.clear()  # as a restart of the app does
@@ -418,7 +418,7 @@ def test_the_form_sends_watches_stops_and_watches_again(
     assert not job_followers.FOLLOWERS.followed
     again.fn(OWNER, "faces", None)
     hub.refuse = {"/api/jobs": 500}
-    until(lambda: "error 500" in runs.read_status(run).sentence, 30)
+    until(lambda: "error 500" in runs.read_status(run).sentence)
     assert runs.read_status(run).is_active, "it goes on, only nobody can see it"
 
 
