@@ -190,6 +190,7 @@ class Trainer:
             for name, part in self.parts().items():
                 part.load_state_dict(state[name])
             for optimizer in (self.g_optimizer, self.d_optimizer):
+                lay_out(optimizer)
                 for group in optimizer.param_groups:  # a resumed run may have another one
                     group["betas"] = (self.config.beta1, 0.999)
             self.redone = int(state.get("guard", {}).get("redone", 0))
@@ -199,6 +200,15 @@ class Trainer:
                 "The saved state is that of another network: resume with the settings that the "
                 "run's config.json names."
             ) from error
+
+
+def lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Let moments lie in memory as their weights do: a state may be of a run with the other
+    layout, and fused Adam takes numbers in the order in which they lie."""
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == weight.shape:
+                state[name] = torch.empty_like(weight).copy_(value)
 
 
 def keep_memory() -> None:

@@ -382,6 +382,20 @@ def test_a_new_trainer_goes_on_where_the_state_was_saved(options: dict) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_a_resumed_run_may_have_the_other_layout(channels_last: bool) -> None:
+    config = replace(SMALL, dropout="none")  # whose noise falls in the order of the memory
+    trainer = doubled(replace(config, channels_last=not channels_last))
+    other = doubled(replace(config, channels_last=channels_last))
+    trainer.step(pictures(0).double(), pictures(1).double())
+    other.load_state_dict(copy.deepcopy(trainer.state_dict()))
+    for one in (trainer, other):
+        one.step(pictures(2).double(), pictures(3).double())
+    theirs = weights(other)
+    for name, value in weights(trainer).items():
+        torch.testing.assert_close(theirs[name], value, atol=1e-8, rtol=0)
+
+
 def test_a_state_from_before_the_guard_is_read() -> None:
     trainer = Trainer(SMALL, CPU)
     state = trainer.state_dict()
