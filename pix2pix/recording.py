@@ -54,6 +54,7 @@ class Recorder:
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
         self.board = tensorboard(run) if self.config.tensorboard else None
         self.started, self.spent = time.monotonic(), 0.0
+        self.sampled = -1  # the step of the last picture
         self.train_l1: list[float] = []  # since the last validation
         self.known: dict[int, Any] = {}  # what was seen in the targets
         self.measured: dict[str, float] = {}  # the last line of validation.jsonl
@@ -69,6 +70,7 @@ class Recorder:
         source, target = self.samples
         grid = rows_picture([x.numpy() for x in (source, generate(self.trainer, source), target)])
         save_png(grid, self.run / "samples" / f"step-{step:07d}.png")
+        self.sampled = step
 
     def epoch_ended(self, step: int, epoch: int) -> None:
         """Validate, unless that would take more than its share of the time."""

@@ -103,7 +103,7 @@ def train(
             stop, late = ranks.any(step >= steps or should_stop(), late)
             due = step % config.save_every_steps == 0 or ends_epochs(config, step, per_epoch)
             if stop or late or (step > begun and due):
-                save(recorder, ranks, step, max(0, step - 1) // per_epoch)
+                save(recorder, ranks, step, per_epoch)
                 saved = time.monotonic()
             if stop:
                 break
@@ -133,11 +133,14 @@ def ends_epochs(config: TrainConfig, step: int, per_epoch: int) -> bool:
     return bool(config.keep_every_epochs) and step % (per_epoch * config.keep_every_epochs) == 0
 
 
-def save(recorder: Recorder | None, ranks: Ranks, step: int, epoch: int) -> None:
-    """All processes tell their random state, and the first one measures and writes."""
+def save(recorder: Recorder | None, ranks: Ranks, step: int, per_epoch: int) -> None:
+    """All processes tell their random state, and the first one measures and writes: a model that
+    is kept has its picture, at whichever step that is."""
     random = ranks.gather(random_state(ranks.device))
     if recorder:
-        recorder.validate(step, epoch)
+        if recorder.sampled != step:
+            recorder.sample(step)
+        recorder.validate(step, max(0, step - 1) // per_epoch)
         recorder.save(step, random)
 
 

@@ -76,6 +76,23 @@ def test_looking_changes_nothing(data: Path, run: Path, tmp_path: Path) -> None:
         assert all(torch.equal(value, two[part][name]) for name, value in one[part].items())
 
 
+def test_a_look_draws_no_random_number(data: Path, tmp_path: Path) -> None:
+    """Of a network with dropout, and with running statistics that are its own."""
+    alone = draw_dataset(tmp_path / "alone", train=3)  # without validation pairs
+    for folder in (data, alone):
+        trainer, dataset = Trainer(SMALL, CPU), PairDataset(folder, "train", SMALL)
+        recorder = Recorder(tmp_path, trainer, dataset, folder, per_epoch=3)
+        drawn = torch.get_rng_state()
+        before = {name: value.clone() for name, value in trainer.generator.state_dict().items()}
+        recorder.sample(1)
+        recorder.losses(1, 0, {"g_l1": 0.5})
+        recorder.validate(1, 0)
+        recorder.close()
+        assert torch.equal(torch.get_rng_state(), drawn)
+        after = trainer.generator.state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
 class Opens:
     """Pickled, it opens a file for writing where it is read."""
 
