@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pix2pix.cards import run_card
 from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import ModelConfig, TrainConfig
+from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.datasets import describe, find_pairs, label_palette, read_info
 from pix2pix.errors import UserError
@@ -57,7 +58,8 @@ class Recorder:
         self.sampled = -1  # the step of the last picture
         self.train_l1: list[float] = []  # since the last validation
         self.known: dict[int, Any] = {}  # what was seen in the targets
-        self.measured: dict[str, float] = {}  # the last line of validation.jsonl
+        rows = read_rows(run / "validation.jsonl")
+        self.measured: dict[str, float] = rows[-1] if rows else {}  # its last line
 
     def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
         self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
@@ -95,6 +97,12 @@ class Recorder:
         self.train_l1.clear()
         self.spent += time.monotonic() - begun
 
+    def has_model(self, step: int) -> bool:
+        return self.kept_model(step).exists()
+
+    def kept_model(self, step: int) -> Path:
+        return self.run / "checkpoints" / f"step-{step:07d}"
+
     def save(self, step: int, random: list[Tensor]) -> None:
         """The resumable state, and the generator as a model folder."""
         state = {"step": step, "trainer": self.trainer.state_dict(), "random": random}
@@ -105,7 +113,7 @@ class Recorder:
         generator = self.trainer.current_generator()
         model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)
-        copy_folder(self.run / "model", self.run / "checkpoints" / f"step-{step:07d}")
+        copy_folder(self.run / "model", self.kept_model(step))
         prune(self.run, every=self.kept)
 
     def tell_board(self, step: int, group: str, values: dict[str, float]) -> None:

@@ -95,6 +95,9 @@ def train(
             write_json(run / "config.json", run_config(config, data, start_from, device))
             recorder = Recorder(run, trainer, dataset, data, per_epoch)
             stack.enter_context(contextlib.closing(recorder))
+        lost = recorder is not None and saved_before and not recorder.has_model(step)
+        if any(ranks.any(lost)):  # it was killed between a state and its model
+            save(recorder, ranks, step, per_epoch)
         started = saved = time.monotonic()
         shares = batches(dataset, config.batch_size, config.seed, step, ranks.rank, ranks.world)
         for _, source, target in shares:

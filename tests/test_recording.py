@@ -20,7 +20,7 @@ from pix2pix.config import TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.errors import UserError
-from pix2pix.models import read_config
+from pix2pix.models import read_config, save_model
 from pix2pix.moments import best, publish
 from pix2pix.pictures import GAP
 from pix2pix.plan import Inputs, make_plan
@@ -74,6 +74,31 @@ def test_looking_changes_nothing(data: Path, run: Path, tmp_path: Path) -> None:
     one, two = (torch.load(r / "state.pt", weights_only=True)["trainer"] for r in (run, seldom))
     for part in ("generator", "discriminator", "average"):
         assert all(torch.equal(value, two[part][name]) for name, value in one[part].items())
+
+
+def test_a_model_that_a_kill_cost_is_made_when_the_run_goes_on(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, calls = tmp_path / "run", []
+
+    def save(*arguments: object) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt  # after the state of step 6, before its model
+        save_model(*arguments)
+
+    monkeypatch.setattr("pix2pix.recording.save_model", save)
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, data, SMALL, device=CPU)
+    monkeypatch.undo()
+    assert load_state(killed)["step"] == 6
+    train(killed, data, SMALL, device=CPU, resume=True)
+    kept = sorted(file.name for file in (killed / "checkpoints").iterdir())
+    assert kept == ["step-0000003", "step-0000006", "step-0000009"]
+    for file in (killed / "checkpoints").glob("step-*/*"):  # card and figures, too
+        assert file.read_bytes() == (run / file.relative_to(killed)).read_bytes()
+    validated = (read_rows(one / "validation.jsonl") for one in (killed, run))
+    assert [row["step"] for row in next(validated)] == [row["step"] for row in next(validated)]
 
 
 def test_a_look_draws_no_random_number(data: Path, tmp_path: Path) -> None:
