@@ -27,6 +27,7 @@ from pix2pix.metrics import spread_indices, validate
 from pix2pix.models import save_model
 from pix2pix.moments import prune
 from pix2pix.pictures import rows_picture
+from pix2pix.ranks import Ranks
 from pix2pix.trainer import Trainer
 
 SAMPLES = 8  # pairs that every sample grid shows
@@ -186,16 +187,22 @@ def begin_anew(run: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def restore(run: Path, trainer: Trainer, rank: int = 0) -> int:
-    """Go back to the saved state, its losses included, and return its step."""
+def restore(run: Path, trainer: Trainer, ranks: Ranks) -> int:
+    """Go back to the saved state, its losses included, and return its step.
+
+    Raises UserError where other than as many processes train now: batch norm, dropout and the
+    pairs that an epoch leaves out would be others.
+    """
     state = load_state(run)
-    trainer.load_state_dict(state["trainer"])
-    if rank >= len(state["random"]):
+    if (before := len(state["random"])) != ranks.world:
+        launch = f"torchrun --nproc-per-node {before} --" if before > 1 else "python"
         raise UserError(
-            f"{run.name} was trained by {len(state['random'])} processes: resume it with as many."
+            f"{run.name} was trained by {before} process{'es' * (before > 1)}: resume it with as "
+            f"many, in a terminal by `{launch} scripts/train.py --resume --run` and its folder."
         )
-    set_random_state(state["random"][rank], trainer.device)
-    if rank == 0:
+    trainer.load_state_dict(state["trainer"])
+    set_random_state(state["random"][ranks.rank], trainer.device)
+    if ranks.is_first:
         for name in ("metrics.jsonl", "validation.jsonl"):
             cut_after(run / name, state["step"])
     return state["step"]

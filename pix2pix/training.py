@@ -87,7 +87,7 @@ def train(
     torch.manual_seed(config.seed + ranks.rank)  # of the noise: each process has its own
     with saving(run), contextlib.ExitStack() as stack:
         if saved_before:
-            begun = restore(run, trainer, ranks.rank)
+            begun = restore(run, trainer, ranks)
         step, recorder = begun, None
         if ranks.is_first:
             if not saved_before:
