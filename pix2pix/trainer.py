@@ -151,7 +151,7 @@ class Trainer:
             self.bfloat16 = self.redone < 2
             found = losses(part)
             values = torch.stack([*found.values()]).tolist()
-        if not all(map(math.isfinite, values)):
+        if not all_finite(values, self.device):  # all processes end, and the first one says why
             raise UserError(
                 "The loss is not a number any more: resume from the last state with half the "
                 "learning rate (lr and d_lr)."

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -324,6 +325,25 @@ def test_a_generators_loss_that_is_no_number_leaves_its_weights() -> None:
     assert all(value.isfinite().all() for value in after.values())  # D's update was a good one
     assert all(p.requires_grad for p in trainer.discriminator.parameters())
     trainer.step(pictures(2), pictures(3))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_loss_that_is_no_number_on_another_process_is_one_here(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the process that writes the run's sentence has it to say."""
+
+    def reduced(flag: Tensor, how: str) -> None:
+        assert how == "smallest"
+        flag.zero_()  # another one has found none
+
+    both = SimpleNamespace(
+        is_available=lambda: True, is_initialized=lambda: True, all_reduce=reduced,
+        ReduceOp=SimpleNamespace(MIN="smallest"),
+    )  # fmt: skip
+    monkeypatch.setattr("pix2pix.trainer.dist", both)
+    with pytest.raises(UserError, match="not a number"):
+        Trainer(replace(SMALL, precision=precision), CPU).step(pictures(0), pictures(1))
 
 
 @pytest.mark.parametrize("call", [1, 2], ids=["discriminator", "generator"])
