@@ -1,15 +1,17 @@
-"""Which errors mean that memory ran out."""
+"""How much memory is free, and which errors mean that it ran out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from pix2pix.devices import out_of_memory
+from pix2pix.devices import free_memory, out_of_memory
 
 
 def cuda() -> None:
@@ -38,3 +40,23 @@ def test_what_ran_out_of_memory_is_told_from_other_errors(
     with pytest.raises(Exception) as raised:
         work()
     assert out_of_memory(raised.value) is memory
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"max": "1000", "current": "400", "stat": "anon 100\ninactive_file 250\n"}, 850),
+        ({"max": "1000", "current": "400", "stat": "anon 100\n"}, 600),
+        ({"max": "max", "current": "400", "stat": "inactive_file 250\n"}, 10**6),
+        ({}, 10**6),
+    ],
+)
+def test_a_container_has_what_its_limit_leaves(
+    files: dict[str, str], free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr("pix2pix.devices.GROUP", tmp_path)
+    machine = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=10**6))
+    monkeypatch.setattr("pix2pix.devices.psutil", machine)
+    assert free_memory(torch.device("cpu")) == free
