@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pix2pix.config import TrainConfig
-from pix2pix.devices import has_fast_bfloat16
+from pix2pix.devices import has_fast_bfloat16, out_of_memory
 from pix2pix.diffaugment import Augmentation
 from pix2pix.errors import UserError
 from pix2pix.losses import adversarial, feature_matching, fooling, reconstruction
@@ -196,6 +196,8 @@ class Trainer:
             self.redone = int(state.get("guard", {}).get("redone", 0))
             self.bfloat16 = self.bfloat16 and self.redone < 2
         except (RuntimeError, ValueError, KeyError) as error:
+            if out_of_memory(error):
+                raise
             raise UserError(
                 "The saved state is that of another network: resume with the settings that the "
                 "run's config.json names."

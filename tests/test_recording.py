@@ -138,6 +138,32 @@ def test_a_state_with_code_in_it_is_refused_and_not_run(save, tmp_path: Path) ->
     assert [f.name for f in tmp_path.iterdir()] == [STATE]
 
 
+SHORT = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
+def test_memory_that_is_short_costs_no_state(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to begin anew, or with other networks, while a state is read or loaded."""
+
+    def short(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", short)
+        with pytest.raises(UserError, match=r"not enough memory to read .* then resume\.$"):
+            load_state(tmp_path)
+    trainer = Trainer(SMALL, CPU)
+    monkeypatch.setattr(trainer.g_optimizer, "load_state_dict", short)
+    with pytest.raises(type(error)):
+        trainer.load_state_dict(trainer.state_dict())
+
+
 def test_pictures_and_models_are_kept_every_few_epochs(data: Path, tmp_path: Path) -> None:
     """As the tutorials do: three rows, source, generated and target, and a model beside them."""
     config = replace(SMALL, steps=13, save_every_steps=100, keep_every_epochs=2)
