@@ -40,8 +40,9 @@ class Recorder:
     """Writes into the run folder ``run``; its methods raise OSError where the disk refuses."""
 
     def __init__(
-        self, run: Path, trainer: Trainer, dataset: PairDataset, data: Path, per_epoch: int
-    ) -> None:
+        self, run: Path, trainer: Trainer, dataset: PairDataset, data: Path, per_epoch: int,
+        begun: int = 0,
+    ) -> None:  # fmt: skip
         self.run, self.trainer, self.config = run, trainer, dataset.config
         self.kept = dataset.config.keep_every_epochs * per_epoch  # of so many steps all models
         held_out = find_pairs(data, "val")
@@ -54,7 +55,7 @@ class Recorder:
         self.held_out = some_pairs(shown, VALIDATED) if held_out else None
         self.palette = paints(data, dataset) if self.config.source_kind == "labels" else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
-        self.board = tensorboard(run) if self.config.tensorboard else None
+        self.board = tensorboard(run, begun) if self.config.tensorboard else None
         self.started, self.spent = time.monotonic(), 0.0
         self.sampled = -1  # the step of the last picture
         self.train_l1: list[float] = []  # since the last validation
@@ -210,16 +211,22 @@ def restore(run: Path, trainer: Trainer, ranks: Ranks) -> int:
 
 def random_state(device: torch.device) -> Tensor:
     """The states of the generators that training draws from, as bytes: CPU, then GPU."""
-    if device.type != "cuda":
-        return torch.get_rng_state()
-    return torch.cat([torch.get_rng_state(), torch.cuda.get_rng_state(device)])
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    elif device.type == "mps":
+        states.append(torch.mps.get_rng_state())
+    return torch.cat(states)
 
 
 def set_random_state(state: Tensor, device: torch.device) -> None:
-    own = len(torch.get_rng_state())
+    """A run that goes on with another kind of device takes the CPU's alone."""
+    own, of_a_gpu = len(torch.get_rng_state()), len(state) == len(random_state(device))
     torch.set_rng_state(state[:own])
-    if device.type == "cuda" and len(state) > own:
+    if device.type == "cuda" and of_a_gpu:
         torch.cuda.set_rng_state(state[own:], device)
+    elif device.type == "mps" and of_a_gpu:
+        torch.mps.set_rng_state(state[own:])
 
 
 def cut_after(file: Path, step: int) -> None:
@@ -239,12 +246,13 @@ def cut_after(file: Path, step: int) -> None:
     write_atomically(file, lambda partial: partial.write_text("".join(kept), encoding="utf-8"))
 
 
-def tensorboard(run: Path) -> Any:
-    """A writer of TensorBoard's files in the run folder; UserError where it is not installed."""
+def tensorboard(run: Path, begun: int = 0) -> Any:
+    """A writer of TensorBoard's files in the run folder, in which steps after ``begun`` take the
+    place of those that a killed process wrote; UserError where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UserError(
             "TensorBoard is not installed: `pip install tensorboard`, or set tensorboard=false."
         ) from error
-    return SummaryWriter(str(run / "tensorboard"))
+    return SummaryWriter(str(run / "tensorboard"), purge_step=begun + 1)

@@ -93,7 +93,7 @@ def train(
             if not saved_before:
                 begin_anew(run)
             write_json(run / "config.json", run_config(config, data, start_from, device))
-            recorder = Recorder(run, trainer, dataset, data, per_epoch)
+            recorder = Recorder(run, trainer, dataset, data, per_epoch, begun)
             stack.enter_context(contextlib.closing(recorder))
         lost = recorder is not None and saved_before and not recorder.has_model(step)
         if any(ranks.any(lost)):  # it was killed between a state and its model

@@ -24,9 +24,9 @@ from pix2pix.models import read_config, save_model
 from pix2pix.moments import best, publish
 from pix2pix.pictures import GAP
 from pix2pix.plan import Inputs, make_plan
-from pix2pix.recording import Recorder, tensorboard
+from pix2pix.recording import Recorder, random_state, set_random_state, tensorboard
 from pix2pix.trainer import Trainer
-from pix2pix.training import train
+from pix2pix.training import Progress, train
 from tests.drawn_pairs import COLOURS, draw_dataset, draw_folders
 
 CPU = torch.device("cpu")
@@ -116,6 +116,22 @@ def test_a_look_draws_no_random_number(data: Path, tmp_path: Path) -> None:
         assert torch.equal(torch.get_rng_state(), drawn)
         after = trainer.generator.state_dict()
         assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_the_generator_of_apples_gpus_is_part_of_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, taken = torch.arange(44, dtype=torch.uint8), []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: given)
+    monkeypatch.setattr(torch.mps, "set_rng_state", taken.append)
+    mps, drawn = torch.device("mps"), torch.get_rng_state()
+    state = random_state(mps)
+    torch.rand(3)
+    set_random_state(state, mps)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert len(taken) == 1 and torch.equal(taken[0], given)
+    for other in (random_state(CPU), torch.cat([drawn, given[:16]])):  # none, and that of CUDA
+        set_random_state(other, mps)
+        assert len(taken) == 1 and torch.equal(torch.get_rng_state(), drawn)
+    set_random_state(state, CPU)
 
 
 class Opens:
@@ -237,6 +253,28 @@ def test_tensorboard_files_are_written_on_request(data: Path, tmp_path: Path) ->
     rows = read_rows(tmp_path / "run" / "metrics.jsonl")
     assert written == pytest.approx([row["g_l1"] for row in rows])
     assert len(seen.Scalars("validation/l1")) == 3
+
+
+def test_tensorboard_shows_no_step_twice(data: Path, tmp_path: Path) -> None:
+    """Neither those after a state nor those of a run that was killed before its first one."""
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = replace(SMALL, tensorboard=True, steps=6)
+    deadly = [2, 5]  # states are of step 3 and 6
+
+    def kill(progress: Progress) -> None:
+        if progress.step in deadly:
+            deadly.remove(progress.step)
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, data, config, device=CPU, resume=True, on_progress=kill)
+    train(tmp_path, data, config, device=CPU, resume=True)
+    seen = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in seen.Scalars("loss/g_l1")] == list(range(1, 7))
+    assert [event.step for event in seen.Scalars("validation/l1")] == [3, 6]
 
 
 def test_tensorboard_that_is_absent_is_asked_for(
