@@ -58,10 +58,12 @@ class Recorder:
         self.board = tensorboard(run, begun) if self.config.tensorboard else None
         self.started, self.spent = time.monotonic(), 0.0
         self.sampled = -1  # the step of the last picture
-        self.train_l1: list[float] = []  # since the last validation
         self.known: dict[int, Any] = {}  # what was seen in the targets
         rows = read_rows(run / "validation.jsonl")
         self.measured: dict[str, float] = rows[-1] if rows else {}  # its last line
+        since = self.measured.get("step", 0)
+        losses = (row for row in read_rows(run / "metrics.jsonl") if row["step"] > since)
+        self.train_l1 = [row["g_l1"] / 2 for row in losses]  # since the last validation
 
     def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
         self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
@@ -105,10 +107,13 @@ class Recorder:
     def kept_model(self, step: int) -> Path:
         return self.run / "checkpoints" / f"step-{step:07d}"
 
-    def save(self, step: int, random: list[Tensor]) -> None:
-        """The resumable state, and the generator as a model folder."""
+    def keep_state(self, step: int, random: list[Tensor]) -> None:
+        """What the run is resumed from."""
         state = {"step": step, "trainer": self.trainer.state_dict(), "random": random}
         save_state(self.run, state)
+
+    def keep_model(self, step: int) -> None:
+        """The generator as a model folder."""
         config, name = self.config, self.run.name
         measures = self.measured if self.measured.get("step") == step else {}
         card = run_card(name, config, self.data, self.license, step, measures)

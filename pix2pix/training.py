@@ -137,14 +137,15 @@ def ends_epochs(config: TrainConfig, step: int, per_epoch: int) -> bool:
 
 
 def save(recorder: Recorder | None, ranks: Ranks, step: int, per_epoch: int) -> None:
-    """All processes tell their random state, and the first one measures and writes: a model that
-    is kept has its picture, at whichever step that is."""
+    """All processes tell their random state, and the first one writes: the state before all that
+    takes time, then the model with its picture and its figures, at whichever step that is."""
     random = ranks.gather(random_state(ranks.device))
     if recorder:
+        recorder.keep_state(step, random)
         if recorder.sampled != step:
             recorder.sample(step)
         recorder.validate(step, max(0, step - 1) // per_epoch)
-        recorder.save(step, random)
+        recorder.keep_model(step)
 
 
 def with_dataset(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> TrainConfig:

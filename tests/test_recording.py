@@ -76,6 +76,33 @@ def test_looking_changes_nothing(data: Path, run: Path, tmp_path: Path) -> None:
         assert all(torch.equal(value, two[part][name]) for name, value in one[part].items())
 
 
+def test_the_state_is_safe_before_anything_is_measured(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop by force waits for seconds, and measuring may take a minute."""
+
+    done: list[Progress] = []
+
+    def go() -> None:
+        train(tmp_path, data, SMALL, device=CPU, resume=True, on_progress=done.append,
+              should_stop=lambda: len(done) == 2)  # fmt: skip
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("sample", "validate"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Recorder, name, killed)
+            go()
+        assert load_state(tmp_path)["step"] == 2
+    go()
+    (row,) = read_rows(tmp_path / "validation.jsonl")
+    assert row["step"] == 2
+    assert row["train_l1"] == pytest.approx(sum(p.losses["g_l1"] for p in done) / 4)
+    assert "Not measured" not in (tmp_path / "model" / "README.md").read_text()
+    assert (tmp_path / "samples" / "step-0000002.png").exists()
+
+
 def test_a_model_that_a_kill_cost_is_made_when_the_run_goes_on(
     data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
