@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from pix2pix.devices import out_of_memory
 from pix2pix.errors import UserError
 from pix2pix.files import write_atomically
 
@@ -32,7 +33,12 @@ def load_state(run: Path) -> dict[str, Any]:
         state = torch.load(run / STATE, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"{run.name} has no saved state: start it without --resume.") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+    except (RuntimeError, MemoryError, pickle.UnpicklingError, EOFError, OSError) as error:
+        if out_of_memory(error):
+            raise UserError(
+                f"There was not enough memory to read {run.name}/{STATE}, which is kept: end other "
+                "programs, then resume."
+            ) from error
         raise UserError(f"{run.name}/{STATE} cannot be read: start the run anew.") from error
     if state.get("format") != STATE_FORMAT:
         raise UserError(f"{run.name}/{STATE} is of another version: start the run anew.")

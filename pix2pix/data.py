@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from PIL import Image
 from torch import Tensor
@@ -23,10 +22,13 @@ from torch.nn import functional as F
 
 from pix2pix.config import TrainConfig
 from pix2pix.datasets import find_pairs, holds_photos, open_sides, said_label_maps
+from pix2pix.devices import free_memory
 from pix2pix.errors import UserError
 from pix2pix.images import resize, to_array
+from pix2pix.ranks import on_this_machine
 
 CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
+CPU = torch.device("cpu")
 LOOKED_AT = 32  # pairs whose channels are the dataset's
 WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
 
@@ -44,7 +46,7 @@ class PairDataset:
         self.photos = config.derive == "grey" and holds_photos(folder)
         self.labels = label_sides(folder, config)
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
-        self.room = psutil.virtual_memory().available * CACHE_SHARE  # bytes
+        self.room = free_memory(CPU) * CACHE_SHARE / on_this_machine()  # bytes
         self.channels = self.count_channels()
 
     def __len__(self) -> int:

@@ -11,6 +11,8 @@ import torch
 
 from pix2pix.errors import UserError
 
+GROUP = Path("/sys/fs/cgroup")  # what Linux tells of this container
+
 
 def on_zero_gpu() -> bool:
     """Whether this is a Space with a GPU that is lent to single calls (`pix2pix.ui.zero_gpu`)."""
@@ -46,14 +48,15 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a run could take: of the GPU, or of the machine and its container."""
+    """Bytes that a run could take: of the GPU, or of the machine and its container, where
+    copies of files that give way to a program count as free."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = psutil.virtual_memory().available
     with contextlib.suppress(OSError, ValueError):  # the container has no limit of its own
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-        free = min(free, limit - used)
+        limit, used = (int((GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        stat = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(stat.get("inactive_file", 0)))
     return free
 
 

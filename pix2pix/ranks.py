@@ -81,6 +81,11 @@ def is_shared() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def on_this_machine() -> int:
+    """How many processes that train together share this machine's memory."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes, before the others are met."""
     return os.environ.get("RANK", "0") == "0"

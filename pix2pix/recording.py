@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pix2pix.cards import run_card
 from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import ModelConfig, TrainConfig
+from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.datasets import describe, find_pairs, label_palette, read_info
 from pix2pix.errors import UserError
@@ -26,6 +27,7 @@ from pix2pix.metrics import spread_indices, validate
 from pix2pix.models import save_model
 from pix2pix.moments import prune
 from pix2pix.pictures import rows_picture
+from pix2pix.ranks import Ranks
 from pix2pix.trainer import Trainer
 
 SAMPLES = 8  # pairs that every sample grid shows
@@ -38,8 +40,9 @@ class Recorder:
     """Writes into the run folder ``run``; its methods raise OSError where the disk refuses."""
 
     def __init__(
-        self, run: Path, trainer: Trainer, dataset: PairDataset, data: Path, per_epoch: int
-    ) -> None:
+        self, run: Path, trainer: Trainer, dataset: PairDataset, data: Path, per_epoch: int,
+        begun: int = 0,
+    ) -> None:  # fmt: skip
         self.run, self.trainer, self.config = run, trainer, dataset.config
         self.kept = dataset.config.keep_every_epochs * per_epoch  # of so many steps all models
         held_out = find_pairs(data, "val")
@@ -52,11 +55,15 @@ class Recorder:
         self.held_out = some_pairs(shown, VALIDATED) if held_out else None
         self.palette = paints(data, dataset) if self.config.source_kind == "labels" else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
-        self.board = tensorboard(run) if self.config.tensorboard else None
+        self.board = tensorboard(run, begun) if self.config.tensorboard else None
         self.started, self.spent = time.monotonic(), 0.0
-        self.train_l1: list[float] = []  # since the last validation
+        self.sampled = -1  # the step of the last picture
         self.known: dict[int, Any] = {}  # what was seen in the targets
-        self.measured: dict[str, float] = {}  # the last line of validation.jsonl
+        rows = read_rows(run / "validation.jsonl")
+        self.measured: dict[str, float] = rows[-1] if rows else {}  # its last line
+        since = self.measured.get("step", 0)
+        losses = (row for row in read_rows(run / "metrics.jsonl") if row["step"] > since)
+        self.train_l1 = [row["g_l1"] / 2 for row in losses]  # since the last validation
 
     def row(self, step: int, epoch: int, losses: dict[str, float]) -> None:
         self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
@@ -72,6 +79,7 @@ class Recorder:
         source, target = self.samples
         grid = rows_picture([x.numpy() for x in (source, generate(self.trainer, source), target)])
         save_png(grid, self.run / "samples" / f"step-{step:07d}.png")
+        self.sampled = step
 
     def epoch_ended(self, step: int, epoch: int) -> None:
         """Validate, unless that would take more than its share of the time."""
@@ -96,17 +104,26 @@ class Recorder:
         self.train_l1.clear()
         self.spent += time.monotonic() - begun
 
-    def save(self, step: int, random: list[Tensor]) -> None:
-        """The resumable state, and the generator as a model folder."""
+    def has_model(self, step: int) -> bool:
+        return self.kept_model(step).exists()
+
+    def kept_model(self, step: int) -> Path:
+        return self.run / "checkpoints" / f"step-{step:07d}"
+
+    def keep_state(self, step: int, random: list[Tensor]) -> None:
+        """What the run is resumed from."""
         state = {"step": step, "trainer": self.trainer.state_dict(), "random": random}
         save_state(self.run, state)
+
+    def keep_model(self, step: int) -> None:
+        """The generator as a model folder."""
         config, name = self.config, self.run.name
         measures = self.measured if self.measured.get("step") == step else {}
         card = run_card(name, config, self.data, self.license, step, measures)
         generator = self.trainer.current_generator()
         model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)
-        copy_folder(self.run / "model", self.run / "checkpoints" / f"step-{step:07d}")
+        copy_folder(self.run / "model", self.kept_model(step))
         prune(self.run, every=self.kept)
 
     def tell_board(self, step: int, group: str, values: dict[str, float]) -> None:
@@ -179,16 +196,22 @@ def begin_anew(run: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def restore(run: Path, trainer: Trainer, rank: int = 0) -> int:
-    """Go back to the saved state, its losses included, and return its step."""
+def restore(run: Path, trainer: Trainer, ranks: Ranks) -> int:
+    """Go back to the saved state, its losses included, and return its step.
+
+    Raises UserError where other than as many processes train now: batch norm, dropout and the
+    pairs that an epoch leaves out would be others.
+    """
     state = load_state(run)
-    trainer.load_state_dict(state["trainer"])
-    if rank >= len(state["random"]):
+    if (before := len(state["random"])) != ranks.world:
+        launch = f"torchrun --nproc-per-node {before} --" if before > 1 else "python"
         raise UserError(
-            f"{run.name} was trained by {len(state['random'])} processes: resume it with as many."
+            f"{run.name} was trained by {before} process{'es' * (before > 1)}: resume it with as "
+            f"many, in a terminal by `{launch} scripts/train.py --resume --run` and its folder."
         )
-    set_random_state(state["random"][rank], trainer.device)
-    if rank == 0:
+    trainer.load_state_dict(state["trainer"])
+    set_random_state(state["random"][ranks.rank], trainer.device)
+    if ranks.is_first:
         for name in ("metrics.jsonl", "validation.jsonl"):
             cut_after(run / name, state["step"])
     return state["step"]
@@ -196,16 +219,22 @@ def restore(run: Path, trainer: Trainer, rank: int = 0) -> int:
 
 def random_state(device: torch.device) -> Tensor:
     """The states of the generators that training draws from, as bytes: CPU, then GPU."""
-    if device.type != "cuda":
-        return torch.get_rng_state()
-    return torch.cat([torch.get_rng_state(), torch.cuda.get_rng_state(device)])
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    elif device.type == "mps":
+        states.append(torch.mps.get_rng_state())
+    return torch.cat(states)
 
 
 def set_random_state(state: Tensor, device: torch.device) -> None:
-    own = len(torch.get_rng_state())
+    """A run that goes on with another kind of device takes the CPU's alone."""
+    own, of_a_gpu = len(torch.get_rng_state()), len(state) == len(random_state(device))
     torch.set_rng_state(state[:own])
-    if device.type == "cuda" and len(state) > own:
+    if device.type == "cuda" and of_a_gpu:
         torch.cuda.set_rng_state(state[own:], device)
+    elif device.type == "mps" and of_a_gpu:
+        torch.mps.set_rng_state(state[own:])
 
 
 def cut_after(file: Path, step: int) -> None:
@@ -225,12 +254,13 @@ def cut_after(file: Path, step: int) -> None:
     write_atomically(file, lambda partial: partial.write_text("".join(kept), encoding="utf-8"))
 
 
-def tensorboard(run: Path) -> Any:
-    """A writer of TensorBoard's files in the run folder; UserError where it is not installed."""
+def tensorboard(run: Path, begun: int = 0) -> Any:
+    """A writer of TensorBoard's files in the run folder, in which steps after ``begun`` take the
+    place of those that a killed process wrote; UserError where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UserError(
             "TensorBoard is not installed: `pip install tensorboard`, or set tensorboard=false."
         ) from error
-    return SummaryWriter(str(run / "tensorboard"))
+    return SummaryWriter(str(run / "tensorboard"), purge_step=begun + 1)

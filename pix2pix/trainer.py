@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pix2pix.config import TrainConfig
-from pix2pix.devices import has_fast_bfloat16
+from pix2pix.devices import has_fast_bfloat16, out_of_memory
 from pix2pix.diffaugment import Augmentation
 from pix2pix.errors import UserError
 from pix2pix.losses import adversarial, feature_matching, fooling, reconstruction
@@ -163,7 +163,7 @@ class Trainer:
             self.bfloat16 = self.redone < 2
             found = losses(part)
             values = torch.stack([*found.values()]).tolist()
-        if not all_finite(values, self.device):
+        if not all_finite(values, self.device):  # all processes end, and the first one says why
             raise NotANumber(dict(zip(found, values)))
         sums.update({name: part.share * value for name, value in zip(found, values)})
         return found
@@ -206,15 +206,27 @@ class Trainer:
             for name, part in self.parts().items():
                 part.load_state_dict(state[name])
             for optimizer in (self.g_optimizer, self.d_optimizer):
+                lay_out(optimizer)
                 for group in optimizer.param_groups:  # a resumed run may have another one
                     group["betas"] = (self.config.beta1, 0.999)
             self.redone = int(state.get("guard", {}).get("redone", 0))
             self.bfloat16 = self.bfloat16 and self.redone < 2
         except (RuntimeError, ValueError, KeyError) as error:
+            if out_of_memory(error):
+                raise
             raise UserError(
                 "The saved state is that of another network: resume with the settings that the "
                 "run's config.json names."
             ) from error
+
+
+def lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Let moments lie in memory as their weights do: a state may be of a run with the other
+    layout, and fused Adam takes numbers in the order in which they lie."""
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == weight.shape:
+                state[name] = torch.empty_like(weight).copy_(value)
 
 
 def keep_memory() -> None:

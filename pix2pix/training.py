@@ -87,14 +87,17 @@ def train(
     torch.manual_seed(config.seed + ranks.rank)  # of the noise: each process has its own
     with saving(run), contextlib.ExitStack() as stack:
         if saved_before:
-            begun = restore(run, trainer, ranks.rank)
+            begun = restore(run, trainer, ranks)
         step, recorder = begun, None
         if ranks.is_first:
             if not saved_before:
                 begin_anew(run)
             write_json(run / "config.json", run_config(config, data, start_from, device))
-            recorder = Recorder(run, trainer, dataset, data, per_epoch)
+            recorder = Recorder(run, trainer, dataset, data, per_epoch, begun)
             stack.enter_context(contextlib.closing(recorder))
+        lost = recorder is not None and saved_before and not recorder.has_model(step)
+        if any(ranks.any(lost)):  # it was killed between a state and its model
+            save(recorder, ranks, step, per_epoch)
         started = saved = time.monotonic()
         shares = batches(dataset, config.batch_size, config.seed, step, ranks.rank, ranks.world)
         for _, source, target in shares:
@@ -103,7 +106,7 @@ def train(
             stop, late = ranks.any(step >= steps or should_stop(), late)
             due = step % config.save_every_steps == 0 or ends_epochs(config, step, per_epoch)
             if stop or late or (step > begun and due):
-                save(recorder, ranks, step, max(0, step - 1) // per_epoch)
+                save(recorder, ranks, step, per_epoch)
                 saved = time.monotonic()
             if stop:
                 break
@@ -138,13 +141,17 @@ def ends_epochs(config: TrainConfig, step: int, per_epoch: int) -> bool:
     return bool(config.keep_every_epochs) and step % (per_epoch * config.keep_every_epochs) == 0
 
 
-def save(recorder: Recorder | None, ranks: Ranks, step: int, epoch: int) -> None:
-    """All processes tell their random state, and the first one measures and writes."""
+def save(recorder: Recorder | None, ranks: Ranks, step: int, per_epoch: int) -> None:
+    """All processes tell their random state, and the first one writes: the state before all that
+    takes time, then the model with its picture and its figures, at whichever step that is."""
     random = ranks.gather(random_state(ranks.device))
     if recorder:
         recorder.trainer.check_weights()
-        recorder.validate(step, epoch)
-        recorder.save(step, random)
+        recorder.keep_state(step, random)
+        if recorder.sampled != step:
+            recorder.sample(step)
+        recorder.validate(step, max(0, step - 1) // per_epoch)
+        recorder.keep_model(step)
 
 
 def run_config(

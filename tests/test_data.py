@@ -72,6 +72,20 @@ def test_mirror_and_crop_are_what_they_say() -> None:
     assert 15 < mirrored < 45
 
 
+@pytest.mark.parametrize(("processes", "kept"), [(1, 4), (2, 2)])
+def test_decoded_pictures_take_a_quarter_of_the_containers_memory(
+    processes: int, kept: int, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All processes that train on this machine together."""
+    one = 2 * 3 * 70 * 70  # bytes of a pair at size + jitter
+    monkeypatch.setattr("pix2pix.data.free_memory", lambda device: 4 * 4 * one)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    dataset = PairDataset(pairs, "train", SMALL)
+    for index in range(5):
+        dataset.decoded(index)
+    assert len(dataset.cache) == kept
+
+
 def paint(path: Path, color: tuple[int, int, int], width: int = 64) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (width, 64), color).save(path)

@@ -1,15 +1,17 @@
-"""Which errors mean that memory ran out, and what a device is called."""
+"""How much memory is free, which errors mean that it ran out, and what a device is called."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from pix2pix.devices import out_of_memory, pick_device
+from pix2pix.devices import free_memory, out_of_memory, pick_device
 
 
 def cuda() -> None:
@@ -45,3 +47,23 @@ def test_one_gpu_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.empty", lambda *_, **options: None)
     assert {str(pick_device(name)) for name in ("auto", "cuda", "cuda:0")} == {"cuda:0"}
     assert str(pick_device("cuda:1")) == "cuda:1" and str(pick_device("cpu")) == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"max": "1000", "current": "400", "stat": "anon 100\ninactive_file 250\n"}, 850),
+        ({"max": "1000", "current": "400", "stat": "anon 100\n"}, 600),
+        ({"max": "max", "current": "400", "stat": "inactive_file 250\n"}, 10**6),
+        ({}, 10**6),
+    ],
+)
+def test_a_container_has_what_its_limit_leaves(
+    files: dict[str, str], free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr("pix2pix.devices.GROUP", tmp_path)
+    machine = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=10**6))
+    monkeypatch.setattr("pix2pix.devices.psutil", machine)
+    assert free_memory(torch.device("cpu")) == free

@@ -11,11 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import TrainConfig
 from pix2pix.data import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
 from pix2pix.ranks import Ranks
-from pix2pix.training import train
+from pix2pix.recording import restore
+from pix2pix.runs import read_status
+from pix2pix.trainer import Trainer
+from pix2pix.training import main, train
 from tests.drawn_pairs import draw_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,3 +95,21 @@ def test_batches_that_cannot_be_shared_are_refused(
     config = TrainConfig(size=64, jitter=4, ngf=4, ndf=4, batch_size=3)
     with pytest.raises(UserError, match="evenly"):
         train(tmp_path / "run", data, config, device=torch.device("cpu"))
+
+
+def test_a_run_goes_on_with_as_many_processes_as_it_had(data: Path, tmp_path: Path) -> None:
+    config = TrainConfig(size=64, jitter=4, ngf=4, ndf=4, layers=1, batch_size=4, steps=1)
+    run, cpu = tmp_path / "run", torch.device("cpu")
+    train(run, data, config, device=cpu)
+    trainer = Trainer(config, cpu)
+    with pytest.raises(UserError, match=r"by 1 process: .*`python scripts/train.py --resume"):
+        restore(run, trainer, Ranks(cpu, 0, 2))
+
+    state = load_state(run)
+    save_state(run, {**state, "random": state["random"] * 2})
+    for rank in (0, 1):
+        assert restore(run, trainer, Ranks(cpu, rank, 2)) == 1
+    assert main(run) == 1  # as Resume does on the page, which shows the sentence of the status
+    status = read_status(run)
+    assert status.state == "failed" and "\n" not in status.sentence
+    assert "2 processes" in status.sentence and "torchrun --nproc-per-node 2" in status.sentence

@@ -20,13 +20,13 @@ from pix2pix.config import TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.errors import UserError
-from pix2pix.models import read_config
+from pix2pix.models import read_config, save_model
 from pix2pix.moments import best, publish
 from pix2pix.pictures import GAP
 from pix2pix.plan import Inputs, make_plan
-from pix2pix.recording import Recorder, tensorboard
+from pix2pix.recording import Recorder, random_state, set_random_state, tensorboard
 from pix2pix.trainer import Trainer
-from pix2pix.training import train
+from pix2pix.training import Progress, train
 from tests.drawn_pairs import COLOURS, draw_dataset, draw_folders
 
 CPU = torch.device("cpu")
@@ -76,6 +76,91 @@ def test_looking_changes_nothing(data: Path, run: Path, tmp_path: Path) -> None:
         assert all(torch.equal(value, two[part][name]) for name, value in one[part].items())
 
 
+def test_the_state_is_safe_before_anything_is_measured(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop by force waits for seconds, and measuring may take a minute."""
+
+    done: list[Progress] = []
+
+    def go() -> None:
+        train(tmp_path, data, SMALL, device=CPU, resume=True, on_progress=done.append,
+              should_stop=lambda: len(done) == 2)  # fmt: skip
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("sample", "validate"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Recorder, name, killed)
+            go()
+        assert load_state(tmp_path)["step"] == 2
+    go()
+    (row,) = read_rows(tmp_path / "validation.jsonl")
+    assert row["step"] == 2
+    assert row["train_l1"] == pytest.approx(sum(p.losses["g_l1"] for p in done) / 4)
+    assert "Not measured" not in (tmp_path / "model" / "README.md").read_text()
+    assert (tmp_path / "samples" / "step-0000002.png").exists()
+
+
+def test_a_model_that_a_kill_cost_is_made_when_the_run_goes_on(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, calls = tmp_path / "run", []
+
+    def save(*arguments: object) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt  # after the state of step 6, before its model
+        save_model(*arguments)
+
+    monkeypatch.setattr("pix2pix.recording.save_model", save)
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, data, SMALL, device=CPU)
+    monkeypatch.undo()
+    assert load_state(killed)["step"] == 6
+    train(killed, data, SMALL, device=CPU, resume=True)
+    kept = sorted(file.name for file in (killed / "checkpoints").iterdir())
+    assert kept == ["step-0000003", "step-0000006", "step-0000009"]
+    for file in (killed / "checkpoints").glob("step-*/*"):  # card and figures, too
+        assert file.read_bytes() == (run / file.relative_to(killed)).read_bytes()
+    validated = (read_rows(one / "validation.jsonl") for one in (killed, run))
+    assert [row["step"] for row in next(validated)] == [row["step"] for row in next(validated)]
+
+
+def test_a_look_draws_no_random_number(data: Path, tmp_path: Path) -> None:
+    """Of a network with dropout, and with running statistics that are its own."""
+    alone = draw_dataset(tmp_path / "alone", train=3)  # without validation pairs
+    for folder in (data, alone):
+        trainer, dataset = Trainer(SMALL, CPU), PairDataset(folder, "train", SMALL)
+        recorder = Recorder(tmp_path, trainer, dataset, folder, per_epoch=3)
+        drawn = torch.get_rng_state()
+        before = {name: value.clone() for name, value in trainer.generator.state_dict().items()}
+        recorder.sample(1)
+        recorder.losses(1, 0, {"g_l1": 0.5})
+        recorder.validate(1, 0)
+        recorder.close()
+        assert torch.equal(torch.get_rng_state(), drawn)
+        after = trainer.generator.state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_the_generator_of_apples_gpus_is_part_of_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, taken = torch.arange(44, dtype=torch.uint8), []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: given)
+    monkeypatch.setattr(torch.mps, "set_rng_state", taken.append)
+    mps, drawn = torch.device("mps"), torch.get_rng_state()
+    state = random_state(mps)
+    torch.rand(3)
+    set_random_state(state, mps)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert len(taken) == 1 and torch.equal(taken[0], given)
+    for other in (random_state(CPU), torch.cat([drawn, given[:16]])):  # none, and that of CUDA
+        set_random_state(other, mps)
+        assert len(taken) == 1 and torch.equal(torch.get_rng_state(), drawn)
+    set_random_state(state, CPU)
+
+
 class Opens:
     """Pickled, it opens a file for writing where it is read."""
 
@@ -94,6 +179,32 @@ def test_a_state_with_code_in_it_is_refused_and_not_run(save, tmp_path: Path) ->
     with pytest.raises(UserError, match=r"/state.pt cannot be read: start the run anew\.$"):
         load_state(tmp_path)
     assert [f.name for f in tmp_path.iterdir()] == [STATE]
+
+
+SHORT = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
+def test_memory_that_is_short_costs_no_state(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to begin anew, or with other networks, while a state is read or loaded."""
+
+    def short(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", short)
+        with pytest.raises(UserError, match=r"not enough memory to read .* then resume\.$"):
+            load_state(tmp_path)
+    trainer = Trainer(SMALL, CPU)
+    monkeypatch.setattr(trainer.g_optimizer, "load_state_dict", short)
+    with pytest.raises(type(error)):
+        trainer.load_state_dict(trainer.state_dict())
 
 
 def test_pictures_and_models_are_kept_every_few_epochs(data: Path, tmp_path: Path) -> None:
@@ -169,6 +280,28 @@ def test_tensorboard_files_are_written_on_request(data: Path, tmp_path: Path) ->
     rows = read_rows(tmp_path / "run" / "metrics.jsonl")
     assert written == pytest.approx([row["g_l1"] for row in rows])
     assert len(seen.Scalars("validation/l1")) == 3
+
+
+def test_tensorboard_shows_no_step_twice(data: Path, tmp_path: Path) -> None:
+    """Neither those after a state nor those of a run that was killed before its first one."""
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = replace(SMALL, tensorboard=True, steps=6)
+    deadly = [2, 5]  # states are of step 3 and 6
+
+    def kill(progress: Progress) -> None:
+        if progress.step in deadly:
+            deadly.remove(progress.step)
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, data, config, device=CPU, resume=True, on_progress=kill)
+    train(tmp_path, data, config, device=CPU, resume=True)
+    seen = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in seen.Scalars("loss/g_l1")] == list(range(1, 7))
+    assert [event.step for event in seen.Scalars("validation/l1")] == [3, 6]
 
 
 def test_tensorboard_that_is_absent_is_asked_for(

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -326,6 +327,25 @@ def test_a_generators_loss_that_is_no_number_leaves_its_weights() -> None:
     trainer.step(pictures(2), pictures(3))
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_loss_that_is_no_number_on_another_process_is_one_here(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the process that writes the run's sentence has it to say."""
+
+    def reduced(flag: Tensor, how: str) -> None:
+        assert how == "smallest"
+        flag.zero_()  # another one has found none
+
+    both = SimpleNamespace(
+        is_available=lambda: True, is_initialized=lambda: True, all_reduce=reduced,
+        ReduceOp=SimpleNamespace(MIN="smallest"),
+    )  # fmt: skip
+    monkeypatch.setattr("pix2pix.trainer.dist", both)
+    with pytest.raises(UserError, match="not a number"):
+        Trainer(replace(SMALL, precision=precision), CPU).step(pictures(0), pictures(1))
+
+
 @pytest.mark.parametrize("call", [1, 2], ids=["discriminator", "generator"])
 def test_what_bfloat16_fails_is_done_again_in_float32(call: int) -> None:
     trainer = Trainer(replace(SMALL, precision="bfloat16"), CPU)
@@ -380,6 +400,20 @@ def test_a_new_trainer_goes_on_where_the_state_was_saved(options: dict) -> None:
     assert len(found[0]) == (5 if "lambda_features" in options else 4)
     ours, theirs = weights(trainer), weights(other)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_a_resumed_run_may_have_the_other_layout(channels_last: bool) -> None:
+    config = replace(SMALL, dropout="none")  # whose noise falls in the order of the memory
+    trainer = doubled(replace(config, channels_last=not channels_last))
+    other = doubled(replace(config, channels_last=channels_last))
+    trainer.step(pictures(0).double(), pictures(1).double())
+    other.load_state_dict(copy.deepcopy(trainer.state_dict()))
+    for one in (trainer, other):
+        one.step(pictures(2).double(), pictures(3).double())
+    theirs = weights(other)
+    for name, value in weights(trainer).items():
+        torch.testing.assert_close(theirs[name], value, atol=1e-8, rtol=0)
 
 
 def test_a_state_from_before_the_guard_is_read() -> None:
