@@ -23,7 +23,7 @@ from pix2pix.config import ModelConfig
 from pix2pix.errors import Stopped, UserError
 from pix2pix.hub_access import Token, connect, parse_repo, sentences, watching
 from pix2pix.hub_push import push_files
-from pix2pix.images import MODES
+from pix2pix.images import IMAGE_SUFFIXES, MODES, list_images
 from pix2pix.models import (
     CARD,
     CONFIG,
@@ -33,6 +33,7 @@ from pix2pix.models import (
     WEIGHTS,
     load_model,
     read_config,
+    sample_files,
 )
 from pix2pix.networks import construct_generator
 
@@ -179,7 +180,7 @@ def publish_model(
     Raises UserError, and Stopped before the commit.
     """
     _, config = load_model(folder)
-    beside = [*folder.glob("*.png"), folder / EXAMPLES, *(folder / SAMPLES).glob("*.png")]
+    beside = [*list_images(folder), folder / EXAMPLES, *sample_files(folder)]
     sent = sorted(path for path in [folder / WEIGHTS, *beside] if path.is_file())
     files: dict[str, str | bytes] = {p.relative_to(folder).as_posix(): str(p) for p in sent}
     files[CONFIG] = json.dumps(without_folders(config.to_json()), indent=2).encode() + b"\n"
@@ -191,7 +192,7 @@ def publish_model(
 
 
 def _is_sample(name: str) -> bool:
-    return name.startswith(f"{SAMPLES}/") and name.endswith(".png")
+    return name.startswith(f"{SAMPLES}/") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def model_card(folder: Path, config: ModelConfig) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from pix2pix.config import ModelConfig
 from pix2pix.errors import UserError
 from pix2pix.files import write_atomically, write_json
+from pix2pix.images import list_images
 from pix2pix.networks import construct_generator
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -64,6 +65,11 @@ def read_config(folder: Path, name: str = "") -> ModelConfig:
         raise UserError(
             f"{name}/{CONFIG} is not valid JSON: take the model anew from its source."
         ) from error
+
+
+def sample_files(folder: Path) -> list[Path]:
+    """The pictures to try the model on that lie in its folder, if any do."""
+    return list_images(folder / SAMPLES) if (folder / SAMPLES).is_dir() else []
 
 
 def load_model(folder: Path, name: str = "") -> tuple[nn.Module, ModelConfig]:

@@ -169,25 +169,35 @@ SCENES: dict[str, Callable[[int], list[Shape]]] = {
 
 
 def landscape(seed: int, size: int) -> Image.Image:
-    """A grey picture of sky, hills and a plain or a lake, mode 'L', with a photo's textures."""
+    """A grey picture of sky, hills and a meadow or a lake, mode 'L', with a photo's textures: what
+    is far is paler and smoother than what is near."""
     rng = np.random.default_rng(seed)
     y = np.mgrid[0:size, 0:size][0] / size
     horizon = rng.uniform(0.4, 0.6)
-    clouds = texture(size, 1.9, rng)
-    grey = 0.62 + 0.25 * (y / horizon) + 0.13 * clouds * (1 - 0.6 * y / horizon)
+    clouds = texture(size, 2.1, rng)
+    grey = 0.62 + 0.25 * (y / horizon) + 0.11 * clouds * (1 - 0.6 * y / horizon)
     for depth in range(3):
         ridge = horizon + 0.05 * depth - (0.16 - 0.04 * depth) * np.abs(texture(size, 2.2, rng)[0])
-        hill = y > ndimage.gaussian_filter1d(ridge, 2 + 2 * depth)[None]
-        shade = 0.5 - 0.11 * depth + 0.1 * texture(size, 1.2, rng)
-        grey = np.where(hill, shade, grey)
-    lower = horizon + rng.uniform(0.12, 0.2)
+        ridge = ndimage.gaussian_filter1d(ridge, 2 + 2 * depth)
+        shade = 0.56 - 0.13 * depth + 0.035 * (1 + depth) * texture(size, 1.7, rng)
+        grey = over(grey, shade, y, ridge)
+    shore = horizon + rng.uniform(0.12, 0.2)
     if rng.random() < 0.5:  # water: the sky again, darker, in long ripples
-        ripples = ndimage.zoom(texture(size, 1.5, rng)[::8], (8, 1), order=1)[:size]
-        plain = 0.55 + 0.08 * ripples - 0.25 * (y - lower)
-    else:
-        plain = 0.36 + 0.3 * (y - lower) + 0.13 * texture(size, 0.9, rng)
-    grey = np.where(y > lower, plain, grey)
+        ripples = ndimage.gaussian_filter1d(texture(size, 1.5, rng), size / 24, axis=1)
+        plain = 0.5 + 0.1 * clouds[::-1] + 0.05 * ripples / ripples.std() + 0.2 * (y - shore)
+        edge = np.full(size, shore)
+    else:  # a meadow, whose blades are seen near by alone
+        near = np.clip((y - shore) / (1 - shore), 0, 1)
+        plain = 0.5 - 0.12 * near + 0.06 * texture(size, 2.0, rng)
+        plain += 0.05 * near * texture(size, 1.0, rng)
+        edge = shore + 0.02 * texture(size, 2.4, rng)[0]
+    grey = over(grey, plain, y, edge)
     return Image.fromarray(np.uint8(255 * np.clip(grey, 0, 1)))
+
+
+def over(behind: np.ndarray, front: np.ndarray, y: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """`front` below its `edge`, a height for each column, with a lens's soft line between."""
+    return behind + (front - behind) * np.clip((y - edge[None]) * len(y) / 1.5 + 0.5, 0, 1)
 
 
 def texture(size: int, slope: float, rng: np.random.Generator) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 Each photo is framed by its eyes, put before one plain backdrop and paired with several drawings
 of it: the artist's sketch, its lines, lines filtered from the photo, and stick faces built from
-landmarks exactly where the photo's features are. Two steps, the first needs mediapipe 0.10:
+landmarks exactly where the photo's features are. Two steps, the first in an environment of its
+own with mediapipe 0.10.14 and numpy 1:
 
     prepare_face_sketch.py --cuhk DIR --fs2k DIR --find-landmarks faces.json
     prepare_face_sketch.py --cuhk DIR --fs2k DIR --landmarks faces.json --out DIR
@@ -683,6 +684,18 @@ def build(args: argparse.Namespace, pairs: list[Pair], refused: list[dict]) -> d
 
 
 def main(argv: list[str] | None = None) -> int:
+    args = arguments(argv)
+    pairs, refused = find_pairs(args.cuhk, args.fs2k, args.limit)
+    if args.find_landmarks:
+        found = find_landmarks(pairs, args.find_landmarks)
+        print(json.dumps({"photos": len(pairs), "faces": found}))
+        return 0 if found == len(pairs) else 1
+    summary = build(args, pairs, refused)
+    print(json.dumps(summary))
+    return 1 if refused else 0
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -713,14 +726,7 @@ def main(argv: list[str] | None = None) -> int:
     ):
         if needed and not needed.exists():
             parser.error(f"{needed} does not exist")
-    pairs, refused = find_pairs(args.cuhk, args.fs2k, args.limit)
-    if args.find_landmarks:
-        found = find_landmarks(pairs, args.find_landmarks)
-        print(json.dumps({"photos": len(pairs), "faces": found}))
-        return 0 if found == len(pairs) else 1
-    summary = build(args, pairs, refused)
-    print(json.dumps(summary))
-    return 1 if refused else 0
+    return args
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Publish a run's generator as a model folder: weights, config, card, and sources drawn by code to
-begin with, with the model's pictures of them on the card."""
+"""Publish a run's generator, or one of those it kept, as a model folder: weights, config, card, and
+sources drawn by code to begin with, with the model's pictures of them on the card."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pix2pix.drawing import draw_strokes, example_faces
 from pix2pix.errors import UserError
 from pix2pix.files import write_atomically
 from pix2pix.images import save_png
-from pix2pix.models import load_model, save_model
+from pix2pix.models import EXAMPLES, SAMPLES, THUMBNAIL, load_model, save_model
 from pix2pix.scenes import SCENES, draw_shapes, landscape
 from pix2pix.translate import Translator
 
@@ -38,7 +38,8 @@ class Drawn:
 def main() -> int:
     args = arguments()
     try:
-        generator, config = load_model(args.run / "model")
+        found = args.run / "model"
+        generator, config = load_model(found if found.is_dir() else args.run)
         through = Translator.load(args.through) if args.through else None
         config = dataclasses.replace(config, title=args.title)
         save_model(args.out, generator, config, args.card.read_text(encoding="utf-8"))
@@ -79,10 +80,10 @@ def add_examples(folder: Path, sources: list[Drawn]) -> None:
     what the model makes of them, and one of those as the thumbnail."""
     if operations := [{"name": s.name, "strokes": s.operations} for s in sources if s.operations]:
         text = json.dumps(operations, separators=(",", ":")) + "\n"
-        write_atomically(folder / "examples.json", lambda f: f.write_text(text, encoding="utf-8"))
+        write_atomically(folder / EXAMPLES, lambda f: f.write_text(text, encoding="utf-8"))
     else:
         for source in sources[:SHOWN]:
-            save_png(source.picture, folder / "samples" / f"{source.name}.png")
+            save_jpeg(source.picture, folder / SAMPLES / f"{source.name}.jpg")
     translator = Translator.load(folder)
     size = translator.config.generator.size
     sheet = Image.new("RGB", (SHOWN * (size + GAP) - GAP, 2 * size + GAP), "white")
@@ -91,13 +92,18 @@ def add_examples(folder: Path, sources: list[Drawn]) -> None:
         for row, picture in enumerate((source.picture, made)):
             sheet.paste(picture.convert("RGB"), (column * (size + GAP), row * (size + GAP)))
         if column == 1:
-            save_png(made.resize((128, 128)), folder / "thumbnail.png")
-    save_png(sheet, folder / "results.png")
+            save_png(made.resize((128, 128)), folder / THUMBNAIL)
+    save_jpeg(sheet, folder / "results.jpg")
+
+
+def save_jpeg(picture: Image.Image, file: Path) -> None:
+    """What looks like a photo, at a fifth of its size as PNG: a model's folder is downloaded."""
+    write_atomically(file, lambda f: picture.save(f, "JPEG", quality=92, subsampling=0))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder with a model/ in it")
+    parser.add_argument("run", type=Path, help="run folder, or one of its checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--title", required=True, help="what people read on its card")
     parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")

@@ -17,6 +17,7 @@ from pix2pix.drawing import example_faces
 from pix2pix.translate import Translators
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
+from pix2pix.ui.train_tab import train_tab
 from pix2pix.workspace import model_folders
 from tests.conftest import CHROMIUM_FLAGS, chromium_path
 
@@ -26,7 +27,7 @@ IDLE = "document.querySelector('.pad').parentElement.pad.idle()"
 
 def main() -> int:
     args = arguments()
-    page = build_page(Translators(model_folders))
+    page = build_page(Translators(model_folders), train_tab)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE)
     with sync_playwright() as playwright:
         path = chromium_path(playwright.chromium.executable_path)
@@ -36,6 +37,7 @@ def main() -> int:
         view.wait_for_selector(".pad .paper")
         view.wait_for_function(IDLE)
         draw(view, args.face)
+        view.keyboard.press("g")  # the guide is traced
         view.wait_for_function(IDLE)
         view.mouse.move(2, 2)
         view.wait_for_function(SETTLED)
@@ -49,7 +51,13 @@ def main() -> int:
 def draw(view: Page, name: str) -> None:
     """The strokes of a code-drawn face as a person would make them: press, move, release."""
     box = view.locator(".pad .paper").bounding_box()
+    view.locator(".pad .paper").focus()
+    chosen = 1  # of the pad's pencils, the middle one
     for stroke in example_faces()[name]:
+        size = int(stroke.width > 0.012)
+        if size != chosen:
+            view.keyboard.press("[" if size < chosen else "]")
+            chosen = size
         points = [(box["x"] + x * box["width"], box["y"] + y * box["height"])
                   for x, y in stroke.points]  # fmt: skip
         view.mouse.move(*points[0])
@@ -64,7 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
     parser.add_argument("--face", default="Long hair", choices=list(example_faces()))
     parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--height", type=int, default=1050)
     parser.add_argument("--theme", choices=["light", "dark"], default="light")
     return parser.parse_args()
 

@@ -84,16 +84,13 @@ def main() -> int:
         lines = [line for name, _ in args.data for line in table(args, name, arms, jobs)]
         text = "\n".join(lines)
         write_atomically(args.out / "study.md", lambda file: file.write_text(text + "\n"))
-        for name, _ in args.data:
-            save_png(picture(jobs, name, args.seeds[0]), args.out / f"{name}.png")
-            if name in SCENES:
-                drawn_rows = of_drawn(jobs, name, args.seeds[0])
-                save_png(drawn_rows, args.out / f"{name}-drawn.png")
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     print(text)
-    print(json.dumps({"runs": len(jobs), "table": str(args.out / "study.md")}))
+    print(json.dumps({"runs": len(jobs), "table": str(args.out / "study.md")}), flush=True)
+    for note in save_pictures(args, jobs):  # after the figures, which took hours
+        print(note, file=sys.stderr)
     return 0
 
 
@@ -207,6 +204,20 @@ def cell(values: list[float], how: str) -> str:
         return how.format(values[0])
     each = ", ".join(how.format(value) for value in values)
     return f"{how.format(statistics.fmean(values))} ({each})"
+
+
+def save_pictures(args: argparse.Namespace, jobs: list[Job]) -> list[str]:
+    """A picture of each dataset, and of sources drawn by code where they can be; returns why one
+    is missing."""
+    notes = []
+    for name, _ in args.data:
+        wanted = {name: picture} | ({f"{name}-drawn": of_drawn} if name in SCENES else {})
+        for title, make in wanted.items():
+            try:
+                save_png(make(jobs, name, args.seeds[0]), args.out / f"{title}.png")
+            except UserError as error:
+                notes.append(f"{title}.png was left out: {error}")
+    return notes
 
 
 def picture(jobs: list[Job], data_name: str, seed: int) -> Image.Image:

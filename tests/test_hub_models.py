@@ -261,6 +261,8 @@ def mine(folder: Path) -> Path:
     save_tiny_model(folder, tiny_config(title="Mine", training=told))
     save_png(noise(8, 8), folder / "thumbnail.png")
     save_png(noise(8, 8), folder / "samples" / "1.png")
+    noise(8, 8).save(folder / "samples" / "2.jpg")
+    noise(8, 8).save(folder / "results.jpg")
     (folder / "examples.json").write_text("[]")
     (folder / "notes.txt").write_text("mine alone")
     return folder
@@ -281,7 +283,8 @@ def test_a_model_is_published_privately_in_one_commit(hub, tmp_path):
     front = huggingface_hub.ModelCard(card := files.pop("README.md").decode()).data
     assert (front.license, front.pipeline_tag) == ("other", "image-to-image")
     assert front.tags == ["pix2pix", "image-to-image"] and card.endswith("# A model for tests\n")
-    names = ["examples.json", "model.safetensors", "samples/1.png", "thumbnail.png"]
+    names = ["examples.json", "model.safetensors", "results.jpg", "samples/1.png"]
+    names += ["samples/2.jpg", "thumbnail.png"]
     assert files == {name: (folder / name).read_bytes() for name in names}
     assert {sent for *_, sent in hub.asked} == {f"Bearer {WRITER}"}
 
@@ -311,10 +314,10 @@ def test_a_card_keeps_what_it_says(hub, tmp_path):
 
 
 def test_a_newer_push_removes_samples_that_are_gone_and_nothing_else(hub, tmp_path):
-    hub.commit(ID, {"samples/old.png": b"o", "LICENSE": b"mit", "samples/about.txt": b"a"}, True)
+    hub.commit(ID, {"samples/old.jpg": b"o", "LICENSE": b"mit", "samples/about.txt": b"a"}, True)
     publish(hub, mine(tmp_path / "mine"))
     assert {"LICENSE", "samples/about.txt", "samples/1.png"} < hub.files().keys()
-    assert "samples/old.png" not in hub.files()
+    assert "samples/old.jpg" not in hub.files()
 
 
 def test_what_shall_be_private_never_goes_to_a_public_repository(hub, tmp_path):

@@ -25,14 +25,15 @@ class Study:
         self.out, self.patch = folder / "out", monkeypatch
         self.timed: list[TrainConfig] = []
         monkeypatch.setattr(script, "time_step", self.time_step)
-        monkeypatch.setattr(script, "picture", lambda jobs, name, seed: Image.new("RGB", (8, 8)))
 
     def time_step(self, config: TrainConfig, data: Path) -> float:
         self.timed.append(config)
         return 0.3 if config.mirror else 0.15
 
-    def run(self, *more: str, minutes: str = "0.01", data: Path | None = None) -> int:
-        words = [f"--data=blocks={data or self.data}:BtoA", f"--out={self.out}", "--seeds=3"]
+    def run(
+        self, *more: str, name: str = "blocks", minutes: str = "0.01", data: Path | None = None
+    ) -> int:
+        words = [f"--data={name}={data or self.data}:BtoA", f"--out={self.out}", "--seeds=3"]
         words += [f"--minutes={minutes}", "--arm", "one=maps ngf=4", "two=maps ngf=4 mirror=false"]
         words += ["--only", "one", "two"]
         words += [f"--set={setting}" for setting in ("size=64", "jitter=4", "ndf=4", "layers=1")]
@@ -49,6 +50,7 @@ class Study:
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.setattr(script, "picture", lambda jobs, name, seed: Image.new("RGB", (8, 8)))
     return Study(tmp_path, monkeypatch)
 
 
@@ -124,6 +126,22 @@ def test_another_command_is_refused_where_old_figures_would_be_taken_for_its_own
     # As earlier versions left it.
     (study.out / "seconds.json").write_text(json.dumps({"one": 0.3, "two": 0.15}))
     assert refused(study.out)
+
+
+def test_a_palette_that_has_no_names_for_a_scene_costs_its_picture_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: None, capsys: pytest.CaptureFixture
+) -> None:
+    study = Study(tmp_path, monkeypatch)
+    assert study.run(name="facades") == 0
+    out, err = capsys.readouterr()
+    assert "| two | `maps ngf=4 mirror=false` | 4 | " in out
+    assert json.loads(out.splitlines()[-1])["runs"] == 2
+    notes = [line for line in err.splitlines() if "left out" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("facades-drawn.png was left out: The model's palette has no ")
+    with Image.open(study.out / "facades.png") as rows:  # source, two arms, target
+        assert rows.height > 4 * 64
+    assert not (study.out / "facades-drawn.png").exists()
 
 
 def test_a_step_is_timed_in_a_run_of_its_own(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.images import data_url, open_picture, resize
-from pix2pix.models import CONFIG, EXAMPLES, SAMPLES, THUMBNAIL, read_config
+from pix2pix.models import CONFIG, EXAMPLES, THUMBNAIL, read_config, sample_files
 from pix2pix.ui.shared import inert
 
 HERE = Path(__file__).parent
@@ -80,7 +80,7 @@ def to_begin_with(models: dict[str, Path]) -> str:
 def samples(folder: Path) -> list[tuple[Image.Image, str]]:
     """(photo, name) to try the model on, or none."""
     found = []
-    for file in sorted((folder / SAMPLES).glob("*.png"))[:MOST_SAMPLES]:
+    for file in sample_files(folder)[:MOST_SAMPLES]:
         with contextlib.suppress(UserError):
             found.append((open_picture(file, max_pixels=4_000_000).to_pil(3), file.stem))
     return found
