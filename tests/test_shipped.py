@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix.config import train_config
 from pix2pix.datasets import label_palette
 from pix2pix.files import write_atomically, write_json
 from pix2pix.models import read_config, sample_files
-from pix2pix.training import with_dataset
+from pix2pix.settings import new_settings
 from pix2pix.translate import Translator
 from scripts.publish_model import drawn
 from tests.helpers import load_script
@@ -120,7 +119,7 @@ def test_its_cards_commands_make_such_a_model(
     said = re.search(r"```json\n(.*?)```", card(name), re.DOTALL)
     described = json.loads(said[1]) if said else {}
     write_json(last.data / "dataset.json", described)
-    made = with_dataset(train_config(last.preset, dict(last.set)), last.data, dict(last.set))
+    made = new_settings(last.preset, dict(last.set), last.data)
     assert made.generator_config() == config.generator
     for key in ("source_kind", "source_name", "target_name", "direction"):
         assert getattr(made, key) == getattr(config, key)
