@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 import httpx
@@ -20,7 +21,7 @@ from starlette.middleware import Middleware
 
 import app
 from pix2pix.images import save_png
-from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, Limits
+from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, NO_ADDRESS, Limits
 from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import connected, noise, save_tiny_model, tiny_config
@@ -236,6 +237,27 @@ def test_an_upload_of_a_picture_passes(server: Server) -> None:
     assert sent.status_code == 200 and sent.json()[0].endswith("a.png")
 
 
+def test_no_address_is_fetched_for_a_visitor(server: Server, tmp_path: Path) -> None:
+    """Nor handed on: not even this server's own, which here would answer with a picture."""
+    save_png(noise(64, 64), tmp_path / "a.png")
+    files = {"files": ("a.png", (tmp_path / "a.png").read_bytes(), "image/png")}
+    held = server.http.post("gradio_api/upload", files=files).json()[0]
+    assert server.http.get(f"gradio_api/file={held}").status_code == 200
+    own, client = f"{server.url}gradio_api/file={held}", connected(server.url)
+    asked = {"model": "tiny", "api_name": "/translate"}
+    for address in ("http://files.example/x.png", f"{server.url}theme.css", own + "/../x.png"):
+        with pytest.raises(AppError, match=NO_ADDRESS):
+            client.predict(image=handle_file(address), **asked)
+    assert Path(client.predict(image=handle_file(own), **asked)).is_file()  # it need not be fetched
+    address = f"{server.url}theme.css"
+    escaped = [quote(address, safe=""), quote(quote(address, safe=""), safe="")]
+    for named in (address, *escaped, address.upper(), "ftp://x/y", "file:///etc/passwd"):
+        for place in (f"file={named}", f"file/{named}", f"proxy={named}"):
+            for ask in (server.http.get, server.http.head):
+                assert ask(f"gradio_api/{place}").status_code == 403
+        assert server.http.get(f"gradio_api/file={named}").text == NO_ADDRESS
+
+
 class Clock:
     time, disk = 0.0, 10**12
 
@@ -320,6 +342,27 @@ def test_one_visitor_cannot_fill_the_queue(server: Server, monkeypatch: pytest.M
         assert codes[:MOST_WAITING] == [200] * MOST_WAITING and codes[-1] == 429
         assert join("greedy").json()["detail"].startswith("You have much waiting")
         assert join("modest").status_code == 200
+    finally:
+        go_on.set()
+
+
+def test_nothing_goes_past_the_queue(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by Gradio's direct calls, and not by programs whose every call is another session."""
+    number = next(n for n, event in server.page.fns.items() if event.name == "list_models")
+    begun, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(server.page.fns[number], "fn", lambda: [begun.set(), go_on.wait(60)][:0])
+
+    def post(place: str, who: dict[str, str] = STRANGER) -> int:
+        return server.http.post(f"gradio_api/{place}", json={"data": []}, headers=who).status_code
+
+    assert [post("api/list_models"), post("run/list_models", ANN)] == [404, 404]
+    on_space = {"x-forwarded-for": "8.8.8.8"}, {"x-forwarded-for": "8.8.4.4"}
+    monkeypatch.setenv("SPACE_ID", "ann/studio")
+    try:
+        codes = [post("call/list_models", on_space[0]) for _ in range(MOST_WAITING + 6)]
+        assert begun.wait(60)
+        assert codes[:MOST_WAITING] == [200] * MOST_WAITING and codes[-1] == 429
+        assert post("call/list_models", on_space[1]) == 200
     finally:
         go_on.set()
 

@@ -1,7 +1,7 @@
 """How much a visitor may send: judged before it is taken, and refused with a sentence.
 
 Large uploads, too many of them, and too much waiting work of one visitor are turned away in front
-of Gradio, which would take them all.
+of Gradio, which would take them all. Nor does Gradio download for a visitor what an address names.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -17,9 +18,11 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
-from gradio.utils import get_upload_folder
+from gradio import processing_utils
+from gradio.utils import get_upload_folder, is_in_or_equal
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -37,10 +40,14 @@ HOUR = 3600.0
 # What a page and Gradio's clients send to. More lies there, such as a converter of videos that
 # answers outside the queue, which is nobody's who may only translate.
 POSTED = {"queue", "call", "run", "api", "component_server", "upload", "cancel", "reset", "mcp"}
+JOINS = re.compile(r"/gradio_api/(queue/join|call/.+)$")  # the queue: a page, a program
+# Where Gradio would hand on what lies elsewhere. `C:` is no scheme but a disk.
+ELSEWHERE = re.compile(r"/gradio_api/(proxy=|file[=/][a-z][a-z0-9+.-]+:)", re.IGNORECASE)
+NO_ADDRESS = "Send the file itself, not its address."
 
 
 class Limits:
-    """ASGI middleware. `waiting()` gives the session of each event that waits."""
+    """ASGI middleware. `waiting()` gives whose each event is that waits, see `whose`."""
 
     def __init__(
         self,
@@ -56,15 +63,17 @@ class Limits:
         self.lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and ELSEWHERE.search(unquote(scope["path"])):
+            return await PlainTextResponse(NO_ADDRESS, 403)(scope, receive, send)
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
         request = Request(scope)
         code, sentence = self.judge(request)
-        joins = not code and scope["path"].endswith("/queue/join")
-        if joins and len(sessions := self.waiting()) >= MOST_WAITING:  # else nobody has too many
+        joins = not code and JOINS.search(scope["path"])
+        if joins and len(all_waiting := self.waiting()) >= MOST_WAITING:  # else nobody has too many
             body = await whole(receive)
             receive = again(body, receive)
-            if sessions.count(session_of(body)) >= MOST_WAITING:
+            if all_waiting.count(whose(request, session_of(body))) >= MOST_WAITING:
                 code, sentence = 429, "You have much waiting here already: let it finish first."
         if code:  # in the form in which the page shows it
             upload = scope["path"].endswith("/upload")
@@ -115,9 +124,29 @@ def limits(page: gr.Blocks, roles: Roles) -> Middleware:
 
     def waiting() -> list[str]:
         queues = page._queue.event_queue_per_concurrency_id.values()
-        return [event.session_hash for queue in queues for event in list(queue.queue)]
+        events = [event for queue in queues for event in list(queue.queue)]
+        return [whose(event.request, event.session_hash) for event in events]
 
     return Middleware(Limits, roles=roles, waiting=waiting)
+
+
+def download_nothing() -> None:
+    """Let Gradio refuse an address in the place of a file. It would load the whole of it into
+    memory, whatever its size, and every component looks for the functions where they are set here.
+    The address of a file that this server holds stands for the file: programs that speak MCP
+    upload first."""
+
+    async def own_file(url: str, cache_dir: str) -> str:
+        file = unquote(url.partition("/gradio_api/file=")[2])
+        if file and is_in_or_equal(file, get_upload_folder()) and Path(file).is_file():
+            return file
+        return await refused(url)
+
+    async def refused(url: str) -> Any:
+        raise gr.Error(NO_ADDRESS, print_exception=False)
+
+    processing_utils.async_ssrf_protected_download = own_file
+    processing_utils.async_ssrf_protected_get = refused
 
 
 def disk_of_uploads() -> Any:
@@ -137,6 +166,12 @@ def address_of(request: Request) -> str:
                 if ipaddress.ip_address(address).is_global:
                     return address
     return request.client.host if request.client else ""
+
+
+def whose(request: Request, session: str) -> str:
+    """Whom an event counts for: the page it comes from, or the address of a program that calls
+    without one, and so by another session each time."""
+    return address_of(request) if "/gradio_api/call/" in request.url.path else session
 
 
 async def whole(receive: Receive) -> bytes:
