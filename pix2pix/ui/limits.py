@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pix2pix.ui.roles import Roles
+from pix2pix.ui.shared import complaint
 
 MIB = 2**20
 MOST_WAITING = 16  # events of one visitor in the queue: a page load brings about ten
@@ -143,7 +144,7 @@ def download_nothing() -> None:
         return await refused(url)
 
     async def refused(url: str) -> Any:
-        raise gr.Error(NO_ADDRESS, print_exception=False)
+        raise complaint(NO_ADDRESS)
 
     processing_utils.async_ssrf_protected_download = own_file
     processing_utils.async_ssrf_protected_get = refused

@@ -16,6 +16,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from pix2pix.errors import UserError
+from pix2pix.ui.shared import complaint
 
 ALLOW, OWNERS = "PIX2PIX_ALLOW_TRAINING", "PIX2PIX_OWNERS"
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -129,7 +130,7 @@ def refusing(function: Callable, roles: Roles, refuse: Callable[[str], Any]) -> 
 
 
 def _complaint(sentence: str) -> Any:
-    raise gr.Error(sentence, print_exception=False)
+    raise complaint(sentence)
 
 
 def _answer(sentence: str) -> dict[str, str]:

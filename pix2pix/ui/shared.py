@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import threading
 import time
@@ -30,7 +31,17 @@ class sentences:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, UserError):
-            raise gr.Error(str(error), print_exception=False) from error
+            raise complaint(str(error)) from error
+
+
+# Gradio shows an error as HTML, and tells programs the same words. These signs stay legible there.
+LOOKALIKES = str.maketrans("<>", "‹›")
+
+
+def complaint(sentence: str) -> gr.Error:
+    """A sentence as the error that the page shows; names in it cannot become HTML."""
+    words = re.sub(r"&(?=#|\w+;)", "＆", sentence.translate(LOOKALIKES))
+    return gr.Error(words, print_exception=False)
 
 
 def plain_text(words: str) -> str:
