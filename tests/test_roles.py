@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
+import io
 import json
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -21,7 +24,16 @@ from starlette.middleware import Middleware
 
 import app
 from pix2pix.images import save_png
-from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, NO_ADDRESS, Limits
+from pix2pix.ui.limits import (
+    DISK_FULL,
+    MOST_AN_HOUR,
+    MOST_BODY,
+    MOST_UPLOAD,
+    MOST_WAITING,
+    NO_ADDRESS,
+    Limits,
+)
+from pix2pix.ui.pad import Line
 from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import connected, noise, save_tiny_model, tiny_config
@@ -30,6 +42,12 @@ from tests.page_server import Server, arguments
 STRANGER, ANN, BOB = {}, {"x-test-user": "ann"}, {"x-test-user": "bob"}
 SECRET = "secret-patients"  # a dataset
 ROLES = Roles(everybody=False, owners=frozenset({"ann"}))
+
+
+def data(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 class SignIn:
@@ -237,10 +255,9 @@ def test_an_upload_of_a_picture_passes(server: Server) -> None:
     assert sent.status_code == 200 and sent.json()[0].endswith("a.png")
 
 
-def test_no_address_is_fetched_for_a_visitor(server: Server, tmp_path: Path) -> None:
+def test_no_address_is_fetched_for_a_visitor(server: Server) -> None:
     """Nor handed on: not even this server's own, which here would answer with a picture."""
-    save_png(noise(64, 64), tmp_path / "a.png")
-    files = {"files": ("a.png", (tmp_path / "a.png").read_bytes(), "image/png")}
+    files = {"files": ("a.png", data(noise(64, 64)), "image/png")}
     held = server.http.post("gradio_api/upload", files=files).json()[0]
     assert server.http.get(f"gradio_api/file={held}").status_code == 200
     own, client = f"{server.url}gradio_api/file={held}", connected(server.url)
@@ -317,6 +334,49 @@ def test_the_disk_is_that_of_the_uploads(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(limits.shutil, "disk_usage", lambda place: seen.append(place) or Clock)
     limits.disk_of_uploads()
     assert seen == [tmp_path / "another disk" / "gradio"] and seen[0].is_dir()
+
+
+def test_a_full_disk_takes_no_results(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of a photo, nor of a batch, nor a model of the Hub; and what fills it is undone."""
+    from pix2pix.ui import limits, translate_tiles
+
+    files = {"files": ("a.png", data(noise(64, 64)), "image/png")}
+    held = server.http.post("gradio_api/upload", files=files).json()[0]
+    picture = {"path": held, "meta": {"_type": "gradio.FileData"}}
+    numbers = {event.name: number for number, event in server.page.fns.items()}
+    photo = [picture, "tiny", "", "auto", "pencil", "", ""]
+    asked = {
+        **{name: photo for name in ("compare", "translate", "vary")},
+        "translate_batch": [[picture], "tiny", "", "", ""],
+        "fetch": ["ann/faces", "", {}, *arguments(server.page.fns[numbers["fetch"]])[3:]],
+    }
+
+    def said(name: str) -> str:
+        return str(server.ask(numbers[name], asked[name])["output"].get("error", ""))
+
+    def full(*given: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(translate_tiles.zipfile.ZipFile, "write", full)
+        patch.setattr(translate_tiles, "results_folder", lambda: tmp_path)
+        assert said("translate_batch") == DISK_FULL and not [*tmp_path.iterdir()]
+    with monkeypatch.context() as patch:
+        usage = shutil.disk_usage(tmp_path)._replace(free=2**30 - 1)
+        patch.setattr(limits.shutil, "disk_usage", lambda place: usage)
+        refused = {name: said(name) for name in asked}
+    assert refused.pop("translate_batch") == f"0 of 1 translated. {DISK_FULL}"
+    assert set(refused.values()) == {DISK_FULL}
+    assert said("translate_batch") == "" == said("translate")
+
+
+def test_the_pad_counts_who_draws_by_address(server: Server, monkeypatch: Any) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Line, "is_full", lambda line, address: asked.append(address) or True)
+    pad = next(n for n, name in server.server_functions() if name == "translate")
+    assert server.call(pad, "translate", {})["busy"] and asked == ["127.0.0.1"]
 
 
 def test_one_visitor_cannot_fill_the_queue(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from gradio.utils import get_space
 from pix2pix.errors import Stopped, UserError
 from pix2pix.hub_models import fetch_model, publish_model
 from pix2pix.ui.hub_send import ONCE, send_form
+from pix2pix.ui.limits import DISK_FULL, disk_is_short
 from pix2pix.ui.models_row import Models
 from pix2pix.ui.shared import (
     QUIET,
@@ -80,6 +81,8 @@ def load_part(
     ) -> dict[Any, Any]:  # fmt: skip
         try:
             with running.at_work(str(request.session_hash), "fetch") as switch, sentences():
+                if disk_is_short():
+                    raise UserError(DISK_FULL)
                 folder = fetch_model(
                     wanted or "", fetched_models(), token=visitors_token(typed, signed_in),
                     should_stop=switch.is_set, on_progress=paced(progress, "Loading"),

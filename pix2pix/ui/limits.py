@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections import deque
@@ -36,7 +37,7 @@ MOST_WAITING = 16  # events of one visitor in the queue: a page load brings abou
 MOST_BODY = 32 * MIB  # of a request that is no upload: the largest is a drawing
 MOST_UPLOAD, MOST_AN_HOUR = 100 * MIB, 1024 * MIB  # of a visitor who may only translate
 MOST_FOR_OWNERS = 2048 * MIB  # of one request of those who may do everything
-KEEP_FREE = 1024 * MIB  # of the disk that uploads go to
+KEEP_FREE = 1024 * MIB  # of the disks that uploads and results go to
 HOUR = 3600.0
 # What a page and Gradio's clients send to. More lies there, such as a converter of videos that
 # answers outside the queue, which is nobody's who may only translate.
@@ -44,6 +45,7 @@ POSTED = {"queue", "call", "run", "api", "component_server", "upload", "cancel",
 JOINS = re.compile(r"/gradio_api/(queue/join|call/.+)$")  # the queue: a page, a program
 # Where Gradio would hand on what lies elsewhere. `C:` is no scheme but a disk.
 ELSEWHERE = re.compile(r"/gradio_api/(proxy=|file[=/][a-z][a-z0-9+.-]+:)", re.IGNORECASE)
+DISK_FULL = "The server's disk is full: try again tomorrow, or tell its owner."
 NO_ADDRESS = "Send the file itself, not its address."
 
 
@@ -99,7 +101,7 @@ class Limits:
         if size > most:
             return 413, f"At most {most // MIB} MB can be sent at a time here: send less."
         if self.free() - size < KEEP_FREE:
-            return 507, "The server's disk is full: try again tomorrow, or tell its owner."
+            return 507, DISK_FULL
         if not owner and not self.within_the_hour(address_of(request), size):
             return 429, f"At most {MOST_AN_HOUR // MIB} MB an hour can be sent: try again later."
         return 0, ""
@@ -155,6 +157,13 @@ def disk_of_uploads() -> Any:
     place = Path(get_upload_folder())
     place.mkdir(parents=True, exist_ok=True)
     return shutil.disk_usage(place)
+
+
+def disk_is_short() -> bool:
+    """Whether no more results and models of the Hub are taken, which lie in a temporary folder and,
+    for a day, where Gradio copies them, beside the uploads."""
+    disks = disk_of_uploads(), shutil.disk_usage(tempfile.gettempdir())
+    return min(disk.free for disk in disks) < KEEP_FREE
 
 
 def address_of(request: Request) -> str:
