@@ -21,8 +21,10 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from starlette.middleware import Middleware
+from starlette.requests import Request
 
 import app
+from pix2pix.errors import UserError
 from pix2pix.images import save_png
 from pix2pix.ui.limits import (
     DISK_FULL,
@@ -31,10 +33,12 @@ from pix2pix.ui.limits import (
     MOST_UPLOAD,
     MOST_WAITING,
     NO_ADDRESS,
+    NOT_OWN,
     Limits,
 )
 from pix2pix.ui.pad import Line
-from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
+from pix2pix.ui.roles import ALLOW, OWNERS, Roles, by_address, is_own, signed_in_as
+from pix2pix.ui.translate_options import PUBLIC
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import connected, noise, save_tiny_model, tiny_config
 from tests.page_server import Server, arguments
@@ -193,6 +197,7 @@ def test_who_may(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert Roles.of_server(host) == Roles(everybody, frozenset(owners))
+    assert by_address(host) == (everybody and not environment.get(ALLOW))
 
 
 def test_an_address_is_this_machines_own() -> None:
@@ -279,7 +284,7 @@ class Clock:
     time, disk = 0.0, 10**12
 
     def limits(self, roles: Roles = ROLES) -> Limits:
-        return Limits(None, roles, list, lambda: self.time, lambda: self.disk)
+        return Limits(None, roles, list, False, lambda: self.time, lambda: self.disk)
 
 
 def test_the_volume_of_an_hour_counts_by_address_and_is_forgotten() -> None:
@@ -292,8 +297,6 @@ def test_the_volume_of_an_hour_counts_by_address_and_is_forgotten() -> None:
 
 
 def test_on_a_space_one_visitor_uses_up_nobody_elses_hour(monkeypatch: pytest.MonkeyPatch) -> None:
-    from starlette.requests import Request
-
     mine = Clock().limits()
 
     def send(*forwarded: str) -> int:
@@ -312,9 +315,22 @@ def test_on_a_space_one_visitor_uses_up_nobody_elses_hour(monkeypatch: pytest.Mo
     assert [send(f"1.1.1.{n}") for n in range(10)] == [0] * 9 + [429]
 
 
-def test_a_full_disk_takes_no_upload() -> None:
-    from starlette.requests import Request
+def test_a_page_whose_name_was_led_to_this_machine_is_refused() -> None:
+    own = Limits(None, Roles(everybody=True), list, own=True)
 
+    def send(host: str) -> tuple[int, str]:
+        scope = {"type": "http", "path": "/gradio_api/queue/join", "client": ("127.0.0.1", 1)}
+        headers = [(b"content-length", b"9"), (b"host", host.encode())]
+        scope |= {"server": ("127.0.0.1", 7860), "query_string": b"", "scheme": "http"}
+        return own.judge(Request(scope | {"headers": headers}))
+
+    for host in ("127.0.0.1:7860", "localhost:7860", "LOCALHOST", "[::1]:7860"):
+        assert send(host) == (0, "")
+    for host in ("evil.example:7860", "evil_x.example", "localhost.evil", "127.0.0.1@x", "[", ""):
+        assert send(host) == (403, NOT_OWN)
+
+
+def test_a_full_disk_takes_no_upload() -> None:
     clock = Clock()
     clock.disk = 2**30
     scope = {"type": "http", "path": "/gradio_api/upload", "headers": [(b"content-length", b"9")]}
@@ -370,6 +386,16 @@ def test_a_full_disk_takes_no_results(
     assert refused.pop("translate_batch") == f"0 of 1 translated. {DISK_FULL}"
     assert set(refused.values()) == {DISK_FULL}
     assert said("translate_batch") == "" == said("translate")
+
+
+def test_a_stranger_is_told_how_heavy_a_model_may_be(server: Server, monkeypatch: Any) -> None:
+    def fetch(*given: Any, most_work: float, **more: Any) -> Path:
+        raise UserError(f"At most {most_work:.0f}.")
+
+    monkeypatch.setattr("pix2pix.ui.hub_part.fetch_model", fetch)
+    number = next(n for n, event in server.page.fns.items() if event.name == "fetch")
+    data = ["ann/faces", "", {}, *arguments(server.page.fns[number])[3:]]
+    assert server.ask(number, data)["output"]["error"] == f"At most {PUBLIC.work:.0f}."
 
 
 def test_the_pad_counts_who_draws_by_address(server: Server, monkeypatch: Any) -> None:
@@ -452,6 +478,8 @@ def test_the_app_opens_no_public_link_and_starts_by_no_guess(
     monkeypatch.setenv("GRADIO_SHARE", "true")
     app.main()
     assert asked.pop("share") is False
+    (middleware,) = asked["app_kwargs"]["middleware"]
+    assert middleware.kwargs["own"]
     monkeypatch.setenv(ALLOW, "nein")
     with pytest.raises(SystemExit):
         app.main()

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import gradio as gr
 from gradio import processing_utils
@@ -29,7 +29,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pix2pix.ui.roles import Roles
+from pix2pix.ui.roles import ALLOW, Roles, is_own
 from pix2pix.ui.shared import complaint
 
 MIB = 2**20
@@ -46,21 +46,28 @@ JOINS = re.compile(r"/gradio_api/(queue/join|call/.+)$")  # the queue: a page, a
 # Where Gradio would hand on what lies elsewhere. `C:` is no scheme but a disk.
 ELSEWHERE = re.compile(r"/gradio_api/(proxy=|file[=/][a-z][a-z0-9+.-]+:)", re.IGNORECASE)
 DISK_FULL = "The server's disk is full: try again tomorrow, or tell its owner."
+NOT_OWN = (
+    "This app is for its own machine: open it as http://127.0.0.1 or localhost there, or behind a "
+    f"proxy of yours start it with {ALLOW}=0 or 1."
+)
 NO_ADDRESS = "Send the file itself, not its address."
 
 
 class Limits:
-    """ASGI middleware. `waiting()` gives whose each event is that waits, see `whose`."""
+    """ASGI middleware. `waiting()` gives whose each event is that waits, see `whose`. With `own`
+    only what was sent to an address of this machine is taken: a foreign page may have its own name
+    lead here, and the browser believes that both are one."""
 
     def __init__(
         self,
         app: ASGIApp,
         roles: Roles,
         waiting: Callable[[], list[str]],
+        own: bool = False,
         now: Callable[[], float] = time.monotonic,
         free: Callable[[], int] = lambda: disk_of_uploads().free,
     ) -> None:
-        self.app, self.roles, self.waiting = app, roles, waiting
+        self.app, self.roles, self.waiting, self.own = app, roles, waiting, own
         self.now, self.free = now, free
         self.sent: dict[str, deque[tuple[float, int]]] = {}  # uploads of the last hour, by address
         self.lock = threading.Lock()
@@ -87,6 +94,8 @@ class Limits:
 
     def judge(self, request: Request) -> tuple[int, str]:
         """A status and a sentence for a request that is refused, else (0, "")."""
+        if self.own and not is_own(host_of(request)):
+            return 403, NOT_OWN
         owner = self.roles.may(request)
         place = request.url.path.partition("/gradio_api/")[2].split("/")[0]
         if not owner and place not in POSTED:
@@ -122,7 +131,7 @@ class Limits:
             return True
 
 
-def limits(page: gr.Blocks, roles: Roles) -> Middleware:
+def limits(page: gr.Blocks, roles: Roles, own: bool = False) -> Middleware:
     """The middleware for ``page.launch``."""
 
     def waiting() -> list[str]:
@@ -130,7 +139,7 @@ def limits(page: gr.Blocks, roles: Roles) -> Middleware:
         events = [event for queue in queues for event in list(queue.queue)]
         return [whose(event.request, event.session_hash) for event in events]
 
-    return Middleware(Limits, roles=roles, waiting=waiting)
+    return Middleware(Limits, roles=roles, waiting=waiting, own=own)
 
 
 def download_nothing() -> None:
@@ -164,6 +173,13 @@ def disk_is_short() -> bool:
     for a day, where Gradio copies them, beside the uploads."""
     disks = disk_of_uploads(), shutil.disk_usage(tempfile.gettempdir())
     return min(disk.free for disk in disks) < KEEP_FREE
+
+
+def host_of(request: Request) -> str:
+    """What the visitor calls this server; `request.url` makes good what it takes for no name."""
+    with contextlib.suppress(ValueError):
+        return urlsplit("//" + request.headers.get("host", "")).hostname or ""
+    return ""
 
 
 def address_of(request: Request) -> str:
