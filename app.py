@@ -19,7 +19,7 @@ from pix2pix.errors import UserError
 from pix2pix.translate import Translators
 from pix2pix.ui.limits import limits
 from pix2pix.ui.page import build_page, only_tools
-from pix2pix.ui.roles import Roles
+from pix2pix.ui.roles import Roles, by_address
 from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train_tab import train_tab
 from pix2pix.workspace import fetched_models, model_folders
@@ -58,7 +58,7 @@ def main() -> None:
         footer_links=["api", "settings"],
         mcp_server=args.mcp,
         max_file_size="500mb",
-        app_kwargs={"middleware": [limits(page, roles)]},
+        app_kwargs={"middleware": [limits(page, roles, by_address(args.host))]},
         state_session_capacity=500,  # of about 0.4 MB each
         # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
         _frontend=False,

@@ -8,6 +8,7 @@ How the token and the Hub's address (`endpoint`) are meant: see `hub_access`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import threading
@@ -36,6 +37,7 @@ from pix2pix.models import (
     sample_files,
 )
 from pix2pix.networks import construct_generator
+from pix2pix.summary import multiply_adds
 
 MAX_WEIGHTS_BYTES = 300_000_000
 MAX_MODELS = 8  # that stay fetched; the least recently used go first
@@ -48,6 +50,7 @@ def fetch_model(
     cache_folder: Path,
     *,
     token: Token = None,
+    most_work: float = math.inf,
     endpoint: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -57,7 +60,8 @@ def fetch_model(
     It is called `owner--name@` and 12 digits of its commit, and appears whole or not at all. What
     is there is not fetched again, but the Hub is asked each time whether the token may read it.
     MAX_MODELS folders are kept. `on_progress` hears bytes. Raises UserError for what is no model
-    that can be used, or is too large; and Stopped.
+    that can be used, is too large, or takes more than `most_work` multiply-adds for a picture of
+    its own size, while all others wait; and Stopped.
     """
     repo_id, revision = parse_repo(repo, "model")
     with sentences(repo_id, "read", token, should_stop, "model"):
@@ -67,7 +71,7 @@ def fetch_model(
     folder = cache_folder / f"{repo_id.replace('/', '--')}@{commit[:12]}"
     if not folder.exists():
         try:
-            _fetch(api, repo_id, commit, folder, token, should_stop, on_progress)
+            _fetch(api, repo_id, commit, folder, token, most_work, should_stop, on_progress)
         except UserError:
             if not folder.exists():  # else another visitor's fetch was faster
                 raise
@@ -81,6 +85,7 @@ def _fetch(
     commit: str,
     into: Path,
     token: Token,
+    most_work: float,
     should_stop: Callable[[], bool],
     on_progress: Callable[[int, int], None],
 ) -> None:
@@ -107,7 +112,7 @@ def _fetch(
                 raise UserError(_other_size(repo_id, name))
 
         take(CONFIG, 0)
-        _judge(read_config(folder, repo_id), sizes[WEIGHTS], repo_id)
+        _judge(read_config(folder, repo_id), sizes[WEIGHTS], most_work, repo_id)
         take(WEIGHTS, sizes[CONFIG])
         load_model(folder, repo_id)
         shutil.rmtree(folder / ".cache", ignore_errors=True)  # notes of huggingface_hub
@@ -134,8 +139,9 @@ def _other_size(repo_id: str, name: str) -> str:
     return f"{repo_id}/{name} is not as large as the Hub says: try again later."
 
 
-def _judge(config: ModelConfig, size: int, repo_id: str) -> None:
-    """A UserError where weights of `size` bytes cannot make a model of pictures."""
+def _judge(config: ModelConfig, size: int, most_work: float, repo_id: str) -> None:
+    """A UserError where weights of `size` bytes cannot make a model of pictures, or one that takes
+    more multiply-adds than `most_work`."""
     network = config.generator
     if {network.source_channels, network.target_channels} - MODES.keys():
         raise UserError(
@@ -146,6 +152,11 @@ def _judge(config: ModelConfig, size: int, repo_id: str) -> None:
     if sum(tensor.numel() for tensor in tensors) > size:  # one byte a number is the least
         raise UserError(
             f"The weights of {repo_id} are too small a file for its {CONFIG}: choose another model."
+        )
+    if most_work < math.inf and (work := multiply_adds(network)) > most_work:
+        raise UserError(
+            f"{repo_id} takes {work / 1e9:,.0f} billion multiplications a picture and here the "
+            f"limit is {most_work / 1e9:,.0f}: choose a smaller model, or run the app yourself."
         )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from pix2pix.config import TrainConfig
+from pix2pix.config import GeneratorConfig, TrainConfig
 from pix2pix.data import CACHE_SHARE
 from pix2pix.networks import (
     PatchGAN,
@@ -84,6 +84,20 @@ def summarise(config: TrainConfig) -> Summary:
 def statistics_count(network: nn.Module) -> int:
     """Running means and variances, which Keras counts as non-trainable parameters."""
     return sum(b.numel() for name, b in network.named_buffers() if "running_" in name)
+
+
+def multiply_adds(config: GeneratorConfig) -> int:
+    """Of a generator's convolutions, for one picture of its own size."""
+    with torch.device("meta"):
+        shape = 1, config.source_channels, config.size, config.size
+        rows = trace(construct_generator(config).eval(), torch.empty(shape))
+    # A kernel is laid on every pixel of what it makes, or of what it enlarges: the smaller of both.
+    convolutions = filter(is_convolution, rows)
+    return sum(row.parameters * min(map(pixels, (row.input, row.output))) for row in convolutions)
+
+
+def pixels(shape: Shape) -> int:
+    return shape[1] * shape[2]
 
 
 # Measured on the CPU, from 200 to 1,200 MiB: U-Nets take 0.8 to 1.1 of what these foresee, the

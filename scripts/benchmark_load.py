@@ -223,7 +223,7 @@ def slow_line(server: Server, image: str, expected: str, tally: Tally, over) -> 
     """A request a few bytes at a time, and its answer read as slowly."""
     host, port = server.url.removeprefix("http://").split(":")
     body = json.dumps(server.body("slow", image)).encode()
-    head = "POST /gradio_api/component_server HTTP/1.1\r\nHost: slow\r\nConnection: close\r\n"
+    head = "POST /gradio_api/component_server HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     data, answer = head.encode() + body, b""
     started = time.perf_counter()

@@ -129,6 +129,20 @@ def test_a_commit_that_is_there_is_not_fetched_again(hub, model, tmp_path):
     assert list_models([tmp_path]).keys() == {first.name, second.name}
 
 
+def test_a_model_that_would_hold_up_the_others_is_refused_before_its_weights(
+    hub, model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(hub_models, "multiply_adds", lambda network: network.blocks * 10**9)
+    hub.commit(ID, changed(model, generator={"blocks": 64}))
+    assert refusal(hub, tmp_path / "c", most_work=9e9) == (
+        f"{ID} takes 64 billion multiplications a picture and here the limit is 9: choose a "
+        "smaller model, or run the app yourself."
+    )
+    assert resolved(hub) == FILES[:1]
+    hub.commit(ID, model)
+    assert fetch(hub, tmp_path / "c", most_work=9e9).is_dir()
+
+
 def test_what_lies_in_the_cache_is_for_those_who_may_read_it(hub, model, tmp_path):
     hub.commit(ID, model, private=True)
     assert "no public model ann/faces" in refusal(hub, tmp_path / "c")

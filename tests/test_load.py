@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gradio.context import LocalContext
 from PIL import Image
+from starlette.requests import Request
 from torch import Tensor, nn
 
 from pix2pix.images import data_url
-from pix2pix.ui.pad import AT_ONCE, BUSY, MOST_WAITING, pad
+from pix2pix.ui.pad import AT_ONCE, BUSY, MOST_OF_ONE, MOST_WAITING, pad
 from pix2pix.ui.translate_tab import live_functions
 from tests.helpers import awaited, noise, translator
 
@@ -76,8 +78,8 @@ def test_too_many_are_told_so_and_those_before_them_are_served() -> None:
 
     async def crowd() -> tuple[list[dict[str, Any]], dict[str, Any], int]:
         inside = [
-            asyncio.ensure_future(component.translate(drawing))
-            for _ in range(AT_ONCE + MOST_WAITING)
+            asyncio.ensure_future(draw_from(component, f"10.0.0.{number}", drawing))
+            for number in range(AT_ONCE + MOST_WAITING)
         ]
         await asyncio.to_thread(held.begun.acquire)
         threads = sum(t.name.startswith("pad") for t in set(threading.enumerate()) - before)
@@ -89,6 +91,30 @@ def test_too_many_are_told_so_and_those_before_them_are_served() -> None:
     assert refused == {"error": BUSY, "busy": True} and threads == AT_ONCE
     assert all("image" in answer for answer in served)
     assert "image" in awaited(component.translate(drawing))  # there is room again
+
+
+async def draw_from(component: Any, address: str, drawing: dict[str, Any]) -> dict[str, Any]:
+    LocalContext.request.set(Request({"type": "http", "client": (address, 1), "headers": []}))
+    return await component.translate(drawing)
+
+
+def test_one_visitor_leaves_places_to_the_others() -> None:
+    held = Held()
+    component, drawing = pad_of(translator(held)), request(noise(64, 64))
+    places, half = AT_ONCE + MOST_WAITING, (AT_ONCE + MOST_WAITING) // 2
+
+    async def crowd() -> list[list[dict[str, Any]]]:
+        asked = [["1.1.1.1"] * places, ["2.2.2.2"] * (MOST_OF_ONE + 1), ["3.3.3.3"]]
+        asked = [[draw_from(component, one, drawing) for one in visit] for visit in asked]
+        inside = [[asyncio.ensure_future(draw) for draw in visit] for visit in asked]
+        await asyncio.to_thread(held.begun.acquire)
+        held.may.set()
+        return [await asyncio.gather(*visit) for visit in inside]
+
+    served = [[("image" in reply) for reply in visit] for visit in awaited(crowd())]
+    assert served == [
+        [True] * half + [False] * (places - half), [True] * MOST_OF_ONE + [False], [True],
+    ]  # fmt: skip
 
 
 class Counting(nn.Module):

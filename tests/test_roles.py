@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
+import io
 import json
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 import httpx
@@ -17,11 +21,24 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from starlette.middleware import Middleware
+from starlette.requests import Request
 
 import app
+from pix2pix.errors import UserError
 from pix2pix.images import save_png
-from pix2pix.ui.limits import MOST_AN_HOUR, MOST_BODY, MOST_UPLOAD, MOST_WAITING, Limits
-from pix2pix.ui.roles import ALLOW, OWNERS, Roles, is_own, signed_in_as
+from pix2pix.ui.limits import (
+    DISK_FULL,
+    MOST_AN_HOUR,
+    MOST_BODY,
+    MOST_UPLOAD,
+    MOST_WAITING,
+    NO_ADDRESS,
+    NOT_OWN,
+    Limits,
+)
+from pix2pix.ui.pad import Line
+from pix2pix.ui.roles import ALLOW, OWNERS, Roles, by_address, is_own, signed_in_as
+from pix2pix.ui.translate_options import PUBLIC
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import connected, noise, save_tiny_model, tiny_config
 from tests.page_server import Server, arguments
@@ -29,6 +46,12 @@ from tests.page_server import Server, arguments
 STRANGER, ANN, BOB = {}, {"x-test-user": "ann"}, {"x-test-user": "bob"}
 SECRET = "secret-patients"  # a dataset
 ROLES = Roles(everybody=False, owners=frozenset({"ann"}))
+
+
+def data(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 class SignIn:
@@ -174,6 +197,7 @@ def test_who_may(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert Roles.of_server(host) == Roles(everybody, frozenset(owners))
+    assert by_address(host) == (everybody and not environment.get(ALLOW))
 
 
 def test_an_address_is_this_machines_own() -> None:
@@ -236,11 +260,31 @@ def test_an_upload_of_a_picture_passes(server: Server) -> None:
     assert sent.status_code == 200 and sent.json()[0].endswith("a.png")
 
 
+def test_no_address_is_fetched_for_a_visitor(server: Server) -> None:
+    """Nor handed on: not even this server's own, which here would answer with a picture."""
+    files = {"files": ("a.png", data(noise(64, 64)), "image/png")}
+    held = server.http.post("gradio_api/upload", files=files).json()[0]
+    assert server.http.get(f"gradio_api/file={held}").status_code == 200
+    own, client = f"{server.url}gradio_api/file={held}", connected(server.url)
+    asked = {"model": "tiny", "api_name": "/translate"}
+    for address in ("http://files.example/x.png", f"{server.url}theme.css", own + "/../x.png"):
+        with pytest.raises(AppError, match=NO_ADDRESS):
+            client.predict(image=handle_file(address), **asked)
+    assert Path(client.predict(image=handle_file(own), **asked)).is_file()  # it need not be fetched
+    address = f"{server.url}theme.css"
+    escaped = [quote(address, safe=""), quote(quote(address, safe=""), safe="")]
+    for named in (address, *escaped, address.upper(), "ftp://x/y", "file:///etc/passwd"):
+        for place in (f"file={named}", f"file/{named}", f"proxy={named}"):
+            for ask in (server.http.get, server.http.head):
+                assert ask(f"gradio_api/{place}").status_code == 403
+        assert server.http.get(f"gradio_api/file={named}").text == NO_ADDRESS
+
+
 class Clock:
     time, disk = 0.0, 10**12
 
     def limits(self, roles: Roles = ROLES) -> Limits:
-        return Limits(None, roles, list, lambda: self.time, lambda: self.disk)
+        return Limits(None, roles, list, False, lambda: self.time, lambda: self.disk)
 
 
 def test_the_volume_of_an_hour_counts_by_address_and_is_forgotten() -> None:
@@ -253,8 +297,6 @@ def test_the_volume_of_an_hour_counts_by_address_and_is_forgotten() -> None:
 
 
 def test_on_a_space_one_visitor_uses_up_nobody_elses_hour(monkeypatch: pytest.MonkeyPatch) -> None:
-    from starlette.requests import Request
-
     mine = Clock().limits()
 
     def send(*forwarded: str) -> int:
@@ -273,9 +315,22 @@ def test_on_a_space_one_visitor_uses_up_nobody_elses_hour(monkeypatch: pytest.Mo
     assert [send(f"1.1.1.{n}") for n in range(10)] == [0] * 9 + [429]
 
 
-def test_a_full_disk_takes_no_upload() -> None:
-    from starlette.requests import Request
+def test_a_page_whose_name_was_led_to_this_machine_is_refused() -> None:
+    own = Limits(None, Roles(everybody=True), list, own=True)
 
+    def send(host: str) -> tuple[int, str]:
+        scope = {"type": "http", "path": "/gradio_api/queue/join", "client": ("127.0.0.1", 1)}
+        headers = [(b"content-length", b"9"), (b"host", host.encode())]
+        scope |= {"server": ("127.0.0.1", 7860), "query_string": b"", "scheme": "http"}
+        return own.judge(Request(scope | {"headers": headers}))
+
+    for host in ("127.0.0.1:7860", "localhost:7860", "LOCALHOST", "[::1]:7860"):
+        assert send(host) == (0, "")
+    for host in ("evil.example:7860", "evil_x.example", "localhost.evil", "127.0.0.1@x", "[", ""):
+        assert send(host) == (403, NOT_OWN)
+
+
+def test_a_full_disk_takes_no_upload() -> None:
     clock = Clock()
     clock.disk = 2**30
     scope = {"type": "http", "path": "/gradio_api/upload", "headers": [(b"content-length", b"9")]}
@@ -295,6 +350,59 @@ def test_the_disk_is_that_of_the_uploads(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(limits.shutil, "disk_usage", lambda place: seen.append(place) or Clock)
     limits.disk_of_uploads()
     assert seen == [tmp_path / "another disk" / "gradio"] and seen[0].is_dir()
+
+
+def test_a_full_disk_takes_no_results(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of a photo, nor of a batch, nor a model of the Hub; and what fills it is undone."""
+    from pix2pix.ui import limits, translate_tiles
+
+    files = {"files": ("a.png", data(noise(64, 64)), "image/png")}
+    held = server.http.post("gradio_api/upload", files=files).json()[0]
+    picture = {"path": held, "meta": {"_type": "gradio.FileData"}}
+    numbers = {event.name: number for number, event in server.page.fns.items()}
+    photo = [picture, "tiny", "", "auto", "pencil", "", ""]
+    asked = {
+        **{name: photo for name in ("compare", "translate", "vary")},
+        "translate_batch": [[picture], "tiny", "", "", ""],
+        "fetch": ["ann/faces", "", {}, *arguments(server.page.fns[numbers["fetch"]])[3:]],
+    }
+
+    def said(name: str) -> str:
+        return str(server.ask(numbers[name], asked[name])["output"].get("error", ""))
+
+    def full(*given: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(translate_tiles.zipfile.ZipFile, "write", full)
+        patch.setattr(translate_tiles, "results_folder", lambda: tmp_path)
+        assert said("translate_batch") == DISK_FULL and not [*tmp_path.iterdir()]
+    with monkeypatch.context() as patch:
+        usage = shutil.disk_usage(tmp_path)._replace(free=2**30 - 1)
+        patch.setattr(limits.shutil, "disk_usage", lambda place: usage)
+        refused = {name: said(name) for name in asked}
+    assert refused.pop("translate_batch") == f"0 of 1 translated. {DISK_FULL}"
+    assert set(refused.values()) == {DISK_FULL}
+    assert said("translate_batch") == "" == said("translate")
+
+
+def test_a_stranger_is_told_how_heavy_a_model_may_be(server: Server, monkeypatch: Any) -> None:
+    def fetch(*given: Any, most_work: float, **more: Any) -> Path:
+        raise UserError(f"At most {most_work:.0f}.")
+
+    monkeypatch.setattr("pix2pix.ui.hub_part.fetch_model", fetch)
+    number = next(n for n, event in server.page.fns.items() if event.name == "fetch")
+    data = ["ann/faces", "", {}, *arguments(server.page.fns[number])[3:]]
+    assert server.ask(number, data)["output"]["error"] == f"At most {PUBLIC.work:.0f}."
+
+
+def test_the_pad_counts_who_draws_by_address(server: Server, monkeypatch: Any) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Line, "is_full", lambda line, address: asked.append(address) or True)
+    pad = next(n for n, name in server.server_functions() if name == "translate")
+    assert server.call(pad, "translate", {})["busy"] and asked == ["127.0.0.1"]
 
 
 def test_one_visitor_cannot_fill_the_queue(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,6 +432,27 @@ def test_one_visitor_cannot_fill_the_queue(server: Server, monkeypatch: pytest.M
         go_on.set()
 
 
+def test_nothing_goes_past_the_queue(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by Gradio's direct calls, and not by programs whose every call is another session."""
+    number = next(n for n, event in server.page.fns.items() if event.name == "list_models")
+    begun, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(server.page.fns[number], "fn", lambda: [begun.set(), go_on.wait(60)][:0])
+
+    def post(place: str, who: dict[str, str] = STRANGER) -> int:
+        return server.http.post(f"gradio_api/{place}", json={"data": []}, headers=who).status_code
+
+    assert [post("api/list_models"), post("run/list_models", ANN)] == [404, 404]
+    on_space = {"x-forwarded-for": "8.8.8.8"}, {"x-forwarded-for": "8.8.4.4"}
+    monkeypatch.setenv("SPACE_ID", "ann/studio")
+    try:
+        codes = [post("call/list_models", on_space[0]) for _ in range(MOST_WAITING + 6)]
+        assert begun.wait(60)
+        assert codes[:MOST_WAITING] == [200] * MOST_WAITING and codes[-1] == 429
+        assert post("call/list_models", on_space[1]) == 200
+    finally:
+        go_on.set()
+
+
 def test_a_stranger_sends_fewer_and_smaller_pictures(server: Server, tmp_path: Path) -> None:
     client = connected(server.url)
     large = tmp_path / "large.png"
@@ -349,6 +478,8 @@ def test_the_app_opens_no_public_link_and_starts_by_no_guess(
     monkeypatch.setenv("GRADIO_SHARE", "true")
     app.main()
     assert asked.pop("share") is False
+    (middleware,) = asked["app_kwargs"]["middleware"]
+    assert middleware.kwargs["own"]
     monkeypatch.setenv(ALLOW, "nein")
     with pytest.raises(SystemExit):
         app.main()

@@ -73,6 +73,18 @@ def test_a_switch_is_that_of_the_press_until_its_work_ends() -> None:
     running.stop("me", "batch")  # the end of the older work took nothing from the newer
     with running.at_work("me", "batch") as second:
         assert second is newer and second.is_set()
-    assert not running.switches
+    assert not running.asked and not running.begun
     with running.at_work("me", "batch") as one, running.at_work("me", "batch") as two:
         assert not one.is_set() and not two.is_set()  # a program may ask for much at once
+
+
+def test_who_pressed_and_never_came_back_is_forgotten() -> None:
+    running = Switches()
+    with running.at_work("me", "batch") as mine:
+        for number in range(2 * Switches.MOST_ASKED):
+            last = running.switch(f"gone {number}", "batch")
+        assert len(running.asked) == Switches.MOST_ASKED
+        running.stop("me", "batch")
+        assert mine.is_set()
+    running.stop(f"gone {number}", "batch")
+    assert last.is_set()

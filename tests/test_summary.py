@@ -14,15 +14,39 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import pix2pix.summary as summary_module
-from pix2pix.config import PRESETS, train_config
+from pix2pix.config import PRESETS, GeneratorConfig, train_config
 from pix2pix.diagram import blocks, picture
 from pix2pix.errors import UserError
-from pix2pix.networks import build_discriminator, build_generator, parameter_count
-from pix2pix.summary import kept_activations, summarise, text, training_memory
+from pix2pix.networks import (
+    build_discriminator,
+    build_generator,
+    construct_generator,
+    parameter_count,
+)
+from pix2pix.summary import kept_activations, multiply_adds, summarise, text, training_memory
+from pix2pix.ui.translate_options import PUBLIC
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"kind": "resnet"}, {"kind": "small-unet"}, {"upsample": "resize"}]
+)
+def test_multiply_adds_are_what_pytorch_counts(change: dict) -> None:
+    config = GeneratorConfig(size=64, ngf=16, **change)
+    with torch.device("meta"), FlopCounterMode(display=False) as counted:
+        construct_generator(config).eval()(torch.empty(1, 3, 64, 64))
+    assert multiply_adds(config) == pytest.approx(counted.get_total_flops() / 2, rel=0.01)
+
+
+def test_a_public_server_takes_the_models_that_people_train() -> None:
+    taken = [GeneratorConfig(size=1024), GeneratorConfig(size=1024, upsample="resize")]
+    taken += [GeneratorConfig(kind="resnet", size=512)]
+    refused = GeneratorConfig(kind="resnet", size=1024, blocks=64)  # 75 s on two cores
+    assert max(map(multiply_adds, taken)) < PUBLIC.work < multiply_adds(refused)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from gradio.utils import get_space
 from pix2pix.errors import Stopped, UserError
 from pix2pix.hub_models import fetch_model, publish_model
 from pix2pix.ui.hub_send import ONCE, send_form
+from pix2pix.ui.limits import DISK_FULL, disk_is_short
 from pix2pix.ui.models_row import Models
 from pix2pix.ui.shared import (
     QUIET,
@@ -23,6 +24,7 @@ from pix2pix.ui.shared import (
     sentences,
     visitors_token,
 )
+from pix2pix.ui.translate_options import Most
 from pix2pix.workspace import fetched_models
 
 
@@ -32,6 +34,7 @@ def hub_part(
     asked: list[Any],
     outputs: list[Any],
     show_model: Callable[..., list[Any]],
+    most: Most,
 ) -> gr.Accordion:
     """Lay the parts out inside the current ``gr.Blocks``; returns the place for `send_part`.
 
@@ -40,7 +43,7 @@ def hub_part(
     """
     with gr.Column(elem_classes="squares"):
         with gr.Accordion("A model from the Hugging Face Hub", open=False, elem_id="hub-load"):
-            load_part(models, mine, asked, outputs, show_model)
+            load_part(models, mine, asked, outputs, show_model, most)
         to_hub = gr.Accordion(
             "Send this model to the Hugging Face Hub", open=False, elem_id="hub-send"
         )
@@ -62,6 +65,7 @@ def load_part(
     asked: list[Any],
     outputs: list[Any],
     show_model: Callable[..., list[Any]],
+    most: Most,
 ) -> None:
     repo = gr.Textbox(
         label="Model", placeholder="owner/name or owner/name@revision", elem_id="hub-model",
@@ -80,9 +84,12 @@ def load_part(
     ) -> dict[Any, Any]:  # fmt: skip
         try:
             with running.at_work(str(request.session_hash), "fetch") as switch, sentences():
+                if disk_is_short():
+                    raise UserError(DISK_FULL)
                 folder = fetch_model(
                     wanted or "", fetched_models(), token=visitors_token(typed, signed_in),
-                    should_stop=switch.is_set, on_progress=paced(progress, "Loading"),
+                    most_work=most.work, should_stop=switch.is_set,
+                    on_progress=paced(progress, "Loading"),
                 )  # fmt: skip
                 models.get(folder.name)
         except Stopped:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from pix2pix.errors import UserError
+from pix2pix.ui.limits import address_of
 from pix2pix.ui.shared import server_function
 
 Reply = dict[str, Any]
@@ -25,6 +28,7 @@ MAX_IMAGE_CHARS = 8_000_000
 
 AT_ONCE = 8  # requests in work: the forwards of so many drawings take turns with those of the queue
 MOST_WAITING = 64  # behind them; above that the wait would be longer than the page's patience
+MOST_OF_ONE = 4  # of one address, where half of these places are taken: a class alone has them all
 BUSY = "Many people are drawing right now: go on, and it will catch up."
 
 
@@ -61,23 +65,31 @@ class Line:
 
     def __init__(self) -> None:
         self.threads = ThreadPoolExecutor(AT_ONCE, "pad")
-        self.inside = 0  # in work or waiting; counted by the event loop alone
+        self.inside = Counter()  # in work or waiting, by address; counted by the event loop alone
 
     def led(self, handler: Handler) -> Callable[[Any], Awaitable[Reply]]:
         """`handler` as a server function that awaits its turn."""
 
         async def in_turn(request: Any) -> Reply:
-            if self.inside >= AT_ONCE + MOST_WAITING:
+            asked = LocalContext.request.get(None)
+            address = address_of(asked) if asked else ""
+            if self.is_full(address):
                 return {"error": BUSY, "busy": True}
-            self.inside += 1
+            self.inside[address] += 1
             try:
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self.threads, handler, request)
             finally:
-                self.inside -= 1
+                self.inside[address] -= 1
+                self.inside += Counter()  # forgets who is out
 
         in_turn.__name__ = handler.__name__
         return in_turn
+
+    def is_full(self, address: str) -> bool:
+        places = AT_ONCE + MOST_WAITING
+        taken, of_one = self.inside.total(), self.inside[address]
+        return taken >= places or (taken >= places // 2 and of_one >= MOST_OF_ONE)
 
 
 def _read(name: str) -> str:

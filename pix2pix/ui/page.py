@@ -9,6 +9,7 @@ import gradio as gr
 
 from pix2pix.ui.dataset_tab import dataset_tab
 from pix2pix.ui.hub_part import send_part
+from pix2pix.ui.limits import download_nothing
 from pix2pix.ui.models_row import Models, cards, known
 from pix2pix.ui.roles import Roles, guard, owners_part
 from pix2pix.ui.shared import KEEP_SECONDS, QUIET, inert
@@ -47,6 +48,7 @@ def build_page(
     tab may be closed to visitors. `queued` are the models of what waits in the queue, if not those
     of the pad.
     """
+    download_nothing()
     kept = 3600, KEEP_SECONDS  # look every hour for uploads and results that are too old
     with gr.Blocks(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=kept) as page:
         gr.HTML(
@@ -86,7 +88,7 @@ def build_page(
         page.load(warn, None, notes, **QUIET)
         page.load(None, None, None, js=KEEP_TAB)
     guard(page, roles, *for_all)
-    page.queue(max_size=256, default_concurrency_limit=2)
+    page.queue(max_size=256, default_concurrency_limit=2, api_open=False)  # nothing goes past it
     return page
 
 

@@ -16,6 +16,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from pix2pix.errors import UserError
+from pix2pix.ui.shared import complaint
 
 ALLOW, OWNERS = "PIX2PIX_ALLOW_TRAINING", "PIX2PIX_OWNERS"
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -42,7 +43,7 @@ class Roles:
         # Sessions are signed with a secret that only a Space has: elsewhere nobody can sign in.
         signed = space and "OAUTH_CLIENT_SECRET" in os.environ
         names = {name.strip() for name in owners.split(",") if name.strip()} if signed else set()
-        return cls(allow in YES or (not allow and not space and is_own(host)), frozenset(names))
+        return cls(allow in YES or by_address(host), frozenset(names))
 
     @property
     def sentence(self) -> str:
@@ -60,6 +61,13 @@ class Roles:
     def may(self, request: Any) -> bool:
         """Whether who sent this request may do everything."""
         return self.everybody or signed_in_as(request) in self.owners
+
+
+def by_address(host: str) -> bool:
+    """Whether everybody may do everything since only this machine reaches `host`, and nobody said
+    so (`Roles.of_server`)."""
+    told = os.environ.get(ALLOW, "").strip() or "SPACE_ID" in os.environ
+    return not told and is_own(host)
 
 
 def is_own(host: str) -> bool:
@@ -129,7 +137,7 @@ def refusing(function: Callable, roles: Roles, refuse: Callable[[str], Any]) -> 
 
 
 def _complaint(sentence: str) -> Any:
-    raise gr.Error(sentence, print_exception=False)
+    raise complaint(sentence)
 
 
 def _answer(sentence: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import threading
 import time
@@ -30,7 +31,17 @@ class sentences:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, UserError):
-            raise gr.Error(str(error), print_exception=False) from error
+            raise complaint(str(error)) from error
+
+
+# Gradio shows an error as HTML, and tells programs the same words. These signs stay legible there.
+LOOKALIKES = str.maketrans("<>", "‹›")
+
+
+def complaint(sentence: str) -> gr.Error:
+    """A sentence as the error that the page shows; names in it cannot become HTML."""
+    words = re.sub(r"&(?=#|\w+;)", "＆", sentence.translate(LOOKALIKES))
+    return gr.Error(words, print_exception=False)
 
 
 def plain_text(words: str) -> str:
@@ -72,35 +83,43 @@ def server_function(
 class Switches:
     """What stops the work that visitors have under way, by kind of work."""
 
+    MOST_ASKED = 256  # work that did not begin, as many as the queue takes: some visitors are gone
+
     def __init__(self) -> None:
-        self.switches: dict[tuple[str, str], threading.Event] = {}
+        self.asked: dict[tuple[str, str], threading.Event] = {}
+        self.begun: dict[tuple[str, str], threading.Event] = {}
         self.lock = threading.Lock()
 
     def switch(self, session: str, work: str) -> threading.Event:
         """A new switch for work that was asked for; the visitor's earlier work of that kind is
         stopped."""
+        self.stop(session, work)
         with self.lock:
-            if earlier := self.switches.get((session, work)):
-                earlier.set()
-            new = self.switches[session, work] = threading.Event()
+            self.asked.pop((session, work), None)  # the new one goes to the end
+            new = self.asked[session, work] = threading.Event()
+            while len(self.asked) > self.MOST_ASKED:
+                del self.asked[next(iter(self.asked))]
         return new
 
     @contextmanager
     def at_work(self, session: str, work: str) -> Iterator[threading.Event]:
         """The `switch` of the work that begins, for as long as it goes on; programs have none."""
+        key = session, work
         with self.lock:
-            switch = self.switches.setdefault((session, work), threading.Event())
+            switch = self.asked.pop(key, None) or self.begun.get(key) or threading.Event()
+            self.begun[key] = switch
         try:
             yield switch
         finally:
             with self.lock:
-                if self.switches.get((session, work)) is switch:
-                    del self.switches[session, work]
+                if self.begun.get(key) is switch:
+                    del self.begun[key]
 
     def stop(self, session: str, work: str) -> None:
         with self.lock:
-            if switch := self.switches.get((session, work)):
-                switch.set()
+            for switches in (self.asked, self.begun):
+                if switch := switches.get((session, work)):
+                    switch.set()
 
 
 def pressed(running: Switches, work: str) -> Callable[[gr.Request], list[Any]]:

@@ -12,6 +12,7 @@ from pix2pix.drawing import STYLES, line_drawing, looks_like_photo
 from pix2pix.errors import UserError
 from pix2pix.images import open_picture
 from pix2pix.models import read_config
+from pix2pix.ui.limits import DISK_FULL, disk_is_short
 from pix2pix.ui.models_row import Models, samples
 from pix2pix.ui.shared import sentences
 from pix2pix.ui.strip_part import strip_part
@@ -85,6 +86,8 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
             raise UserError("Choose a picture first: drop one on the left square.")
         if lines not in LINES.values():
             raise UserError("lines must be auto, yes or no.")
+        if disk_is_short():
+            raise UserError(DISK_FULL)
         picture, translator = open_picture(file, max_pixels=most.pixels), models.get(model)
         wanted = lines == "yes" or (
             lines == "auto"

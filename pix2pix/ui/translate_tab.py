@@ -137,7 +137,8 @@ def translate_tab(models: Models, queued: Models, most: Most) -> Parts | None:
         return described(models)
 
     gr.api(list_models, api_name="list_models")
-    return Parts(row, mine, name, hub_part(models, mine, [before, mode], outputs, show_model))
+    to_hub = hub_part(models, mine, [before, mode], outputs, show_model, most)
+    return Parts(row, mine, name, to_hub)
 
 
 def state_of(chosen: str, found: dict[str, Path]) -> dict[str, Any]:

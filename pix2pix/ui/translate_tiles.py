@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.errors import Stopped, UserError
+from pix2pix.files import write_atomically
 from pix2pix.images import open_picture, save_png
 from pix2pix.models import read_config
 from pix2pix.strips import HINT, is_pair_strip
+from pix2pix.ui.limits import DISK_FULL, disk_is_short
 from pix2pix.ui.models_row import Models
 from pix2pix.ui.shared import (
     QUIET,
@@ -70,10 +73,7 @@ def tiles_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> gr.
             done, said = translate_files(models.get(model), files, most, options, progress)
             if not done:
                 raise UserError(" ".join(said))
-        packed = done[0].with_name("translated.zip")
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as zipped:  # PNG is compressed
-            for file in done:
-                zipped.write(file, file.name)
+            packed = pack(done)
         pictures = [(str(file), file.name) for file in done]
         return pictures, str(packed), "\n\n".join(plain_text(words) for words in said)
 
@@ -100,6 +100,9 @@ def translate_files(
     folder = Path(tempfile.mkdtemp(dir=results_folder()))
     done, refused, note, strips = [], [], "", []
     for number, (file, stem) in enumerate(distinct_names(files)):
+        if disk_is_short():
+            note = f" {DISK_FULL}"
+            break
         on_progress = report(progress, number, len(files), Path(file).name)
         on_progress(0, 1)
         try:
@@ -115,6 +118,23 @@ def translate_files(
             note = " Stopped; what was done is kept."
             break
     return done, [f"{len(done)} of {len(files)} translated.{note}", *strips, *refused]
+
+
+def pack(done: list[Path]) -> Path:
+    """A ZIP beside the pictures of a batch, which go with it where the disk is full (UserError)."""
+    packed = done[0].with_name("translated.zip")
+
+    def write(partial: Path) -> None:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as zipped:  # PNG is compressed
+            for file in done:
+                zipped.write(file, file.name)
+
+    try:
+        write_atomically(packed, write)
+    except OSError as error:
+        shutil.rmtree(packed.parent, ignore_errors=True)
+        raise UserError(DISK_FULL) from error
+    return packed
 
 
 def distinct_names(files: list[str]) -> list[tuple[str, str]]:
