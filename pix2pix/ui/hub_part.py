@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -82,7 +83,8 @@ def load_part(
             with running.at_work(str(request.session_hash), "fetch") as switch, sentences():
                 folder = fetch_model(
                     wanted or "", fetched_models(), token=visitors_token(typed, signed_in),
-                    should_stop=switch.is_set, on_progress=paced(progress, "Loading"),
+                    theirs=map(Path, had.values()), should_stop=switch.is_set,
+                    on_progress=paced(progress, "Loading"),
                 )  # fmt: skip
                 models.get(folder.name)
         except Stopped:
