@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -13,14 +14,21 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import huggingface_hub
 import pytest
 import yaml
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
 
 from pix2pix import space
+from pix2pix.drawing import draw_strokes, example_faces
 from pix2pix.errors import UserError
+from pix2pix.images import data_url, from_data_url, save_png
 from pix2pix.space import Call, deploy, plan_space, stage
-from tests.helpers import load_script
+from pix2pix.translate import Translator
+from tests.helpers import connected, free_port, load_script, until
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "s3cret-value"
@@ -127,22 +135,64 @@ EVERYTHING = {
 }  # fmt: skip
 
 
-def test_the_tree_runs_by_itself_and_holds_no_more_than_it_needs(tmp_path: Path) -> None:
-    files = stage(ROOT, tmp_path / "space", ["face-sketch"])
-    names = {str(file) for file in files}
+def test_the_tree_runs_by_itself_and_holds_no_more_than_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, script = tmp_path / "space", load_script("deploy_space")
+    words = ["ann/studio", "--dry-run", "--to", str(tree), "--model", "face-sketch"]
+    monkeypatch.setattr(sys, "argv", ["deploy_space.py", *words])
+    assert script.main() == 0
+    names = {f.relative_to(tree).as_posix() for f in tree.rglob("*") if f.is_file()}
     assert {"app.py", "requirements.txt", "README.md", "pix2pix/ui/pad.js"} <= names
     assert "checkpoints/face-sketch/model.safetensors" in names
     assert not {name.split("/")[0] for name in names} & {"tests", "scripts", ".ci", "workspace"}
     assert not any("__pycache__" in name or name.endswith(".pyc") for name in names)
-    code = "import app; from pix2pix.translate import Translators as T; "
-    code += "from pix2pix.workspace import model_folders as f; print(*T(f).models())"
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH",)}
-    environment["PIX2PIX_WORKSPACE"] = str(tmp_path / "none")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "space", env=environment, text=True,
-        capture_output=True,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout.strip()) == (0, "face-sketch"), done.stderr
+    drawing = draw_strokes(example_faces()["Long hair"], 256)
+    save_png(drawing, tmp_path / "face.png")
+    expected = Translator.load(ROOT / "checkpoints" / "face-sketch", "cpu").translate(drawing)
+    with started(tree, tmp_path) as url:
+        page = httpx.get(url, timeout=60)
+        assert page.status_code == 200 and "Draw, and the picture follows" in page.text
+        client, given = connected(url), handle_file(tmp_path / "face.png")
+        assert [m["name"] for m in client.predict(api_name="/list_models")] == ["face-sketch"]
+        answer = client.predict(image=given, model="face-sketch", api_name="/translate")
+        assert Image.open(answer).tobytes() == expected.tobytes()
+        parts = httpx.get(f"{url}/config", timeout=60).json()["components"]
+        pad = next(p["id"] for p in parts if "variations" in p["props"].get("server_fns", []))
+        asked = {"model": "face-sketch", "image": data_url(drawing), "seed": None}
+        body = {"component_id": pad, "fn_name": "translate", "session_hash": "s", "data": asked}
+        drawn = httpx.post(f"{url}/gradio_api/component_server", json=body, timeout=60).json()
+        assert from_data_url(drawn["image"], 10**6).tobytes() == expected.tobytes()
+        with pytest.raises(AppError, match="visitors can only translate"):
+            client.predict(dataset="x", api_name="/start_training")
+
+
+@contextlib.contextmanager
+def started(tree: Path, beside: Path) -> Iterator[str]:
+    """`python app.py` in the tree, with nothing of this checkout, as on a Space; its address."""
+    port = free_port()
+    environment = {key: v for key, v in os.environ.items() if key not in ("PYTHONPATH",)}
+    environment |= {"PIX2PIX_WORKSPACE": str(beside / "work"), "SPACE_ID": "ann/studio"}
+    environment |= {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(beside / "gradio")}
+    with (beside / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=tree, env=environment, stdout=log, stderr=log
+        )
+
+    def answers() -> bool:
+        assert process.poll() is None, (beside / "log").read_text()
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}", timeout=60).is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        until(answers)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert "Traceback" not in (beside / "log").read_text()
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
@@ -158,6 +208,11 @@ def test_the_readme_opens_with_what_a_space_needs() -> None:
     pins = (ROOT / "requirements.txt").read_text()
     assert head["sdk"] == "gradio" and f"gradio=={head['sdk_version']}\n" in pins
     assert (ROOT / head["app_file"]).is_file() and head["license"] == "mit"
+    hardware = [flavour.value for flavour in huggingface_hub.SpaceHardware]
+    assert head["suggested_hardware"] in hardware
+    # The models lie in the Space itself: none of the Hub is used that `models` could name.
+    shipped = {folder.name for folder in (ROOT / "checkpoints").glob("*/")}
+    assert "models" not in head and shipped
     assert head["python_version"] in ("3.10", "3.11", "3.12", "3.13")
     assert re.fullmatch(r"\d+[mh]", head["startup_duration_timeout"])
 
