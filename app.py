@@ -16,6 +16,7 @@ from pix2pix.ui.zero_gpu import lent  # the first to import torch: see there
 import gradio as gr
 
 from pix2pix.errors import UserError
+from pix2pix.keeping import keep_runs
 from pix2pix.translate import Translators
 from pix2pix.ui.limits import limits
 from pix2pix.ui.page import build_page, only_tools
@@ -47,6 +48,7 @@ def main() -> None:
         roles = Roles.of_server(args.host)
     except UserError as error:
         parser.exit(2, f"{error}\n")
+    keep_runs()
     page = build_page(models, train_tab, roles, lent(models))
     page.launch(
         server_name=args.host,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,17 @@ def fetch_model(
     *,
     token: Token = None,
     most_work: float = math.inf,
+    theirs: Iterable[Path] = (),
     endpoint: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """The model of the repository `repo` (see `parse_repo`) as a folder in `cache_folder`.
 
-    It is called `owner--name@` and 12 digits of its commit, and appears whole or not at all. What
-    is there is not fetched again, but the Hub is asked each time whether the token may read it.
+    It is called `owner--name@` and 12 digits of its commit, and appears whole or not at all. One
+    that not everybody may read has a word after it that nobody can guess, and is shared with
+    nobody: of those, only `theirs`, which the visitor was given before, are used again. What is
+    there is not fetched again, but the Hub is asked each time whether the token may read it.
     MAX_MODELS folders are kept. `on_progress` hears bytes. Raises UserError for what is no model
     that can be used, is too large, or takes more than `most_work` multiply-adds for a picture of
     its own size, while all others wait; and Stopped.
@@ -69,6 +73,9 @@ def fetch_model(
         api.auth_check(repo_id)  # everybody may see what commits a repository with terms has
         commit = api.model_info(repo_id, revision=revision, timeout=30, expand=["sha"]).sha
     folder = cache_folder / f"{repo_id.replace('/', '--')}@{commit[:12]}"
+    if token and not _is_public(repo_id, endpoint):
+        given = (f for f in theirs if f.name.startswith(f"{folder.name}-") and f.is_dir())
+        folder = next(given, folder.with_name(f"{folder.name}-{secrets.token_hex(8)}"))
     if not folder.exists():
         try:
             _fetch(api, repo_id, commit, folder, token, most_work, should_stop, on_progress)
@@ -77,6 +84,16 @@ def fetch_model(
                 raise
     _tidy(folder)
     return folder
+
+
+def _is_public(repo_id: str, endpoint: str | None) -> bool:
+    """Whether the Hub lets everybody read it; False also where it does not answer."""
+    try:
+        with sentences(repo_id, "read", None, kind="model"):
+            connect(None, endpoint).auth_check(repo_id)
+        return True
+    except UserError:
+        return False
 
 
 def _fetch(

@@ -25,7 +25,7 @@ from pix2pix.files import write_json
 from pix2pix.hub import dataset_files
 from pix2pix.hub_access import check_name, connect, sentences
 from pix2pix.job_watch import need_token, read_job, say
-from pix2pix.space import Call
+from pix2pix.space import Call, make, private_bucket
 from pix2pix.workspace import ROOT
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"  # Python and uv; CUDA comes with torch's wheel
@@ -87,8 +87,7 @@ def plan_job(
         for start in range(0, len(add), BATCH)
     ]
     return [
-        Call("create_bucket", {**bucket_id, "private": True, "exist_ok": True}),
-        Call("bucket_info", bucket_id),
+        *private_bucket(bucket),
         *uploads,
         _run_job(name, bucket, prefix, flavour, hours),
     ]
@@ -221,9 +220,7 @@ def _make(
     with sentences(job["bucket"], "write to", token, kind="bucket"):
         for done, call in enumerate(calls[:-1]):
             on_progress(done, len(calls))
-            answer = getattr(api, call.function)(**call.arguments)
-            if call.function == "bucket_info" and not answer.private:
-                raise UserError(f"The bucket {job['bucket']} is public: name a private or new one.")
+            make(api, call)
     with sentences(f"of {job['namespace']}", "start", token, kind="job"):
         info = api.run_job(**calls[-1].arguments)
         write_json(run / runs.JOB, {**job, "job_id": info.id, "url": info.url})

@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import write_atomically, write_json
-from pix2pix.workspace import ROOT, workspace
+from pix2pix.workspace import ROOT, own_workspace, takes_lines, workspace
 
 ACTIVE = ("queued", "starting", "running", "stopping")
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
@@ -81,7 +81,8 @@ class Status:
 
 
 def runs_folder() -> Path:
-    return workspace() / "runs"
+    """In the workspace, or beside the program where a run cannot add its lines there: `keeping`."""
+    return (workspace() if takes_lines() else own_workspace()) / "runs"
 
 
 # ---------------------------------------------------------------------------------- for watchers

@@ -7,6 +7,7 @@ what a deployment does.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,11 @@ FILES = ("app.py", "requirements.txt", "packages.txt", "README.md", "LICENSE")
 PICTURES = ".github"  # that the README shows
 MOUNT = "/data"  # where a bucket lies in the Space
 SHOWN = 20  # items of a list
+FOLDERS = ("pix2pix", "checkpoints", PICTURES)  # ours alone: what is not uploaded anew is deleted
 WAIT = 1800.0  # seconds for building and starting: torch and its friends are large
+LOOK_EVERY = 2.0  # seconds
+INFOS = {"repo_info": ("Space", "repo_id"), "bucket_info": ("bucket", "bucket_id")}
+SETTLED = 60.0  # seconds after which a stage is believed that may be an older version's
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,16 @@ class Call:
         shown = {k: "***" if k in self.secret else v for k, v in self.arguments.items()}
         words = ", ".join(f"{key}={_plain(value)}" for key, value in shown.items())
         return f"{self.function}({words})"
+
+
+def make(api: Any, call: Call) -> Any:
+    """Make the call and return the Hub's answer. Plans ask for the info of what must be private,
+    since what was there before stays as it was: a UserError where it is public."""
+    answer = getattr(api, call.function)(**call.arguments)
+    if call.function in INFOS and not answer.private:
+        kind, name = INFOS[call.function]
+        raise UserError(f"The {kind} {call.arguments[name]} is public: name a private or new one.")
+    return answer
 
 
 def _plain(value: Any) -> str:
@@ -87,7 +102,8 @@ def plan_space(
 ) -> list[Call]:
     """The calls that make or update the Space `name` ("owner/name") of the staged `folder`.
 
-    With a `bucket` ("owner/name") the workspace lies in it and outlives the Space's own disk.
+    With a `bucket` ("owner/name") the workspace lies in it and outlives the Space's own disk. It
+    must be private, and with `private` the Space too, also where they are there already.
     Raises UserError for what is no name.
     """
     from huggingface_hub import Volume
@@ -103,10 +119,10 @@ def plan_space(
              "exist_ok": True},
         )
     ]  # fmt: skip
+    if private:
+        calls.append(Call("repo_info", {**space, "repo_type": "space", "expand": ["private"]}))
     if bucket:
-        calls.append(
-            Call("create_bucket", {"bucket_id": bucket, "private": True, "exist_ok": True})
-        )
+        calls += private_bucket(bucket)
         volume = Volume(type="bucket", source=bucket, mount_path=MOUNT)
         calls.append(Call("set_space_volumes", {**space, "volumes": [volume]}))
         variables.setdefault("PIX2PIX_WORKSPACE", MOUNT)
@@ -117,12 +133,15 @@ def plan_space(
     if hardware:
         calls.append(Call("request_space_hardware", {**space, "hardware": hardware}))
     upload = {**space, "folder_path": folder, "repo_type": "space"}
-    upload |= {"commit_message": "Deploy Pix2Pix Studio", "delete_patterns": ["pix2pix/*"]}
-    return [
-        *calls,
-        Call("upload_folder", upload),
-        Call("wait_for_space", {**space, "timeout": WAIT}),
-    ]
+    ours = [f"{folder}/*" for folder in FOLDERS]
+    upload |= {"commit_message": "Deploy Pix2Pix Studio", "delete_patterns": ours}
+    return [*calls, Call("upload_folder", upload), Call("get_space_runtime", space)]
+
+
+def private_bucket(bucket: str) -> list[Call]:
+    """The calls that make a bucket, and look whether one that was there is private."""
+    made = Call("create_bucket", {"bucket_id": bucket, "private": True, "exist_ok": True})
+    return [made, Call("bucket_info", {"bucket_id": bucket})]
 
 
 def deploy(
@@ -131,22 +150,46 @@ def deploy(
     endpoint: str | None = None,
     on_call: Callable[[Call], None] = lambda call: None,
 ) -> str:
-    """Make the calls in order and return the Space's address once it runs.
+    """Make the calls in order, the last one until the Space runs what was uploaded, and return the
+    Space's address.
 
-    Raises UserError where the Hub refuses, or the Space does not run in the end.
+    Raises UserError where the Hub refuses, a Space or bucket is public that must not be, or the
+    Space does not run in the end.
     """
     name = calls[0].arguments["repo_id"]
     answer = None
     with sentences(name, "write to", token, kind="Space"):
         api = connect(token, endpoint)
-        for call in calls:
+        for call in calls[:-1]:
             on_call(call)
-            try:
-                answer = getattr(api, call.function)(**call.arguments)
-            except TimeoutError as error:
-                raise UserError(
-                    f"{name} is still being built after {WAIT / 60:.0f} minutes: look at its page."
-                ) from error
-    if answer.stage != "RUNNING":
-        raise UserError(f"{name} does not run ({answer.stage}): its page on the Hub has the log.")
+            answer = make(api, call)
+        on_call(calls[-1])
+        stage = _last_stage(lambda: make(api, calls[-1]), name, answer.oid)
+    if stage != "RUNNING":
+        raise UserError(f"{name} does not run ({stage}): its page on the Hub has the log.")
     return f"{api.endpoint}/spaces/{name}"
+
+
+def _last_stage(look: Callable[[], Any], name: str, commit: str) -> str:
+    """The stage at which the Space rests with the uploaded `commit`.
+
+    What the Hub says first may be of the version before: one that runs is not ours while its
+    commit is another, and what may be old news in other ways counts only when it has lasted.
+    """
+    begun = since = time.monotonic()
+    last = ""
+    while time.monotonic() - begun < WAIT:
+        runtime = look()
+        stage, sha = str(getattr(runtime.stage, "value", runtime.stage)), runtime.raw.get("sha")
+        if stage != last:
+            last, since = stage, time.monotonic()
+        rests = not stage.endswith(("BUILDING", "STARTING"))
+        is_ours = sha == commit and stage != "NO_APP_FILE"
+        may_be = not (stage == "RUNNING" and sha) and time.monotonic() - since >= SETTLED
+        if rests and (is_ours or may_be):
+            return stage
+        time.sleep(LOOK_EVERY)
+    raise UserError(
+        f"{name} does not run the new version after {WAIT / 60:.0f} minutes ({last}): look at its "
+        "page."
+    )

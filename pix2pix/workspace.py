@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_MODELS = ROOT / "checkpoints"
@@ -14,7 +17,12 @@ LITTLE = 10**9  # bytes
 
 def workspace() -> Path:
     """The folder named by ``PIX2PIX_WORKSPACE``, else ``workspace/`` beside the program."""
-    return Path(os.environ.get("PIX2PIX_WORKSPACE") or ROOT / "workspace")
+    return Path(os.environ.get("PIX2PIX_WORKSPACE") or own_workspace())
+
+
+def own_workspace() -> Path:
+    """The one on the program's own disk."""
+    return ROOT / "workspace"
 
 
 def fetched_models() -> Path:
@@ -29,9 +37,7 @@ def model_folders() -> list[Path]:
 
 def probe() -> str:
     """A sentence where what is made here cannot be saved, will not last or hardly fits; else ''."""
-    place = workspace().absolute()
-    while not place.exists() and place != place.parent:  # as much of it as there is
-        place = place.parent
+    place = _there()
     try:
         with tempfile.TemporaryFile(prefix=".probe.", dir=place):
             disk = shutil.disk_usage(place)
@@ -52,3 +58,35 @@ def probe() -> str:
             "runs that are no longer needed."
         )
     return ""
+
+
+def _there() -> Path:
+    """As much of the workspace's path as there is."""
+    place = workspace().absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place
+
+
+def takes_lines() -> bool:
+    """Whether files in the workspace can be added to and locked, which in a mounted bucket they
+    cannot; True where none can be written at all, which `probe` tells."""
+    try:
+        return _takes_lines(_there())
+    except OSError:
+        return True
+
+
+@functools.lru_cache
+def _takes_lines(folder: Path) -> bool:
+    with tempfile.TemporaryDirectory(
+        prefix=".probe.", dir=folder, ignore_cleanup_errors=True
+    ) as at:
+        file = Path(at) / "lines"
+        file.write_bytes(b"1")
+        try:
+            with FileLock(f"{file}.lock", timeout=0), file.open("ab") as more:
+                more.write(b"2")
+            return file.read_bytes() == b"12"
+        except (OSError, NotImplementedError, Timeout):
+            return False

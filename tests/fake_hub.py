@@ -24,6 +24,7 @@ class Hub:
         self.commits: dict[str, list[tuple[str, dict[str, bytes]]]] = {}
         self.private: dict[str, bool] = {}
         self.gated: set[str] = set()
+        self.agreed: set[str] = set()  # tokens of those who accepted the terms
         self.blobs: dict[str, bytes] = {}  # uploaded by LFS
         self.large = 10**9  # bytes from which an upload goes by LFS
         self.forbidden = ""  # a file whose transfer answers 403
@@ -95,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(401, X_Error_Message="Invalid credentials in Authorization header")
         elif repo not in self.hub.commits or (self.hub.private[repo] and not token):
             self.answer(404 if token else 401, X_Error_Code="RepoNotFound")
-        elif repo in self.hub.gated:
+        elif repo in self.hub.gated and token not in self.hub.agreed:
             self.answer(403, X_Error_Code="GatedRepo")
         else:
             return True

@@ -104,6 +104,7 @@ def test_gradios_own_variables_say_where_to_listen(
         return SimpleNamespace(launch=lambda **said: seen.update(said, roles=roles))
 
     monkeypatch.setattr(app, "build_page", page)
+    monkeypatch.setattr(app, "keep_runs", lambda: seen.update(kept=True))
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
     for name in ("PIX2PIX_ALLOW_TRAINING", "SPACE_ID"):
@@ -111,6 +112,7 @@ def test_gradios_own_variables_say_where_to_listen(
     monkeypatch.setattr(sys, "argv", ["app.py", *options])
     app.main()
     assert (seen["server_name"], seen["server_port"]) == place
+    assert seen["kept"], "runs of a workspace in a bucket"
     assert seen["roles"].everybody is everybody  # who else can reach it may only translate
 
 

@@ -154,6 +154,31 @@ def test_what_lies_in_the_cache_is_for_those_who_may_read_it(hub, model, tmp_pat
         fetch(hub, tmp_path / "c", token=READER)
 
 
+@pytest.mark.parametrize("closed", ["private", "gated"])
+def test_a_model_that_is_not_public_is_shared_with_nobody(hub, model, tmp_path, closed):
+    sha = hub.commit(ID, model, private=closed == "private")
+    hub.gated |= {ID} if closed == "gated" else set()
+    hub.agreed |= {READER, WRITER}
+    first = fetch(hub, tmp_path, token=READER)
+    assert re.fullmatch(rf"ann--faces@{sha[:12]}-[0-9a-f]{{16}}", first.name)
+    hub.asked.clear()
+    assert fetch(hub, tmp_path, token=READER, theirs=[tmp_path / "other", first]) == first
+    assert hub.paths("/(resolve|paths-info)/") == []
+    other = fetch(hub, tmp_path, token=WRITER)
+    assert other != first and load_model(other)[1].title == "Faces"
+    known = Translators(list, "cpu", unlisted=lambda: [tmp_path])
+    assert known.get(first.name).config.title == "Faces"
+    with pytest.raises(UserError, match="There is no model"):
+        known.get(f"ann--faces@{sha[:12]}")
+    hub_models.shutil.rmtree(first)  # to make room
+    assert fetch(hub, tmp_path, token=READER, theirs=[first]) not in (first, other)
+
+
+def test_a_public_model_is_one_folder_whoever_asks(hub, model, tmp_path):
+    hub.commit(ID, model)
+    assert fetch(hub, tmp_path, token=READER) == fetch(hub, tmp_path)
+
+
 def test_the_servers_own_token_is_never_sent(hub, model, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", WRITER)
     hub.commit(ID, model)

@@ -121,14 +121,23 @@ def test_programs_translate_by_its_name(opened, visitor, tmp_path):
         client.predict(image=given, model="ann--faces@000000000000", api_name="/translate")
 
 
-def test_a_private_model_needs_the_visitors_token_and_the_servers_is_not_sent(opened, visitor):
+def test_a_private_model_needs_the_visitors_token_and_the_servers_is_not_sent(
+    opened, visitor, tmp_path
+):
     hub, one = opened[2], visitor()
     hub.asked.clear()
     with pytest.raises(UserError, match="There is no public model ann/secret"):
         one.fire("fetch", "ann/secret", "", None, None, "Draw")
     assert hub.asked and {sent for *_, sent in hub.asked} == {""}
     shown = one.fire("fetch", "ann/secret", READER, None, None, "Draw")
-    assert shown[4].startswith("ann--secret@") and shown[0] == ""
+    name = shown[4]
+    assert name.startswith("ann--secret@") and shown[0] == ""
+    assert one.fire("fetch", "ann/secret", READER, None, None, "Draw")[4] == name, "had already"
+    assert visitor().fire("fetch", "ann/secret", READER, None, None, "Draw")[4] != name
+    save_png(noise(64, 64), tmp_path / "source.png")
+    client, given = connected(opened[1]), handle_file(tmp_path / "source.png")
+    with pytest.raises(AppError, match="There is no model"):  # what its commit would call it
+        client.predict(image=given, model=name.rpartition("-")[0], api_name="/translate")
 
 
 def test_a_model_of_ours_is_sent_and_one_of_others_is_not(opened, visitor):

@@ -34,7 +34,9 @@ LAYERS = [
         "ranks",
     },
     {"models", "checkpoint", "importing", "summary", "diagram", "metrics"},
-    {"hub", "hub_access", "hub_push", "hub_models", "space"} | {"jobs", "job_watch", "job_side"},
+    {"hub", "hub_access", "hub_push", "hub_models", "space"}
+    | {"jobs", "job_watch", "job_side"}
+    | {"keeping"},
     {"trainer", "recording", "settings", "training", "translate", "evaluation"},
     {"ui"},
     {"app"},
@@ -52,6 +54,7 @@ LIGHT += [
     "health",
     "jobs",
     "job_side",
+    "keeping",
 ]
 
 

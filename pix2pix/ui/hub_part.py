@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -88,7 +89,8 @@ def load_part(
                     raise UserError(DISK_FULL)
                 folder = fetch_model(
                     wanted or "", fetched_models(), token=visitors_token(typed, signed_in),
-                    most_work=most.work, should_stop=switch.is_set,
+                    most_work=most.work, theirs=map(Path, had.values()),
+                    should_stop=switch.is_set,
                     on_progress=paced(progress, "Loading"),
                 )  # fmt: skip
                 models.get(folder.name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from pix2pix import keeping
 from pix2pix.ui.dataset_tab import dataset_tab
 from pix2pix.ui.hub_part import send_part
 from pix2pix.ui.limits import download_nothing
@@ -100,7 +101,7 @@ def note() -> gr.Markdown:
 def warnings() -> list[str]:
     """For Dataset and for Train: that what is made could not be kept, or training be slow."""
     disk = probe()
-    return [disk, " ".join(filter(None, (training_hint(), disk)))]
+    return [disk, " ".join(filter(None, (training_hint(), keeping.hint(), disk)))]
 
 
 def show_new_models(
