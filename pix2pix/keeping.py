@@ -47,9 +47,7 @@ class Keeper:
     def __init__(self, own: Path, kept: Path) -> None:
         self.own, self.kept = own, kept
         self.known: dict[str, Stamps] = {}  # run -> what of it is kept
-        self.saved: dict[
-            str, float
-        ] = {}  # run -> when its state was copied, on the monotonic clock
+        self.saved: dict[str, float] = {}  # run -> monotonic time when its state was copied
 
     def bring_back(self) -> None:
         """What is kept and not here; a run that cannot be copied is missing, and logged."""

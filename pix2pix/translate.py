@@ -236,8 +236,7 @@ class Translators:
         keep: int = 3,
         unlisted: Callable[[], list[Path]] = list,
     ) -> None:
-        """`folders` hold the models; those in `unlisted` are found by whoever
-        knows their name."""
+        """`folders` hold the models; those in `unlisted` are found by whoever knows their name."""
         self.folders, self.device, self.keep, self.unlisted = folders, device, keep, unlisted
         self._loaded: dict[tuple[Path, int, int], Translator] = {}
         self._lock = threading.Lock()

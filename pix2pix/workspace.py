@@ -79,9 +79,8 @@ def takes_lines() -> bool:
 
 @functools.lru_cache
 def _takes_lines(folder: Path) -> bool:
-    with tempfile.TemporaryDirectory(
-        prefix=".probe.", dir=folder, ignore_cleanup_errors=True
-    ) as at:
+    options = {"prefix": ".probe.", "dir": folder, "ignore_cleanup_errors": True}
+    with tempfile.TemporaryDirectory(**options) as at:
         file = Path(at) / "lines"
         file.write_bytes(b"1")
         try:
