@@ -68,7 +68,7 @@ class Watch:
             path = os.path.abspath(os.fsdecode(args[0]))
             writes = (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             (self.changed if writes else self.read).add(path)
-        elif event in self.CHANGES:
+        elif event in self.CHANGES and -1 in args[-1:]:  # else in a folder that was named before
             self.changed |= {os.path.abspath(os.fsdecode(p)) for p in args[:2] if _is_path(p)}
 
 

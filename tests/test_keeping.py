@@ -81,10 +81,8 @@ def test_a_run_trains_beside_a_bucket_and_goes_on_after_a_restart(bucket: Path) 
 
 def test_a_state_is_copied_at_first_then_seldom_and_in_the_end(tmp_path: Path) -> None:
     run, kept = tmp_path / "own" / "faces", tmp_path / "kept" / "faces"
-    process = psutil.Process()
-    alive = {"pid": process.pid, "started": process.create_time()}
     write_json(run / "config.json", {})
-    write_json(run / "process.json", alive)
+    write_json(run / "process.json", runs.identity(psutil.Process()))
     runs.write_status(run, state="running")
     keeper = Keeper(run.parent, kept.parent)
     keeper.look()

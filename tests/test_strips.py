@@ -13,10 +13,11 @@ from pix2pix.images import as_picture, open_picture
 from pix2pix.strips import half_of, is_pair_strip
 from tests.drawn_pairs import drawn_pair
 
-SAMPLES = sorted(Path(__file__).resolve().parent.parent.glob("checkpoints/*/samples/*.png"))
+SAMPLES = sorted(Path(__file__).resolve().parent.parent.glob("checkpoints/*/samples/*.*"))
 
 
 def photos() -> Iterator[Image.Image]:
+    assert len(SAMPLES) >= 12
     for file in SAMPLES:
         yield open_picture(file).to_pil(3)
 

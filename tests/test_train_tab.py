@@ -32,7 +32,7 @@ from pix2pix.errors import UserError
 from pix2pix.evaluation import Evaluation, evaluate
 from pix2pix.images import from_data_url
 from pix2pix.translate import Translator
-from pix2pix.ui import train_measure
+from pix2pix.ui import train_measure, train_watch
 from pix2pix.ui.train_form import length_of, settings_table, training_form
 from pix2pix.ui.train_live import act, sample
 from pix2pix.ui.train_start import read_overrides, run_settings, start_run
@@ -540,7 +540,7 @@ def test_ten_watchers_cost_one_reading(workspace: Path, monkeypatch: pytest.Monk
     for name in ("one", "two"):
         pictures_run(workspace / "runs" / name, [10])
     read: list[str] = []
-    for owner, function in ((runs, "list_runs"), (runs, "ticks"), (Curves, "update")):
+    for owner, function in ((runs, "list_runs"), (train_watch, "moments"), (Curves, "update")):
         whole = getattr(owner, function)
 
         def counted(*args: Any, whole: Any = whole, function: str = function) -> Any:
@@ -561,11 +561,11 @@ def test_ten_watchers_cost_one_reading(workspace: Path, monkeypatch: pytest.Monk
     assert len({answer.pop("wait") for answer in answers}) == 10, "each in a slot of its own"
     assert all(answer == answers[0] for answer in answers)
     assert read.count("list_runs") == read.count("update") == 1
-    ticks = read.count("ticks")
+    looks = read.count("moments")
     clock.now = 1.5
     watch.look("one", {})
     assert read.count("list_runs") == read.count("update") == 2
-    assert read.count("ticks") == ticks, "no picture and no validation came since"
+    assert read.count("moments") == looks, "no picture and no validation came since"
 
 
 def test_many_pages_look_more_seldom_and_all_as_often(workspace: Path) -> None:
