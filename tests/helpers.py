@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import itertools
 import os
+import re
 import socket
 import sys
 import time
@@ -136,3 +137,16 @@ def until(found: Callable[[], Any], seconds: float = 180) -> Any:
             return answer
         time.sleep(0.05)  # the next look at the condition
     pytest.fail(f"not in {seconds} s")
+
+
+LOST_STREAM = re.compile(
+    r"ERROR: +Exception in ASGI application\n(?:(?!ERROR:).*\n)*?"
+    r"RuntimeError: Caught handled exception, but response already started\.\n"
+)
+
+
+def traces(log: str) -> str:
+    """The log of a server if there is a trace in it, else nothing. One is Gradio's way: it answers
+    a page that asks for the events of a session from before a restart with 404, too late."""
+    rest = LOST_STREAM.sub(lambda found: "" if "sse_stream" in found[0] else found[0], log)
+    return rest if "Traceback" in rest else ""

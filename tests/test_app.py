@@ -25,7 +25,7 @@ from pix2pix.drawing import draw_strokes, example_faces
 from pix2pix.images import from_data_url, save_png
 from pix2pix.scenes import Shape, box, draw_shapes
 from pix2pix.ui.roles import Roles
-from tests.helpers import connected, free_port, noise, save_tiny_model, tiny_config
+from tests.helpers import connected, free_port, noise, save_tiny_model, tiny_config, traces
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "checkpoints" / "face-sketch"
@@ -62,7 +62,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(30)
-    assert "Traceback" not in (folder / "log").read_text()
+    assert not traces((folder / "log").read_text())
 
 
 def wait_for_answer(address: str, process: subprocess.Popen, log: Path) -> None:

@@ -28,7 +28,7 @@ from pix2pix.errors import UserError
 from pix2pix.images import data_url, from_data_url, save_png
 from pix2pix.space import Call, deploy, plan_space, stage
 from pix2pix.translate import Translator
-from tests.helpers import connected, free_port, load_script, until
+from tests.helpers import connected, free_port, load_script, traces, until
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "s3cret-value"
@@ -192,7 +192,7 @@ def started(tree: Path, beside: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
-    assert "Traceback" not in (beside / "log").read_text()
+    assert not traces((beside / "log").read_text())
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from pix2pix.ui.train_start import read_overrides, run_settings, start_run
 from pix2pix.ui.train_watch import SLOT, Watch
 from pix2pix.ui.train_words import PRESETS_IN_WORDS, duration, facts, pace, room
 from tests.drawn_pairs import draw_dataset
-from tests.helpers import connected, free_port, save_tiny_model, tiny_config, until
+from tests.helpers import connected, free_port, save_tiny_model, tiny_config, traces, until
 
 ROOT = Path(__file__).resolve().parent.parent
 PAD = "document.querySelector('.pad').parentElement.pad"
@@ -114,7 +114,7 @@ def started_app(folder: Path) -> Iterator[App]:
     finally:
         app.kill()
         app.end_runs()
-    assert "Traceback" not in app.log.read_text()
+    assert not traces(app.log.read_text())
 
 
 @pytest.fixture()
