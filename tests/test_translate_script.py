@@ -1,12 +1,14 @@
-"""`scripts/translate.py` in a process of its own, on the files that people have."""
+"""`scripts/translate.py`, most of it in a process of its own, on the files that people have."""
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import subprocess
 import sys
 import zlib
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,19 @@ def run(*arguments: object, command: tuple[str, ...] = ()) -> subprocess.Complet
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=300)
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which has PyTorch already."""
+    words, script = [str(SCRIPT), *map(str, arguments)], load_script("translate")
+    output, errors = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+        patch.setattr(sys, "argv", words)
+        try:
+            code = script.main()
+        except SystemExit as ended:
+            code = ended.code
+    return subprocess.CompletedProcess(words, code, output.getvalue(), errors.getvalue())
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> dict:
@@ -176,7 +191,7 @@ def folder(tmp_path_factory) -> Path:
 def test_a_folder_of_good_pictures_exits_0_and_a_seed_names_the_bytes(model, folder, tmp_path):
     written = []
     for out, seed in (("one", ["--seed", 5]), ("two", ["--seed", 5]), ("three", [])):
-        done = run("--model", model, folder, "--out", tmp_path / out, "--device", "cpu", *seed)
+        done = run_here("--model", model, folder, "--out", tmp_path / out, "--device", "cpu", *seed)
         assert done.returncode == 0
         assert last_line(done) == {"translated": 2, "refused": []}
         written.append({file.name: file.read_bytes() for file in (tmp_path / out).iterdir()})
@@ -217,7 +232,7 @@ def test_a_model_of_one_channel_writes_16_bits_and_the_norm_is_a_choice(files, t
     ],
 )
 def test_wrong_arguments_exit_2_and_name_the_argument(arguments, word):
-    done = run(*arguments)
+    done = run_here(*arguments)
     assert done.returncode == 2 and done.stdout == ""
     assert word in done.stderr.splitlines()[-1]
 
@@ -242,7 +257,7 @@ def test_what_cannot_work_is_refused_in_one_sentence_before_any_work(
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
     given = {"--model": model, "--out": "{0}/out", "--device": "cpu", **options}
     flags = [word for pair in given.items() for word in pair]
-    done = run(*(str(word).format(tmp_path) for word in [*flags, *inputs]))
+    done = run_here(*(str(word).format(tmp_path) for word in [*flags, *inputs]))
     assert done.returncode == 1
     assert words in done.stderr and len(done.stderr.splitlines()) == 1
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
@@ -250,7 +265,7 @@ def test_what_cannot_work_is_refused_in_one_sentence_before_any_work(
 
 def test_an_output_folder_that_cannot_be_is_said_once_for_each_file(model, folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    done = run("--model", model, folder, "--out", tmp_path / "file", "--device", "cpu")
+    done = run_here("--model", model, folder, "--out", tmp_path / "file", "--device", "cpu")
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert [line.split()[0] for line in lines] == ["a.png", "b.png"]
