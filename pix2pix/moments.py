@@ -55,7 +55,7 @@ def publish(run: Path, name: str, step: int | None = None, root: Path | None = N
     """
     name = safe_name(name)
     out = (root or workspace() / "models") / name
-    model = run / "model" if step is None else run / "checkpoints" / f"step-{step:07d}"
+    model = run / "model" if step is None else kept_model(run, step)
     if not (model / "config.json").exists():
         raise UserError("There is no model of this moment: choose another, or wait for the next.")
     if out.exists():
@@ -83,8 +83,7 @@ def prune(run: Path, keep: int = 10, every: int = 0) -> None:
     """Keep so many models in `checkpoints/`: the first to go is the one that is closest to its
     neighbours in time; the best, the first and the two newest stay, and of `every` so many steps
     all, however many these are."""
-    folder = run / "checkpoints"
-    steps = sorted(_step_of(f) for f in folder.glob("step-*"))
+    steps = sorted(_step_of(f) for f in (run / "checkpoints").glob("step-*"))
     favourite = best(run)
     stay = {step for step in steps if every and step % every == 0}
     stay |= {favourite.step} if favourite else set()
@@ -93,7 +92,12 @@ def prune(run: Path, keep: int = 10, every: int = 0) -> None:
         if not middle:
             break
         closest = min(middle, key=lambda i: steps[i + 1] - steps[i - 1])
-        shutil.rmtree(folder / f"step-{steps.pop(closest):07d}", ignore_errors=True)
+        shutil.rmtree(kept_model(run, steps.pop(closest)), ignore_errors=True)
+
+
+def kept_model(run: Path, step: int) -> Path:
+    """The folder of the model that a run keeps of a step."""
+    return run / "checkpoints" / f"step-{step:07d}"
 
 
 def _step_of(path: Path) -> int:

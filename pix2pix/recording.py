@@ -25,7 +25,7 @@ from pix2pix.files import copy_folder, write_atomically
 from pix2pix.images import save_png
 from pix2pix.metrics import spread_indices, validate
 from pix2pix.models import save_model
-from pix2pix.moments import prune
+from pix2pix.moments import kept_model, prune
 from pix2pix.pictures import rows_picture
 from pix2pix.ranks import Ranks
 from pix2pix.trainer import Trainer
@@ -105,10 +105,7 @@ class Recorder:
         self.spent += time.monotonic() - begun
 
     def has_model(self, step: int) -> bool:
-        return self.kept_model(step).exists()
-
-    def kept_model(self, step: int) -> Path:
-        return self.run / "checkpoints" / f"step-{step:07d}"
+        return kept_model(self.run, step).exists()
 
     def keep_state(self, step: int, random: list[Tensor]) -> None:
         """What the run is resumed from."""
@@ -123,7 +120,7 @@ class Recorder:
         generator = self.trainer.current_generator()
         model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)
-        copy_folder(self.run / "model", self.kept_model(step))
+        copy_folder(self.run / "model", kept_model(self.run, step))
         prune(self.run, every=self.kept)
 
     def tell_board(self, step: int, group: str, values: dict[str, float]) -> None:

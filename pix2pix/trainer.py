@@ -170,9 +170,8 @@ class Trainer:
 
     def check_weights(self) -> None:
         """Raises NotANumber where a weight is none, which an update can do under finite losses."""
-        finite = [part.isfinite().all() for part in self.generator.state_dict().values()]
-        finite += [part.isfinite().all() for part in self.discriminator.state_dict().values()]
-        if not torch.stack(finite).all():
+        networks = self.generator.state_dict(), self.discriminator.state_dict()
+        if not all(part.isfinite().all() for network in networks for part in network.values()):
             raise NotANumber({})
 
     def autocast(self) -> contextlib.AbstractContextManager:

@@ -46,15 +46,12 @@ REAL = {  # source and target of two pairs that the model was not trained on
         (f"maps/train/map/{n}.png", f"maps/train/photo/{n}.jpg")
         for n in ("t4p1_0000_0000", "t4p5_0590_0281")
     ],
-    "satellite-to-map": [
-        (f"maps/train/photo/{n}.jpg", f"maps/train/map/{n}.png")
-        for n in ("t4p1_0000_0000", "t4p5_0590_0281")
-    ],
     "streets": [
         (f"streets/val/label/{n}.png", f"streets/val/photo/{n}.jpg")
         for n in ("0016E5_07959", "0016E5_08119")
     ],
 }
+REAL["satellite-to-map"] = [(photo, map_) for map_, photo in REAL["map-to-satellite"]]
 
 
 def card(name: str) -> str:
