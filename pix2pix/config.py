@@ -42,6 +42,8 @@ class GeneratorConfig:
     bias: bool = True
     upsample: Literal["transposed", "resize"] = "transposed"
     blocks: int = 9  # of the ResNet only
+    depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
+    widest: int = 8  # times ngf: channels of the U-Net's deep layers
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -51,12 +53,18 @@ class GeneratorConfig:
             check_range(name, getattr(self, name), 1, 64)
         check_range("ngf", self.ngf, 1, 256)
         check_range("blocks", self.blocks, 1, 64)
+        check_range("depth", self.depth, 0, int(math.log2(self.size)))
+        check_range("widest", self.widest, 1, 8)
+
+    @property
+    def halvings(self) -> int:
+        return self.depth or int(math.log2(self.size))
 
     @property
     def multiple(self) -> int:
         """Heights and widths that the network takes are multiples of this."""
         if self.kind == "unet":
-            return self.size
+            return 2**self.halvings
         return 16 if self.kind == "small-unet" else 4
 
 
@@ -64,12 +72,12 @@ class GeneratorConfig:
 class DiscriminatorConfig:
     """Everything that fixes a discriminator's layers.
 
-    ``patch`` is the paper's PatchGAN: ``layers`` counts its strided convolutions (0 is the 1x1
+    ``projected`` judges the features of a frozen network (Sauer et al. 2021). ``patch`` is the paper's PatchGAN: ``layers`` counts its strided convolutions (0 is the 1x1
     "pixel" one; 1, 2, 3, 4, 5 see 16, 34, 70, 142, 286 pixels). ``scratch`` and ``cityscapes`` are
     the two tutorials' own networks (SPEC section 3).
     """
 
-    kind: Literal["patch", "scratch", "cityscapes"] = "patch"
+    kind: Literal["patch", "scratch", "cityscapes", "projected"] = "patch"
     source_channels: int = 3
     target_channels: int = 3
     ndf: int = 64
@@ -152,12 +160,15 @@ class TrainConfig:
     bias: bool = True
     upsample: Literal["transposed", "resize"] = "transposed"
     blocks: int = 9  # of the ResNet only
-    discriminator: Literal["patch", "scratch", "cityscapes"] = "patch"
+    depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
+    widest: int = 8  # times ngf: channels of the U-Net's deep layers
+    discriminator: Literal["patch", "scratch", "cityscapes", "projected"] = "patch"
     ndf: int = 64
     layers: int = 3
     # Losses (paper section 3.1): G = adversarial + lambda_l1 * L1; D's loss is weighted.
     adversarial: Literal["bce", "least-squares", "hinge"] = "bce"
     lambda_l1: float = 100.0
+    lambda_perceptual: float = 0.0  # of what a frozen ImageNet network sees; 0 is off
     lambda_features: float = 0.0  # of D's inner activations on real and generated; 0 is off
     d_weight: float = 0.5
     # Optimiser and schedule.
@@ -212,6 +223,7 @@ class TrainConfig:
             ("d_lr", 0.0, 1.0),
             ("beta1", 0.0, 0.9999),
             ("lambda_l1", 0.0, 1e6),
+            ("lambda_perceptual", 0.0, 1e6),
             ("lambda_features", 0.0, 1e6),
             ("d_weight", 0.0, 1e3),
             ("decay", 0.0, 1.0),
@@ -226,6 +238,11 @@ class TrainConfig:
             raise UserError("schedule=cosine says how lr falls: add decay=0.5, or leave it out.")
         if self.d_lr and not self.lr:
             raise UserError("d_lr follows lr in its schedule: give lr a value above 0.")
+        if self.discriminator == "projected" and self.lambda_features:
+            raise UserError(
+                "lambda_features compares what a PatchGAN sees: set it to 0, or choose "
+                "lambda_perceptual with the projected discriminator."
+            )
         # Two convolutions of stride 1 follow the strided ones, and each takes a pixel off.
         if self.discriminator == "patch" and self.layers and self.size >> self.layers < 3:
             raise UserError(
@@ -250,6 +267,8 @@ class TrainConfig:
             bias=self.bias,
             upsample=self.upsample,
             blocks=self.blocks,
+            depth=self.depth,
+            widest=self.widest,
         )
 
     def discriminator_config(self) -> DiscriminatorConfig:
@@ -318,10 +337,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 WITHOUT: dict[str, dict[str, tuple[str, ...]]] = {
     "generator": {
         "unet": ("blocks",),
-        "small-unet": ("ngf", "dropout", "bias", "upsample", "blocks"),
-        "resnet": ("upsample",),
+        "small-unet": ("ngf", "dropout", "bias", "upsample", "blocks", "depth", "widest"),
+        "resnet": ("upsample", "depth", "widest"),
     },
-    "discriminator": {"scratch": ("layers",), "cityscapes": ("layers",)},
+    "discriminator": {
+        "scratch": ("layers",),
+        "cityscapes": ("layers",),
+        "projected": ("layers", "lambda_features"),
+    },
 }
 
 

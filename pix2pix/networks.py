@@ -6,13 +6,12 @@ discriminator maps source and target to logits N x 1 x h x w, one for each patch
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from pix2pix.config import DiscriminatorConfig, GeneratorConfig
-from pix2pix.convolutions import Doubling, Halving, Wide
+from pix2pix.convolutions import Doubling, Halving, ResizeConv, Wide
+from pix2pix.projected import ProjectedDiscriminator
 
 
 class UNet(nn.Module):
@@ -24,8 +23,8 @@ class UNet(nn.Module):
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        depth = int(math.log2(config.size))  # 256 -> 8 halvings, to 1 x 1
-        widths = [config.ngf * min(2**i, 8) for i in range(depth)]
+        depth = config.halvings  # of 256: 8, to 1 x 1
+        widths = [config.ngf * min(2**i, config.widest) for i in range(depth)]
         self.down = nn.ModuleList()
         channels = config.source_channels
         for i, width in enumerate(widths):
@@ -81,13 +80,10 @@ def norm_layer(norm: str, channels: int) -> list[nn.Module]:
 
 
 def upsampling(channels: int, width: int, kind: str, bias: bool) -> nn.Module:
-    """Doubles height and width: the paper's 4x4 transposed convolution, or nearest enlarging and
-    a 3x3 convolution, which leaves no checkerboard (Odena et al. 2016, distill.00003)."""
+    """Double height and width by the paper's 4x4 transposed convolution or a resize convolution."""
     if kind == "transposed":
         return Doubling(channels, width, 4, 2, 1, bias=bias)
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2), nn.Conv2d(channels, width, 3, padding=1, bias=bias)
-    )
+    return ResizeConv(channels, width, bias)
 
 
 class SmallUNet(nn.Module):
@@ -260,9 +256,15 @@ def build_generator(config: GeneratorConfig) -> nn.Module:
     return construct_generator(config).apply(initialise)
 
 
-def build_discriminator(config: DiscriminatorConfig) -> PatchGAN:
-    """The discriminator of ``config``, with the paper's initial weights."""
-    return PatchGAN(config).apply(initialise)
+def construct_discriminator(config: DiscriminatorConfig) -> PatchGAN | ProjectedDiscriminator:
+    """The discriminator of ``config``; the projected one has its initial weights."""
+    return (ProjectedDiscriminator if config.kind == "projected" else PatchGAN)(config)
+
+
+def build_discriminator(config: DiscriminatorConfig) -> PatchGAN | ProjectedDiscriminator:
+    """The discriminator of ``config``, with the paper's initial weights where it is the paper's."""
+    discriminator = construct_discriminator(config)
+    return discriminator if config.kind == "projected" else discriminator.apply(initialise)
 
 
 def initialise(layer: nn.Module) -> None:

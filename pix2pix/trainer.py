@@ -13,13 +13,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from pix2pix.config import TrainConfig
 from pix2pix.devices import has_fast_bfloat16, out_of_memory
 from pix2pix.diffaugment import Augmentation
 from pix2pix.errors import UserError
-from pix2pix.losses import adversarial, feature_matching, fooling, reconstruction
+from pix2pix.imagenet import imagenet_stages, normalise
+from pix2pix.losses import adversarial, feature_matching, fooling, perceptual, reconstruction
 from pix2pix.networks import build_discriminator, build_generator
 
 
@@ -43,6 +44,9 @@ class Part:
     target: Tensor
     share: float
     generated: Tensor | None = None
+    # What D is shown, after one random change of all three: the source; target and generated as
+    # pictures, or as the maps of a frozen network.
+    shown: tuple[Tensor, Tensor | list[Tensor], Tensor | list[Tensor]] | None = None
 
 
 class Trainer:
@@ -66,10 +70,14 @@ class Trainer:
         adam = {"lr": config.lr, "betas": (config.beta1, 0.999), "fused": device.type != "mps"}
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), **adam)
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), **adam)
+        # What both judge by, where a feature loss or the projected discriminator asks for it.
+        self.projected = config.discriminator == "projected"
+        self.stages = None
+        if self.projected or config.lambda_perceptual:
+            self.stages = imagenet_stages("efficientnet-lite0", device, head=False)
         self.average = None
         if config.ema:
-            average = get_ema_multi_avg_fn(config.ema)
-            self.average = AveragedModel(self.generator, multi_avg_fn=average)
+            self.average = AveragedModel(self.generator, multi_avg_fn=moving_average(config.ema))
         if config.compile:  # in place: the names of the weights stay
             self.generator.compile()
             self.discriminator.compile()
@@ -102,6 +110,8 @@ class Trainer:
             for part in parts:
                 loss = self.numbers(self.g_losses, part, sums)
                 g_loss = loss["g_adversarial"] + c.lambda_l1 * loss["g_l1"]
+                if c.lambda_perceptual:
+                    g_loss = g_loss + c.lambda_perceptual * loss["g_perceptual"]
                 if c.lambda_features:
                     g_loss = g_loss + c.lambda_features * loss["g_features"]
                 (part.share * g_loss).backward()
@@ -116,33 +126,53 @@ class Trainer:
         # update computes them again.
         with torch.set_grad_enabled(part.share == 1):
             part.generated = self.g(part.source)
-        seen, kind = self.augmentation(part), self.config.adversarial
-        source, target = seen(part.source, part.target)
-        _, generated = seen(part.source, part.generated.detach())
-        real, fake = self.d(source, target, generated)
+            source, target, generated = part.shown = self.show(part)
+        real, fake = self.d(source, target, detached(generated))
+        kind = self.config.adversarial
         return {"d_real": adversarial(real, True, kind), "d_fake": adversarial(fake, False, kind)}
 
     def g_losses(self, part: Part) -> dict[str, Tensor]:
+        c, losses = self.config, {}
         if part.share < 1:
             part.generated = self.g(part.source)
-        seen, losses = self.augmentation(part), {}
-        pair = seen(part.source, part.generated)
-        if self.config.lambda_features:
-            *inner, logits = self.discriminator.activations(*pair)
+        if part.share < 1 or not self.projected:  # maps are dear: D's serve here too
+            part.shown = self.show(part)
+        source, target, generated = part.shown
+        if c.lambda_features:
+            *inner, logits = self.discriminator.activations(source, generated)
             with torch.no_grad():
-                *real, _ = self.discriminator.activations(*seen(part.source, part.target))
+                *real, _ = self.discriminator.activations(source, target)
             losses["g_features"] = feature_matching(inner, real)
         else:
-            logits = self.discriminator(*pair)
-        losses["g_adversarial"] = fooling(logits, self.config.adversarial)
+            logits = self.discriminator(source, generated)
+        losses["g_adversarial"] = fooling(logits, c.adversarial)
         losses["g_l1"] = reconstruction(part.generated, part.target)
+        if c.lambda_perceptual:
+            maps = target, generated
+            if not self.projected:
+                maps = self.maps(part.target, gradient=False), self.maps(part.generated)
+            losses["g_perceptual"] = perceptual(*maps)
         return losses
 
-    def augmentation(self, part: Part) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """How D sees pairs: one random change of each, or none."""
-        if not self.config.diffaugment:
-            return lambda source, picture: (source, picture)
-        return Augmentation.draw(len(part.source))
+    def show(self, part: Part) -> tuple[Tensor, Tensor | list[Tensor], Tensor | list[Tensor]]:
+        """What D is shown of a part, after one random change of each pair, or none."""
+        source, target, generated = part.source, part.target, part.generated
+        if self.config.diffaugment:
+            change = Augmentation.draw(len(source))
+            (source, target), (_, generated) = change(source, target), change(source, generated)
+        if self.projected:
+            target, generated = self.maps(target, gradient=False), self.maps(generated)
+        return source, target, generated
+
+    def maps(self, picture: Tensor, gradient: bool = True) -> list[Tensor]:
+        """What the frozen network sees in pictures, at four scales."""
+        maps = []
+        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+            x = normalise(picture)
+            for stage in self.stages:
+                x = stage(x)
+                maps.append(x)
+        return maps
 
     def split(self, source: Tensor, target: Tensor) -> list[Part]:
         sides = [side.to(**self.place).chunk(self.config.accumulate) for side in (source, target)]
@@ -217,6 +247,22 @@ class Trainer:
                 "The saved state is that of another network: resume with the settings that the "
                 "run's config.json names."
             ) from error
+
+
+def detached(shown: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    return shown.detach() if isinstance(shown, Tensor) else [x.detach() for x in shown]
+
+
+def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Let the average forget the first, grey generators: over step n it is of about n / 10 steps,
+    until the decay is reached (as TensorFlow's ExponentialMovingAverage with `num_updates`)."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
+        now = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        torch._foreach_lerp_(averages, weights, 1 - now)
+
+    return update
 
 
 def lay_out(optimizer: torch.optim.Optimizer) -> None:
