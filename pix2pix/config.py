@@ -20,7 +20,6 @@ Norm = Literal["batch", "instance", "none"]
 Direction = Literal["AtoB", "BtoA"]
 # Which statistics normalise a picture at translate time: its own, or those kept from training.
 NormMode = Literal["batch", "stored"]
-ANY_SIZE = ("small-unet", "resnet")  # generators whose weights do not depend on the pictures' size
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,11 @@ class GeneratorConfig:
     def halvings(self) -> int:
         return self.depth or int(math.log2(self.size))
 
+    def at_size(self, size: int) -> GeneratorConfig:
+        """The same weights for pictures of another size: a U-Net keeps its depth."""
+        depth = self.halvings if self.kind == "unet" else self.depth
+        return dataclasses.replace(self, size=size, depth=depth)
+
     @property
     def multiple(self) -> int:
         """Heights and widths that the network takes are multiples of this."""
@@ -72,9 +76,10 @@ class GeneratorConfig:
 class DiscriminatorConfig:
     """Everything that fixes a discriminator's layers.
 
-    ``projected`` judges the features of a frozen network (Sauer et al. 2021). ``patch`` is the paper's PatchGAN: ``layers`` counts its strided convolutions (0 is the 1x1
-    "pixel" one; 1, 2, 3, 4, 5 see 16, 34, 70, 142, 286 pixels). ``scratch`` and ``cityscapes`` are
-    the two tutorials' own networks (SPEC section 3).
+    ``patch`` is the paper's PatchGAN: ``layers`` counts its strided convolutions (0 is the 1x1
+    "pixel" one; 1, 2, 3, 4, 5 see 16, 34, 70, 142, 286 pixels). ``projected`` judges the features
+    of a frozen network (Sauer et al. 2021). ``scratch`` and ``cityscapes`` are the two tutorials'
+    own networks.
     """
 
     kind: Literal["patch", "scratch", "cityscapes", "projected"] = "patch"
@@ -250,6 +255,11 @@ class TrainConfig:
                 "choose fewer layers or a larger size."
             )
 
+    @property
+    def sees_features(self) -> bool:
+        """Whether training looks at pictures through a frozen ImageNet network."""
+        return self.discriminator == "projected" or self.lambda_perceptual > 0
+
     def length(self, whole: int) -> tuple[int, int]:
         """Steps of an epoch and of the run, where to see every pair once takes `whole` steps."""
         per_epoch = self.steps_per_epoch or whole
@@ -291,6 +301,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ngf": 32,
         "ndf": 32,
         "upsample": "resize",
+        "widest": 4,
+        "discriminator": "projected",
+        "adversarial": "hinge",
+        "diffaugment": True,
+        "lambda_l1": 10.0,
+        "lambda_perceptual": 10.0,
+        "ema": 0.998,
         "epochs": 100,
         "decay": 0.0,
         "keep_every_epochs": 10,

@@ -57,19 +57,24 @@ class Block:
 def picture(summary: Summary) -> Image.Image:
     """The generator above the discriminator. A block's height grows with the logarithm of its
     size, its width with that of its channels."""
-    config, sees = summary.config, summary.fields[-1]
+    config, heads = summary.config, "Discriminator: PatchGAN"
+    judges = "Each of its outputs judges "
+    if summary.fields:
+        judges += f"a patch of {summary.fields[-1]} x {summary.fields[-1]} pixels."
+    else:
+        heads = "Discriminator: projected, the finest of four heads"
+        judges += "what a frozen network sees around it, and the source."
     u_shaped = config.generator != "resnet"
     names = {"unet": "U-Net", "small-unet": "small U-Net", "resnet": "ResNet"}
-    networks = [(blocks(summary.generator), u_shaped), (blocks(summary.discriminator), False)]
+    networks = [(blocks(summary.generator), u_shaped), (blocks(one_head(summary)), False)]
     captions = [
         (
             f"Generator: {names[config.generator]} for {config.size} x {config.size}",
             f"{summary.generator_parameters:,} parameters",
         ),
         (
-            "Discriminator: PatchGAN",
-            f"{summary.discriminator_parameters:,} parameters. "
-            f"Each of its outputs judges a patch of {sees} x {sees} pixels.",
+            heads,
+            f"{summary.discriminator_parameters:,} parameters. {judges}",
         ),
     ]
     columns = max(len(nodes) for nodes, _ in networks)
@@ -82,6 +87,13 @@ def picture(summary: Summary) -> Image.Image:
     for top, caption, (nodes, shape) in zip(bottoms, captions, networks):
         pen.network(top, *caption, nodes, shape)
     return image.reduce(SCALE)
+
+
+def one_head(summary: Summary) -> list[Row]:
+    """D's rows; of the projected one, whose heads are alike, those of the first, at 1/4."""
+    rows = summary.discriminator
+    starts = [i for i, row in enumerate(rows) if row.operation == "Concatenate"]
+    return rows[starts[0] : starts[1]] if len(starts) > 1 else rows
 
 
 def blocks(rows: list[Row]) -> list[Block]:

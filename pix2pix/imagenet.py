@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pix2pix.errors import UserError
 
+LITE0 = "efficientnet-lite0"  # what the training recipe looks with
 SIDES = {"efficientnet-lite0": 224, "efficientnet-lite2": 260}  # what each was trained on
 
 

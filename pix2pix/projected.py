@@ -37,7 +37,9 @@ class ProjectedDiscriminator(nn.Module):
                 weight = torch.randn(MIXED, width, kernel, kernel, generator=rng)
                 weight *= math.sqrt(2 / (width * kernel**2))  # He et al. 2015
                 self.register_buffer(f"mix_{name}_{i}", weight, persistent=False)
-        self.heads = nn.ModuleList(head(MIXED + config.source_channels, config.ndf) for _ in CHANNELS)
+        channels = MIXED + config.source_channels
+        self.heads = nn.ModuleList(head(channels, config.ndf) for _ in CHANNELS)
+        self.heads.eval()  # in training each forward would turn the norms on: see `update_norms`
 
     def forward(
         self, source: Tensor, maps: Sequence[Tensor], other: Sequence[Tensor] | None = None
@@ -57,6 +59,15 @@ class ProjectedDiscriminator(nn.Module):
             return logits
         real, fake = zip(*(both.chunk(2) for both in logits))
         return [*real], [*fake]
+
+    @torch.no_grad()
+    def update_norms(self) -> None:
+        """Follow weights that an update changed by one power iteration of each spectral norm."""
+        self.heads.train()
+        for layer in self.heads.modules():
+            if isinstance(layer, nn.Conv2d):
+                _ = layer.weight  # computed anew whenever it is read
+        self.heads.eval()
 
     def mix(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """N x `CHANNELS` x h x w each -> N x 64 x h x w each."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix.config import (
-    ANY_SIZE,
     PRESETS,
     Direction,
     ModelConfig,
@@ -38,10 +37,11 @@ def network_of(model: ModelConfig, given: Mapping[str, str]) -> dict[str, Any]:
     """The model's network, channels included, since its weights fit no other; the size alone may be
     another one where the weights do not depend on it. Raises UserError where `given` contradicts
     it."""
-    network = dataclasses.asdict(model.generator)
+    generator = model.generator
+    if given.get("size", "").isdigit():
+        generator = generator.at_size(int(given["size"]))
+    network = dataclasses.asdict(generator)
     values = {"generator": network.pop("kind"), **network}
-    if values["generator"] in ANY_SIZE and "size" in given:
-        del values["size"]
     for key, value in values.items():
         if given.get(key, as_text(value)) != as_text(value):
             raise UserError(

@@ -7,21 +7,25 @@ costs no memory.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 
 from pix2pix.config import GeneratorConfig, TrainConfig
 from pix2pix.data import CACHE_SHARE
+from pix2pix.imagenet import LITE0, imagenet_stages
 from pix2pix.networks import (
-    PatchGAN,
+    construct_discriminator,
     construct_generator,
     parameter_count,
     receptive_fields,
 )
+from pix2pix.projected import CHANNELS
 
 Shape = tuple[int, ...]  # channels, height, width
 
@@ -49,7 +53,7 @@ class Summary:
     discriminator_parameters: int
     generator_statistics: int
     discriminator_statistics: int
-    fields: list[int]  # as networks.receptive_fields returns them
+    fields: list[int]  # as networks.receptive_fields returns them; none of frozen features
 
     def to_json(self) -> dict[str, dict]:
         """SPEC section 6: parameters are the trainable ones."""
@@ -57,7 +61,7 @@ class Summary:
             "generator": {"parameters": self.generator_parameters},
             "discriminator": {
                 "parameters": self.discriminator_parameters,
-                "receptive_field": self.fields[-1],
+                "receptive_field": self.fields[-1] if self.fields else None,
                 "output": list(self.discriminator[-1].output[1:]),
             },
         }
@@ -68,16 +72,19 @@ def summarise(config: TrainConfig) -> Summary:
     found = config.generator_config()
     with torch.device("meta"):
         generator = construct_generator(found).eval()
-        discriminator = PatchGAN(config.discriminator_config()).eval()
+        discriminator = construct_discriminator(config.discriminator_config()).eval()
         source = torch.empty(1, found.source_channels, found.size, found.size)
         target = torch.empty(1, found.target_channels, found.size, found.size)
+        if projected := config.discriminator == "projected":
+            sides = (found.size // scale for scale in (4, 8, 16, 32))
+            target = [torch.empty(1, width, side, side) for width, side in zip(CHANNELS, sides)]
         tables = trace(generator, source), trace(discriminator, source, target)
     return Summary(
         config,
         *tables,
         *map(parameter_count, (generator, discriminator)),
         *map(statistics_count, (generator, discriminator)),
-        receptive_fields(discriminator),
+        [] if projected else receptive_fields(discriminator),
     )
 
 
@@ -125,11 +132,14 @@ def kept_activations(config: TrainConfig) -> tuple[int, int, int]:
     found, count = config.generator_config(), -(-config.batch_size // config.accumulate)
     with torch.device("meta"):
         generator = construct_generator(found)
-        discriminator = PatchGAN(config.discriminator_config())
+        discriminator = construct_discriminator(config.discriminator_config())
         source = torch.empty(count, found.source_channels, found.size, found.size)
         target = torch.empty(count, found.target_channels, found.size, found.size)
+        stages = imagenet_stages(LITE0, "meta", head=False) if config.sees_features else []
     networks = generator, discriminator
-    own = {p.untyped_storage()._cdata for network in networks for p in network.parameters()}
+    frozen = [p for stage in stages for p in stage.parameters()]
+    trained = [p for network in networks for p in network.parameters()]
+    own = {p.untyped_storage()._cdata for p in (*trained, *frozen)}
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -139,7 +149,13 @@ def kept_activations(config: TrainConfig) -> tuple[int, int, int]:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        discriminator(source, target, generator(source))
+        generated = generator(source)
+        if stages:
+            maps = [*itertools.accumulate(stages, lambda x, stage: stage(x), initial=generated)][1:]
+        if config.discriminator == "projected":
+            discriminator(source, maps, maps)
+        else:
+            discriminator(source, target, generated)
     weights = [sum(p.nbytes for p in network.parameters()) for network in networks]
     return *weights, sum(storage.nbytes() for storage in kept.values())
 
@@ -183,7 +199,7 @@ def trace(network: nn.Module, *inputs: torch.Tensor) -> list[Row]:
 
     hooks = []
     for name, layer in network.named_modules():
-        if not list(layer.children()):
+        if is_parametrized(layer) or not (list(layer.children()) or ".parametrizations." in name):
             hooks.append(layer.register_forward_pre_hook(enter(name)))
             hooks.append(layer.register_forward_hook(leave(name)))
     with torch.no_grad(), Functions(rows, inside):
@@ -227,12 +243,16 @@ def text(summary: Summary) -> str:
     ]  # fmt: skip
     height, width = summary.discriminator[-1].output[1:]
     parts += [
-        f"Receptive field: each of the {height} x {width} outputs judges a patch of "
+        "Each output judges what a frozen network sees around it, at four scales."
+        if not summary.fields
+        else f"Receptive field: each of the {height} x {width} outputs judges a patch of "
         f"{summary.fields[-1]} x {summary.fields[-1]} pixels of {size} x {size}.",
         "",
     ]
     mib = training_memory(config) / 2**20
     parts += [f"Training takes about {mib:,.0f} MiB of memory, and the pairs that are kept.", ""]
+    if not summary.fields:
+        return "\n".join(parts)
     rows = [("Layer", "Operation", "Its input", "One output sees of it")]
     convolutions = filter(is_convolution, reversed(summary.discriminator))
     for row, field in zip(convolutions, summary.fields):

@@ -19,7 +19,7 @@ from pix2pix.config import TrainConfig
 from pix2pix.devices import has_fast_bfloat16, out_of_memory
 from pix2pix.diffaugment import Augmentation
 from pix2pix.errors import UserError
-from pix2pix.imagenet import imagenet_stages, normalise
+from pix2pix.imagenet import LITE0, imagenet_stages, normalise
 from pix2pix.losses import adversarial, feature_matching, fooling, perceptual, reconstruction
 from pix2pix.networks import build_discriminator, build_generator
 
@@ -73,8 +73,8 @@ class Trainer:
         # What both judge by, where a feature loss or the projected discriminator asks for it.
         self.projected = config.discriminator == "projected"
         self.stages = None
-        if self.projected or config.lambda_perceptual:
-            self.stages = imagenet_stages("efficientnet-lite0", device, head=False)
+        if config.sees_features:
+            self.stages = imagenet_stages(LITE0, device, head=False)
         self.average = None
         if config.ema:
             self.average = AveragedModel(self.generator, multi_avg_fn=moving_average(config.ema))
@@ -103,6 +103,8 @@ class Trainer:
             loss = self.numbers(self.d_losses, part, sums)
             (part.share * c.d_weight * (loss["d_real"] + loss["d_fake"])).backward()
         self.d_optimizer.step()
+        if self.projected:
+            self.discriminator.update_norms()
 
         # G: fool the updated D, and stay close to the target in L1.
         self.g_optimizer.zero_grad()

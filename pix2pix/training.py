@@ -20,7 +20,7 @@ import torch
 
 from pix2pix import runs
 from pix2pix.checkpoint import STATE
-from pix2pix.config import ANY_SIZE, TrainConfig, checked_fields
+from pix2pix.config import TrainConfig, checked_fields
 from pix2pix.data import PairDataset, batches, steps_per_epoch
 from pix2pix.devices import out_of_memory, pick_device
 from pix2pix.errors import Stopped, UserError
@@ -181,10 +181,8 @@ def saving(run: Path) -> Iterator[None]:
 def start_with(trainer: Trainer, folder: Path) -> None:
     """Begin with a model's weights (fine-tuning); raises UserError where the networks differ."""
     generator, found = load_model(folder)
-    network, wanted = found.generator, trainer.config.generator_config()
-    if network.kind in ANY_SIZE:
-        network = dataclasses.replace(network, size=wanted.size)
-    if network != wanted:
+    wanted = trainer.config.generator_config()
+    if found.generator.at_size(wanted.size) != wanted.at_size(wanted.size):
         raise UserError(
             f"'{folder.name}' is another network than this run's: take the run's settings from "
             "the model."

@@ -113,6 +113,30 @@ def step():
     g_adam.step()
     return d_loss.item(), g_loss.item()
 """
+# The step of `recommended`, and that of what it grew out of: half the paper's widths, resize
+# convolutions as they are written, the PatchGAN and no feature loss.
+RECIPE_STEP = """
+import sys, time, torch
+from torch import nn
+sys.path.insert(0, sys.argv[1])
+from pix2pix.config import train_config
+from pix2pix.trainer import Trainer
+torch.manual_seed(0)
+source, target = torch.rand(2, 1, 3, 256, 256) * 2 - 1
+trainer = Trainer(train_config("recommended", {"precision": "float32"}), torch.device("cpu"))
+def step():
+    return trainer.step(source, target)
+"""
+PATCHGAN_STEP = (
+    RECIPE_STEP.replace(
+        'train_config("recommended", {',
+        'train_config("maps", {"ngf": "32", "ndf": "32", "upsample": "resize", ',
+    )
+    + """
+from pix2pix.convolutions import ResizeConv
+ResizeConv.forward = nn.Sequential.forward
+"""
+)
 STEP_TAIL = """
 for line in sys.stdin:
     start = time.perf_counter()
@@ -137,6 +161,7 @@ def main() -> int:
             result |= join_against_opencv(folder, args.rounds, args.opencv_python)
     if args.only in ("step", "all"):
         result |= step_against_plain(args.steps)
+        result |= recipe_against_patchgan(args.steps)
     if args.only in ("watch", "all"):
         result |= watched_against_alone(args.seconds, args.tabs)
     result["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -196,16 +221,39 @@ def join_against_opencv(folder: Path, rounds: int, python: str) -> dict[str, obj
 
 def step_against_plain(steps: int) -> dict[str, object]:
     """The training step of `maps` in float32 on the CPU: ours and plain eager PyTorch, by turns."""
-    codes = {"ours": OUR_STEP, "plain": PLAIN_STEP}
+    codes = {"ours": STEP_HEAD + OUR_STEP, "plain": STEP_HEAD + PLAIN_STEP}
+    seconds, threads = timed_steps(codes, steps)
+    ours, plain = (statistics.median(seconds[name]) for name in codes)
+    ratio = statistics.median(b / a for a, b in zip(seconds["ours"], seconds["plain"]))
+    return {
+        "step_threads": threads,
+        "step_seconds": round(ours, 3),
+        "plain_step_seconds": round(plain, 3),
+        "step_against_plain": round(plain / ours, 2),
+        "step_against_plain_by_turn": round(ratio, 2),
+    }
+
+
+def recipe_against_patchgan(steps: int) -> dict[str, object]:
+    """The training step of `recommended` with all that it adds, in times of the one without."""
+    seconds, _ = timed_steps({"recipe": RECIPE_STEP, "patchgan": PATCHGAN_STEP}, steps)
+    recipe, patchgan = (statistics.median(values) for values in seconds.values())
+    return {
+        "recipe_step_seconds": round(recipe, 3),
+        "patchgan_step_seconds": round(patchgan, 3),
+        "recipe_step_against_patchgan": round(recipe / patchgan, 2),
+    }
+
+
+def timed_steps(codes: dict[str, str], steps: int) -> tuple[dict[str, list[float]], int]:
+    """Seconds of the steps of each program, by turns, and the threads that they used."""
     root = Path(__file__).resolve().parent.parent
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     seconds: dict[str, list[float]] = {name: [] for name in codes}
     with contextlib.ExitStack() as stack:
         workers = {
             name: stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", STEP_HEAD + code + STEP_TAIL, str(root)], **pipes
-                )
+                subprocess.Popen([sys.executable, "-c", code + STEP_TAIL, str(root)], **pipes)
             )
             for name, code in codes.items()
         }
@@ -218,15 +266,7 @@ def step_against_plain(steps: int) -> dict[str, object]:
                 threads.add(int(used))
                 if turn >= 0:
                     seconds[name].append(float(taken))
-    ours, plain = (statistics.median(seconds[name]) for name in codes)
-    ratio = statistics.median(b / a for a, b in zip(seconds["ours"], seconds["plain"]))
-    return {
-        "step_threads": max(threads),
-        "step_seconds": round(ours, 3),
-        "plain_step_seconds": round(plain, 3),
-        "step_against_plain": round(plain / ours, 2),
-        "step_against_plain_by_turn": round(ratio, 2),
-    }
+    return seconds, max(threads)
 
 
 def watched_against_alone(seconds: float, tabs: int) -> dict[str, object]:

@@ -52,6 +52,20 @@ def losses(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+def test_two_processes_train_what_one_trains_on_frozen_features(data: Path, tmp_path: Path) -> None:
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    recipe = ["discriminator=projected", "adversarial=hinge", "lambda_perceptual=10"]
+    more = [part for setting in recipe for part in ("--set", setting)]
+    trained(alone, data, 6, 1, *more)
+    trained(both, data, 6, 2, *more)
+    for mine, theirs in zip(losses(alone), losses(both), strict=True):
+        assert mine == pytest.approx(theirs, rel=2e-3, abs=2e-4)
+    one, two = (load_file(run / "model" / "model.safetensors") for run in (alone, both))
+    apart = torch.cat([(weights - two[name]).abs().flatten() for name, weights in one.items()])
+    print(f"weights differ by {apart.mean():.1e} on average, {apart.max():.1e} at most")
+    assert apart.mean() < 2e-5
+
+
 def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path) -> None:
     alone, both, parts = (tmp_path / name for name in ("alone", "both", "parts"))
     trained(alone, data, 12, 1)

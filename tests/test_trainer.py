@@ -21,8 +21,8 @@ from pix2pix.trainer import Trainer, learning_rate
 CPU = torch.device("cpu")
 SMALL = TrainConfig(size=64, ngf=4, ndf=4, precision="float32")
 OFF = {
-    "adversarial": "bce", "lambda_features": 0.0, "diffaugment": False, "d_lr": 0.0,
-    "schedule": "linear", "accumulate": 1, "channels_last": False, "compile": False,
+    "adversarial": "bce", "lambda_perceptual": 0.0, "lambda_features": 0.0, "diffaugment": False,
+    "d_lr": 0.0, "schedule": "linear", "accumulate": 1, "channels_last": False, "compile": False,
 }  # fmt: skip
 
 
@@ -36,6 +36,8 @@ def doubled(config: TrainConfig) -> Trainer:
     trainer = Trainer(config, CPU)
     trainer.generator.double()
     trainer.discriminator.double()
+    if trainer.stages:
+        trainer.stages = copy.deepcopy(trainer.stages).double()  # it is shared by all trainers
     return trainer
 
 
@@ -117,6 +119,26 @@ LOSSES: dict[str, tuple[Callable, Callable, Callable]] = {
 }
 
 
+def mean_of_scales(loss: Callable) -> Callable:
+    return lambda scales: sum(map(loss, scales)) / len(scales)
+
+
+def lite0_maps(stages: nn.ModuleList, picture: Tensor) -> list[Tensor]:
+    x, maps = (picture * 127.5 + 127.5 - 127) / 128, []
+    for stage in stages:
+        x = stage(x)
+        maps.append(x)
+    return maps
+
+
+def plain_perceptual(generated: list[Tensor], target: list[Tensor]) -> Tensor:
+    distances = []
+    for a, b in zip(generated, target):
+        a, b = (x / x.square().sum(1, keepdim=True).sqrt().clamp(min=1e-8) for x in (a, b))
+        distances.append((a - b).square().sum(1).mean())
+    return sum(distances) / 4
+
+
 def inner(judge: nn.Module, source: Tensor, picture: Tensor) -> list[Tensor]:
     """What D's LeakyReLUs send on, caught by hooks."""
     caught: list[Tensor] = []
@@ -128,7 +150,10 @@ def inner(judge: nn.Module, source: Tensor, picture: Tensor) -> list[Tensor]:
     return caught
 
 
+PROJECTED = {"discriminator": "projected", "adversarial": "hinge", "lambda_perceptual": 10.0}
 OPTIONS = {
+    "projected": PROJECTED,
+    "perceptual": {"lambda_perceptual": 10.0},
     "least squares": {"adversarial": "least-squares"},
     "hinge": {"adversarial": "hinge"},
     "features": {"lambda_features": 10.0},
@@ -143,6 +168,8 @@ def test_a_step_is_that_of_plain_torch(options: dict) -> None:
     trainer = doubled(config)
     generator, judge = map(copy.deepcopy, (trainer.generator, trainer.discriminator))
     real_loss, fake_loss, g_loss = LOSSES[config.adversarial]
+    if config.discriminator == "projected":  # scales count alike; D takes maps, and both at once
+        real_loss, fake_loss, g_loss = map(mean_of_scales, (real_loss, fake_loss, g_loss))
     betas = (0.5, 0.999)
     g_adam = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=betas)
     d_adam = torch.optim.Adam(judge.parameters(), lr=options.get("d_lr", 2e-4), betas=betas)
@@ -153,16 +180,26 @@ def test_a_step_is_that_of_plain_torch(options: dict) -> None:
 
         torch.manual_seed(step)
         fake = generator(source)
-        expected = {
-            "d_real": real_loss(judge(source, target)),
-            "d_fake": fake_loss(judge(source, fake.detach())),
-        }
+        real_seen, fake_seen = target, fake
+        if "lambda_perceptual" in options:
+            real_maps, fake_maps = (lite0_maps(trainer.stages, x) for x in (target, fake))
+        if config.discriminator == "projected":
+            real_seen, fake_seen = real_maps, fake_maps
+            logits = judge(source, real_seen, [x.detach() for x in fake_seen])
+        else:
+            logits = judge(source, target), judge(source, fake.detach())
+        expected = {"d_real": real_loss(logits[0]), "d_fake": fake_loss(logits[1])}
         d_adam.zero_grad()
         (0.5 * (expected["d_real"] + expected["d_fake"])).backward()
         d_adam.step()
-        expected["g_adversarial"] = g_loss(judge(source, fake))
+        if config.discriminator == "projected":
+            judge.update_norms()
+        expected["g_adversarial"] = g_loss(judge(source, fake_seen))
         expected["g_l1"] = (fake - target).abs().mean()
         total = expected["g_adversarial"] + 100 * expected["g_l1"]
+        if "lambda_perceptual" in options:
+            expected["g_perceptual"] = plain_perceptual(fake_maps, real_maps)
+            total = total + 10 * expected["g_perceptual"]
         if "lambda_features" in options:
             ours, real = inner(judge, source, fake), inner(judge, source, target)
             assert len(ours) == 4
@@ -180,9 +217,10 @@ def test_a_step_is_that_of_plain_torch(options: dict) -> None:
             torch.testing.assert_close(found[name], value, atol=1e-8, rtol=0)
 
 
+@pytest.mark.parametrize("options", [{"lambda_features": 1.0}, PROJECTED])
 @pytest.mark.parametrize("accumulate", [2, 3, 5])
-def test_parts_of_a_batch_add_up_to_it(accumulate: int) -> None:
-    config = replace(SMALL, norm="instance", dropout="none", batch_size=5, lambda_features=1.0)
+def test_parts_of_a_batch_add_up_to_it(accumulate: int, options: dict) -> None:
+    config = replace(SMALL, norm="instance", dropout="none", batch_size=5, **options)
     whole, parts = doubled(config), doubled(replace(config, accumulate=accumulate))
     for step in range(2):
         source, target = (pictures(2 * step + side, count=5).double() for side in (0, 1))
@@ -384,6 +422,7 @@ def test_what_bfloat16_fails_is_done_again_in_float32(call: int) -> None:
 
 RESUMED = {**OPTIONS, "diffaugment": {"diffaugment": True}, "accumulate": {"accumulate": 2}}
 RESUMED |= {"bfloat16": {"precision": "bfloat16"}, "none": {}}
+RESUMED |= {"both in bfloat16": {**PROJECTED, "precision": "bfloat16", "diffaugment": True}}
 
 
 @pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED.keys())
@@ -397,7 +436,7 @@ def test_a_new_trainer_goes_on_where_the_state_was_saved(options: dict) -> None:
         torch.manual_seed(3)
         found.append(one.step(pictures(2), pictures(3)))
     assert found[0] == found[1]
-    assert len(found[0]) == (5 if "lambda_features" in options else 4)
+    assert len(found[0]) == 4 + len(options.keys() & {"lambda_features", "lambda_perceptual"})
     ours, theirs = weights(trainer), weights(other)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
