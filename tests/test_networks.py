@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pix2pix.config import DiscriminatorConfig, GeneratorConfig, train_config
+from pix2pix.convolutions import ResizeConv
 from pix2pix.networks import (
     build_discriminator,
     build_generator,
@@ -254,3 +255,40 @@ def test_own_statistics_equal_those_of_training(kind: str) -> None:
         torch.testing.assert_close(network(source), expected)  # and leaves no trace
         use_own_statistics(network, own=False)
         torch.testing.assert_close(network(source), stored)
+
+
+def test_a_resize_convolution_is_enlarging_and_a_convolution_gradients_too() -> None:
+    """The whole network in float64, where 128 pixels have both of its ways: few places and many."""
+    config = GeneratorConfig(size=128, ngf=2, upsample="resize", dropout="none", norm="instance")
+    torch.manual_seed(0)
+    network = build_generator(config).double()
+    source = torch.randn(2, 3, 128, 128, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, 3, 128, 128, dtype=torch.float64)
+
+    def results() -> list[torch.Tensor]:
+        output = network(source)
+        wanted = source, *network.parameters()
+        return [output, *torch.autograd.grad((output * weight).sum(), wanted, allow_unused=True)]
+
+    ours = results()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ResizeConv, "forward", torch.nn.Sequential.forward)
+        plain = results()
+    for one, other in zip(ours, plain):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("depth", "widest"), [(0, 8), (6, 4), (7, 4)])
+def test_depth_and_widest_shape_the_u_net(depth: int, widest: int) -> None:
+    config = GeneratorConfig(size=128, ngf=2, depth=depth, widest=widest)
+    network = construct_generator(config)
+    halvings = depth or 7
+    assert len(network.down) == halvings and config.multiple == 2**halvings
+    assert [block[0].out_channels for block in network.down] == [
+        2 * min(2**i, widest) for i in range(halvings)
+    ]
+    larger = config.at_size(256)
+    network.load_state_dict(construct_generator(larger).state_dict())  # the same weights
+    assert network.eval()(torch.zeros(1, 3, 256, 256)).shape == (1, 3, 256, 256)
