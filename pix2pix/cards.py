@@ -136,8 +136,8 @@ def run_card(
     measures: Mapping[str, Any],
 ) -> str:
     """The card of a run's model after so many steps on the dataset `data`, whose `license` is what
-    its ``dataset.json`` says of it; `measures` is its line of ``validation.jsonl``, empty where
-    there is none."""
+    its ``dataset.json`` says of it; `measures` is its line of ``validation.jsonl``, with the
+    perceptual distances of the judge, and empty where there is none."""
     source, target = config.source_name or "source", config.target_name or "target"
     terms = (
         inert(without_folders(license)) or "not said in its `dataset.json`: look before you share"
@@ -168,9 +168,16 @@ def _measured(measures: Mapping[str, Any]) -> Iterator[str]:
     if not names:
         yield "Not measured: there were no pairs for validation."
         return
+    apart = measures.get("perceptual_halves")
     yield (
         "On validation pairs, 32 of them at most. L1 is on a scale from 0 to 1; lower is better "
         "for it and for the perceptual distance, higher for PSNR and SSIM."
     )
+    if "perceptual" in names:
+        yield (
+            f"The perceptual distance is on the features of {measures['judge']}, which had no part "
+            "in choosing this model."
+            + (f" Different real pictures are {apart:.4f} apart." if apart else "")
+        )
     rows = names, ["---:"] * len(names), [MEASURED[name].format(measures[name]) for name in names]
     yield "\n".join(f"| {' | '.join(row)} |" for row in rows)

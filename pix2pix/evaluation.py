@@ -28,6 +28,7 @@ from pix2pix.errors import Stopped, UserError
 from pix2pix.images import resize, to_array
 from pix2pix.metrics import (
     BATCH,
+    JUDGE,
     Comparison,
     class_overlaps,
     confusion,
@@ -39,7 +40,8 @@ from pix2pix.pictures import GAP, rows_picture
 from pix2pix.translate import Translator
 
 _FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
-_FORMATS |= {"perceptual": "{:.4f}", "kid": "{:.1f}"}
+_FORMATS |= {"perceptual": "{:.4f}", "perceptual_halves": "{:.4f}"}
+_FORMATS |= {"kid": "{:.1f}", "kid_halves": "{:.1f}"}
 _FORMATS |= {"accuracy": "{:.4f}", "mean_iou": "{:.4f}", "commonest": "{:.4f}"}
 _CAPTION = 22  # height in pixels of a row's name
 
@@ -51,8 +53,10 @@ class Evaluation:
     """What a model does on a split.
 
     `measures` has `images`, `l1` (on the scale 0 to 1), `psnr` in dB, `ssim`, `perceptual`, `kid`
-    (times 1000) and `spread`, None where one cannot be told; for label maps also `accuracy`,
-    `mean_iou`, `commonest` and `classes`, each {"color", "share" of the target's pixels, "iou"}.
+    (times 1000), both by the network that `judge` names, each also between the two halves of the
+    real pictures (`perceptual_halves`, `kid_halves`), and `spread`, None where one cannot be told;
+    for label maps also `accuracy`, `mean_iou`, `commonest` and `classes`, each {"color", "share"
+    of the target's pixels, "iou"}.
     `shown` are some of the triples, square and at the model's size. `refused` says which pairs
     were left out: {"file", "reason"}.
     """
@@ -95,7 +99,7 @@ def evaluate(
     colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
     wanted = spread_indices(len(files), show)
     channels = translator.config.generator.target_channels
-    compared, confused = Comparison(_device(translator)), 0
+    compared, confused = Comparison(JUDGE, _device(translator)), 0
     result = Evaluation({})
 
     def triples() -> Iterator[Triple]:
@@ -121,6 +125,7 @@ def evaluate(
             confused += confusion(generated, target, colours)
     on_progress(len(files), len(files))
     result.measures.update(compared.result())
+    result.measures["judge"] = None if result.measures["perceptual"] is None else JUDGE
     if not result.measures["images"]:
         reason = result.refused[0]["reason"]
         raise UserError(f"No pair in {split}/ of {printable(data.name)} can be used: {reason}")

@@ -66,13 +66,16 @@ def imagenet_stages(
     return stages
 
 
-def normalise(pictures: Tensor) -> Tensor:
-    """[-1, 1] -> the range and memory format that the networks were trained with; grey is
-    repeated, and transparency lies over white."""
+def to_rgb(pictures: Tensor) -> Tensor:
+    """N x 3 x H x W in [-1, 1]: grey repeated, transparency over white."""
     if pictures.shape[1] == 4:
         opacity = (pictures[:, 3:] + 1) / 2
-        pictures = pictures[:, :3] * opacity + (1 - opacity)
-    pictures = pictures.expand(-1, 3, -1, -1)
+        return pictures[:, :3] * opacity + (1 - opacity)
+    return pictures.expand(-1, 3, -1, -1)
+
+
+def normalise(pictures: Tensor) -> Tensor:
+    """[-1, 1] -> the range and memory format that the networks were trained with."""
     return ((pictures * 127.5 + 0.5) / 128).contiguous(memory_format=torch.channels_last)
 
 

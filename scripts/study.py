@@ -2,9 +2,10 @@
 
 So that nothing else on the machine changes the outcome, the minutes are given as steps: the step of
 every arm is timed first, one arm after the other on one thread, and each trains as many steps as
-fit. Their generators are then measured on pairs that none has seen. What is done is kept: the same
-command goes on where it was stopped, and one with other settings, data or minutes is refused. The
-last line of output is one JSON object.
+fit. Their generators are then measured on pairs that none has seen, by a network that takes no part
+in training, and so is one half of the real pictures against the other. What is done is kept: the
+same command goes on where it was stopped, and one with other settings, data or minutes is refused.
+The last line of output is one JSON object.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from pix2pix.errors import UserError
 from pix2pix.evaluation import comparison_picture, evaluate, named_rows
 from pix2pix.files import write_atomically, write_json
 from pix2pix.images import save_png
+from pix2pix.metrics import JUDGE
 from pix2pix.scenes import SCENES
 from pix2pix.settings import new_settings
 from pix2pix.training import train
@@ -54,6 +56,7 @@ ARMS = {
 }
 TIMED, WARM = 12, 3  # steps that are timed, after so many that are not
 MEASURES = {"perceptual": "{:.3f}", "kid": "{:.0f}", "l1": "{:.3f}", "ssim": "{:.3f}"}
+HALVES = ("perceptual_halves", "kid_halves")  # of the real pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,9 +130,13 @@ def said(config: TrainConfig, data: Path) -> dict[str, Any]:
     return {"data": str(data.resolve()), **dataclasses.asdict(config)}
 
 
+def said_of_job(job: Job) -> dict[str, Any]:
+    return {**said(job.config, job.data), "judge": JUDGE}
+
+
 def other(folder: Path) -> UserError:
     return UserError(
-        f"{folder} was measured with other settings, data or minutes: give another --out."
+        f"{folder} was measured with other settings, data, minutes or networks: give another --out."
     )
 
 
@@ -165,20 +172,20 @@ def check(job: Job) -> None:
     file = job.folder / "job.json"
     found = json.loads(file.read_text()) if file.exists() else None
     left = [name for name in ("metrics.jsonl", "measures.json") if (job.folder / name).exists()]
-    if (found or left) and found != said(job.config, job.data):
+    if (found or left) and found != said_of_job(job):
         raise other(job.folder)
 
 
-def work(job: Job) -> dict[str, float]:
+def work(job: Job) -> dict[str, float | None]:
     """Train and measure, unless that is done; returns the measures."""
     check(job)  # once more: another arm of this call may have a name of the same letters
     done = job.folder / "measures.json"
     if not done.exists():
-        write_json(job.folder / "job.json", said(job.config, job.data))
+        write_json(job.folder / "job.json", said_of_job(job))
         train(job.folder, job.data, job.config, device=torch.device("cpu"), resume=True)
         translator = Translator.load(job.folder / "model", "cpu")
         result = evaluate(translator, job.data, direction=job.config.direction, fit="whole")
-        write_json(done, {name: result.measures[name] for name in MEASURES})
+        write_json(done, {name: result.measures[name] for name in (*MEASURES, *HALVES)})
         (job.folder / "state.pt").unlink()  # half a gigabyte
     return json.loads(done.read_text())
 
@@ -186,20 +193,27 @@ def work(job: Job) -> dict[str, float]:
 def table(
     args: argparse.Namespace, data_name: str, arms: dict[str, str], jobs: list[Job]
 ) -> list[str]:
-    """Markdown: a row for each arm, in each cell the mean over seeds and every seed's value."""
+    """Markdown: a row for each arm, in each cell the mean over seeds and every seed's value; then
+    how far the two halves of the real pictures are apart."""
     seeds = " and ".join(map(str, args.seeds))
     lines = [f"### {data_name}: {args.minutes:g} min, seeds {seeds}", ""]
     lines += [f"| arm | settings | steps | {' | '.join(MEASURES)} |"]
     lines += [f"| --- | --- | ---: |{' ---: |' * len(MEASURES)}"]
+    real: dict[str, float | None] = {}
     for name, arm in arms.items():
         mine = [job for job in jobs if (job.arm, job.data_name) == (name, data_name)]
         found = [json.loads((job.folder / "measures.json").read_text()) for job in mine]
+        real = real or found[0]
         cells = [cell([f[measure] for f in found], how) for measure, how in MEASURES.items()]
         lines.append(f"| {name} | `{arm}` | {mine[0].config.steps:,} | {' | '.join(cells)} |")
-    return [*lines, ""]
+    halves = [cell([real[f"{m}_halves"]], MEASURES[m]) for m in ("perceptual", "kid")]
+    lines.append(f"| one half of the real pictures to the other | | | {' | '.join(halves)} | | |")
+    return [*lines, "", f"Perceptual distance and KID by {JUDGE}.", ""]
 
 
-def cell(values: list[float], how: str) -> str:
+def cell(values: list[float | None], how: str) -> str:
+    if None in values:
+        return "-"
     if len(values) == 1:
         return how.format(values[0])
     each = ", ".join(how.format(value) for value in values)

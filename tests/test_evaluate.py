@@ -58,7 +58,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture
 def blind(monkeypatch) -> None:
     """Without the ImageNet network, whose figures other tests look at: they take longest."""
-    monkeypatch.setattr(metrics, "features", lambda pictures, device: None)
+    monkeypatch.setattr(metrics, "features", lambda pictures, network, device: None)
 
 
 # ------------------------------------------------------------------------------------- the engine
@@ -72,6 +72,7 @@ def test_the_figures_are_those_of_what_the_translator_makes_of_each_source(data)
         source, target = drawn_pair(number, SIDE, SIDE)
         sides = [np.asarray(p).transpose(2, 0, 1)[None] for p in (model.translate(source), target)]
         compared.add(*(torch.tensor(side) / 127.5 - 1 for side in sides))
+    assert found.measures.pop("judge") == metrics.JUDGE
     assert found.measures == pytest.approx(compared.result(), rel=1e-4)
     assert found.measures["images"] == 4 and not found.refused
     for number, triple in enumerate(found.shown):
@@ -343,10 +344,12 @@ def test_one_model_ends_with_its_figures_and_writes_the_files_asked_for(data, ep
     )
     assert done.returncode == 0, done.stderr
     found = last_line(done)
-    names = {"images", "l1", "psnr", "ssim", "perceptual", "kid", "accuracy", "mean_iou"}
+    measures = {"images", "l1", "psnr", "ssim", "accuracy", "mean_iou"}
+    names = measures | {"perceptual", "perceptual_halves", "kid", "kid_halves"}
     assert names <= found.keys() and found["images"] == 4
+    assert found["judge"] == "efficientnet-lite2"
     expected = evaluate(Translator(*load_model(folder), "cpu"), data).measures
-    for name in names - {"perceptual", "kid"}:
+    for name in measures:
         assert found[name] == pytest.approx(expected[name], rel=1e-3)
     assert json.loads(files["r.json"].read_text()) == found
     assert files["r.md"].read_text() == markdown({"faces step-0000001": found})
@@ -378,7 +381,7 @@ def test_without_the_packages_a_sentence_names_them(data, epochs, tmp_path):
     picture = "--picture", tmp_path / "p.png"
     done = run("--model", model, "--data", data, *picture, code=("-c", hide))
     assert done.returncode == 0
-    assert last_line(done)["perceptual"] is None and last_line(done)["kid"] is None
+    assert all(last_line(done)[name] is None for name in ("perceptual", "kid", "judge"))
     assert metrics.HOW_TO_GET in done.stderr.splitlines()
     assert "perceptual" not in done.stderr.splitlines()[0]
 

