@@ -32,7 +32,6 @@ LAYERS = [
         "health",
         "curves",
         "ranks",
-        "imagenet",
     },
     {"models", "checkpoint", "importing", "summary", "diagram", "metrics"},
     {"hub", "hub_access", "hub_push", "hub_models", "space"}
