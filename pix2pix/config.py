@@ -112,6 +112,8 @@ class ModelConfig:
     # Pictures of other sizes: scaled as a whole (a face), or cut into tiles at their own scale
     # (a map).
     fit: Literal["whole", "tiles"] = "tiles"
+    # Its drawings may have strokes of colour under the lines, and it was trained to follow them.
+    colour_hints: bool = False
     training: dict[str, Any] = field(default_factory=dict)
     format_version: int = MODEL_FORMAT
 
@@ -195,6 +197,10 @@ class TrainConfig:
     jitter_kind: Literal["crop", "shrink"] = "crop"
     mirror: bool = True
     warp: float = 0.0  # 0..1: random scale, place and bend of both pictures, instead of the crop
+    colour_hints: float = (
+        0.0  # share of the pairs whose source gets strokes of the target's colours
+    )
+    recolour: float = 0.0  # share of these whose target becomes one of other colours before
     diffaugment: bool = False  # change what D sees, for small sets (Zhao et al. 2020)
     # Names and use of the model that comes out.
     source_name: str = ""
@@ -234,11 +240,14 @@ class TrainConfig:
             ("decay", 0.0, 1.0),
             ("ema", 0.0, 0.99999),
             ("warp", 0.0, 1.0),
+            ("colour_hints", 0.0, 1.0),
+            ("recolour", 0.0, 1.0),
         ):
             check_range(name, getattr(self, name), low, high)
         for name in ("source_channels", "target_channels"):
             if getattr(self, name) not in (0, 1, 3, 4):
                 raise UserError(f"{name} must be 1, 3 or 4, or 0 to follow the data.")
+        self.check_hints()
         if self.schedule == "cosine" and not self.decay:
             raise UserError("schedule=cosine says how lr falls: add decay=0.5, or leave it out.")
         if self.d_lr and not self.lr:
@@ -259,6 +268,20 @@ class TrainConfig:
     def sees_features(self) -> bool:
         """Whether training looks at pictures through a frozen ImageNet network."""
         return self.discriminator == "projected" or self.lambda_perceptual > 0
+
+    def check_hints(self) -> None:
+        """Raise UserError where there is nothing to lay strokes of colour on, or to colour anew."""
+        if self.recolour and not self.colour_hints:
+            raise UserError("recolour needs strokes that tell its colours: add colour_hints=0.8.")
+        if not self.colour_hints:
+            return
+        if self.derive == "grey" or self.source_kind == "labels":
+            raise UserError(
+                "colour_hints are for drawings: leave it out for grey photos and labels."
+            )
+        for name in ("source_channels", "target_channels"):
+            if getattr(self, name) not in (0, 3):
+                raise UserError(f"colour_hints need colour: set {name} to 3, or leave it out.")
 
     def length(self, whole: int) -> tuple[int, int]:
         """Steps of an epoch and of the run, where to see every pair once takes `whole` steps."""
