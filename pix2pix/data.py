@@ -5,8 +5,8 @@ With ``derive="grey"`` the source is the target in grey, and the files may be pl
 
 from __future__ import annotations
 
-import functools
 import colorsys
+import functools
 import itertools
 import math
 import os

@@ -67,7 +67,8 @@ def derive(photo: Image.Image, how: str, key: str, seed: int = 0) -> Image.Image
 
 
 def chance_of(seed: int, key: str) -> random.Random:
-    """What is random for a picture. Of its methods only `random()` is used: Python promises that sequence for all versions."""
+    """What is random for a picture. Of its methods only `random()` is used: Python promises that
+    sequence for all versions."""
     name = f"{seed}\0{key}".encode("utf-8", "surrogatepass")  # file names need not be valid text
     return random.Random(int.from_bytes(hashlib.sha256(name).digest(), "big"))
 
