@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from pix2pix.drawing import STYLES, line_drawing, smooth
 from pix2pix.errors import UserError
-from pix2pix.hints import with_hints
+from pix2pix.hints import over_hints, photo_hints
 from pix2pix.images import as_picture, resize
 
 DERIVATIONS = {  # name -> "source -> target" for people
@@ -57,7 +57,7 @@ def derive(photo: Image.Image, how: str, key: str, seed: int = 0) -> Image.Image
     if how == "lines+colours":
         lines = line_drawing(colour)
         bare = chance.random() < BARE
-        return lines.convert("RGB") if bare else with_hints(lines, colour, chance)
+        return lines.convert("RGB") if bare else over_hints(lines, photo_hints(colour, chance))
     if how == "holes":
         holed = colour.copy()
         holed.paste(HOLE, mask=_holes(colour.size, chance))

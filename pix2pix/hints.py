@@ -36,6 +36,11 @@ class Hint:
     width: float
     points: tuple[tuple[float, float], ...]
 
+    def within(self, left: float, top: float, width: float, height: float) -> Hint:
+        """The stroke where its picture fills this box, in fractions, of a square."""
+        points = tuple((left + x * width, top + y * height) for x, y in self.points)
+        return Hint(self.color, self.width * min(width, height), points)
+
     def to_json(self) -> dict:
         """An operation of the drawing pad."""
         color = "#{:02x}{:02x}{:02x}".format(*self.color)
@@ -130,15 +135,13 @@ def paint_hints(hints: Sequence[Hint], size: tuple[int, int]) -> Image.Image:
     return paper.reduce(2)
 
 
-def small_look(picture: Image.Image) -> np.ndarray:
-    """The picture as ``colour_hints`` takes it."""
-    small = picture.convert("RGB").resize((LOOK, LOOK), Image.Resampling.BOX)
-    return np.asarray(small, np.float32) / 255
+def photo_hints(photo: Image.Image, chance: random.Random | None = None) -> list[Hint]:
+    """Hints of a photo's colours: as many as may be, always the same, unless `chance` decides."""
+    small = photo.convert("RGB").resize((LOOK, LOOK), Image.Resampling.BOX)
+    known = np.asarray(small, np.float32) / 255
+    return colour_hints(known, chance) if chance else colour_hints(known, random.Random(0), MOST)
 
 
-def with_hints(
-    lines: Image.Image, photo: Image.Image, chance: random.Random, count: int = 0
-) -> Image.Image:
-    """A drawing over hints of the photo's colours, RGB of its size; black lines stay black."""
-    hints = colour_hints(small_look(photo), chance, count)
+def over_hints(lines: Image.Image, hints: Sequence[Hint]) -> Image.Image:
+    """A drawing over hints, RGB of its size; black lines stay black."""
     return ImageChops.multiply(lines.convert("RGB"), paint_hints(hints, lines.size))
