@@ -112,10 +112,10 @@ class ModelConfig:
     # Pictures of other sizes: scaled as a whole (a face), or cut into tiles at their own scale
     # (a map).
     fit: Literal["whole", "tiles"] = "tiles"
-    # Its drawings may have strokes of colour under the lines, and it was trained to follow them.
-    colour_hints: bool = False
     training: dict[str, Any] = field(default_factory=dict)
     format_version: int = MODEL_FORMAT
+    # Its drawings may have strokes of colour under the lines, and it was trained to follow them.
+    colour_hints: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
