@@ -43,6 +43,7 @@ class GeneratorConfig:
     blocks: int = 9  # of the ResNet only
     depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
     widest: int = 8  # times ngf: channels of the U-Net's deep layers
+    hints: bool = False  # the U-Net sees the colours of wide strokes spread over the paper as well
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -54,6 +55,8 @@ class GeneratorConfig:
         check_range("blocks", self.blocks, 1, 64)
         check_range("depth", self.depth, 0, int(math.log2(self.size)))
         check_range("widest", self.widest, 1, 8)
+        if self.hints and (self.kind, self.source_channels) != ("unet", 3):
+            raise UserError("Hints of colour need a U-Net with 3 source channels.")
 
     @property
     def halvings(self) -> int:
@@ -114,8 +117,6 @@ class ModelConfig:
     fit: Literal["whole", "tiles"] = "tiles"
     training: dict[str, Any] = field(default_factory=dict)
     format_version: int = MODEL_FORMAT
-    # Its drawings may have strokes of colour under the lines, and it was trained to follow them.
-    colour_hints: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -169,6 +170,7 @@ class TrainConfig:
     blocks: int = 9  # of the ResNet only
     depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
     widest: int = 8  # times ngf: channels of the U-Net's deep layers
+    hints: bool = False  # the U-Net sees wide strokes spread over the paper; on with colour_hints
     discriminator: Literal["patch", "scratch", "cityscapes", "projected"] = "patch"
     ndf: int = 64
     layers: int = 3
@@ -271,6 +273,8 @@ class TrainConfig:
 
     def check_hints(self) -> None:
         """Raise UserError where there is nothing to lay strokes of colour on, or to colour anew."""
+        if (self.hints or self.colour_hints) and self.generator != "unet":
+            raise UserError("Hints of colour need the U-Net: set generator to unet.")
         if self.recolour and not self.colour_hints:
             raise UserError("recolour needs strokes that tell its colours: add colour_hints=0.8.")
         if not self.colour_hints:
@@ -302,6 +306,7 @@ class TrainConfig:
             blocks=self.blocks,
             depth=self.depth,
             widest=self.widest,
+            hints=self.hints or self.colour_hints > 0,
         )
 
     def discriminator_config(self) -> DiscriminatorConfig:

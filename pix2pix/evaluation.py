@@ -138,7 +138,7 @@ class _Reader:
     def __init__(self, model: ModelConfig, data: Path, direction: str, derive: str) -> None:
         self.grey = derive == "grey" if derive else model.colours_grey
         self.photos = self.grey and holds_photos(data)
-        self.hints = model.colour_hints and not has_hints(data)
+        self.hints = model.generator.hints and not has_hints(data)
         self.direction = direction or model.direction
         self.alpha = 4 in (model.generator.source_channels, model.generator.target_channels)
 

@@ -17,8 +17,8 @@ from pix2pix.drawing import smooth
 
 LOOK = 64  # pixels on a side at which colours are looked up: means of small areas, and quick
 MOST = 6  # strokes
-THIN, WIDE = 6 / 256, 28 / 256  # widths of most strokes
-AREA = 72 / 256  # and of a few, whose discs fill a good part of a thing
+THIN, WIDE = 10 / 256, 32 / 256  # widths of most strokes
+AREA = 76 / 256  # and of a few, whose discs fill a good part of a thing
 BROAD = 0.15  # share of the strokes that are so wide
 _FLAT = 0.06  # a border that varies less is a backdrop
 _APART = 0.10  # what differs more from the backdrop is the thing

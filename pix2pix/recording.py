@@ -19,7 +19,7 @@ from pix2pix.checkpoint import load_state, save_state
 from pix2pix.config import ModelConfig, TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
-from pix2pix.datasets import describe, find_pairs, has_hints, label_palette, read_info
+from pix2pix.datasets import describe, find_pairs, label_palette, read_info
 from pix2pix.errors import UserError
 from pix2pix.files import copy_folder, write_atomically
 from pix2pix.images import save_png
@@ -54,7 +54,6 @@ class Recorder:
         self.data, self.license = describe(data), info.get("license")
         self.held_out = some_pairs(shown, VALIDATED) if held_out else None
         self.palette = paints(data, dataset) if self.config.source_kind == "labels" else []
-        self.hinted = self.config.colour_hints > 0 or has_hints(data)
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
         self.board = tensorboard(run, begun) if self.config.tensorboard else None
         self.started, self.spent = time.monotonic(), 0.0
@@ -119,7 +118,7 @@ class Recorder:
         measures = self.measured if self.measured.get("step") == step else {}
         card = run_card(name, config, self.data, self.license, step, measures)
         generator = self.trainer.current_generator()
-        model = model_config(config, name, step, self.native, self.palette, self.hinted)
+        model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)
         copy_folder(self.run / "model", kept_model(self.run, step))
         prune(self.run, every=self.kept)
@@ -169,12 +168,10 @@ def model_config(
     step: int,
     native: bool,
     palette: list[dict[str, str]],
-    hinted: bool,
 ) -> ModelConfig:
     """What the model folder says. With `native` pairs, as large as the network's pictures and at
     their originals' scale, that scale is part of what is learned, and larger pictures are tiled;
-    else they were scaled whole. Its sources may be `hinted`: drawings over
-    strokes of colour."""
+    else they were scaled whole."""
     training = {
         "preset": config.preset, "derive": config.derive, "steps": step,
         "batch_size": config.batch_size, "seed": config.seed,
@@ -188,7 +185,6 @@ def model_config(
         direction=config.direction,
         source_kind=config.source_kind,
         palette=palette,
-        colour_hints=hinted,
         fit="tiles" if tiles else "whole",
         training=training,
     )

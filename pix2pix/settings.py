@@ -68,7 +68,7 @@ def task_of(
     values = {"direction": direction, "source_kind": model.source_kind}
     if (model.source_name, model.target_name) != ("source", "target"):  # it was given names
         values |= {"source_name": model.source_name, "target_name": model.target_name}
-    if model.colour_hints and not has_hints(data):  # what it can do it shall not forget
+    if model.generator.hints and not has_hints(data):  # what it can do it shall not forget
         values["colour_hints"] = HINTS
     return values | ({"derive": "grey"} if model.colours_grey else {})
 
@@ -100,4 +100,5 @@ def with_dataset(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> T
         values["source_kind"] = "labels"
     if config.colour_hints or (turn == 1 and has_hints(data)):
         values["source_kind"] = "drawing"
+        values["hints"] = True
     return dataclasses.replace(config, **{k: v for k, v in values.items() if not given.get(k)})

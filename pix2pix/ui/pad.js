@@ -4,7 +4,7 @@
    operations of pad_drawing.js and the actions on the picture of pad_live.js. */
 
 const PENCILS = { lines: [0.008, 0.014, 0.03], labels: [0.02, 0.06, 0.14] };
-const INK_WIDTHS = [0.03, 0.07, 0.13];
+const INK_WIDTHS = [0.05, 0.09, 0.15];
 const INKS = {
   Red: "#be282d", Orange: "#e0761e", Yellow: "#ebc332", Green: "#328246", Blue: "#284ba0",
   Purple: "#7b3f9b", Pink: "#e58aac", Brown: "#6f4a30", Grey: "#8e8e90", Black: "#1e1e20",

@@ -77,7 +77,7 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
         )
         style = gr.Radio(list(STYLES), value=STYLES[1], label="Style of the lines")
         hints = gr.Checkbox(
-            True, visible=config.colour_hints and drawn, label="Keep its colours as hints",
+            True, visible=config.generator.hints and drawn, label="Keep its colours as hints",
             info="A few strokes of the photo's colours under its lines.", elem_id="keep-colours",
         )  # fmt: skip
         fit = gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
@@ -105,7 +105,7 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
             return translator, picture
         photo = picture.to_pil(3)
         drawn = line_drawing(photo, style)
-        if hints and translator.config.colour_hints:
+        if hints and translator.config.generator.hints:
             drawn = over_hints(drawn, photo_hints(photo))
         return translator, drawn
 
