@@ -43,6 +43,7 @@ class GeneratorConfig:
     blocks: int = 9  # of the ResNet only
     depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
     widest: int = 8  # times ngf: channels of the U-Net's deep layers
+    hints: bool = False  # the U-Net sees the colours of wide strokes spread over the paper as well
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -54,6 +55,8 @@ class GeneratorConfig:
         check_range("blocks", self.blocks, 1, 64)
         check_range("depth", self.depth, 0, int(math.log2(self.size)))
         check_range("widest", self.widest, 1, 8)
+        if self.hints and (self.kind, self.source_channels) != ("unet", 3):
+            raise UserError("Hints of colour need a U-Net with 3 source channels.")
 
     @property
     def halvings(self) -> int:
@@ -167,6 +170,7 @@ class TrainConfig:
     blocks: int = 9  # of the ResNet only
     depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
     widest: int = 8  # times ngf: channels of the U-Net's deep layers
+    hints: bool = False  # the U-Net sees wide strokes spread over the paper; on with colour_hints
     discriminator: Literal["patch", "scratch", "cityscapes", "projected"] = "patch"
     ndf: int = 64
     layers: int = 3
@@ -195,6 +199,10 @@ class TrainConfig:
     jitter_kind: Literal["crop", "shrink"] = "crop"
     mirror: bool = True
     warp: float = 0.0  # 0..1: random scale, place and bend of both pictures, instead of the crop
+    colour_hints: float = (
+        0.0  # share of the pairs whose source gets strokes of the target's colours
+    )
+    recolour: float = 0.0  # share of these whose target becomes one of other colours before
     diffaugment: bool = False  # change what D sees, for small sets (Zhao et al. 2020)
     # Names and use of the model that comes out.
     source_name: str = ""
@@ -234,11 +242,14 @@ class TrainConfig:
             ("decay", 0.0, 1.0),
             ("ema", 0.0, 0.99999),
             ("warp", 0.0, 1.0),
+            ("colour_hints", 0.0, 1.0),
+            ("recolour", 0.0, 1.0),
         ):
             check_range(name, getattr(self, name), low, high)
         for name in ("source_channels", "target_channels"):
             if getattr(self, name) not in (0, 1, 3, 4):
                 raise UserError(f"{name} must be 1, 3 or 4, or 0 to follow the data.")
+        self.check_hints()
         if self.schedule == "cosine" and not self.decay:
             raise UserError("schedule=cosine says how lr falls: add decay=0.5, or leave it out.")
         if self.d_lr and not self.lr:
@@ -260,6 +271,22 @@ class TrainConfig:
         """Whether training looks at pictures through a frozen ImageNet network."""
         return self.discriminator == "projected" or self.lambda_perceptual > 0
 
+    def check_hints(self) -> None:
+        """Raise UserError where there is nothing to lay strokes of colour on, or to colour anew."""
+        if (self.hints or self.colour_hints) and self.generator != "unet":
+            raise UserError("Hints of colour need the U-Net: set generator to unet.")
+        if self.recolour and not self.colour_hints:
+            raise UserError("recolour needs strokes that tell its colours: add colour_hints=0.8.")
+        if not self.colour_hints:
+            return
+        if self.derive == "grey" or self.source_kind == "labels":
+            raise UserError(
+                "colour_hints are for drawings: leave it out for grey photos and labels."
+            )
+        for name in ("source_channels", "target_channels"):
+            if getattr(self, name) not in (0, 3):
+                raise UserError(f"colour_hints need colour: set {name} to 3, or leave it out.")
+
     def length(self, whole: int) -> tuple[int, int]:
         """Steps of an epoch and of the run, where to see every pair once takes `whole` steps."""
         per_epoch = self.steps_per_epoch or whole
@@ -279,6 +306,7 @@ class TrainConfig:
             blocks=self.blocks,
             depth=self.depth,
             widest=self.widest,
+            hints=self.hints or self.colour_hints > 0,
         )
 
     def discriminator_config(self) -> DiscriminatorConfig:

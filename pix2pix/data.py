@@ -5,10 +5,12 @@ With ``derive="grey"`` the source is the target in grey, and the files may be pl
 
 from __future__ import annotations
 
+import colorsys
 import functools
 import itertools
 import math
 import os
+import random
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +23,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pix2pix.config import TrainConfig
-from pix2pix.datasets import find_pairs, holds_photos, open_sides, said_label_maps
+from pix2pix.datasets import find_pairs, has_hints, holds_photos, open_sides, said_label_maps
+from pix2pix.derive import chance_of
 from pix2pix.devices import free_memory
 from pix2pix.errors import UserError
+from pix2pix.hints import LOOK, colour_hints, paint_hints
 from pix2pix.images import resize, to_array
 from pix2pix.ranks import on_this_machine
 
 CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
 CPU = torch.device("cpu")
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
+PAPER = 0.92  # luma above which a picture is backdrop, for its mean
+TURNED = 0.4  # share of recoloured targets whose hues are turned
 LOOKED_AT = 32  # pairs whose channels are the dataset's
 WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
 
@@ -43,6 +50,11 @@ class PairDataset:
         self.files = find_pairs(folder, split)
         if not self.files:
             raise UserError(f"{folder.name} holds no pictures in {split}/: choose another dataset.")
+        if config.colour_hints and has_hints(folder):
+            raise UserError(
+                f"The sources of {folder.name} have strokes of colour already: leave colour_hints "
+                "out, or choose a dataset of lines alone."
+            )
         self.photos = config.derive == "grey" and holds_photos(folder)
         self.labels = label_sides(folder, config)
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
@@ -56,6 +68,8 @@ class PairDataset:
         """Source and target channels: as configured, else 1 or 3, the most that one of some pairs,
         spread over all, has."""
         wanted = self.config.source_channels, self.config.target_channels
+        if self.config.colour_hints:
+            return 3, 3
         if all(wanted):
             return wanted
         some = range(0, len(self.files), -(-len(self.files) // LOOKED_AT))
@@ -96,8 +110,12 @@ class PairDataset:
 
     def plain(self, index: int) -> tuple[Tensor, Tensor]:
         """Source and target without augmentation, C x size x size in [-1, 1]."""
-        source, target = self.at_size(index, self.config.size)
-        return source.float() / 127.5 - 1, target.float() / 127.5 - 1
+        source, target = (
+            side.float() / 127.5 - 1 for side in self.at_size(index, self.config.size)
+        )
+        if self.config.colour_hints:
+            source = hinted(source, target, chance_of(0, self.files[index].name))
+        return source, target
 
     def augmented(self, index: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Source and target after one random transform that moves both, C x size x size.
@@ -110,7 +128,13 @@ class PairDataset:
         both = torch.cat([source, target]).float() / 127.5 - 1
         labels = [i for i in range(len(both)) if self.labels[i >= len(source)]]
         both = augment(both, self.config, rng, labels)
-        return both[: len(source)], both[len(source) :]
+        source, target = both[: len(source)], both[len(source) :]
+        chance = random.Random(seed)
+        if chance.random() < self.config.colour_hints:
+            if chance.random() < self.config.recolour:
+                target = recoloured(target, chance)
+            source = hinted(source, target, chance)
+        return source, target
 
 
 def label_sides(folder: Path, config: TrainConfig) -> tuple[bool, bool]:
@@ -121,6 +145,48 @@ def label_sides(folder: Path, config: TrainConfig) -> tuple[bool, bool]:
     if config.derive == "grey":
         source = target = False
     return source or config.source_kind == "labels", target
+
+
+def hinted(source: Tensor, target: Tensor, chance: random.Random) -> Tensor:
+    """The source, 3 x S x S in [-1, 1] as the target, over strokes of the target's colours."""
+    small = F.interpolate(target[None], (LOOK, LOOK), mode="area")[0].permute(1, 2, 0)
+    hints = colour_hints((small.numpy() + 1) / 2, chance)
+    paper = torch.from_numpy(np.array(paint_hints(hints, source.shape[:0:-1]))).permute(2, 0, 1)
+    return (source + 1) * (paper.float() / 255) - 1
+
+
+def recoloured(target: Tensor, chance: random.Random) -> Tensor:
+    """The target, 3 x S x S in [-1, 1], in other colours with black and white as they were: its
+    hues turned, or all of it in shades of one colour, so that a few hundred brown and black things
+    teach every colour."""
+    picture = (target + 1) / 2
+    luma = torch.tensor(LUMA)
+    grey = (luma[:, None, None] * picture).sum(0)
+    if chance.random() < TURNED:
+        turn = torch.tensor(hue_turn(math.radians(60 + 240 * chance.random())))
+        turned = torch.einsum("ij,jhw->ihw", turn, picture - grey)
+        return (grey + (1 + chance.random()) * turned).clamp(0, 1) * 2 - 1
+    hue, saturation, value = (chance.random() for _ in range(3))
+    color = torch.tensor(colorsys.hsv_to_rgb(hue, 0.4 + 0.6 * saturation, 0.35 + 0.65 * value))
+    middle = float((luma * color).sum())
+    thing = grey[grey < PAPER]
+    mean = float(thing.mean()) if len(thing) else 0.5
+    power = math.log(middle) / math.log(min(max(mean, 0.02), 0.98))
+    grey = grey.clamp(0, 1) ** min(max(power, 0.5), 2.5)
+    color = color[:, None, None]
+    dark, light = color * (grey / middle), 1 - (1 - color) * ((1 - grey) / (1 - middle))
+    return torch.where(grey < middle, dark, light).clamp(0, 1) * 2 - 1
+
+
+def hue_turn(angle: float) -> list[list[float]]:
+    """The 3 x 3 matrix that turns RGB around the axis of greys."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    same, next_, last = (
+        (1 + 2 * cos) / 3,
+        (1 - cos) / 3 - sin / 3**0.5,
+        (1 - cos) / 3 + sin / 3**0.5,
+    )
+    return [[same, next_, last], [last, same, next_], [next_, last, same]]
 
 
 def augment(

@@ -31,6 +31,7 @@ from pix2pix.strips import is_pair_strip
 
 INFO = "dataset.json"
 MOST_LABELS = 64  # colours of a label map
+HINTED = "lines+colours"  # the derivation of ``derive`` that makes them
 LOOKED_AT = 5  # pictures of a split that tell whether they are pairs
 _MAX_INFO = 200_000_000  # bytes of a dataset.json that are read
 Progress = Callable[[int, int], None]
@@ -212,6 +213,12 @@ def said_label_maps(folder: Path) -> list[Any] | None:
     two values are whatever the file's author wrote."""
     said = read_info(folder).get("label_maps")
     return said if isinstance(said, list) and len(said) == 2 else None
+
+
+def has_hints(folder: Path) -> bool:
+    """Whether the sources are drawings with strokes of the targets' colours."""
+    inputs = read_info(folder).get("inputs")
+    return isinstance(inputs, dict) and inputs.get("derive") == HINTED
 
 
 def import_dataset(

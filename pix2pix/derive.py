@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from pix2pix.drawing import STYLES, line_drawing, smooth
 from pix2pix.errors import UserError
+from pix2pix.hints import over_hints, photo_hints
 from pix2pix.images import as_picture, resize
 
 DERIVATIONS = {  # name -> "source -> target" for people
@@ -22,6 +23,7 @@ DERIVATIONS = {  # name -> "source -> target" for people
     "lines-pencil": "pencil drawing -> photo",
     "lines-bold": "bold drawing -> photo",
     "lines-mixed": "drawing of any style -> photo",
+    "lines+colours": "line drawing with colour strokes -> photo",
     "small": "small -> large",
     "holes": "picture with holes -> whole picture",
 }
@@ -30,13 +32,15 @@ SHRINK = 4  # "small" keeps one pixel of 4 x 4
 # colour cube, so a network can tell a hole from what was there; any paint program has it, so a
 # person can mark what shall be filled.
 HOLE = (255, 0, 255)
+BARE = 0.15  # share of the drawings "lines+colours" that have no colours, as some people's
 LEAST, MOST = 0.10, 0.30  # the share of a picture that its holes cover
 _ATTEMPTS = 20  # overlaps and borders spoil one in fifty
 _STYLE_OF = {"lines": "lines", "lines-pencil": "pencil", "lines-bold": "bold"}
 
 
 def derive(photo: Image.Image, how: str, key: str, seed: int = 0) -> Image.Image:
-    """The source picture that belongs to `photo`, of its size: L for "grey" and lines, else RGB.
+    """The source picture that belongs to `photo`, of its size: RGB, or L for "grey" and lines
+    alone.
 
     `how` is one of DERIVATIONS, else a UserError; `key` names the photo (its path in the folder,
     say) and decides, with `seed`, what is random. The photo itself is left as it is.
@@ -49,7 +53,11 @@ def derive(photo: Image.Image, how: str, key: str, seed: int = 0) -> Image.Image
     colour = picture.to_pil(3)
     if how == "small":
         return _small(colour)
-    chance = _chance(seed, key)
+    chance = chance_of(seed, key)
+    if how == "lines+colours":
+        lines = line_drawing(colour)
+        bare = chance.random() < BARE
+        return lines.convert("RGB") if bare else over_hints(lines, photo_hints(colour, chance))
     if how == "holes":
         holed = colour.copy()
         holed.paste(HOLE, mask=_holes(colour.size, chance))
@@ -58,8 +66,9 @@ def derive(photo: Image.Image, how: str, key: str, seed: int = 0) -> Image.Image
     return line_drawing(colour, style)
 
 
-def _chance(seed: int, key: str) -> random.Random:
-    """Of its methods only `random()` is used: Python promises that sequence for all versions."""
+def chance_of(seed: int, key: str) -> random.Random:
+    """What is random for a picture. Of its methods only `random()` is used: Python promises that
+    sequence for all versions."""
     name = f"{seed}\0{key}".encode("utf-8", "surrogatepass")  # file names need not be valid text
     return random.Random(int.from_bytes(hashlib.sha256(name).digest(), "big"))
 

@@ -19,12 +19,15 @@ from pix2pix.config import ModelConfig
 from pix2pix.datasets import (
     PairFile,
     find_pairs,
+    has_hints,
     holds_photos,
     label_colours,
     open_sides,
     said_label_maps,
 )
+from pix2pix.derive import chance_of
 from pix2pix.errors import Stopped, UserError
+from pix2pix.hints import over_hints, photo_hints
 from pix2pix.images import resize, to_array
 from pix2pix.metrics import (
     BATCH,
@@ -140,14 +143,19 @@ class _Reader:
     def __init__(self, model: ModelConfig, data: Path, direction: str, derive: str) -> None:
         self.grey = derive == "grey" if derive else model.colours_grey
         self.photos = self.grey and holds_photos(data)
+        self.hints = model.generator.hints and not has_hints(data)
         self.direction = direction or model.direction
         self.alpha = 4 in (model.generator.source_channels, model.generator.target_channels)
 
     def open(self, file: PairFile) -> tuple[Image.Image, Image.Image]:
-        """Raises UserError where a picture cannot be read."""
-        return open_sides(
+        """Drawings lie over the hints that validation gives them while a model trains, where it
+        follows such. Raises UserError where a picture cannot be read."""
+        source, target = open_sides(
             file, self.direction, grey=self.grey, photos=self.photos, alpha=self.alpha
         )
+        if self.hints:
+            source = over_hints(source, photo_hints(target, chance_of(0, file.name)))
+        return source, target
 
 
 def _translated(

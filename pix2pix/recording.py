@@ -172,7 +172,11 @@ def paints(data: Path, dataset: PairDataset) -> list[dict[str, str]]:
 
 
 def model_config(
-    config: TrainConfig, title: str, step: int, native: bool, palette: list[dict[str, str]]
+    config: TrainConfig,
+    title: str,
+    step: int,
+    native: bool,
+    palette: list[dict[str, str]],
 ) -> ModelConfig:
     """What the model folder says. With `native` pairs, as large as the network's pictures and at
     their originals' scale, that scale is part of what is learned, and larger pictures are tiled;

@@ -15,9 +15,11 @@ from pix2pix.config import (
     as_text,
     train_config,
 )
-from pix2pix.datasets import Description, describe, said_label_maps
+from pix2pix.datasets import Description, describe, has_hints, said_label_maps
 from pix2pix.errors import UserError
 from pix2pix.models import read_config
+
+HINTS = 0.8  # colour_hints of a run that begins with a model that follows them
 
 
 def new_settings(
@@ -66,6 +68,8 @@ def task_of(
     values = {"direction": direction, "source_kind": model.source_kind}
     if (model.source_name, model.target_name) != ("source", "target"):  # it was given names
         values |= {"source_name": model.source_name, "target_name": model.target_name}
+    if model.generator.hints and not has_hints(data):  # what it can do it shall not forget
+        values["colour_hints"] = HINTS
     return values | ({"derive": "grey"} if model.colours_grey else {})
 
 
@@ -82,7 +86,8 @@ def direction_on(model: ModelConfig, data: Description | None) -> Direction:
 
 def with_dataset(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> TrainConfig:
     """With the dataset's own names for source and target, and with sources that are label maps
-    taken as such, where the dataset says so and nothing of it was `given`."""
+    or drawings over strokes of colour taken as such, where the dataset says so and nothing of it
+    was `given`."""
     if config.derive != "pairs" or not data.is_dir():
         return config
     said, labels = describe(data), said_label_maps(data)
@@ -93,4 +98,7 @@ def with_dataset(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> T
         values = dict(zip(("source_name", "target_name"), names[::turn]))
     if labels and labels[::turn][0] is True:
         values["source_kind"] = "labels"
+    if config.colour_hints or (turn == 1 and has_hints(data)):
+        values["source_kind"] = "drawing"
+        values["hints"] = True
     return dataclasses.replace(config, **{k: v for k, v in values.items() if not given.get(k)})

@@ -23,6 +23,10 @@ LINES: dict[str, Any] = {
 }  # fmt: skip
 OTHER = LINES | {"model": "other", "size": 64}
 PLAIN = LINES | {"model": "plain", "noise": False}
+INK = {"kind": "stroke", "tool": "ink", "color": "#ebc332", "width": 0.2, "points": [[0.5, 0.25]]}
+HINTS = LINES | {
+    "model": "hints", "hints": True, "examples": [{"name": "yellow", "strokes": [*GHOST, INK]}],
+}  # fmt: skip
 WALL, DOOR, EARTH = "#a05020", "#00ff80", "#102030"
 LABELS = LINES | {
     "model": "labels", "source": "labels", "target": "facade", "background": EARTH, "examples": [],
@@ -161,7 +165,9 @@ def open_page(browser: Any) -> Iterator[Page]:
     states = {"lines": LINES, "labels": LABELS, "raster": LINES | {"raster": raster}}
     with gr.Blocks() as demo:
         component = pad(fake.translate, fake.variations, LINES)
-        for name, state in (states | {"other": OTHER, "plain": PLAIN}).items():
+        given = HINTS | {"raster": raster | {"id": 8, "strokes": [INK]}}
+        states |= {"other": OTHER, "plain": PLAIN, "hints": HINTS, "hinted raster": given}
+        for name, state in states.items():
             button = gr.Button(f"use {name}")
             button.click(lambda s=state: s, None, component, show_progress="hidden")
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False)

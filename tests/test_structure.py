@@ -15,7 +15,7 @@ PACKAGE = ROOT / "pix2pix"
 # From the bottom up; a module imports from its own layer and those below.
 LAYERS = [
     {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "names", "scenes"}
-    | {"strips"},
+    | {"strips", "hints"},
     {"pairing", "derive", "containers", "archives", "npz", "download"},
     {"folders", "datasets", "cards"},
     {"plan", "splits"},
@@ -44,6 +44,7 @@ LAYERS = [
 LIGHT = ["images", "drawing", "files", "config", "errors", "pictures", "workspace", "names"]
 LIGHT += ["pairing", "derive", "containers", "archives", "npz", "folders", "datasets", "plan"]
 LIGHT += [
+    "hints",
     "strips",
     "scenes",
     "splits",

@@ -105,6 +105,7 @@ def pad_state(name: str, folder: Path) -> dict[str, Any]:
         "source": config.source_name,
         "target": config.target_name,
         "noise": config.has_noise,
+        "hints": config.generator.hints and config.source_kind == "drawing",
         "palette": config.palette if labels else None,
         "background": config.palette[0]["color"] if labels else "#ffffff",
         "examples": examples(folder),

@@ -4,6 +4,11 @@
    operations of pad_drawing.js and the actions on the picture of pad_live.js. */
 
 const PENCILS = { lines: [0.008, 0.014, 0.03], labels: [0.02, 0.06, 0.14] };
+const INK_WIDTHS = [0.05, 0.09, 0.15];
+const INKS = {
+  Red: "#be282d", Orange: "#e0761e", Yellow: "#ebc332", Green: "#328246", Blue: "#284ba0",
+  Purple: "#7b3f9b", Pink: "#e58aac", Brown: "#6f4a30", Grey: "#8e8e90", Black: "#1e1e20",
+};
 const ERASER_FACTOR = 3;
 const MAX_POINTS = 120; // a longer stroke continues as the next one, so a frame's work is bounded
 
@@ -13,6 +18,7 @@ const split = find(".split");
 let tool = "pencil";
 let size = 1;
 let colour = null; // the brush of a label map
+let tint = INKS.Red; // of the ink
 let guideOn = true;
 let pointer = null; // the one that draws the stroke
 
@@ -27,20 +33,24 @@ function choose(changes) {
   tool = changes.tool ?? tool;
   size = Math.min(2, Math.max(0, changes.size ?? size));
   colour = changes.colour ?? colour;
-  if (tool === "fill" && !isLabels()) tool = "pencil";
+  tint = changes.tint ?? tint;
+  if (tool === "fill" ? !isLabels() : tool === "ink" && !state.hints) tool = "pencil";
+  const brush = tool === "ink" ? tint : isLabels() && colour;
   toggleAll("[data-tool]", (data) => data.tool === tool);
   toggleAll("[data-size]", (data) => Number(data.size) === size);
-  toggleAll(".palette button", (data) => data.color === colour);
+  toggleAll(".palette button", (data) => data.color === brush);
+  if (state.hints) find(".palette input").value = tint;
 }
 
-function brushWidth(erasing) {
+function brushWidth(held = tool) {
   if (isLabels()) return PENCILS.labels[size];
-  return PENCILS.lines[size] * (erasing ? ERASER_FACTOR : 1);
+  if (held === "ink") return INK_WIDTHS[size];
+  return PENCILS.lines[size] * (held === "eraser" ? ERASER_FACTOR : 1);
 }
 
 /** Set what depends on the drawing: the buttons, the guide and the invitation. */
 function refreshTools() {
-  const since = sinceClear();
+  const since = seen();
   // A guide under a borrowed drawing would only be in its way.
   const borrowed = since.some((op) => op.kind === "raster" || op.borrowed);
   ghost.canvas.hidden = !guideOn || !state.examples.length || borrowed;
@@ -96,10 +106,12 @@ function onDown(event) {
 }
 
 function startStroke(event) {
-  const erasing = tool === "eraser" || Boolean(event.buttons & 32); // 32: a pen turned round
+  let held = tool === "fill" ? "pencil" : tool;
+  if (event.buttons & 32) held = "eraser"; // a pen turned round
+  const color = held === "ink" ? tint : isLabels() ? colour : null;
   stroke = {
-    kind: "stroke", tool: erasing ? "eraser" : "pencil", color: isLabels() ? colour : null,
-    width: brushWidth(erasing), points: [place(event)], group: nextGroup(),
+    kind: "stroke", tool: held, color, width: brushWidth(held), points: [place(event)],
+    group: nextGroup(),
   };
   moved();
 }
@@ -144,7 +156,7 @@ function moved() {
 /** The eraser and wide brushes show their outline, where the pointer can hover. */
 function hover(event) {
   const brush = find(".brush");
-  const across = brushWidth(tool === "eraser") * paper.clientWidth;
+  const across = brushWidth() * paper.clientWidth;
   const visible = event.type !== "pointerleave" && event.pointerType !== "touch"
     && tool !== "fill" && across > 12;
   const [x, y] = visible ? place(event) : [0, 0];
@@ -166,6 +178,7 @@ function shortcut({ key, ctrlKey, metaKey, shiftKey, altKey }) {
   return {
     p: () => choose({ tool: "pencil" }),
     b: () => choose({ tool: "pencil" }),
+    i: () => choose({ tool: "ink" }),
     e: () => choose({ tool: "eraser" }),
     f: () => choose({ tool: "fill" }),
     g: actions.guide,
@@ -178,7 +191,7 @@ function shortcut({ key, ctrlKey, metaKey, shiftKey, altKey }) {
 
 function onKey(event) {
   if (!element.isConnected) return listening.abort();
-  const editable = "input:not([type=range]), textarea, select, [contenteditable]";
+  const editable = "input:not([type=range], [type=color]), textarea, select, [contenteditable]";
   if (!element.offsetParent || event.defaultPrevented || event.target.closest?.(editable)) return;
   const action = shortcut(event);
   if (!action) return;
@@ -198,6 +211,7 @@ function normalise(value) {
     model: "", source: "drawing", target: "picture", noise: true, raster: null, ...value,
     size: Math.min(1024, Math.max(16, Math.round(value?.size) || 256)),
     palette: palette.length ? palette : null,
+    hints: Boolean(value?.hints) && !palette.length,
     background: isColour(value?.background) ? value.background.toLowerCase() : "#ffffff",
     examples: (value?.examples ?? []).map(({ name, strokes }) => ({
       name: String(name), strokes: strokes.map((op) => ({ kind: "stroke", tool: "pencil", ...op })),
@@ -222,16 +236,20 @@ function rebuild() {
   refreshResult();
   result.dataset.state = "stale";
   root.dataset.kind = isLabels() ? "labels" : "lines";
+  root.toggleAttribute("data-hints", state.hints);
   find("[data-tool=fill]").hidden = !isLabels();
+  find("[data-tool=ink]").hidden = !state.hints;
   for (const name of [".seed", "[data-do=variations]"]) find(name).hidden = state.noise === false;
   hint(".invite", `Draw ${withArticle(state.source)} here`);
   picture.setAttribute("aria-label", `The ${state.target} made from the drawing`);
-  find(".palette").replaceChildren(...(state.palette ?? []).map(paletteButton));
+  find(".palette").replaceChildren(
+    ...(state.palette ?? []).map(paletteButton), ...(state.hints ? inkChoices() : []),
+  );
   find(".examples").replaceChildren(...state.examples.map(exampleButton));
   strip.replaceChildren();
   if (isLabels() && !allowed().includes(colour)) colour = firstBrush();
   choose({});
-  for (const target of [backing, outbox]) resize(target, state.size);
+  for (const target of [backing, under, sheet, outbox]) resize(target, state.size);
   fit();
   changed();
 }
@@ -247,6 +265,22 @@ function paletteButton({ name, color }) {
   const button = make("button", { type: "button", onclick }, swatch, name);
   button.dataset.color = color;
   return button;
+}
+
+/** A few inks, and any other. */
+function inkChoices() {
+  const choices = Object.entries(INKS).map(([name, hex]) => {
+    const swatch = make("span", { className: "swatch", style: `background: ${hex}` });
+    const onclick = () => choose({ tool: "ink", tint: hex });
+    const button = make("button", { type: "button", title: `${name} ink`, onclick }, swatch);
+    button.setAttribute("aria-label", `${name} ink`);
+    button.dataset.color = hex;
+    return button;
+  });
+  const any = make("input", { type: "color", title: "Any colour", value: tint });
+  any.setAttribute("aria-label", "Ink of any colour");
+  any.addEventListener("input", () => choose({ tool: "ink", tint: any.value }));
+  return [...choices, any];
 }
 
 function exampleButton(example) {

@@ -37,9 +37,10 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
 
     `state` is `{"model", "size", "source", "target", "palette", "background",
     "examples"}`, besides `"noise": False` for a model without dropout, which has no use for seeds,
-    and `"raster": {"id", "image"}` to put a picture on the pad; coordinates and widths of example
-    strokes are fractions of the side. A handler that outputs a new state reconfigures the pad and
-    keeps the drawing; give it `show_progress="hidden"`.
+    `"hints": True` for one that takes strokes of colour under the lines, and `"raster": {"id",
+    "image", "strokes"}` to put a picture on the pad, with strokes over it if any. Coordinates and
+    widths of strokes are fractions of the side. A handler that outputs a new state reconfigures the
+    pad and keeps the drawing; give it `show_progress="hidden"`.
 
     `translate` receives `{"model", "image", "seed"}` and returns `{"image"}`; `variations`
     receives a `"count"` besides and returns `{"images": [{"seed", "image"}, ...]}`; images are

@@ -27,8 +27,22 @@ const nextGroup = () => (drawing().ops.at(-1)?.group ?? 0) + 1; // a group is on
 function commit(op) {
   drawing().ops.push(op);
   drawing().undone = [];
-  paint(backing, op);
-  if (!isLabels()) paint(ink, op);
+  lay(op);
+}
+
+// Strokes of ink stay in the list for the models that take them, and are not seen with others.
+const isUnseen = (op) => op.tool === "ink" && !state.hints;
+const seen = () => sinceClear().filter((op) => !isUnseen(op));
+
+/** Paint a finished operation: ink on the layer of colours, all else on that of the lines. An
+    eraser, a picture and a clean sheet take the colours away as well. */
+function lay(op) {
+  if (isUnseen(op)) return;
+  const lines = isLabels() ? [backing] : [backing, ink];
+  if (op.tool !== "ink") lines.forEach((target) => paint(target, op));
+  if (!state.hints || op.tool === "pencil") return;
+  const over = op.kind === "stroke" ? paint : blank;
+  for (const target of [under, colours]) over(target, op);
 }
 
 /** Do several operations as one step of undo. */
@@ -51,18 +65,18 @@ function finishStroke() {
 function travel(source, destination) {
   finishStroke();
   const [from, to] = [drawing()[source], drawing()[destination]];
-  const group = from.at(-1)?.group;
-  if (group === undefined) return;
-  while (from.at(-1)?.group === group) to.push(from.pop());
+  if (!from.length) return;
+  do {
+    const { group } = from.at(-1);
+    while (from.at(-1)?.group === group) to.push(from.pop());
+  } while (from.length && isUnseen(to.at(-1)));
   replay();
   settled();
 }
 
 function replay() {
-  for (const target of isLabels() ? [backing] : [backing, ink]) {
-    blank(target);
-    sinceClear().forEach((op) => paint(target, op));
-  }
+  for (const target of isLabels() ? [backing] : [backing, ink, under, colours]) blank(target);
+  sinceClear().forEach(lay);
 }
 
 /** Everything that follows a finished change of the drawing. */
@@ -75,8 +89,12 @@ function settled() {
 /* ---- The drawing as a picture --------------------------------------------------------------- */
 
 function compose() {
-  outbox.ctx.drawImage(backing.canvas, 0, 0);
-  if (stroke) paint(outbox, stroke);
+  outbox.ctx.drawImage((state.hints ? under : backing).canvas, 0, 0);
+  if (stroke && !(state.hints && stroke.tool === "pencil")) paint(outbox, stroke);
+  if (!state.hints) return;
+  sheet.ctx.drawImage(backing.canvas, 0, 0);
+  if (stroke && stroke.tool !== "ink") paint(sheet, stroke);
+  layLines(outbox, sheet);
 }
 
 function png() {
@@ -86,7 +104,7 @@ function png() {
 
 /** Whether nothing but background is on the paper, whichever way it came about. */
 function isBlank() {
-  if (!stroke && !sinceClear().length) return true;
+  if (!stroke && !seen().length) return true;
   compose();
   const background = cellOf(state.background);
   return asCells(pixels(outbox).data).every((cell) => cell === background);
@@ -101,6 +119,7 @@ function frame() {
   } else {
     live.ctx.clearRect(0, 0, live.side, live.side);
     if (stroke) paint(live, stroke);
+    paper.toggleAttribute("data-inking", stroke?.tool === "ink");
   }
   refreshTools();
 }
@@ -108,7 +127,7 @@ function frame() {
 /** Match the canvases to the square on the screen; the drawing is painted anew, not scaled. */
 function fit() {
   const side = Math.min(1600, Math.round(paper.clientWidth * devicePixelRatio)) || state.size;
-  for (const target of [ink, live, ghost]) resize(target, side);
+  for (const target of [colours, ink, live, ghost]) resize(target, side);
   if (state.examples.length) paintExample(ghost, state.examples[0]);
   replay();
   frame();
@@ -134,13 +153,14 @@ async function limited(image) {
   return decode(small.toDataURL("image/png"));
 }
 
-/** Put a picture (a data URL) on the pad, as one step of undo. */
-async function load(url) {
+/** Put a picture (a data URL), and strokes over it, on the pad, as one step of undo. */
+async function load(url, strokes) {
   loading += 1;
   try {
     const image = await limited(await decode(url));
     rasters.set(image.src, image);
-    perform([{ kind: "clear" }, { kind: "raster", image: image.src }]);
+    const over = strokes.map((op) => ({ kind: "stroke", ...op, borrowed: true }));
+    perform([{ kind: "clear" }, { kind: "raster", image: image.src }, ...over]);
   } catch {
     say("This picture could not be put on the pad.");
   } finally {
@@ -150,10 +170,10 @@ async function load(url) {
 }
 
 /** Put the configuration's picture on the pad, once. */
-function loadOnce({ id, image }) {
+function loadOnce({ id, image, strokes = [] }) {
   if (id === lastRaster) return;
   lastRaster = id;
-  load(image);
+  load(image, strokes);
 }
 
 /* ---- Across a reload ------------------------------------------------------------------------ */

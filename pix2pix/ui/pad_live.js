@@ -205,7 +205,11 @@ function refreshResult() {
   const before = find(".before");
   before.width = before.height = ink.side;
   const ctx = before.getContext("2d");
-  for (const layer of [ink, live]) ctx.drawImage(layer.canvas, 0, 0);
+  const inking = stroke?.tool === "ink";
+  for (const { canvas } of inking ? [colours, live] : [colours]) ctx.drawImage(canvas, 0, 0);
+  if (state.hints) layLines({ ctx }, ink);
+  else ctx.drawImage(ink.canvas, 0, 0);
+  if (!inking) ctx.drawImage(live.canvas, 0, 0);
 }
 
 function download() {

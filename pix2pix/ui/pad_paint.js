@@ -5,7 +5,8 @@
    The parts are joined into the body of one function with `element`, `props`, `server` and `watch`
    in scope; see pad.py. An operation has coordinates from 0 to 1, and the same functions paint it
    on every surface: `backing`, at the model's size, is what the server sees, and `ink`, at the
-   screen's resolution, is what the person sees.
+   screen's resolution, is what the person sees. A drawing with colours has two layers of both:
+   strokes of colour lie on `under` and `colours`, and the lines above let them through.
 
    Owns the surfaces, the colours, and `state`, the configuration that every part reads and only
    pad.js sets. Uses nothing of the other parts. */
@@ -33,7 +34,10 @@ function resize(target, side) {
 }
 
 const backing = surface(make("canvas")); // finished operations
-const outbox = surface(make("canvas")); // the same, with the live stroke
+const under = surface(make("canvas")); // their colours, of a model that takes them
+const sheet = surface(make("canvas")); // the lines with the live stroke, where there are colours
+const outbox = surface(make("canvas")); // all of it, with the live stroke
+const colours = surface(find(".colours"));
 const ink = surface(find(".ink"));
 const live = surface(find(".live"));
 const ghost = surface(find(".ghost"));
@@ -59,6 +63,7 @@ function nearest(rgb) {
 
 function inkColour(op) {
   if (op.tool === "eraser") return state.background;
+  if (op.tool === "ink" && isColour(op.color)) return op.color;
   if (isLabels()) return nearest(parse(op.color ?? firstBrush()));
   return parse(state.background).reduce((sum, v) => sum + v, 0) < 384 ? "#ffffff" : "#000000";
 }
@@ -228,4 +233,16 @@ function paint(target, op) {
   else blank(target);
 }
 
-const paintExample = (target, example) => example.strokes.forEach((op) => paint(target, op));
+/** Paint an example on one surface: its colours first, as they lie under the lines. */
+function paintExample(target, { strokes }) {
+  const isInk = (op) => op.tool === "ink";
+  for (const op of strokes.filter(isInk)) paint(target, op);
+  for (const op of strokes.filter((op) => !isInk(op))) paint(target, op);
+}
+
+/** Lay lines over what is on a surface: white paper lets it through. */
+function layLines({ ctx }, lines) {
+  ctx.globalCompositeOperation = "multiply";
+  ctx.drawImage(lines.canvas, 0, 0);
+  ctx.globalCompositeOperation = "source-over";
+}

@@ -10,6 +10,7 @@ from PIL import Image
 
 from pix2pix.drawing import STYLES, line_drawing, looks_like_photo
 from pix2pix.errors import UserError
+from pix2pix.hints import over_hints, photo_hints
 from pix2pix.images import open_picture
 from pix2pix.models import read_config
 from pix2pix.ui.limits import DISK_FULL, disk_is_short
@@ -75,13 +76,19 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
             info="For models that expect a drawing. Automatic tells photos from drawings.",
         )
         style = gr.Radio(list(STYLES), value=STYLES[1], label="Style of the lines")
+        hints = gr.Checkbox(
+            True, visible=config.generator.hints and drawn, label="Keep its colours as hints",
+            info="A few strokes of the photo's colours under its lines.", elem_id="keep-colours",
+        )  # fmt: skip
         fit = gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
         norm = norm_choice(config)
         seed = gr.Textbox("", label="Seed", info="A number gives noise: same seed, same picture.")
         several = gr.Button("Show four variations")
         gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
 
-    def prepare(file: str | None, model: str, lines: str, style: str) -> tuple[Any, Any]:
+    def prepare(
+        file: str | None, model: str, lines: str, style: str, hints: bool
+    ) -> tuple[Any, Any]:
         if not file:
             raise UserError("Choose a picture first: drop one on the left square.")
         if lines not in LINES.values():
@@ -94,16 +101,22 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
             and translator.config.source_kind == "drawing"
             and looks_like_photo(picture.to_pil(3))
         )
-        return translator, line_drawing(picture.to_pil(3), style) if wanted else picture
+        if not wanted:
+            return translator, picture
+        photo = picture.to_pil(3)
+        drawn = line_drawing(photo, style)
+        if hints and translator.config.generator.hints:
+            drawn = over_hints(drawn, photo_hints(photo))
+        return translator, drawn
 
     def compare(
         image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        hints: bool, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[Image.Image, Image.Image] | None:  # fmt: skip
         if not image:
             return None
         with sentences():
-            translator, source = prepare(image, model, lines, style)
+            translator, source = prepare(image, model, lines, style, hints)
             made = translator.translate(
                 source, seed=as_seed(seed), fit=as_fit(fit), norm=norm, on_progress=report(progress)
             )
@@ -111,7 +124,7 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
 
     def translate(
         image: str | None, model: str, seed: str = "", lines: str = "auto",
-        style: str = STYLES[1], fit: str = "", norm: str = "",
+        style: str = STYLES[1], fit: str = "", norm: str = "", hints: bool = True,
     ) -> Image.Image:  # fmt: skip
         """Translate a picture by a pix2pix model, such as a sketch of a face to a photo of it.
 
@@ -123,30 +136,35 @@ def photo_mode(models: Models, name: gr.Textbox, first: Path, most: Most) -> dic
             style: The style of these lines.
             fit: Larger pictures: whole scales them, tiles does not, empty is the model's own way.
             norm: Normalised by: batch is the picture itself, stored are the averages of training.
+            hints: Whether these lines keep strokes of its colours, for models that follow them.
         """
         with sentences():
-            translator, source = prepare(image, model, lines, style)
+            translator, source = prepare(image, model, lines, style, hints)
             return translator.translate(source, seed=as_seed(seed), fit=as_fit(fit), norm=norm)
 
     def vary(
-        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str
-    ) -> Any:
+        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
+        hints: bool,
+    ) -> Any:  # fmt: skip
         with sentences():
-            translator, source = prepare(image, model, lines, style)
+            translator, source = prepare(image, model, lines, style, hints)
             made = [
                 (translator.translate(source, seed=s, fit=as_fit(fit), norm=norm), f"seed {s}")
                 for s in seeds_from(as_seed(seed))
             ]
         return gr.Gallery(made, visible=True)
 
-    options = [photo, name, seed, lines, style, fit, norm]
+    options = [photo, name, seed, lines, style, fit, norm, hints]
     shelf.select(pick, name, photo, show_progress="hidden", api_visibility="private")
     gr.on([run.click, photo.change], compare, options, result, api_visibility="private", **PHOTOS)
     several.click(vary, options, gallery, api_visibility="private", **PHOTOS)
     # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
     answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
     gr.Button(visible=False).click(translate, options, answer, api_name="translate", **PHOTOS)
-    return {"photo": photo, "to_pad": to_pad, "style": style, "samples": shelf, "norm": norm}
+    return {
+        "photo": photo, "to_pad": to_pad, "style": style, "hints": hints, "samples": shelf,
+        "norm": norm,
+    }  # fmt: skip
 
 
 def keep_file(photo: gr.Image) -> None:

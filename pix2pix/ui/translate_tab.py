@@ -13,6 +13,7 @@ from PIL import Image
 
 from pix2pix.drawing import line_drawing
 from pix2pix.errors import UserError
+from pix2pix.hints import photo_hints
 from pix2pix.images import data_url, from_data_url, open_picture
 from pix2pix.models import read_config
 from pix2pix.ui.hub_part import hub_part
@@ -95,13 +96,14 @@ def translate_tab(models: Models, queued: Models, most: Most) -> Parts | None:
         some = samples(found[chosen])
         shown = gr.Gallery(some, visible=bool(some))
         lines = gr.Button(visible=kind == "drawing")
-        return [chosen, chosen, state, cards(found, chosen), way, shown, lines, norm, norm]
+        hints = gr.Checkbox(visible=state["hints"])
+        return [chosen, chosen, state, cards(found, chosen), way, shown, lines, hints, norm, norm]
 
     def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         return show_model(str(event.value), before, mode, mine)
 
     outputs = [before, name, drawing, row, mode]
-    outputs += [*map(photo_parts.get, ("samples", "to_pad", "norm")), tiles_norm]
+    outputs += [*map(photo_parts.get, ("samples", "to_pad", "hints", "norm")), tiles_norm]
     # Every quick click counts and the last one stays: answered one by one. ("always_last" would
     # repeat the first click, with its name.)
     row.select(
@@ -110,23 +112,30 @@ def translate_tab(models: Models, queued: Models, most: Most) -> Parts | None:
     )  # fmt: skip
     rasters = itertools.count(1)
 
-    def to_pad(file: str | None, style: str, chosen: str, mine: dict[str, str]) -> list[Any]:
+    def to_pad(
+        file: str | None, style: str, hints: bool, chosen: str, mine: dict[str, str]
+    ) -> list[Any]:
         with sentences():
             if not file:
                 raise UserError("Choose a photo first.")
             opened = open_picture(file, max_pixels=most.pixels)
-            picture = line_drawing(opened.to_pil(3), style)
+            photo = opened.to_pil(3)
+            picture = line_drawing(photo, style)
         state = state_of(chosen, known(models, mine))
         side = state["size"]
         paper = Image.new("L", (side, side), 255)
         picture.thumbnail((side, side))
-        paper.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-        state["raster"] = {"id": next(rasters), "image": data_url(paper)}
+        left, top = (side - picture.width) // 2, (side - picture.height) // 2
+        paper.paste(picture, (left, top))
+        box = [v / side for v in (left, top, *picture.size)]
+        found = photo_hints(photo) if hints and state["hints"] else []
+        strokes = [hint.within(*box).to_json() for hint in found]
+        state["raster"] = {"id": next(rasters), "image": data_url(paper), "strokes": strokes}
         return [state, MODES[0], *show(MODES[0])]
 
     photo_parts["to_pad"].click(
         to_pad,
-        [photo_parts["photo"], photo_parts["style"], name, mine],
+        [photo_parts["photo"], photo_parts["style"], photo_parts["hints"], name, mine],
         [drawing, mode, draw, photo, tiles],
         api_visibility="private",
     )
