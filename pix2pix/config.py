@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pix2pix.errors import UserError
 
@@ -16,6 +17,7 @@ MODEL_FORMAT = 1
 MAX_WORDS = 200  # characters of a title or a name
 MAX_COLOURS = 256  # of a palette
 
+Config = TypeVar("Config")
 Norm = Literal["batch", "instance", "none"]
 Direction = Literal["AtoB", "BtoA"]
 # Which statistics normalise a picture at translate time: its own, or those kept from training.
@@ -136,9 +138,26 @@ class ModelConfig:
         return cls(**{**data, "generator": GeneratorConfig(**generator)})
 
 
+def _begin_with_preset(cls: type[Config]) -> type[Config]:
+    """Let ``TrainConfig(preset="recommended")`` have that preset's values where none is given."""
+    fill = cls.__init__
+
+    @functools.wraps(fill)
+    def init(self: Config, *args: object, **values: object) -> None:
+        preset = args[0] if args else values.get("preset")
+        if preset is not None:
+            values = {**_preset(preset), **values}
+        fill(self, *args, **values)
+
+    cls.__init__ = init  # type: ignore[method-assign]
+    return cls
+
+
+@_begin_with_preset
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every value of a run. The defaults are the paper's, at 256 pixels."""
+    """Every value of a run. The defaults are the paper's, at 256 pixels; with a ``preset`` what
+    is not given is the preset's."""
 
     preset: str = "maps"
     # Networks. Channel counts of 0 follow the data.
@@ -232,6 +251,28 @@ class TrainConfig:
                 f"{self.layers} layers of the discriminator leave nothing of {self.size} pixels: "
                 "choose fewer layers or a larger size."
             )
+
+    @classmethod
+    def from_preset(cls, preset: str, **changes: str | float | bool) -> TrainConfig:
+        """Take a preset with some values changed: ``from_preset("recommended", epochs=20)``.
+
+        Raises UserError for an unknown preset, an unknown name, a value that is out of range and
+        one that the chosen networks do not have.
+        """
+        values = {**_preset(preset), **changes}
+        for name in changes:
+            _check_name(name)
+        config = cls(**values)
+        refuse_unused(config, changes)
+        return config
+
+    @classmethod
+    def from_json(cls, values: object) -> TrainConfig:
+        """Read the values of a run; what a run of an older version does not name was the paper's.
+
+        Raises UserError for anything but the fields above with values of their types.
+        """
+        return cls(**{**dataclasses.asdict(cls()), **checked_fields(cls, values)})
 
     def length(self, whole: int) -> tuple[int, int]:
         """Steps of an epoch and of the run, where to see every pair once takes `whole` steps."""
@@ -332,18 +373,27 @@ def train_config(
 ) -> TrainConfig:
     """The preset, changed by the values `begin`, with ``key=value`` overrides given as text. Raises
     UserError naming the key, for one that the networks do not have too."""
-    if preset not in PRESETS:
-        raise UserError(f"There is no preset '{preset}': choose one of {', '.join(PRESETS)}.")
-    values = {"preset": preset, **PRESETS[preset], **(begin or {})}
+    values = {**_preset(preset), **(begin or {})}
     hints = get_type_hints(TrainConfig)
     for key, text in (overrides or {}).items():
-        if key not in hints or key == "preset":
-            keys = ", ".join(k for k in hints if k != "preset")
-            raise UserError(f"There is no setting '{key}': choose from {keys}.")
+        _check_name(key)
         values[key] = parse_value(key, text, hints[key])
     config = TrainConfig(**values)
     refuse_unused(config, overrides or {})
     return config
+
+
+def _preset(name: object) -> dict[str, Any]:
+    """The values of a preset, its name included."""
+    if not isinstance(name, str) or name not in PRESETS:
+        raise UserError(f"There is no preset '{name}': choose one of {', '.join(PRESETS)}.")
+    return {"preset": name, **PRESETS[name]}
+
+
+def _check_name(setting: str) -> None:
+    keys = [field.name for field in dataclasses.fields(TrainConfig) if field.name != "preset"]
+    if setting not in keys:
+        raise UserError(f"There is no setting '{setting}': choose from {', '.join(keys)}.")
 
 
 def refuse_unused(config: TrainConfig, given: Container[str]) -> None:

@@ -4,11 +4,11 @@ measured and shown beside their targets."""
 from __future__ import annotations
 
 import itertools
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from pix2pix.metrics import (
 )
 from pix2pix.names import printable
 from pix2pix.pictures import GAP, rows_picture
+from pix2pix.records import ClassMeasures, Measures, Refused
 from pix2pix.translate import Translator
 
 _FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
@@ -57,14 +58,14 @@ class Evaluation:
     were left out: {"file", "reason"}.
     """
 
-    measures: dict[str, Any]
+    measures: Measures
     shown: list[Triple] = field(default_factory=list)
-    refused: list[dict[str, str]] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
 
 
 def evaluate(
-    translator: Translator,
-    data: Path,
+    model: Translator | str | os.PathLike[str],
+    data: str | os.PathLike[str],
     split: str = "val",
     *,
     direction: str = "",
@@ -76,7 +77,7 @@ def evaluate(
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Measure a model on a split of the dataset `data`.
+    """Measure a model, or the one of a name or folder, on a split of the dataset `data`.
 
     Each source is translated at its own size as anyone's picture is; the result and the target are
     then compared at the model's size. `direction` ("AtoB", "BtoA"), `derive` ("pairs", or "grey"
@@ -87,10 +88,13 @@ def evaluate(
 
     `on_progress` hears pairs. Raises UserError where no pair can be read, Stopped when told to.
     """
+    data = Path(data)
     files = find_pairs(data, split)
     if not files:
         raise UserError(f"{printable(data.name)} holds no pairs in {split}/: name another split.")
     files = [files[i] for i in spread_indices(len(files), limit or len(files))]
+    named = isinstance(model, (str, os.PathLike))
+    translator = Translator.from_pretrained(model) if named else model
     reader = _Reader(translator.config, data, direction, derive)
     colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
     wanted = spread_indices(len(files), show)
@@ -205,7 +209,7 @@ def _find_palette(
     return torch.tensor(palette) if palette and len(palette) > 1 else None
 
 
-def _classes(confused: Tensor, colours: Tensor) -> list[dict[str, Any]]:
+def _classes(confused: Tensor, colours: Tensor) -> list[ClassMeasures]:
     shares = confused.sum(1).double() / confused.sum()
     found = zip(colours.tolist(), shares.tolist(), class_overlaps(confused).tolist())
     return [
@@ -217,7 +221,7 @@ def _classes(confused: Tensor, colours: Tensor) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------ several models
 
 
-def table(results: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def table(results: dict[str, Measures]) -> tuple[list[str], list[list[str]]]:
     """(headers, rows): a row for each model, a column for each measure that any of them has."""
     names = [n for n in _FORMATS if any(r.get(n) is not None for r in results.values())]
     rows = []
@@ -227,7 +231,7 @@ def table(results: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]
     return ["model", *names], rows
 
 
-def markdown(results: dict[str, dict[str, Any]]) -> str:
+def markdown(results: dict[str, Measures]) -> str:
     """The table as Markdown."""
     headers, rows = table(results)
     lines = [headers, ["---", *["---:"] * (len(headers) - 1)]]

@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import write_atomically, write_json
-from pix2pix.workspace import ROOT, own_workspace, takes_lines, workspace
+from pix2pix.workspace import IMPORT_PATH, ROOT, own_workspace, takes_lines, workspace
 
 ACTIVE = ("queued", "starting", "running", "stopping")
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
@@ -337,7 +337,7 @@ def _earlier(one: Status, other: Status) -> bool:
 def _spawn(run: Path) -> None:
     """The run's process, in a session of its own: it gets no signal meant for this one."""
     command = [sys.executable, "-m", "pix2pix.training", str(run.resolve())]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**os.environ, **IMPORT_PATH, "OMP_WAIT_POLICY": "PASSIVE"}
     if os.name == "nt":  # a console of its own, lest it end with this one's
         own = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     else:

@@ -34,7 +34,7 @@ from pix2pix.files import write_atomically, write_json
 from pix2pix.images import save_png
 from pix2pix.scenes import SCENES
 from pix2pix.settings import new_settings
-from pix2pix.training import train
+from pix2pix.training import set_process_up, train
 from pix2pix.translate import Translator
 from scripts.publish_model import drawn
 
@@ -136,6 +136,7 @@ def other(folder: Path) -> UserError:
 def time_step(config: TrainConfig, data: Path) -> float:
     """Seconds of a core that a step of a run takes, the reading of pairs included: the median of
     `TIMED` steps. What else the machine does takes no part in it."""
+    set_process_up()
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
@@ -171,6 +172,7 @@ def check(job: Job) -> None:
 
 def work(job: Job) -> dict[str, float]:
     """Train and measure, unless that is done; returns the measures."""
+    set_process_up()
     check(job)  # once more: another arm of this call may have a name of the same letters
     done = job.folder / "measures.json"
     if not done.exists():
