@@ -68,7 +68,7 @@ class DiscriminatorConfig:
 
     ``patch`` is the paper's PatchGAN: ``layers`` counts its strided convolutions (0 is the 1x1
     "pixel" one; 1, 2, 3, 4, 5 see 16, 34, 70, 142, 286 pixels). ``scratch`` and ``cityscapes`` are
-    the two tutorials' own networks (SPEC section 3).
+    the two tutorials' own networks.
     """
 
     kind: Literal["patch", "scratch", "cityscapes"] = "patch"
@@ -101,7 +101,7 @@ class ModelConfig:
     # Pictures of other sizes: scaled as a whole (a face), or cut into tiles at their own scale
     # (a map).
     fit: Literal["whole", "tiles"] = "tiles"
-    training: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, object] = field(default_factory=dict)
     format_version: int = MODEL_FORMAT
 
     def __post_init__(self) -> None:
@@ -125,12 +125,16 @@ class ModelConfig:
         """Whether its sources are its targets in grey (preset ``colorize``)."""
         return (self.training.get("derive") or self.training.get("preset")) in ("grey", "colorize")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
+        """Return what ``config.json`` holds."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, data: Any) -> ModelConfig:
-        """Raises UserError for anything but the fields above with values of their types."""
+    def from_json(cls, data: object) -> ModelConfig:
+        """Read what ``config.json`` holds.
+
+        Raises UserError for anything but the fields above with values of their types.
+        """
         data = checked_fields(cls, data)
         if "generator" not in data:
             raise UserError("config.json has no generator: it is not a Pix2Pix Studio model.")
@@ -149,7 +153,7 @@ def _begin_with_preset(cls: type[Config]) -> type[Config]:
             values = {**_preset(preset), **values}
         fill(self, *args, **values)
 
-    cls.__init__ = init  # type: ignore[method-assign]
+    setattr(cls, "__init__", init)  # noqa: B010  # so that type checkers go by the fields
     return cls
 
 
@@ -275,11 +279,12 @@ class TrainConfig:
         return cls(**{**dataclasses.asdict(cls()), **checked_fields(cls, values)})
 
     def length(self, whole: int) -> tuple[int, int]:
-        """Steps of an epoch and of the run, where to see every pair once takes `whole` steps."""
+        """Count the steps of an epoch and of the run, where every pair once takes `whole` steps."""
         per_epoch = self.steps_per_epoch or whole
         return per_epoch, self.steps or self.epochs * per_epoch
 
     def generator_config(self) -> GeneratorConfig:
+        """Return the layers of the generator; channels that follow the data are 3."""
         return GeneratorConfig(
             kind=self.generator,
             size=self.size,
@@ -294,6 +299,7 @@ class TrainConfig:
         )
 
     def discriminator_config(self) -> DiscriminatorConfig:
+        """Return the layers of the discriminator; channels that follow the data are 3."""
         return DiscriminatorConfig(
             kind=self.discriminator,
             source_channels=self.source_channels or 3,
@@ -306,8 +312,8 @@ class TrainConfig:
         )
 
 
-# What each preset changes (SPEC section 2); the rest is the paper's. `recommended` is `maps` with
-# what helped at equal time (BENCHMARKS.md).
+# What each preset changes; the rest is the paper's. `recommended` is `maps` with
+# what helped at equal time (docs/benchmarks.md).
 PRESETS: dict[str, dict[str, Any]] = {
     "recommended": {
         "ngf": 32,
@@ -371,8 +377,10 @@ def train_config(
     overrides: Mapping[str, str] | None = None,
     begin: Mapping[str, Any] | None = None,
 ) -> TrainConfig:
-    """The preset, changed by the values `begin`, with ``key=value`` overrides given as text. Raises
-    UserError naming the key, for one that the networks do not have too."""
+    """Take a preset, changed by the values `begin`, with ``key=value`` overrides given as text.
+
+    Raises UserError naming the key, for one that the networks do not have too.
+    """
     values = {**_preset(preset), **(begin or {})}
     hints = get_type_hints(TrainConfig)
     for key, text in (overrides or {}).items():
@@ -384,7 +392,7 @@ def train_config(
 
 
 def _preset(name: object) -> dict[str, Any]:
-    """The values of a preset, its name included."""
+    """Return the values of a preset, its name included; raises UserError where there is none."""
     if not isinstance(name, str) or name not in PRESETS:
         raise UserError(f"There is no preset '{name}': choose one of {', '.join(PRESETS)}.")
     return {"preset": name, **PRESETS[name]}
@@ -410,7 +418,7 @@ def refuse_unused(config: TrainConfig, given: Container[str]) -> None:
 
 
 def as_text(value: Any) -> str:
-    """A setting as ``train_config`` and ``--set`` read it."""
+    """Write a setting as ``train_config`` and ``--set`` read it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
@@ -419,7 +427,7 @@ def as_text(value: Any) -> str:
 
 
 def setting(text: str) -> tuple[str, str]:
-    """``key=value`` as its two parts: the ``type`` of the commands' ``--set``."""
+    """Split ``key=value`` into its two parts: the ``type`` of the commands' ``--set``."""
     key, equals, value = text.partition("=")
     if not equals:
         raise ArgumentTypeError(f"'{text}' is not of the form key=value")
@@ -427,7 +435,7 @@ def setting(text: str) -> tuple[str, str]:
 
 
 def parse_value(key: str, text: str, kind: Any) -> Any:
-    """``text`` as the type of the setting ``key``; raises UserError."""
+    """Read ``text`` as the type of the setting ``key``; raises UserError."""
     if kind is bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True
@@ -488,7 +496,10 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
 
 
 def checked_fields(cls: type, data: Any) -> dict[str, Any]:
-    """``data`` as keyword arguments of the dataclass ``cls``; raises UserError for other keys."""
+    """Return ``data`` as keyword arguments of the dataclass ``cls``.
+
+    Raises UserError for other keys.
+    """
     if not isinstance(data, dict):
         raise UserError("config.json must hold an object with named fields.")
     unknown = sorted(set(map(str, data)) - {f.name for f in dataclasses.fields(cls)})

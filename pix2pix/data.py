@@ -45,7 +45,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
     def __init__(
         self, folder: str | os.PathLike[str], split: str, config: TrainConfig, epoch: int = 0
     ) -> None:
-        """Raises UserError where the split holds no pair."""
+        """Find the pairs; raises UserError where the split holds none."""
         folder = Path(folder)
         self.config, self.split, self.epoch = config, split, epoch
         self.files = find_pairs(folder, split)
@@ -214,10 +214,12 @@ def batches(
 
 @functools.lru_cache(maxsize=2)
 def order(pairs: int, seed: int, epoch: int) -> list[int]:
+    """Shuffle the numbers of the pairs for an epoch: always the same for (seed, epoch)."""
     rng = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     return torch.randperm(pairs, generator=rng).tolist()
 
 
 def steps_per_epoch(pairs: int, batch_size: int, world: int = 1) -> int:
+    """Count the batches of an epoch; a last one that `world` processes cannot share is none."""
     whole, rest = divmod(pairs, batch_size)
     return whole + (rest >= world)

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -93,8 +94,9 @@ def evaluate(
     if not files:
         raise UserError(f"{printable(data.name)} holds no pairs in {split}/: name another split.")
     files = [files[i] for i in spread_indices(len(files), limit or len(files))]
-    named = isinstance(model, (str, os.PathLike))
-    translator = Translator.from_pretrained(model) if named else model
+    if isinstance(model, (str, os.PathLike)):
+        model = Translator.from_pretrained(model)
+    translator = model
     reader = _Reader(translator.config, data, direction, derive)
     colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
     wanted = spread_indices(len(files), show)
@@ -124,12 +126,13 @@ def evaluate(
         if colours is not None:
             confused += confusion(generated, target, colours)
     on_progress(len(files), len(files))
-    result.measures.update(compared.result())
+    result.measures.update(cast("Measures", compared.result()))
     if not result.measures["images"]:
         reason = result.refused[0]["reason"]
         raise UserError(f"No pair in {split}/ of {printable(data.name)} can be used: {reason}")
     if colours is not None:
-        result.measures.update(label_scores(confused), classes=_classes(confused, colours))
+        result.measures.update(cast("Measures", label_scores(confused)))
+        result.measures["classes"] = _classes(confused, colours)
     return result
 
 
@@ -143,7 +146,7 @@ class _Reader:
         self.alpha = 4 in (model.generator.source_channels, model.generator.target_channels)
 
     def open(self, file: PairFile) -> tuple[Image.Image, Image.Image]:
-        """Raises UserError where a picture cannot be read."""
+        """Open one pair; raises UserError where a picture cannot be read."""
         return open_sides(
             file, self.direction, grey=self.grey, photos=self.photos, alpha=self.alpha
         )
@@ -152,7 +155,7 @@ class _Reader:
 def _translated(
     translator: Translator, pair: tuple[Image.Image, Image.Image], fit: str, labels: bool
 ) -> Triple:
-    """The pair with what the model makes of it, all square and at the model's size; target
+    """Add what the model makes of it to a pair, all square and at the model's size; target
     `labels` keep their colours."""
     source, target = pair
     size = (translator.config.generator.size,) * 2
@@ -189,8 +192,8 @@ def _palette(colours: list[str]) -> Tensor:
 def _find_palette(
     files: list[PairFile], reader: _Reader, data: Path, should_stop: Callable[[], bool]
 ) -> Tensor | None:
-    """The colours of the targets, K x 3 in 0..255, the commonest first, where these are label maps;
-    None where `dataset.json` denies it or they hold too many colours."""
+    """Find the colours of the targets, K x 3 in 0..255, the commonest first, where these are label
+    maps; None where `dataset.json` denies it or they hold too many colours."""
     said, side = said_label_maps(data), 0 if reader.direction == "BtoA" else 1
     if reader.grey or (said and not said[side]):
         return None
@@ -232,7 +235,7 @@ def table(results: dict[str, Measures]) -> tuple[list[str], list[list[str]]]:
 
 
 def markdown(results: dict[str, Measures]) -> str:
-    """The table as Markdown."""
+    """Write the table as Markdown."""
     headers, rows = table(results)
     lines = [headers, ["---", *["---:"] * (len(headers) - 1)]]
     lines += [[model.replace("|", "\\|"), *cells] for model, *cells in rows]

@@ -116,9 +116,9 @@ class Measures(TypedDict, total=False):
     """
 
     images: int
-    l1: float
-    psnr: float
-    ssim: float
+    l1: float | None
+    psnr: float | None
+    ssim: float | None
     perceptual: float | None
     kid: float | None
     spread: float | None

@@ -68,7 +68,7 @@ class Status:
     started: float = 0.0  # seconds since 1970
     updated: float = 0.0
     per_epoch: int = 0  # steps
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, object] = field(default_factory=dict)
 
     @property
     def is_active(self) -> bool:

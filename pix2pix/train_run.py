@@ -117,7 +117,7 @@ def begin_run(run: Path, settings: Mapping[str, object] | None) -> None:
 
 
 def _changes(config: TrainConfig) -> dict[str, str]:
-    """What differs from the config's own preset, as the settings of a new run are given."""
+    """List what differs from the config's own preset, as the settings of a new run are given."""
     base = TrainConfig.from_preset(config.preset)
     values = dataclasses.asdict(config).items()
     return {name: as_text(value) for name, value in values if value != getattr(base, name)}

@@ -39,7 +39,7 @@ _one_at_a_time = ThreadPoolExecutor(1, "forward")
 
 
 def _start_anew() -> None:
-    """A forked process has the pool but not its thread, nor OpenMP's, for which it would wait."""
+    """Make the pool anew: a forked process has neither its thread nor OpenMP's, and would wait."""
     global _one_at_a_time
     _one_at_a_time = ThreadPoolExecutor(1, "forward")
     torch.set_num_threads(1)
@@ -185,7 +185,7 @@ class Translator:
         return result
 
     def _norm(self, asked: str) -> str:
-        """The norm mode asked for, or the model's own."""
+        """Return the norm mode asked for, or the model's own."""
         own, stored = self.config.norm_mode, has_stored_statistics(self.config.generator)
         if asked == "stored" and own != "stored" and not stored:
             raise UserError("This model keeps no averages of its training: use its own norm.")
@@ -203,10 +203,10 @@ class Translator:
         on_progress: Callable[[int, int], None],
     ) -> Image.Image:
         scale = self.config.generator.size / max(picture.size)
-        small = tuple(max(1, round(side * scale)) for side in picture.size)
+        width, height = (max(1, round(side * scale)) for side in picture.size)
         labels = self.config.source_kind == "labels"
-        source = picture.resize(small, labels=labels)
-        array, crop = self._padded(source, (0, 0, *small))
+        source = picture.resize((width, height), labels=labels)
+        array, crop = self._padded(source, (0, 0, width, height))
         result = from_array(self.forward(array, seed, norm)[crop], bits=self._bits(picture))
         on_progress(1, 1)
         return result.resize(picture.size, Image.Resampling.BICUBIC)
@@ -226,7 +226,8 @@ class Translator:
         tops, lefts = tile_starts(height, size), tile_starts(width, size)
         channels, bits = self.config.generator.target_channels, self._bits(picture)
         result = Image.new("I;16" if bits == 16 else MODES[channels], picture.size)
-        band = np.zeros((channels + 1, min(size, height), width), np.float32)  # last: the weights
+        # The last channel holds the weights.
+        band: np.ndarray = np.zeros((channels + 1, min(size, height), width), np.float32)
         for row, top in enumerate(tops):
             for column, left in enumerate(lefts):
                 if should_stop():

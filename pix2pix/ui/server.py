@@ -65,6 +65,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.ArgumentParser:
+    """Describe the options, whose defaults are Gradio's own variables of the environment."""
     environment = os.environ.get
     parser = argparse.ArgumentParser(description="Pix2Pix Studio in the browser.")
     parser.add_argument("--host", default=environment("GRADIO_SERVER_NAME", "127.0.0.1"))
