@@ -9,7 +9,7 @@ from pathlib import Path
 from pix2pix.build import Recipe, build
 from pix2pix.errors import UserError
 from pix2pix.plan import Inputs, make_plan
-from pix2pix.records import DatasetInfo
+from pix2pix.records import DatasetReport
 
 
 def build_dataset(
@@ -34,7 +34,7 @@ def build_dataset(
     target_name: str = "",
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> DatasetInfo:
+) -> DatasetReport:
     """Build the dataset `out`, A|B pictures of `size` pixels a side, from two folders of pictures.
 
     `match` is the rule that pairs the names: auto, stem, affix, name, order, or csv with a `table`

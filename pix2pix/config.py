@@ -148,10 +148,8 @@ def _begin_with_preset(cls: type[Config]) -> type[Config]:
 
     @functools.wraps(fill)
     def init(self: Config, *args: object, **values: object) -> None:
-        preset = args[0] if args else values.get("preset")
-        if preset is not None:
-            values = {**_preset(preset), **values}
-        fill(self, *args, **values)
+        given = {**dict(zip(cls.__annotations__, args)), **values}
+        fill(self, **({**_preset(given["preset"]), **given} if "preset" in given else given))
 
     setattr(cls, "__init__", init)  # noqa: B010  # so that type checkers go by the fields
     return cls

@@ -76,7 +76,7 @@ class DatasetRecipe(TypedDict, total=False):
     target_name: str
 
 
-class DatasetInfo(TypedDict, total=False):
+class DatasetReport(TypedDict, total=False):
     """What `dataset.json` says of a dataset that was built here: the report of a build.
 
     `rule` is how names were matched, `label_maps` whether sources and targets are label maps,
