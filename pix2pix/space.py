@@ -21,12 +21,8 @@ FILES = ("app.py", "requirements.txt", "packages.txt", "README.md", "LICENSE")
 PICTURES = ".github"  # that the README and docs/ show
 MOUNT = "/data"  # where a bucket lies in the Space
 SHOWN = 20  # items of a list
-FOLDERS = (
-    "pix2pix",
-    "checkpoints",
-    "docs",
-    PICTURES,
-)  # ours alone: what is not uploaded anew is deleted
+# Ours alone: what is not uploaded anew is deleted.
+FOLDERS = ("pix2pix", "checkpoints", "docs", PICTURES)
 WAIT = 1800.0  # seconds for building and starting: torch and its friends are large
 LOOK_EVERY = 2.0  # seconds
 INFOS = {"repo_info": ("Space", "repo_id"), "bucket_info": ("bucket", "bucket_id")}
