@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL
@@ -27,6 +26,7 @@ from pix2pix.errors import UserError
 from pix2pix.files import write_json
 from pix2pix.images import Picture, as_picture, open_picture, resize
 from pix2pix.plan import Inputs, Plan, Planned, one_at_a_time, parallel
+from pix2pix.records import BuiltFile, BuiltPair, DatasetRecipe, DatasetReport
 from pix2pix.splits import assign_splits
 
 FITS = {
@@ -117,7 +117,7 @@ def build(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+) -> DatasetReport:
     """Make the dataset `out` and return what its `dataset.json` says.
 
     Raises UserError where `out` is taken, nothing is left to build or the disk is full, and Stopped
@@ -128,7 +128,7 @@ def build(
     return _write(head, jobs, out, should_stop, on_progress)
 
 
-def prepare(plan: Plan, recipe: Recipe) -> tuple[dict[str, Any], list[Job]]:
+def prepare(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[Job]]:
     """All that `dataset.json` says before any pixel is made, and the pairs to make."""
     left_out = {d.file: d for d in plan.doubts if d.kind in recipe.leave_out and d.side == "pair"}
     pairs = [p for p in plan.pairs if p.source not in left_out]
@@ -144,7 +144,7 @@ def prepare(plan: Plan, recipe: Recipe) -> tuple[dict[str, Any], list[Job]]:
     splits, warnings = assign_splits(pairs, recipe.split, SHARES, recipe.seed, recipe.together)
     jobs = _jobs(pairs, splits)
     a, b = direction(plan.inputs)
-    head = {
+    head: DatasetReport = {
         "format_version": 1,
         "source_name": recipe.source_name or a,
         "target_name": recipe.target_name or b,
@@ -174,7 +174,7 @@ def rebuild(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+) -> DatasetReport:
     """The dataset that a `dataset.json` describes, byte for byte, from the same originals.
 
     `source` and `target` say where the originals are now, if they have moved. Raises UserError
@@ -351,13 +351,13 @@ def _side_by_side(a: Image.Image, b: Image.Image) -> Image.Image:
 
 
 def _write(
-    head: dict[str, Any],
+    head: DatasetReport,
     jobs: list[Job],
     out: Path,
     should_stop: Callable[[], bool],
     on_progress: Callable[[int, int], None],
     strict: bool = False,
-) -> dict[str, Any]:
+) -> DatasetReport:
     """Make all pairs in a folder beside `out`, then give it its name."""
     recipe, inputs = _recipe(head["recipe"]), _inputs(head)
     folders = inputs.source, inputs.target_folder
@@ -367,7 +367,7 @@ def _write(
         for split in SPLITS:
             (partial / split).mkdir()
 
-        def make(job: Job) -> dict[str, Any] | UserError:
+        def make(job: Job) -> BuiltPair | UserError:
             try:
                 with one_at_a_time(folders[0] / job.source, folders[1] / job.target):
                     pictures = pictures_of(folders, job)
@@ -401,7 +401,7 @@ def _write(
 
 def _save(
     made: Iterator[tuple[str, Image.Image]], folder: Path, job: Job, recipe: Recipe
-) -> list[dict[str, str]]:
+) -> list[BuiltFile]:
     """Write the pictures of one pair: their names in the dataset and the digests of their bytes."""
     files = []
     for suffix, strip in made:
@@ -452,12 +452,12 @@ def _scaled(pairs: list[Planned], recipe: Recipe) -> bool:
     return 2 * as_they_were < len(pairs)
 
 
-def _recipe(said: dict[str, Any]) -> Recipe:
+def _recipe(said: DatasetRecipe) -> Recipe:
     split = tuple(said["split"]) if said["split"] else None
     return Recipe(**{**said, "split": split, "leave_out": tuple(said["leave_out"])})
 
 
-def _inputs(head: dict[str, Any]) -> Inputs:
+def _inputs(head: DatasetReport) -> Inputs:
     said = head["inputs"]
     target = Path(said["target"]) if said["target"] else None
     return Inputs(Path(said["source"]), target, derive=said["derive"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pix2pix.errors import UserError
 
@@ -16,6 +17,7 @@ MODEL_FORMAT = 1
 MAX_WORDS = 200  # characters of a title or a name
 MAX_COLOURS = 256  # of a palette
 
+Config = TypeVar("Config")
 Norm = Literal["batch", "instance", "none"]
 Direction = Literal["AtoB", "BtoA"]
 # Which statistics normalise a picture at translate time: its own, or those kept from training.
@@ -115,7 +117,7 @@ class ModelConfig:
     # Pictures of other sizes: scaled as a whole (a face), or cut into tiles at their own scale
     # (a map).
     fit: Literal["whole", "tiles"] = "tiles"
-    training: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, object] = field(default_factory=dict)
     format_version: int = MODEL_FORMAT
 
     def __post_init__(self) -> None:
@@ -139,12 +141,16 @@ class ModelConfig:
         """Whether its sources are its targets in grey (preset ``colorize``)."""
         return (self.training.get("derive") or self.training.get("preset")) in ("grey", "colorize")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
+        """Return what ``config.json`` holds."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, data: Any) -> ModelConfig:
-        """Raises UserError for anything but the fields above with values of their types."""
+    def from_json(cls, data: object) -> ModelConfig:
+        """Read what ``config.json`` holds.
+
+        Raises UserError for anything but the fields above with values of their types.
+        """
         data = checked_fields(cls, data)
         if "generator" not in data:
             raise UserError("config.json has no generator: it is not a Pix2Pix Studio model.")
@@ -152,9 +158,24 @@ class ModelConfig:
         return cls(**{**data, "generator": GeneratorConfig(**generator)})
 
 
+def _begin_with_preset(cls: type[Config]) -> type[Config]:
+    """Let ``TrainConfig(preset="recommended")`` have that preset's values where none is given."""
+    fill = cls.__init__
+
+    @functools.wraps(fill)
+    def init(self: Config, *args: object, **values: object) -> None:
+        given = {**dict(zip(cls.__annotations__, args)), **values}
+        fill(self, **({**_preset(given["preset"]), **given} if "preset" in given else given))
+
+    setattr(cls, "__init__", init)  # noqa: B010  # so that type checkers go by the fields
+    return cls
+
+
+@_begin_with_preset
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every value of a run. The defaults are the paper's, at 256 pixels."""
+    """Every value of a run. The defaults are the paper's, at 256 pixels; with a ``preset`` what
+    is not given is the preset's."""
 
     preset: str = "maps"
     # Networks. Channel counts of 0 follow the data.
@@ -287,12 +308,35 @@ class TrainConfig:
             if getattr(self, name) not in (0, 3):
                 raise UserError(f"colour_hints need colour: set {name} to 3, or leave it out.")
 
+    @classmethod
+    def from_preset(cls, preset: str, **changes: str | float | bool) -> TrainConfig:
+        """Take a preset with some values changed: ``from_preset("recommended", epochs=20)``.
+
+        Raises UserError for an unknown preset, an unknown name, a value that is out of range and
+        one that the chosen networks do not have.
+        """
+        values = {**_preset(preset), **changes}
+        for name in changes:
+            _check_name(name)
+        config = cls(**values)
+        refuse_unused(config, changes)
+        return config
+
+    @classmethod
+    def from_json(cls, values: object) -> TrainConfig:
+        """Read the values of a run; what a run of an older version does not name was the paper's.
+
+        Raises UserError for anything but the fields above with values of their types.
+        """
+        return cls(**{**dataclasses.asdict(cls()), **checked_fields(cls, values)})
+
     def length(self, whole: int) -> tuple[int, int]:
-        """Steps of an epoch and of the run, where to see every pair once takes `whole` steps."""
+        """Count the steps of an epoch and of the run, where every pair once takes `whole` steps."""
         per_epoch = self.steps_per_epoch or whole
         return per_epoch, self.steps or self.epochs * per_epoch
 
     def generator_config(self) -> GeneratorConfig:
+        """Return the layers of the generator; channels that follow the data are 3."""
         return GeneratorConfig(
             kind=self.generator,
             size=self.size,
@@ -310,6 +354,7 @@ class TrainConfig:
         )
 
     def discriminator_config(self) -> DiscriminatorConfig:
+        """Return the layers of the discriminator; channels that follow the data are 3."""
         return DiscriminatorConfig(
             kind=self.discriminator,
             source_channels=self.source_channels or 3,
@@ -322,8 +367,8 @@ class TrainConfig:
         )
 
 
-# What each preset changes (SPEC section 2); the rest is the paper's. `recommended` is `maps` with
-# what helped at equal time (BENCHMARKS.md).
+# What each preset changes; the rest is the paper's. `recommended` is `maps` with
+# what helped at equal time (docs/benchmarks.md).
 PRESETS: dict[str, dict[str, Any]] = {
     "recommended": {
         "ngf": 32,
@@ -398,20 +443,31 @@ def train_config(
     overrides: Mapping[str, str] | None = None,
     begin: Mapping[str, Any] | None = None,
 ) -> TrainConfig:
-    """The preset, changed by the values `begin`, with ``key=value`` overrides given as text. Raises
-    UserError naming the key, for one that the networks do not have too."""
-    if preset not in PRESETS:
-        raise UserError(f"There is no preset '{preset}': choose one of {', '.join(PRESETS)}.")
-    values = {"preset": preset, **PRESETS[preset], **(begin or {})}
+    """Take a preset, changed by the values `begin`, with ``key=value`` overrides given as text.
+
+    Raises UserError naming the key, for one that the networks do not have too.
+    """
+    values = {**_preset(preset), **(begin or {})}
     hints = get_type_hints(TrainConfig)
     for key, text in (overrides or {}).items():
-        if key not in hints or key == "preset":
-            keys = ", ".join(k for k in hints if k != "preset")
-            raise UserError(f"There is no setting '{key}': choose from {keys}.")
+        _check_name(key)
         values[key] = parse_value(key, text, hints[key])
     config = TrainConfig(**values)
     refuse_unused(config, overrides or {})
     return config
+
+
+def _preset(name: object) -> dict[str, Any]:
+    """Return the values of a preset, its name included; raises UserError where there is none."""
+    if not isinstance(name, str) or name not in PRESETS:
+        raise UserError(f"There is no preset '{name}': choose one of {', '.join(PRESETS)}.")
+    return {"preset": name, **PRESETS[name]}
+
+
+def _check_name(setting: str) -> None:
+    keys = [field.name for field in dataclasses.fields(TrainConfig) if field.name != "preset"]
+    if setting not in keys:
+        raise UserError(f"There is no setting '{setting}': choose from {', '.join(keys)}.")
 
 
 def refuse_unused(config: TrainConfig, given: Container[str]) -> None:
@@ -428,7 +484,7 @@ def refuse_unused(config: TrainConfig, given: Container[str]) -> None:
 
 
 def as_text(value: Any) -> str:
-    """A setting as ``train_config`` and ``--set`` read it."""
+    """Write a setting as ``train_config`` and ``--set`` read it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
@@ -437,7 +493,7 @@ def as_text(value: Any) -> str:
 
 
 def setting(text: str) -> tuple[str, str]:
-    """``key=value`` as its two parts: the ``type`` of the commands' ``--set``."""
+    """Split ``key=value`` into its two parts: the ``type`` of the commands' ``--set``."""
     key, equals, value = text.partition("=")
     if not equals:
         raise ArgumentTypeError(f"'{text}' is not of the form key=value")
@@ -445,7 +501,7 @@ def setting(text: str) -> tuple[str, str]:
 
 
 def parse_value(key: str, text: str, kind: Any) -> Any:
-    """``text`` as the type of the setting ``key``; raises UserError."""
+    """Read ``text`` as the type of the setting ``key``; raises UserError."""
     if kind is bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True
@@ -506,7 +562,10 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
 
 
 def checked_fields(cls: type, data: Any) -> dict[str, Any]:
-    """``data`` as keyword arguments of the dataclass ``cls``; raises UserError for other keys."""
+    """Return ``data`` as keyword arguments of the dataclass ``cls``.
+
+    Raises UserError for other keys.
+    """
     if not isinstance(data, dict):
         raise UserError("config.json must hold an object with named fields.")
     unknown = sorted(set(map(str, data)) - {f.name for f in dataclasses.fields(cls)})

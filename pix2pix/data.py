@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
 from pix2pix.config import TrainConfig
 from pix2pix.datasets import find_pairs, has_hints, holds_photos, open_sides, said_label_maps
@@ -40,13 +41,20 @@ LOOKED_AT = 32  # pairs whose channels are the dataset's
 WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
 
 
-class PairDataset:
+class PairDataset(Dataset[tuple[Tensor, Tensor]]):
     """The pairs of one split as tensors in [-1, 1]; decoded pictures are kept as uint8 while there
-    is room."""
+    is room.
 
-    def __init__(self, folder: Path, split: str, config: TrainConfig) -> None:
-        """Raises UserError where the split holds no pair."""
-        self.config = config
+    An item is (source, target), both C x size x size: changed by chance in `train`, as the config
+    says and otherwise in each `epoch`, and as it is in the other splits.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], split: str, config: TrainConfig, epoch: int = 0
+    ) -> None:
+        """Find the pairs; raises UserError where the split holds none."""
+        folder = Path(folder)
+        self.config, self.split, self.epoch = config, split, epoch
         self.files = find_pairs(folder, split)
         if not self.files:
             raise UserError(f"{folder.name} holds no pictures in {split}/: choose another dataset.")
@@ -63,6 +71,11 @@ class PairDataset:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if not 0 <= index < len(self):  # else a loop over the pairs would not end
+            raise IndexError(index)
+        return self.augmented(index, self.epoch) if self.split == "train" else self.plain(index)
 
     def count_channels(self) -> tuple[int, int]:
         """Source and target channels: as configured, else 1 or 3, the most that one of some pairs,
@@ -267,10 +280,12 @@ def batches(
 
 @functools.lru_cache(maxsize=2)
 def order(pairs: int, seed: int, epoch: int) -> list[int]:
+    """Shuffle the numbers of the pairs for an epoch: always the same for (seed, epoch)."""
     rng = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     return torch.randperm(pairs, generator=rng).tolist()
 
 
 def steps_per_epoch(pairs: int, batch_size: int, world: int = 1) -> int:
+    """Count the batches of an epoch; a last one that `world` processes cannot share is none."""
     whole, rest = divmod(pairs, batch_size)
     return whole + (rest >= world)

@@ -4,11 +4,12 @@ measured and shown beside their targets."""
 from __future__ import annotations
 
 import itertools
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ from pix2pix.metrics import (
 )
 from pix2pix.names import printable
 from pix2pix.pictures import GAP, rows_picture
+from pix2pix.records import ClassMeasures, Measures, Refused
 from pix2pix.translate import Translator
 
 _FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
@@ -64,14 +66,14 @@ class Evaluation:
     were left out: {"file", "reason"}.
     """
 
-    measures: dict[str, Any]
+    measures: Measures
     shown: list[Triple] = field(default_factory=list)
-    refused: list[dict[str, str]] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
 
 
 def evaluate(
-    translator: Translator,
-    data: Path,
+    model: Translator | str | os.PathLike[str],
+    data: str | os.PathLike[str],
     split: str = "val",
     *,
     direction: str = "",
@@ -83,7 +85,7 @@ def evaluate(
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Measure a model on a split of the dataset `data`.
+    """Measure a model, or the one of a name or folder, on a split of the dataset `data`.
 
     Each source is translated at its own size as anyone's picture is; the result and the target are
     then compared at the model's size. `direction` ("AtoB", "BtoA"), `derive` ("pairs", or "grey"
@@ -94,10 +96,14 @@ def evaluate(
 
     `on_progress` hears pairs. Raises UserError where no pair can be read, Stopped when told to.
     """
+    data = Path(data)
     files = find_pairs(data, split)
     if not files:
         raise UserError(f"{printable(data.name)} holds no pairs in {split}/: name another split.")
     files = [files[i] for i in spread_indices(len(files), limit or len(files))]
+    if isinstance(model, (str, os.PathLike)):
+        model = Translator.from_pretrained(model)
+    translator = model
     reader = _Reader(translator.config, data, direction, derive)
     colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
     wanted = spread_indices(len(files), show)
@@ -127,13 +133,14 @@ def evaluate(
         if colours is not None:
             confused += confusion(generated, target, colours)
     on_progress(len(files), len(files))
-    result.measures.update(compared.result())
+    result.measures.update(cast("Measures", compared.result()))
     result.measures["judge"] = None if result.measures["perceptual"] is None else JUDGE
     if not result.measures["images"]:
         reason = result.refused[0]["reason"]
         raise UserError(f"No pair in {split}/ of {printable(data.name)} can be used: {reason}")
     if colours is not None:
-        result.measures.update(label_scores(confused), classes=_classes(confused, colours))
+        result.measures.update(cast("Measures", label_scores(confused)))
+        result.measures["classes"] = _classes(confused, colours)
     return result
 
 
@@ -148,8 +155,8 @@ class _Reader:
         self.alpha = 4 in (model.generator.source_channels, model.generator.target_channels)
 
     def open(self, file: PairFile) -> tuple[Image.Image, Image.Image]:
-        """Drawings lie over the hints that validation gives them while a model trains, where it
-        follows such. Raises UserError where a picture cannot be read."""
+        """Open one pair; a drawing lies over the hints that validation gives it while a model
+        trains, where it follows such. Raises UserError where a picture cannot be read."""
         source, target = open_sides(
             file, self.direction, grey=self.grey, photos=self.photos, alpha=self.alpha
         )
@@ -161,7 +168,7 @@ class _Reader:
 def _translated(
     translator: Translator, pair: tuple[Image.Image, Image.Image], fit: str, labels: bool
 ) -> Triple:
-    """The pair with what the model makes of it, all square and at the model's size; target
+    """Add what the model makes of it to a pair, all square and at the model's size; target
     `labels` keep their colours."""
     source, target = pair
     size = (translator.config.generator.size,) * 2
@@ -198,8 +205,8 @@ def _palette(colours: list[str]) -> Tensor:
 def _find_palette(
     files: list[PairFile], reader: _Reader, data: Path, should_stop: Callable[[], bool]
 ) -> Tensor | None:
-    """The colours of the targets, K x 3 in 0..255, the commonest first, where these are label maps;
-    None where `dataset.json` denies it or they hold too many colours."""
+    """Find the colours of the targets, K x 3 in 0..255, the commonest first, where these are label
+    maps; None where `dataset.json` denies it or they hold too many colours."""
     said, side = said_label_maps(data), 0 if reader.direction == "BtoA" else 1
     if reader.grey or (said and not said[side]):
         return None
@@ -218,7 +225,7 @@ def _find_palette(
     return torch.tensor(palette) if palette and len(palette) > 1 else None
 
 
-def _classes(confused: Tensor, colours: Tensor) -> list[dict[str, Any]]:
+def _classes(confused: Tensor, colours: Tensor) -> list[ClassMeasures]:
     shares = confused.sum(1).double() / confused.sum()
     found = zip(colours.tolist(), shares.tolist(), class_overlaps(confused).tolist())
     return [
@@ -230,7 +237,7 @@ def _classes(confused: Tensor, colours: Tensor) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------ several models
 
 
-def table(results: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def table(results: dict[str, Measures]) -> tuple[list[str], list[list[str]]]:
     """(headers, rows): a row for each model, a column for each measure that any of them has."""
     names = [n for n in _FORMATS if any(r.get(n) is not None for r in results.values())]
     rows = []
@@ -240,8 +247,8 @@ def table(results: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]
     return ["model", *names], rows
 
 
-def markdown(results: dict[str, dict[str, Any]]) -> str:
-    """The table as Markdown."""
+def markdown(results: dict[str, Measures]) -> str:
+    """Write the table as Markdown."""
     headers, rows = table(results)
     lines = [headers, ["---", *["---:"] * (len(headers) - 1)]]
     lines += [[model.replace("|", "\\|"), *cells] for model, *cells in rows]

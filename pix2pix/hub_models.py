@@ -86,6 +86,18 @@ def fetch_model(
     return folder
 
 
+def fetch_for_owner(repo: str, token: Token = None, endpoint: str | None = None) -> Path:
+    """The model of a repository for who runs this program, kept beside the Hub's own downloads.
+
+    Raises UserError as `fetch_model` does.
+    """
+    from huggingface_hub.constants import HF_HOME
+
+    cache = Path(HF_HOME) / "pix2pix-studio"
+    own = list(cache.iterdir()) if cache.is_dir() else []
+    return fetch_model(repo, cache, token=token, theirs=own, endpoint=endpoint)
+
+
 def _is_public(repo_id: str, endpoint: str | None) -> bool:
     """Whether the Hub lets everybody read it; False also where it does not answer."""
     try:

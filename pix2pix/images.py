@@ -37,19 +37,24 @@ IMAGE_SUFFIXES |= {".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it
 Crop = tuple[slice, slice, slice]  # an index into C x H x W
 
-# Pillow warns above its limit and refuses above twice that. Here one limit holds for the whole
-# process, the web server's own decoding included, and what Pillow would warn of is refused.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-warnings.simplefilter("error", Image.DecompressionBombWarning)
-# Pillow keeps so many blocks of memory, 16 MB at most each, for the next picture: pages that the
-# system has to clear anew cost a fifth of the time of building a dataset.
-Image.core.set_blocks_max(8)
-
 _LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601
 _BAD_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7\xc4\xcc\xda-\xdd\xe0-\xef\xfe]")
 _FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+def set_pillow_limits() -> None:
+    """Set Pillow's limits for this process: for the app and the commands, not for a library.
+
+    Pillow warns above its limit and refuses above twice that. From here on one limit holds for the
+    whole process, the web server's own decoding included, and what Pillow would warn of is refused.
+    """
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    # Pillow keeps so many blocks of memory, 16 MB at most each, for the next picture: pages that
+    # the system has to clear anew cost a fifth of the time of building a dataset.
+    Image.core.set_blocks_max(8)
 
 
 class _Channels(Exception):
@@ -220,6 +225,21 @@ def from_array(array: np.ndarray, *, bits: int = 8) -> Image.Image:
     return Image.fromarray(stored[0] if len(stored) == 1 else stored.transpose(1, 2, 0).copy())
 
 
+def image_from_bytes(array: np.ndarray) -> Image.Image:
+    """An L, RGB or RGBA image of a uint8 array H x W or H x W x C with 1, 3 or 4 channels.
+
+    Raises UserError for an array of another kind.
+    """
+    pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    known = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in MODES)
+    if array.dtype != np.uint8 or not known or not array.size:
+        raise UserError(
+            f"An array of shape {array.shape} and type {array.dtype} is no picture: give uint8, "
+            "height x width x 1, 3 or 4 channels."
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
 def resize(image: Image.Image, size: tuple[int, int], *, labels: bool = False) -> Image.Image:
     """Scale to `size` (width, height): antialiased bicubic, or nearest for label maps, whose
     colours are names and must not mix."""
@@ -310,7 +330,8 @@ def _refusing(name: str, max_pixels: int) -> Iterator[None]:
         yield
     except Exception as error:
         advice = next(advice for kind, advice in _REFUSALS if isinstance(error, kind))
-        said = advice.format(limit=f"{max_pixels:,}", error=error)
+        pillows = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else max_pixels
+        said = advice.format(limit=f"{min(max_pixels, pillows):,}", error=error)
         raise UserError(f"{printable(name)} {said}") from error
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pix2pix import runs
 from pix2pix.files import write_json
-from pix2pix.workspace import ROOT
+from pix2pix.workspace import IMPORT_PATH
 
 EVERY = 10.0  # seconds between two looks at the run folder
 SHARE = 0.1  # of the time that copying may take
@@ -38,7 +38,7 @@ def main(mount: Path, work: Path) -> int:
     signal.signal(signal.SIGTERM, lambda *_: runs.ask_to_stop(run))
     process = subprocess.Popen(
         [sys.executable, "-m", "pix2pix.training", str(run)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **IMPORT_PATH},
     )
     pause, saved = EVERY, time.monotonic()
     while True:

@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from pix2pix.hub import dataset_files
 from pix2pix.hub_access import check_name, connect, sentences
 from pix2pix.job_watch import need_token, read_job, say
 from pix2pix.space import Call, make, private_bucket
-from pix2pix.workspace import ROOT
+from pix2pix.workspace import IMPORT_ROOT
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"  # Python and uv; CUDA comes with torch's wheel
 MOUNT, WORK = "/job", "/tmp/job"  # in the job
@@ -128,9 +129,14 @@ def _run_job(name: str, bucket: str, prefix: str, flavour: str, hours: float) ->
 
 def _engine() -> dict[str, Path | bytes]:
     """The package without the page, and what it needs."""
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines(keepends=True)
-    needs = "".join(line for line in lines if not line.startswith(("gradio", "#")))
-    files = {f"pix2pix/{file.name}": file for file in sorted((ROOT / "pix2pix").glob("*.py"))}
+    file = IMPORT_ROOT / "requirements.txt"
+    if file.is_file():
+        lines = file.read_text(encoding="utf-8").splitlines()
+    else:  # an installed package has its pins in its metadata, those of its extras too
+        lines = [line for line in requires("pix2pix-studio") or [] if "extra ==" not in line]
+    needs = "".join(f"{line}\n" for line in lines if not line.startswith(("gradio", "#")))
+    modules = sorted((IMPORT_ROOT / "pix2pix").glob("*.py"))
+    files = {f"pix2pix/{module.name}": module for module in modules}
     return {**files, "requirements.txt": needs.encode()}
 
 

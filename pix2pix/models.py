@@ -114,11 +114,19 @@ def list_models(folders: list[Path]) -> dict[str, Path]:
 
 
 def find_model(name: str, folders: list[Path]) -> Path:
-    """The folder of a model given by its name, or by its path; raises UserError naming the rest."""
+    """The folder of a model given by its name, by its path or by that of a run; raises UserError
+    naming the rest."""
     models = list_models(folders)
     if name in models:
         return models[name]
-    if Path(name).is_dir():
-        return Path(name)
-    known = ", ".join(models) or "none yet"
+    folder = Path(name)
+    if folder.is_dir():
+        is_run = (folder / "model").is_dir() and not (folder / WEIGHTS).exists()
+        return folder / "model" if is_run else folder
+    if not models:
+        raise UserError(
+            f"There is no model '{name}' here: give a model's folder or its owner/name on the "
+            "Hugging Face Hub, or start where the checkpoints/ of Pix2Pix Studio lie."
+        )
+    known = ", ".join(models)
     raise UserError(f"There is no model '{name}': choose from {known}, or give a model folder.")

@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import write_atomically, write_json
-from pix2pix.workspace import ROOT, own_workspace, takes_lines, workspace
+from pix2pix.workspace import IMPORT_PATH, ROOT, own_workspace, takes_lines, workspace
 
 ACTIVE = ("queued", "starting", "running", "stopping")
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
@@ -68,7 +68,7 @@ class Status:
     started: float = 0.0  # seconds since 1970
     updated: float = 0.0
     per_epoch: int = 0  # steps
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, object] = field(default_factory=dict)
 
     @property
     def is_active(self) -> bool:
@@ -337,7 +337,7 @@ def _earlier(one: Status, other: Status) -> bool:
 def _spawn(run: Path) -> None:
     """The run's process, in a session of its own: it gets no signal meant for this one."""
     command = [sys.executable, "-m", "pix2pix.training", str(run.resolve())]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**os.environ, **IMPORT_PATH, "OMP_WAIT_POLICY": "PASSIVE"}
     if os.name == "nt":  # a console of its own, lest it end with this one's
         own = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     else:

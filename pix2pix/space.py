@@ -18,10 +18,11 @@ from pix2pix.hub_access import Token, check_name, connect, sentences
 from pix2pix.names import printable
 
 FILES = ("app.py", "requirements.txt", "packages.txt", "README.md", "LICENSE")
-PICTURES = ".github"  # that the README shows
+PICTURES = ".github"  # that the README and docs/ show
 MOUNT = "/data"  # where a bucket lies in the Space
 SHOWN = 20  # items of a list
-FOLDERS = ("pix2pix", "checkpoints", PICTURES)  # ours alone: what is not uploaded anew is deleted
+# Ours alone: what is not uploaded anew is deleted.
+FOLDERS = ("pix2pix", "checkpoints", "docs", PICTURES)
 WAIT = 1800.0  # seconds for building and starting: torch and its friends are large
 LOOK_EVERY = 2.0  # seconds
 INFOS = {"repo_info": ("Space", "repo_id"), "bucket_info": ("bucket", "bucket_id")}
@@ -77,7 +78,8 @@ def stage(root: Path, to: Path, models: list[str] | None = None) -> list[Path]:
         names = ", ".join(sorted(shipped)) or "none"
         raise UserError(f"There is no model {printable(unknown[0])} in checkpoints/, only {names}.")
     chosen = [root / name for name in FILES]
-    for folder in ("pix2pix", PICTURES, *(f"checkpoints/{m}" for m in sorted(models or shipped))):
+    models = [f"checkpoints/{model}" for model in sorted(models or shipped)]
+    for folder in ("pix2pix", "docs", PICTURES, *models):
         chosen += sorted((root / folder).rglob("*"))
     found = [
         file.relative_to(root)

@@ -59,14 +59,15 @@ class Trainer:
         shared: Callable[[nn.Module], nn.Module] = lambda network: network,
     ) -> None:
         """``shared`` makes a network average its gradients over processes; see ``ranks``."""
-        torch.manual_seed(config.seed)
-        if device.type == "cpu":
-            keep_memory()
         self.config, self.device = config, device
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.place = {"device": device, "memory_format": layout}
-        self.generator = build_generator(config.generator_config()).to(**self.place)
-        self.discriminator = build_discriminator(config.discriminator_config()).to(**self.place)
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+            torch.random.default_generator.manual_seed(config.seed)
+            generator = build_generator(config.generator_config())
+            discriminator = build_discriminator(config.discriminator_config())
+        self.generator = generator.to(**self.place)
+        self.discriminator = discriminator.to(**self.place)
         adam = {"lr": config.lr, "betas": (config.beta1, 0.999), "fused": device.type != "mps"}
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), **adam)
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), **adam)
@@ -278,7 +279,10 @@ def lay_out(optimizer: torch.optim.Optimizer) -> None:
 
 def keep_memory() -> None:
     """Let this process keep the memory that a step frees for the next step, where glibc hands it
-    out: fetching a fresh page from the system for all of it costs about a tenth of a step."""
+    out: fetching a fresh page from the system for all of it costs about a tenth of a step.
+
+    For processes that train and do nothing else: malloc stays so until the process ends.
+    """
     with contextlib.suppress(OSError, TypeError, AttributeError):  # other systems
         libc = ctypes.CDLL(None)
         libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap as well

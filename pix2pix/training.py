@@ -20,15 +20,16 @@ import torch
 
 from pix2pix import runs
 from pix2pix.checkpoint import STATE
-from pix2pix.config import TrainConfig, checked_fields
+from pix2pix.config import TrainConfig
 from pix2pix.data import PairDataset, batches, steps_per_epoch
 from pix2pix.devices import out_of_memory, pick_device
 from pix2pix.errors import Stopped, UserError
 from pix2pix.files import write_json
+from pix2pix.images import set_pillow_limits
 from pix2pix.models import load_model
 from pix2pix.ranks import Ranks, is_first, is_shared, join
 from pix2pix.recording import Recorder, begin_anew, random_state, restore
-from pix2pix.trainer import NotANumber, Trainer, learning_rate
+from pix2pix.trainer import NotANumber, Trainer, keep_memory, learning_rate
 
 STATE_MINUTES = 10.0  # a state is saved at least so often, however slow the steps are
 STATUS_SECONDS = 1.0  # between two lines of status
@@ -265,7 +266,7 @@ def reported(run: Path, work: Callable[[Reporter], str]) -> str:
 
     Returns the sentence of a failure, empty if there was none.
     """
-    reporter, sentence = Reporter(run), ""
+    reporter, end, sentence = Reporter(run), "interrupted", ""
     try:
         with saving(run):
             runs.claim(run)
@@ -285,11 +286,15 @@ def reported(run: Path, work: Callable[[Reporter], str]) -> str:
         else:
             end, sentence = "failed", "Something broke that should not: its log has the details."
             traceback.print_exc()
-    with contextlib.suppress(OSError):
-        (run / "stop").unlink(missing_ok=True)  # first: whoever sees the end may start it again
-        runs.write_status(
-            run, state=end, sentence=sentence, updated=time.time(), **reporter.reached
-        )
+    except KeyboardInterrupt:  # a notebook's stop button: the process lives on, the run does not
+        end = "stopped"
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            (run / "stop").unlink(missing_ok=True)  # first: who sees the end may start it again
+            runs.write_status(
+                run, state=end, sentence=sentence, updated=time.time(), **reporter.reached
+            )
     return sentence
 
 
@@ -301,17 +306,24 @@ def read_run(run: Path, device: str = "") -> tuple[TrainConfig, Path, Path | Non
         data, start_from, own = (said.pop(key) for key in ("data", "start_from", "device"))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(f"{run.name}/config.json is not that of a run: start it anew.") from error
-    config = TrainConfig(**checked_fields(TrainConfig, said))
-    return config, Path(data), Path(start_from) if start_from else None, pick_device(device or own)
+    start_from = Path(start_from) if start_from else None
+    return TrainConfig.from_json(said), Path(data), start_from, pick_device(device or own)
 
 
 def main(run: Path) -> int:
     """``python -m pix2pix.training RUN``: train what ``RUN/config.json`` says, or go on with it."""
     signal.signal(signal.SIGTERM, lambda *_: runs.ask_to_stop(run))  # shutdown, `kill`
+    set_process_up()
     sentence = conduct(run, lambda: read_run(run), lambda: runs.stop_word(run))
     if sentence:
         print(sentence, file=sys.stderr)  # into its log: a full disk takes no status
     return 1 if sentence else 0
+
+
+def set_process_up() -> None:
+    """Set what holds for a whole process that trains and does nothing else."""
+    set_pillow_limits()
+    keep_memory()
 
 
 def give_way() -> None:

@@ -17,9 +17,18 @@ from torch import nn
 from pix2pix.config import ModelConfig
 from pix2pix.devices import has_fast_bfloat16, out_of_memory, pick_device
 from pix2pix.errors import Stopped, UserError
-from pix2pix.images import MODES, Picture, as_picture, from_array, pad_reflect
-from pix2pix.models import CONFIG, WEIGHTS, list_models, load_model
+from pix2pix.images import (
+    MODES,
+    Picture,
+    as_picture,
+    from_array,
+    image_from_bytes,
+    open_picture,
+    pad_reflect,
+)
+from pix2pix.models import CONFIG, WEIGHTS, find_model, list_models, load_model
 from pix2pix.networks import has_stored_statistics, use_own_statistics
+from pix2pix.workspace import model_folders
 
 # One thread computes for everybody. Dropout draws from PyTorch's global generator: two seeded
 # translations must not interleave, and one forward is faster with all cores than two that share
@@ -30,7 +39,7 @@ _one_at_a_time = ThreadPoolExecutor(1, "forward")
 
 
 def _start_anew() -> None:
-    """A forked process has the pool but not its thread, nor OpenMP's, for which it would wait."""
+    """Make the pool anew: a forked process has neither its thread nor OpenMP's, and would wait."""
     global _one_at_a_time
     _one_at_a_time = ThreadPoolExecutor(1, "forward")
     torch.set_num_threads(1)
@@ -43,17 +52,29 @@ MIN_SIDE = 16  # a ResNet's padding and norms need more than the one pixel that 
 
 
 class Translator:
-    """One model, ready on its device. Safe to call from several threads."""
+    """One model, ready on its device: ``translator(picture)`` is the translated picture.
 
-    def __init__(self, generator: nn.Module, config: ModelConfig, device: str = "auto") -> None:
-        """Raises UserError for an absent device, or a generator from or to what is no picture."""
+    Safe to call from several threads, which take turns.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        config: ModelConfig,
+        device: str = "auto",
+        folder: Path | None = None,
+    ) -> None:
+        """`folder` is where the model lies on disk, if it does.
+
+        Raises UserError for an absent device, or a generator from or to what is no picture.
+        """
         for channels in (config.generator.source_channels, config.generator.target_channels):
             if channels not in MODES:
                 raise UserError(
                     f"The model has {channels} channels and pictures have 1, 3 or 4: "
                     "choose another model."
                 )
-        self.config = config
+        self.config, self.folder = config, folder
         self.device = pick_device(device)
         # One channel may be asked for in 16 bits, and bfloat16 has eight.
         fast = config.generator.target_channels > 1 and has_fast_bfloat16(self.device)
@@ -65,8 +86,66 @@ class Translator:
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> Translator:
-        """Raises UserError where the folder holds no usable model."""
-        return cls(*load_model(folder), device)
+        """Load the model in a folder; raises UserError where it holds no usable one."""
+        return cls(*load_model(folder), device, folder)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | os.PathLike[str],
+        device: str = "auto",
+        *,
+        token: str | bool | None = None,
+    ) -> Translator:
+        """Load a model by its name, its folder, that of a run, or its place on the Hub.
+
+        A name is that of a folder in ``checkpoints/`` or in the workspace's ``models/``. On the
+        Hugging Face Hub a model is "owner/name" or "owner/name@revision"; for a private one give
+        a `token`, or True for the login that is saved on this machine. `device` is auto, cpu,
+        cuda or mps. Raises UserError where there is no such model or device.
+        """
+        name = os.fspath(model)
+        if isinstance(model, str) and "/" in model and not Path(model).is_dir():
+            # Here, not above: what serves the Hub is built on models.
+            from pix2pix.hub_models import fetch_for_owner
+
+            return cls.load(fetch_for_owner(name, token), device)
+        return cls.load(find_model(name, model_folders()), device)
+
+    def push_to_hub(
+        self, repo: str, *, private: bool = True, token: str | bool | None = True
+    ) -> str:
+        """Make the Hub's model repository "owner/name" hold this model; returns its address.
+
+        It is made where there is none, and private unless told; the login that is saved on this
+        machine is used unless a `token` is given. Raises UserError for a model that lies in no
+        folder, a repository that is public already, and where the Hub refuses.
+        """
+        if self.folder is None:
+            raise UserError("This model lies in no folder: save it, load it from there, then push.")
+        from pix2pix.hub_models import publish_model
+
+        return publish_model(self.folder, repo, token=token, private=private)
+
+    def __call__(
+        self,
+        picture: Image.Image | str | os.PathLike[str] | np.ndarray,
+        seed: int | None = None,
+        *,
+        fit: str = "",
+        norm: str = "",
+    ) -> Image.Image:
+        """Translate one picture: a PIL image, a file, or a uint8 array H x W or H x W x C with 1,
+        3 or 4 channels.
+
+        The result has the picture's size; `seed`, `fit` and `norm` are those of `translate`.
+        Raises UserError for what is no picture.
+        """
+        if isinstance(picture, np.ndarray):
+            picture = image_from_bytes(picture)
+        elif not isinstance(picture, Image.Image):
+            return self.translate(open_picture(picture), seed=seed, fit=fit, norm=norm)
+        return self.translate(picture, seed=seed, fit=fit, norm=norm)
 
     def translate(
         self,
@@ -78,7 +157,7 @@ class Translator:
         on_progress: Callable[[int, int], None] = lambda done, total: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Image.Image:
-        """The generated picture in the size of ``picture``: L, RGB or RGBA, or I;16 where the
+        """Generate the picture in the size of ``picture``: L, RGB or RGBA, or I;16 where the
         model gives one channel and the picture has more than 8 bits.
 
         With ``fit`` "whole" the picture is scaled to the model's size and back; with "tiles" it
@@ -106,7 +185,7 @@ class Translator:
         return result
 
     def _norm(self, asked: str) -> str:
-        """The norm mode asked for, or the model's own."""
+        """Return the norm mode asked for, or the model's own."""
         own, stored = self.config.norm_mode, has_stored_statistics(self.config.generator)
         if asked == "stored" and own != "stored" and not stored:
             raise UserError("This model keeps no averages of its training: use its own norm.")
@@ -124,10 +203,10 @@ class Translator:
         on_progress: Callable[[int, int], None],
     ) -> Image.Image:
         scale = self.config.generator.size / max(picture.size)
-        small = tuple(max(1, round(side * scale)) for side in picture.size)
+        width, height = (max(1, round(side * scale)) for side in picture.size)
         labels = self.config.source_kind == "labels"
-        source = picture.resize(small, labels=labels)
-        array, crop = self._padded(source, (0, 0, *small))
+        source = picture.resize((width, height), labels=labels)
+        array, crop = self._padded(source, (0, 0, width, height))
         result = from_array(self.forward(array, seed, norm)[crop], bits=self._bits(picture))
         on_progress(1, 1)
         return result.resize(picture.size, Image.Resampling.BICUBIC)
@@ -147,7 +226,8 @@ class Translator:
         tops, lefts = tile_starts(height, size), tile_starts(width, size)
         channels, bits = self.config.generator.target_channels, self._bits(picture)
         result = Image.new("I;16" if bits == 16 else MODES[channels], picture.size)
-        band = np.zeros((channels + 1, min(size, height), width), np.float32)  # last: the weights
+        # The last channel holds the weights.
+        band: np.ndarray = np.zeros((channels + 1, min(size, height), width), np.float32)
         for row, top in enumerate(tops):
             for column, left in enumerate(lefts):
                 if should_stop():
@@ -175,7 +255,7 @@ class Translator:
         return pad_reflect(array, generator.multiple, MIN_SIDE)
 
     def forward(self, array: np.ndarray, seed: int | None, norm: str = "") -> np.ndarray:
-        """Source C x H x W in [-1, 1] -> generated C' x H x W: one image, one forward, in turn."""
+        """Run the network on C x H x W in [-1, 1], in turn; returns C' x H x W, float32."""
         own = (norm or self.config.norm_mode) == "batch"
         return _one_at_a_time.submit(self._forward, array, seed, own).result()
 
@@ -208,8 +288,8 @@ def _enough_memory(device: torch.device) -> Iterator[None]:
 
 
 def tile_starts(length: int, size: int) -> list[int]:
-    """Where tiles of ``size`` start so that they cover ``length``, evenly spaced, overlapping by a
-    quarter or more; the last ends with the picture."""
+    """Say where tiles of ``size`` start so that they cover ``length``, evenly spaced, overlapping
+    by a quarter or more; the last ends with the picture."""
     if length <= size:
         return [0]
     count = -(-(length - size) // (size - size // 4)) + 1
@@ -217,7 +297,7 @@ def tile_starts(length: int, size: int) -> list[int]:
 
 
 def feather(height: int, width: int, margin: int) -> np.ndarray:
-    """Weights H x W in (0, 1] that fall off linearly over ``margin`` pixels to every side."""
+    """Make weights H x W in (0, 1] that fall off linearly over ``margin`` pixels to every side."""
 
     def ramp(length: int) -> np.ndarray:
         distance = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))
@@ -242,11 +322,12 @@ class Translators:
         self._lock = threading.Lock()
 
     def models(self) -> dict[str, Path]:
-        """Name -> folder of every model that everybody may see now."""
+        """List the models that everybody may see now: name -> folder."""
         return list_models(self.folders())
 
     def get(self, name: str) -> Translator:
-        """Raises UserError for a name that no model has: people's words are no paths."""
+        """Return the translator of a name; raises UserError for a name that no model has: people's
+        words are no paths."""
         folder = self.models().get(name)
         if folder is None:
             folder = list_models(self.unlisted()).get(name)

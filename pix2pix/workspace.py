@@ -10,13 +10,20 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-ROOT = Path(__file__).resolve().parent.parent
+import pix2pix
+
+IMPORT_ROOT = Path(pix2pix.__file__).resolve().parent.parent  # the folder that holds the package
+# The checkout; for an installed package, which has none, the folder that Python was started in.
+ROOT = IMPORT_ROOT if (IMPORT_ROOT / "requirements.txt").is_file() else Path.cwd()
+# What a process of ours needs in its environment to find the package too.
+IMPORT_PATH = {"PYTHONPATH": str(IMPORT_ROOT)} if ROOT == IMPORT_ROOT else {}
 SHIPPED_MODELS = ROOT / "checkpoints"
 LITTLE = 10**9  # bytes
 
 
 def workspace() -> Path:
-    """The folder named by ``PIX2PIX_WORKSPACE``, else ``workspace/`` beside the program."""
+    """The folder named by ``PIX2PIX_WORKSPACE``, else ``workspace/`` in the checkout, or where an
+    installed program was started."""
     return Path(os.environ.get("PIX2PIX_WORKSPACE") or own_workspace())
 
 

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix import runs
 from pix2pix.build import Recipe, build
+from pix2pix.images import set_pillow_limits
 from pix2pix.plan import Inputs, make_plan
 from scripts.benchmark_load import app_at, load
 
@@ -83,7 +84,8 @@ torch.manual_seed(0)
 source, target = torch.rand(2, 1, 3, 256, 256) * 2 - 1
 """
 OUR_STEP = """
-from pix2pix.trainer import Trainer
+from pix2pix.trainer import Trainer, keep_memory
+keep_memory()
 trainer = Trainer(config, torch.device("cpu"))
 def step():
     return trainer.step(source, target)
@@ -147,6 +149,7 @@ for line in sys.stdin:
 
 def main() -> int:
     args = arguments()
+    set_pillow_limits()
     result = {"cores": os.cpu_count()}
     if args.load:
         measured, well = load(args.minutes, args.visitors, args.batches)

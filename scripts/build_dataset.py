@@ -15,12 +15,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.build import DOUBTS, FITS, FORMATS, LABELS, Recipe, build, prepare, rebuild
 from pix2pix.derive import DERIVATIONS
 from pix2pix.errors import UserError
+from pix2pix.images import set_pillow_limits
 from pix2pix.pairing import RULES, SPLITS
 from pix2pix.plan import Inputs, Plan, make_plan
 
 
 def main() -> int:
     args = arguments()
+    set_pillow_limits()
     try:
         made = again(args) if args.rebuild else from_folders(args)
     except UserError as error:

@@ -24,6 +24,7 @@ from pix2pix.datasets import describe, import_dataset, read_info
 from pix2pix.download import discard, download, host_of, size_text
 from pix2pix.errors import UserError
 from pix2pix.files import writing
+from pix2pix.images import set_pillow_limits
 from pix2pix.names import safe_name
 from pix2pix.workspace import workspace
 
@@ -82,6 +83,7 @@ LIMITS = Limits(entries=200_000)  # edges2handbags
 
 def main() -> int:
     args = arguments()
+    set_pillow_limits()
     if args.list:
         for name, published in SETS.items():
             about = "" if published.exact else "about "

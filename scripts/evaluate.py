@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.errors import UserError
 from pix2pix.evaluation import comparison_picture, evaluate, markdown
 from pix2pix.files import write_atomically, write_json
-from pix2pix.images import save_png
+from pix2pix.images import save_png, set_pillow_limits
 from pix2pix.metrics import FEW, HOW_TO_GET, NOISY_KID
 from pix2pix.models import find_model, read_config
 from pix2pix.translate import Translator
@@ -32,6 +32,7 @@ from pix2pix.workspace import model_folders
 
 def main() -> int:
     args = arguments()
+    set_pillow_limits()
     try:
         models = find_models(args.model)
         found = {

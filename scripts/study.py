@@ -36,7 +36,7 @@ from pix2pix.images import save_png
 from pix2pix.metrics import JUDGE
 from pix2pix.scenes import SCENES
 from pix2pix.settings import new_settings
-from pix2pix.training import train
+from pix2pix.training import set_process_up, train
 from pix2pix.translate import Translator
 from scripts.publish_model import drawn
 
@@ -143,6 +143,7 @@ def other(folder: Path) -> UserError:
 def time_step(config: TrainConfig, data: Path) -> float:
     """Seconds of a core that a step of a run takes, the reading of pairs included: the median of
     `TIMED` steps. What else the machine does takes no part in it."""
+    set_process_up()
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
@@ -178,6 +179,7 @@ def check(job: Job) -> None:
 
 def work(job: Job) -> dict[str, float | None]:
     """Train and measure, unless that is done; returns the measures."""
+    set_process_up()
     check(job)  # once more: another arm of this call may have a name of the same letters
     done = job.folder / "measures.json"
     if not done.exists():

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import signal
 import sys
-import time
 from collections import deque
 from pathlib import Path
 
@@ -21,18 +20,19 @@ from pix2pix.config import PRESETS, TrainConfig, setting, train_config
 from pix2pix.curves import read_rows
 from pix2pix.devices import free_memory, pick_device
 from pix2pix.errors import UserError
-from pix2pix.files import write_json
 from pix2pix.health import RECENT, WINDOW, health
 from pix2pix.models import find_model
 from pix2pix.ranks import is_first
 from pix2pix.settings import new_settings
 from pix2pix.summary import training_memory
+from pix2pix.train_run import begin_run
 from pix2pix.training import (
     Progress,
     conduct,
     read_run,
     refuse_used,
     run_config,
+    set_process_up,
     train,
 )
 from pix2pix.workspace import model_folders
@@ -40,6 +40,7 @@ from pix2pix.workspace import model_folders
 
 def main() -> int:
     args = arguments()
+    set_process_up()
     stop: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     signal.signal(signal.SIGINT, lambda *_: stop.append(True))
@@ -60,10 +61,8 @@ def main() -> int:
         return 1
 
     def begin() -> tuple[TrainConfig, Path, Path | None, torch.device]:
-        (args.run / "stop").unlink(missing_ok=True)
-        runs.write_status(args.run, started=time.time())
-        if not args.resume:
-            write_json(args.run / "config.json", run_config(config, data, start_from, device))
+        new = None if args.resume else run_config(config, data, start_from, device)
+        begin_run(args.run, new)
         if ahead := runs.ahead_of(args.run):
             print(f"Waiting behind {ahead} other run(s) on {device}.", file=sys.stderr)
         need, free = training_memory(config), free_memory(device)

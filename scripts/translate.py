@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
-from pix2pix.images import list_images, open_picture, save_png
+from pix2pix.images import list_images, open_picture, save_png, set_pillow_limits
 from pix2pix.models import find_model
 from pix2pix.names import printable
 from pix2pix.strips import HINT, is_pair_strip
@@ -23,6 +23,7 @@ from pix2pix.workspace import model_folders
 
 def main() -> int:
     args = arguments()
+    set_pillow_limits()
     try:
         translator = Translator.load(find_model(args.model, model_folders()), args.device)
         files = find_inputs(args.input, args.out)

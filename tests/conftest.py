@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pix2pix.images import set_pillow_limits
+
 # Several tests at a time share the cores: one thread each, in every process that a test starts, and
 # threads that wait for work sleep.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -17,6 +19,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Every server of the tests is on this machine.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+# The tests' own process decodes as the app's does.
+set_pillow_limits()
 
 # A shell that starts the tests in the background lets them ignore Ctrl+C, and all that they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -20,10 +20,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-import app
 from pix2pix.drawing import draw_strokes, example_faces
 from pix2pix.images import from_data_url, save_png
 from pix2pix.scenes import Shape, box, draw_shapes
+from pix2pix.ui import server
 from pix2pix.ui.roles import Roles
 from tests.helpers import connected, free_port, noise, save_tiny_model, tiny_config, traces
 
@@ -103,14 +103,14 @@ def test_gradios_own_variables_say_where_to_listen(
     def page(models: object, train_tab: object, roles: Roles, borrowed: object) -> SimpleNamespace:
         return SimpleNamespace(launch=lambda **said: seen.update(said, roles=roles))
 
-    monkeypatch.setattr(app, "build_page", page)
-    monkeypatch.setattr(app, "keep_runs", lambda: seen.update(kept=True))
+    monkeypatch.setattr(server, "build_page", page)
+    monkeypatch.setattr(server, "keep_runs", lambda: seen.update(kept=True))
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
     for name in ("PIX2PIX_ALLOW_TRAINING", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "argv", ["app.py", *options])
-    app.main()
+    server.main()
     assert (seen["server_name"], seen["server_port"]) == place
     assert seen["kept"], "runs of a workspace in a bucket"
     assert seen["roles"].everybody is everybody  # who else can reach it may only translate

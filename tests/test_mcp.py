@@ -14,8 +14,8 @@ import gradio.mcp
 import pytest
 from PIL import Image
 
-import app
 from pix2pix.translate import Translators
+from pix2pix.ui import server
 from pix2pix.ui.page import build_page, only_tools
 from pix2pix.ui.train_tab import train_tab
 from tests.helpers import awaited, noise, save_tiny_model
@@ -48,10 +48,10 @@ def test_only_translation_becomes_a_tool_and_all_stay_endpoints(page: gr.Blocks)
 def test_without_its_package_the_app_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "find_spec", lambda name: None)
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--mcp"])
     with pytest.raises(SystemExit) as ended:
-        app.main()
+        server.main()
     assert ended.value.code == 2
     assert f'pip install "gradio[mcp]=={gr.__version__}"' in capsys.readouterr().err
 

@@ -23,7 +23,6 @@ from PIL import Image
 from starlette.middleware import Middleware
 from starlette.requests import Request
 
-import app
 from pix2pix.errors import UserError
 from pix2pix.images import save_png
 from pix2pix.ui.limits import (
@@ -38,6 +37,7 @@ from pix2pix.ui.limits import (
 )
 from pix2pix.ui.pad import Line
 from pix2pix.ui.roles import ALLOW, OWNERS, Roles, by_address, is_own, signed_in_as
+from pix2pix.ui.server import main as start_app
 from pix2pix.ui.translate_options import PUBLIC
 from tests.drawn_pairs import draw_dataset
 from tests.helpers import connected, noise, save_tiny_model, tiny_config
@@ -476,13 +476,13 @@ def test_the_app_opens_no_public_link_and_starts_by_no_guess(
     monkeypatch.setattr(sys, "argv", ["app.py"])
     monkeypatch.setenv("PIX2PIX_WORKSPACE", str(tmp_path))
     monkeypatch.setenv("GRADIO_SHARE", "true")
-    app.main()
+    start_app()
     assert asked.pop("share") is False
     (middleware,) = asked["app_kwargs"]["middleware"]
     assert middleware.kwargs["own"]
     monkeypatch.setenv(ALLOW, "nein")
     with pytest.raises(SystemExit):
-        app.main()
+        start_app()
     assert capsys.readouterr().err == (
         f"{ALLOW} is 'nein': set it to 1 or 0, or leave it out.\n"
     )  # fmt: skip

@@ -15,11 +15,12 @@ PACKAGE = ROOT / "pix2pix"
 # From the bottom up; a module imports from its own layer and those below.
 LAYERS = [
     {"errors", "files", "config", "images", "drawing", "pictures", "workspace", "names", "scenes"}
-    | {"strips", "hints"},
+    | {"strips", "hints", "records"},
     {"pairing", "derive", "containers", "archives", "npz", "download"},
     {"folders", "datasets", "cards"},
     {"plan", "splits"},
     {"build"},
+    {"building"},
     {"convolutions", "imagenet", "projected"},
     {
         "networks",
@@ -38,6 +39,7 @@ LAYERS = [
     | {"jobs", "job_watch", "job_side"}
     | {"keeping"},
     {"trainer", "recording", "settings", "training", "translate", "evaluation"},
+    {"train_run"},
     {"ui"},
     {"app"},
 ]
@@ -49,6 +51,8 @@ LIGHT += [
     "scenes",
     "splits",
     "build",
+    "building",
+    "records",
     "runs",
     "moments",
     "curves",

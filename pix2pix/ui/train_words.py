@@ -19,7 +19,7 @@ STATES = {
     "failed": "Failed",
 }
 PRESETS_IN_WORDS = {
-    "recommended": ("Any pairs", "What made better pictures in the same time: BENCHMARKS.md."),
+    "recommended": ("Any pairs", "What made better pictures in the same time: docs/benchmarks.md."),
     "maps": ("Photos and maps", "The paper's network and losses, with mirror and jitter."),
     "cityscapes": ("Label maps to scenes", "A small, fast network; the label map is on the right."),
     "scratch": ("Wide patches", "The paper's U-Net against a discriminator that sees 142 pixels."),

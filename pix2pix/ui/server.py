@@ -1,0 +1,79 @@
+"""The server: `python app.py` and the command `pix2pix-studio` start it.
+
+pix2pix-studio [--host H] [--port P] [--mcp]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from importlib.util import find_spec
+
+# Before torch loads OpenMP: its threads must sleep, not spin, while they wait, because the browser
+# of the person drawing often runs on the same cores (on two of them 3 times as many pictures).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from pix2pix.ui.zero_gpu import lent  # the first to import torch: see there
+
+# isort: split
+import gradio as gr
+
+from pix2pix.errors import UserError
+from pix2pix.images import set_pillow_limits
+from pix2pix.keeping import keep_runs
+from pix2pix.translate import Translators
+from pix2pix.ui.limits import limits
+from pix2pix.ui.page import build_page, only_tools
+from pix2pix.ui.roles import Roles, by_address
+from pix2pix.ui.theme import CSS_FILE, theme
+from pix2pix.ui.train_tab import train_tab
+from pix2pix.workspace import fetched_models, model_folders
+
+
+def main() -> None:
+    """Serve the page until the process ends; exits with 2 for arguments that cannot work."""
+    parser = arguments()
+    args = parser.parse_args()
+    if args.mcp and not find_spec("mcp"):
+        wanted = f'"gradio[mcp]=={gr.__version__}"'
+        parser.exit(2, f"--mcp needs one more package: install it by pip install {wanted}.\n")
+    set_pillow_limits()
+    models = Translators(model_folders, unlisted=lambda: [fetched_models()])
+    if args.mcp:
+        only_tools()
+    try:
+        roles = Roles.of_server(args.host)
+    except UserError as error:
+        parser.exit(2, f"{error}\n")
+    keep_runs()
+    page = build_page(models, train_tab, roles, lent(models))
+    page.launch(
+        server_name=args.host,
+        server_port=args.port and int(args.port),
+        # Gradio would share by GRADIO_SHARE and in notebooks, but who may do what goes by the host.
+        share=False,
+        theme=theme(),
+        css_paths=CSS_FILE,
+        footer_links=["api", "settings"],
+        mcp_server=args.mcp,
+        max_file_size="500mb",
+        app_kwargs={"middleware": [limits(page, roles, by_address(args.host))]},
+        state_session_capacity=500,  # of about 0.4 MB each
+        # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
+        _frontend=False,
+    )
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Describe the options, whose defaults are Gradio's own variables of the environment."""
+    environment = os.environ.get
+    parser = argparse.ArgumentParser(description="Pix2Pix Studio in the browser.")
+    parser.add_argument("--host", default=environment("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=environment("GRADIO_SERVER_PORT"))
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        default=environment("GRADIO_MCP_SERVER", "").lower() == "true",
+        help="offer translation, and nothing that trains or writes, to programs that speak MCP",
+    )
+    return parser
