@@ -62,10 +62,11 @@ class GeneratorConfig:
 
     @property
     def halvings(self) -> int:
+        """How often the U-Net halves the sides: to 1 x 1, unless `depth` says less."""
         return self.depth or int(math.log2(self.size))
 
     def at_size(self, size: int) -> GeneratorConfig:
-        """The same weights for pictures of another size: a U-Net keeps its depth."""
+        """Take the same weights to pictures of another size: a U-Net keeps its depth."""
         depth = self.halvings if self.kind == "unet" else self.depth
         return dataclasses.replace(self, size=size, depth=depth)
 

@@ -161,7 +161,7 @@ def label_sides(folder: Path, config: TrainConfig) -> tuple[bool, bool]:
 
 
 def hinted(source: Tensor, target: Tensor, chance: random.Random) -> Tensor:
-    """The source, 3 x S x S in [-1, 1] as the target, over strokes of the target's colours."""
+    """Lay the source over strokes of the target's colours; both are 3 x S x S in [-1, 1]."""
     small = F.interpolate(target[None], (LOOK, LOOK), mode="area")[0].permute(1, 2, 0)
     hints = colour_hints((small.numpy() + 1) / 2, chance)
     paper = torch.from_numpy(np.array(paint_hints(hints, source.shape[:0:-1]))).permute(2, 0, 1)
@@ -169,9 +169,9 @@ def hinted(source: Tensor, target: Tensor, chance: random.Random) -> Tensor:
 
 
 def recoloured(target: Tensor, chance: random.Random) -> Tensor:
-    """The target, 3 x S x S in [-1, 1], in other colours with black and white as they were: its
-    hues turned, or all of it in shades of one colour, so that a few hundred brown and black things
-    teach every colour."""
+    """Colour the target, 3 x S x S in [-1, 1], anew and keep black and white: turn its hues, or
+    make all of it shades of one colour, so that a few hundred brown and black things teach every
+    colour."""
     picture = (target + 1) / 2
     luma = torch.tensor(LUMA)
     grey = (luma[:, None, None] * picture).sum(0)
@@ -192,7 +192,7 @@ def recoloured(target: Tensor, chance: random.Random) -> Tensor:
 
 
 def hue_turn(angle: float) -> list[list[float]]:
-    """The 3 x 3 matrix that turns RGB around the axis of greys."""
+    """Return the 3 x 3 matrix that turns RGB around the axis of greys."""
     cos, sin = math.cos(angle), math.sin(angle)
     same, next_, last = (
         (1 + 2 * cos) / 3,
