@@ -56,8 +56,8 @@ def translate_tab(models: Models, queued: Models, most: Most) -> Parts | None:
     names = models.models()
     if not names:
         gr.Markdown(
-            "There is no model yet. Train one with `scripts/train.py`, or put a model folder "
-            "into `checkpoints/`, and start the app again."
+            "There is no model here yet. Train one in the Train tab and publish it, or put a model "
+            "folder into `checkpoints/` where the app starts; then start the app again."
         )
         return None
     first = to_begin_with(names)
