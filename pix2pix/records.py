@@ -112,7 +112,9 @@ class Measures(TypedDict, total=False):
     """How close generated pictures come to their targets; None is what cannot be told.
 
     `l1` is on a scale from 0 to 1, `psnr` in dB, `kid` times 1000. Lower is better for `l1`,
-    `perceptual` and `kid`, higher for the others. The last four are of label maps alone.
+    `perceptual` and `kid`, which are by the network that `judge` names, higher for the others.
+    `perceptual_halves` and `kid_halves` are between the even and the odd real pictures. The last
+    four are of label maps alone.
     """
 
     images: int
@@ -120,7 +122,10 @@ class Measures(TypedDict, total=False):
     psnr: float | None
     ssim: float | None
     perceptual: float | None
+    perceptual_halves: float | None
     kid: float | None
+    kid_halves: float | None
+    judge: str | None
     spread: float | None
     accuracy: float
     mean_iou: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,9 @@ from pix2pix.config import TrainConfig
 from pix2pix.curves import read_rows
 from pix2pix.data import PairDataset
 from pix2pix.errors import UserError
+from pix2pix.evaluation import evaluate
+from pix2pix.imagenet import installed
+from pix2pix.metrics import JUDGE
 from pix2pix.models import read_config, save_model
 from pix2pix.moments import best, publish
 from pix2pix.pictures import GAP
@@ -27,6 +31,7 @@ from pix2pix.plan import Inputs, make_plan
 from pix2pix.recording import Recorder, random_state, set_random_state, tensorboard
 from pix2pix.trainer import Trainer
 from pix2pix.training import Progress, train
+from pix2pix.translate import Translator
 from tests.drawn_pairs import COLOURS, draw_dataset, draw_folders
 
 CPU = torch.device("cpu")
@@ -252,6 +257,17 @@ def test_a_models_card_says_what_it_was_made_of(tmp_path: Path) -> None:
     assert "6 steps at batch 1 of the preset `maps`, seed 0" in card and "`ngf=4`" in card
     row = read_rows(tmp_path / "run" / "validation.jsonl")[1]
     assert row["step"] == 6 and f"| {row['l1']:.4f} | {row['psnr']:.2f} |" in card
+    if installed(JUDGE):  # which chooses no model: the row's own distance is another network's
+        model = Translator.load(tmp_path / "models" / "my blocks", "cpu")
+        judged = evaluate(model, data, direction=config.direction).measures
+        told = float(re.search(r"([\d.]+) \|\n$", card)[1])
+        assert told == pytest.approx(judged["perceptual"], rel=0.01)
+        assert told != pytest.approx(row["perceptual"], rel=0.01)
+        apart = judged["perceptual_halves"]
+        assert (
+            "efficientnet-lite2, which had no part in choosing this model. Different real " in card
+        )
+        assert f"Different real pictures are {apart:.4f} apart." in card
     train(tmp_path / "other", draw_dataset(tmp_path / "bare", train=1), SMALL, device=CPU)
     card = (tmp_path / "other" / "model" / "README.md").read_text()
     assert "Not measured" in card and "look before you share" in card
