@@ -32,7 +32,7 @@ from pix2pix.hints import (
     photo_hints,
 )
 from pix2pix.models import load_model, read_config
-from pix2pix.networks import construct_generator, spread_colours
+from pix2pix.networks import SpreadColours, construct_generator
 from pix2pix.settings import new_settings
 from pix2pix.training import train
 from pix2pix.translate import Translators
@@ -326,7 +326,7 @@ def test_such_a_model_is_measured_with_hints(lines: Path) -> None:
     assert (seen[True] <= seen[False] + 1e-6).all() and not torch.equal(seen[True], seen[False])
 
 
-# ------------------------------------------------------------------------------------ in the network
+# -------------------------------------------------------------------------------- in the network
 
 
 def test_wide_strokes_spread_over_the_paper_and_lines_do_not() -> None:
@@ -337,7 +337,7 @@ def test_wide_strokes_spread_over_the_paper_and_lines_do_not() -> None:
 
     def spread(*hints: Hint) -> np.ndarray:
         drawing = np.asarray(over_hints(lines, hints), np.float32) / 127.5 - 1
-        made = spread_colours(torch.from_numpy(drawing).permute(2, 0, 1)[None])[0]
+        made = SpreadColours(128)(torch.from_numpy(drawing).permute(2, 0, 1)[None])[0]
         return ((made.permute(1, 2, 0).numpy() + 1) * 127.5).round()
 
     assert (spread() == 255).all(), "lines alone have no colour"
@@ -350,7 +350,7 @@ def test_wide_strokes_spread_over_the_paper_and_lines_do_not() -> None:
     assert black.max() < 30, "black is a colour as well"
 
 
-def test_the_network_with_hints_is_a_network_of_six_channels_and_exports(tmp_path: Path) -> None:
+def test_the_network_with_hints_is_one_of_six_channels() -> None:
     config = GeneratorConfig(size=64, ngf=4, hints=True)
     network = construct_generator(config)
     assert network.down[0][0].in_channels == 6
@@ -361,5 +361,5 @@ def test_the_network_with_hints_is_a_network_of_six_channels_and_exports(tmp_pat
     plain.load_state_dict(state)
     torch.manual_seed(0)
     made = network.eval()(source)
-    expected = plain.eval()(torch.cat([source, spread_colours(source)], 1))
+    expected = plain.eval()(torch.cat([source, SpreadColours(64)(source)], 1))
     assert torch.equal(made, expected)
