@@ -93,7 +93,7 @@ def _hint(small: np.ndarray, thing: np.ndarray, places: np.ndarray, chance: rand
     under = _covered(path, width)
     # What is painted beside a thin heel tells nothing, so a brush too wide for a place is narrowed.
     while width > THIN and np.count_nonzero(under & thing) < _WITHIN * np.count_nonzero(under):
-        width /= 1.5
+        width = max(THIN, width / 1.5)
         under = _covered(path, width)
     under &= alike
     color = small[under].mean(axis=0) if under.any() else small[y, x]

@@ -6,6 +6,8 @@ discriminator maps source and target to logits N x 1 x h x w, one for each patch
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,8 +32,8 @@ class UNet(nn.Module):
         depth = config.halvings  # of 256: 8, to 1 x 1
         widths = [config.ngf * min(2**i, config.widest) for i in range(depth)]
         self.down = nn.ModuleList()
-        self.hints = config.hints
-        channels = config.source_channels * (1 + config.hints)
+        self.spread = SpreadColours(config.size) if config.hints else None
+        channels = config.source_channels * (2 if config.hints else 1)
         for i, width in enumerate(widths):
             # No norm on the first layer, and none on the bottleneck: 1 x 1 has no variance.
             bare = i in (0, depth - 1)
@@ -49,8 +51,8 @@ class UNet(nn.Module):
     def forward(self, source: Tensor) -> Tensor:
         skips = []
         x = source  # N x C x 256 x 256
-        if self.hints:
-            x = torch.cat([x, spread_colours(x)], dim=1)
+        if self.spread:
+            x = torch.cat([x, self.spread(x)], dim=1)
         for i, block in enumerate(self.down):
             x = block(x if i == 0 else nn.functional.leaky_relu(x, 0.2))  # 128, 64, ... 1
             skips.append(x)
@@ -61,8 +63,8 @@ class UNet(nn.Module):
         return torch.tanh(self.out(nn.functional.relu(x)))  # N x C' x 256 x 256
 
 
-def spread_colours(source: Tensor) -> Tensor:
-    """The colours of the wide strokes of drawings, N x 3 x H x W in [-1, 1], spread over the paper
+class SpreadColours(nn.Module):
+    """The colours of the wide strokes of a drawing, N x 3 x H x W in [-1, 1], spread over the paper
     around them; white where there is no such stroke.
 
     Strokes alone are too little of a picture for a loss to notice within hours, and norms over one
@@ -70,20 +72,25 @@ def spread_colours(source: Tensor) -> Tensor:
     minimum lets strokes grow again; these fill the rest from coarse to fine (push-pull, Gortler et
     al. 1996, section 3.3).
     """
-    reach = max(1, round(WIDEST_LINE * min(source.shape[-2:]) / 2))
-    strokes = F.max_pool2d(source, 2 * reach + 1, 1, reach)
-    strokes = -F.max_pool2d(-strokes, 2 * reach + 1, 1, reach)
-    weight = (1.8 - 2 * strokes.amin(1, keepdim=True)).clamp(0, 1)  # of paper 0
-    weight = -F.max_pool2d(-weight, 3, 1, 1)  # edges are blends
-    layers = [torch.cat([strokes * weight, weight], dim=1)]
-    while min(layers[-1].shape[-2:]) > 1:
-        layers.append(F.avg_pool2d(layers[-1], 2))
-    spread = torch.ones_like(layers[-1][:, :3])
-    for layer in reversed(layers):
-        if spread.shape[-2:] != layer.shape[-2:]:
-            spread = F.interpolate(spread, scale_factor=2.0, mode="bilinear")
-        spread = (layer[:, :3] + SLIGHT * spread) / (layer[:, 3:] + SLIGHT)
-    return spread
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.reach = max(1, round(WIDEST_LINE * size / 2))
+        self.halvings = int(math.log2(size))
+
+    def forward(self, source: Tensor) -> Tensor:
+        strokes = F.max_pool2d(source, 2 * self.reach + 1, 1, self.reach)
+        strokes = -F.max_pool2d(-strokes, 2 * self.reach + 1, 1, self.reach)
+        weight = (1.8 - 2 * strokes.amin(1, keepdim=True)).clamp(0, 1)  # of paper 0
+        weight = -F.max_pool2d(-weight, 3, 1, 1)  # edges are blends
+        layers = [torch.cat([strokes * weight, weight], dim=1)]
+        for _ in range(self.halvings):  # to 1 x 1 at this size
+            layers.append(F.avg_pool2d(layers[-1], 2, ceil_mode=True))
+        spread = torch.ones_like(layers[-1][:, :3])
+        for layer in reversed(layers):
+            spread = F.interpolate(spread, layer.shape[-2:], mode="bilinear")
+            spread = (layer[:, :3] + SLIGHT * spread) / (layer[:, 3:] + SLIGHT)
+        return spread
 
 
 def has_dropout(config: GeneratorConfig, index: int, depth: int) -> bool:

@@ -28,11 +28,17 @@ def new_settings(
     """Each setting is the one that was `given`, else what the dataset says of itself, else the
     model's that the run begins with, else the preset's. Raises UserError where these contradict
     each other or cannot be."""
-    begin = {}
-    if start_from:
-        model = read_config(start_from)
-        begin = {**network_of(model, given), **task_of(model, preset, given, data)}
-    return with_dataset(train_config(preset, given, begin), data, given)
+    if not start_from:
+        return with_dataset(train_config(preset, given), data, given)
+    model = read_config(start_from)
+    begin = {**network_of(model, given), **task_of(model, preset, given, data)}
+    config = with_dataset(train_config(preset, given, begin), data, given)
+    if config.generator_config().hints and not model.generator.hints:
+        raise UserError(
+            "The model to start from has no hints of colour: leave colour_hints out and choose a "
+            "dataset of lines alone, or start from scratch."
+        )
+    return config
 
 
 def network_of(model: ModelConfig, given: Mapping[str, str]) -> dict[str, Any]:

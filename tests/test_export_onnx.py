@@ -25,6 +25,7 @@ NETWORKS = {
     "resize": (GeneratorConfig(size=64, ngf=4, upsample="resize", norm="instance"), "batch"),
     "grey": (GeneratorConfig(kind="resnet", size=64, ngf=4, blocks=1, source_channels=1), "batch"),
     "small": (GeneratorConfig(kind="small-unet", size=64), "batch"),
+    "hints": (GeneratorConfig(size=64, ngf=4, hints=True), "batch"),
 }
 
 

@@ -38,6 +38,7 @@ FIRST = "recommended"  # preset
 SCRATCH = ("From scratch", "")
 SIZES = [64, 128, 256, 512, 1024]
 WIDTHS = [("64, the paper's", 64), ("32, several times faster", 32), ("16, for a first try", 16)]
+HINTS = {"colour_hints": 0.85, "recolour": 0.5}
 SHOWN = 4  # pairs of the preview
 FIXED_WIDTH = "The small U-Net's is fixed."
 NO_DATASET = "No dataset yet: build one in the Dataset tab."
@@ -61,6 +62,7 @@ class Form:
     batch_size: gr.Number
     lr: gr.Textbox
     mirror: gr.Checkbox
+    hints: gr.Checkbox
     length: gr.Markdown
     more: gr.Textbox
     table: gr.HTML
@@ -81,6 +83,8 @@ class Form:
                 raise UserError(f"Give a value for {name}, or choose the preset again.")
         more = read_overrides(values[self.more])
         generator = str(more.get("generator", preset_values(values[self.preset] or "").generator))
+        if values[self.hints]:
+            fields |= HINTS
         if values[self.start_from]:  # these come with the model
             del fields["size"], fields["ngf"]
         elif "ngf" in WITHOUT["generator"].get(generator, ()):
@@ -112,6 +116,10 @@ def training_form() -> Form:
         first.mirror, label="Mirror pairs at random", elem_id="mirror",
         info="Not where left and right differ: writing, maps with names, traffic.",
     )  # fmt: skip
+    hints = gr.Checkbox(
+        False, label="Colour hints for drawings", elem_id="colour-hints",
+        info="Strokes of the target's colours lie under the lines: the pad then has ink.",
+    )  # fmt: skip
     length = gr.Markdown(elem_classes="quiet", elem_id="length")
     with gr.Accordion("More settings", open=False, elem_id="more-settings"):
         more = gr.Textbox(
@@ -122,7 +130,7 @@ def training_form() -> Form:
     start = gr.Button("Start training", variant="primary", elem_id="start-training")
     return Form(
         dataset, preview, preset, name, gr.State(""), direction, start_from, epochs, size, width,
-        batch, lr, mirror, length, more, table, start,
+        batch, lr, mirror, hints, length, more, table, start,
     )  # fmt: skip
 
 
