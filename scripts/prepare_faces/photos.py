@@ -7,6 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from pix2pix.files import write_json
 from pix2pix.images import list_images
 
@@ -120,9 +123,6 @@ def _pictures(folder: Path) -> list[Path]:
 def find_landmarks(photos: list[Photo], out: Path) -> int:
     """Write OUT (name -> group -> points in pixels) and person masks beside it; return the number
     of faces found. Exits with a sentence where mediapipe is missing."""
-    import numpy as np
-    from PIL import Image
-
     try:
         import mediapipe as mp
 
