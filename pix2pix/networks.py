@@ -17,7 +17,7 @@ from pix2pix.convolutions import Doubling, Halving, ResizeConv, Wide
 from pix2pix.projected import ProjectedDiscriminator
 
 WIDEST_LINE = 8 / 256  # of a side; what is wider is a stroke of colour
-SLIGHT = 1e-3  # weight of the farther strokes beside the nearer
+SLIGHT = 1e-4  # weight of the farther strokes beside the nearer
 
 
 class UNet(nn.Module):
