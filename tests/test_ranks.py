@@ -39,7 +39,9 @@ def command(run: Path, data: Path, steps: int, world: int, *more: str) -> list[s
         launch += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "--"]
     launch += [str(ROOT / "scripts" / "train.py"), "--data", str(data), "--run", str(run)]
     launch += ["--steps", str(steps), "--device", "cpu"]
-    return launch + [part for setting in SETTINGS for part in ("--set", setting)] + list(more)
+    frozen = "discriminator=projected" in more  # which has no layers of its own to count
+    settings = [setting for setting in SETTINGS if not (frozen and setting.startswith("layers"))]
+    return launch + [part for setting in settings for part in ("--set", setting)] + list(more)
 
 
 def trained(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -50,11 +50,14 @@ def settings(data: Path, **values: object) -> dict:
 
 
 def wait(run: Path, until: Callable[[runs.Status], bool], seconds: float = 120) -> runs.Status:
-    deadline = time.monotonic() + seconds
+    """The run's status once it is as wanted; fails where nothing has moved for so many seconds."""
+    deadline, before = time.monotonic() + seconds, None
     while time.monotonic() < deadline:
         status = runs.read_status(run)
         if until(status):
             return status
+        if (status.state, steps_done(run)) != before:
+            deadline, before = time.monotonic() + seconds, (status.state, steps_done(run))
         time.sleep(0.01)  # the next look at the condition
     log = (run / "log.txt").read_text()
     pytest.fail(f"still {runs.read_status(run)} after {seconds} s:\n{log}")
