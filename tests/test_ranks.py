@@ -61,7 +61,7 @@ def test_two_processes_train_what_one_trains_on_frozen_features(data: Path, tmp_
     trained(alone, data, 6, 1, *more)
     trained(both, data, 6, 2, *more)
     for mine, theirs in zip(losses(alone), losses(both), strict=True):
-        assert mine == pytest.approx(theirs, rel=2e-3, abs=2e-4)
+        assert mine == pytest.approx(theirs, rel=2e-3, abs=2e-3)
     one, two = (load_file(run / "model" / "model.safetensors") for run in (alone, both))
     apart = torch.cat([(weights - two[name]).abs().flatten() for name, weights in one.items()])
     print(f"weights differ by {apart.mean():.1e} on average, {apart.max():.1e} at most")
