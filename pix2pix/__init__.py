@@ -11,18 +11,18 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # to type checkers it is true, and importing typing takes its time
 if TYPE_CHECKING:
-    from pix2pix.building import build_dataset
     from pix2pix.config import TrainConfig
-    from pix2pix.data import PairDataset
-    from pix2pix.errors import Stopped, UserError
-    from pix2pix.evaluation import evaluate
-    from pix2pix.train_run import Run, train
-    from pix2pix.translate import Translator
+    from pix2pix.data.build_dataset import build_dataset
+    from pix2pix.data.loader import PairDataset
+    from pix2pix.errors import Cancelled, UserError
+    from pix2pix.evaluation.evaluate import evaluate
+    from pix2pix.models.translator import Translator
+    from pix2pix.training.run import Run, train
 
 __all__ = [
+    "Cancelled",
     "PairDataset",
     "Run",
-    "Stopped",
     "TrainConfig",
     "Translator",
     "UserError",
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "PairDataset": "pix2pix.data",
-    "Run": "pix2pix.train_run",
-    "Stopped": "pix2pix.errors",
+    "PairDataset": "pix2pix.data.loader",
+    "Run": "pix2pix.training.run",
+    "Cancelled": "pix2pix.errors",
     "TrainConfig": "pix2pix.config",
-    "Translator": "pix2pix.translate",
+    "Translator": "pix2pix.models.translator",
     "UserError": "pix2pix.errors",
-    "build_dataset": "pix2pix.building",
-    "evaluate": "pix2pix.evaluation",
-    "train": "pix2pix.train_run",
+    "build_dataset": "pix2pix.data.build_dataset",
+    "evaluate": "pix2pix.evaluation.evaluate",
+    "train": "pix2pix.training.run",
 }
 
 

@@ -1,162 +1,25 @@
-"""What can be chosen, and the presets: frozen dataclasses that read and write JSON. No torch."""
+"""Configure a run: every setting, its range, and the preset that it begins with. No torch."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-import re
-from argparse import ArgumentTypeError
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from pix2pix.errors import UserError
-
-MODEL_FORMAT = 1
-MAX_WORDS = 200  # characters of a title or a name
-MAX_COLOURS = 256  # of a palette
+from pix2pix.model_config import Direction, DiscriminatorConfig, GeneratorConfig, Norm
+from pix2pix.presets import PRESETS, UNUSED_SETTINGS
+from pix2pix.utils.validation import (
+    check_range,
+    check_text_length,
+    check_types,
+    checked_fields,
+    parse_value,
+)
 
 Config = TypeVar("Config")
-Norm = Literal["batch", "instance", "none"]
-Direction = Literal["AtoB", "BtoA"]
-# Which statistics normalise a picture at translate time: its own, or those kept from training.
-NormMode = Literal["batch", "stored"]
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Everything that fixes a generator's layers.
-
-    ``dropout`` says where the 0.5 dropout of the U-Net sits: on the three innermost up-blocks
-    (paper's code, Keras and TensorFlow ports) or on the three after the innermost (PyTorch
-    reference). ``bias`` is that of every convolution but the last, which always has one.
-    """
-
-    kind: Literal["unet", "small-unet", "resnet"] = "unet"
-    size: int = 256
-    source_channels: int = 3
-    target_channels: int = 3
-    ngf: int = 64
-    norm: Norm = "batch"
-    dropout: Literal["innermost", "after-innermost", "none"] = "innermost"
-    bias: bool = True
-    upsample: Literal["transposed", "resize"] = "transposed"
-    blocks: int = 9  # of the ResNet only
-    depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
-    widest: int = 8  # times ngf: channels of the U-Net's deep layers
-    hints: bool = False  # the U-Net sees the colours of wide strokes spread over the paper as well
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        if not (64 <= self.size <= 1024 and self.size & (self.size - 1) == 0):
-            raise UserError(f"Size must be 64, 128, 256, 512 or 1024, not {self.size}.")
-        for name in ("source_channels", "target_channels"):
-            check_range(name, getattr(self, name), 1, 64)
-        check_range("ngf", self.ngf, 1, 256)
-        check_range("blocks", self.blocks, 1, 64)
-        check_range("depth", self.depth, 0, int(math.log2(self.size)))
-        check_range("widest", self.widest, 1, 8)
-        if self.hints and (self.kind, self.source_channels) != ("unet", 3):
-            raise UserError("Hints of colour need a U-Net with 3 source channels.")
-
-    @property
-    def halvings(self) -> int:
-        """How often the U-Net halves the sides: to 1 x 1, unless `depth` says less."""
-        return self.depth or int(math.log2(self.size))
-
-    def at_size(self, size: int) -> GeneratorConfig:
-        """Take the same weights to pictures of another size: a U-Net keeps its depth."""
-        depth = self.halvings if self.kind == "unet" else self.depth
-        return dataclasses.replace(self, size=size, depth=depth)
-
-    @property
-    def multiple(self) -> int:
-        """Heights and widths that the network takes are multiples of this."""
-        if self.kind == "unet":
-            return 2**self.halvings
-        return 16 if self.kind == "small-unet" else 4
-
-
-@dataclass(frozen=True)
-class DiscriminatorConfig:
-    """Everything that fixes a discriminator's layers.
-
-    ``patch`` is the paper's PatchGAN: ``layers`` counts its strided convolutions (0 is the 1x1
-    "pixel" one; 1, 2, 3, 4, 5 see 16, 34, 70, 142, 286 pixels). ``projected`` judges the features
-    of a frozen network (Sauer et al. 2021). ``scratch`` and ``cityscapes`` are the two tutorials'
-    own networks.
-    """
-
-    kind: Literal["patch", "scratch", "cityscapes", "projected"] = "patch"
-    source_channels: int = 3
-    target_channels: int = 3
-    ndf: int = 64
-    layers: int = 3
-    norm: Norm = "batch"
-    bias: bool = False  # of all convolutions but the first and the last, which always have one
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        check_range("ndf", self.ndf, 1, 256)
-        check_range("layers", self.layers, 0, 6)
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """A model folder's ``config.json``: all that is needed to rebuild and run the generator."""
-
-    generator: GeneratorConfig
-    title: str = ""
-    source_name: str = "source"
-    target_name: str = "target"
-    direction: Direction = "AtoB"
-    norm_mode: NormMode = "batch"
-    # What a person gives it: a drawing on the pad, a photo, or a label map painted with `palette`.
-    source_kind: Literal["drawing", "photo", "labels"] = "photo"
-    palette: list[dict[str, str]] = field(default_factory=list)  # [{"name", "color": "#rrggbb"}]
-    # Pictures of other sizes: scaled as a whole (a face), or cut into tiles at their own scale
-    # (a map).
-    fit: Literal["whole", "tiles"] = "tiles"
-    training: dict[str, object] = field(default_factory=dict)
-    format_version: int = MODEL_FORMAT
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        if self.format_version > MODEL_FORMAT:
-            raise UserError(
-                f"The model has format {self.format_version} and this version reads up to "
-                f"{MODEL_FORMAT}: update Pix2Pix Studio."
-            )
-        check_words(self, "title", "source_name", "target_name")
-        check_palette(self.palette)
-
-    @property
-    def has_noise(self) -> bool:
-        """Whether dropout gives the model a source of variation at translate time."""
-        kind, dropout = self.generator.kind, self.generator.dropout
-        return kind == "small-unet" or dropout != "none"
-
-    @property
-    def colours_grey(self) -> bool:
-        """Whether its sources are its targets in grey (preset ``colorize``)."""
-        return (self.training.get("derive") or self.training.get("preset")) in ("grey", "colorize")
-
-    def to_json(self) -> dict[str, object]:
-        """Return what ``config.json`` holds."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, data: object) -> ModelConfig:
-        """Read what ``config.json`` holds.
-
-        Raises UserError for anything but the fields above with values of their types.
-        """
-        data = checked_fields(cls, data)
-        if "generator" not in data:
-            raise UserError("config.json has no generator: it is not a Pix2Pix Studio model.")
-        generator = checked_fields(GeneratorConfig, data["generator"])
-        return cls(**{**data, "generator": GeneratorConfig(**generator)})
 
 
 def _begin_with_preset(cls: type[Config]) -> type[Config]:
@@ -242,7 +105,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_words(self, "source_name", "target_name")
+        check_text_length(self, "source_name", "target_name")
         check_range("batch_size", self.batch_size, 1, 4096)
         check_range("accumulate", self.accumulate, 1, self.batch_size)
         check_range("steps", self.steps, 0, 10**9)
@@ -290,7 +153,7 @@ class TrainConfig:
 
     @property
     def sees_features(self) -> bool:
-        """Whether training looks at pictures through a frozen ImageNet network."""
+        """Return whether training looks at pictures through a frozen ImageNet network."""
         return self.discriminator == "projected" or self.lambda_perceptual > 0
 
     def check_hints(self) -> None:
@@ -331,9 +194,10 @@ class TrainConfig:
         """
         return cls(**{**dataclasses.asdict(cls()), **checked_fields(cls, values)})
 
-    def length(self, whole: int) -> tuple[int, int]:
-        """Count the steps of an epoch and of the run, where every pair once takes `whole` steps."""
-        per_epoch = self.steps_per_epoch or whole
+    def length(self, pass_steps: int) -> tuple[int, int]:
+        """Count the steps of an epoch and of the run, where every pair once takes `pass_steps`
+        steps."""
+        per_epoch = self.steps_per_epoch or pass_steps
         return per_epoch, self.steps or self.epochs * per_epoch
 
     def generator_config(self) -> GeneratorConfig:
@@ -368,77 +232,6 @@ class TrainConfig:
         )
 
 
-# What each preset changes; the rest is the paper's. `recommended` is `maps` with
-# what helped at equal time (docs/benchmarks.md).
-PRESETS: dict[str, dict[str, Any]] = {
-    "recommended": {
-        "ngf": 32,
-        "ndf": 32,
-        "upsample": "resize",
-        "widest": 4,
-        "discriminator": "projected",
-        "adversarial": "hinge",
-        "diffaugment": True,
-        "lambda_l1": 10.0,
-        "lambda_perceptual": 10.0,
-        "ema": 0.998,
-        "epochs": 100,
-        "decay": 0.0,
-        "keep_every_epochs": 10,
-    },
-    "maps": {"epochs": 100, "decay": 0.0, "keep_every_epochs": 10},
-    "cityscapes": {
-        "generator": "small-unet",
-        "discriminator": "cityscapes",
-        "direction": "BtoA",
-        "source_kind": "labels",
-        "lambda_l1": 10.0,
-        "d_weight": 1.0,
-        "beta1": 0.9,
-        "batch_size": 32,
-        "epochs": 150,
-        "steps_per_epoch": 100,
-        "decay": 0.0,
-        "keep_every_epochs": 10,
-        "jitter_kind": "shrink",
-        "mirror": False,
-    },
-    "scratch": {"discriminator": "scratch", "epochs": 100, "decay": 0.0, "keep_every_epochs": 10},
-    "colorize": {
-        "source_channels": 1,
-        "target_channels": 3,
-        "derive": "grey",
-        "epochs": 100,
-        "decay": 0.0,
-        "keep_every_epochs": 10,
-        "source_name": "grey",
-        "target_name": "colour",
-    },
-    "face-sketch": {
-        "direction": "BtoA",
-        "source_kind": "drawing",
-        "source_name": "sketch",
-        "target_name": "photo",
-        "epochs": 100,
-        "decay": 0.0,
-    },
-}
-
-# Settings that networks of a kind are built without.
-WITHOUT: dict[str, dict[str, tuple[str, ...]]] = {
-    "generator": {
-        "unet": ("blocks",),
-        "small-unet": ("ngf", "dropout", "bias", "upsample", "blocks", "depth", "widest"),
-        "resnet": ("upsample", "depth", "widest"),
-    },
-    "discriminator": {
-        "scratch": ("layers",),
-        "cityscapes": ("layers",),
-        "projected": ("layers", "lambda_features"),
-    },
-}
-
-
 def train_config(
     preset: str,
     overrides: Mapping[str, str] | None = None,
@@ -471,105 +264,14 @@ def _check_name(setting: str) -> None:
         raise UserError(f"There is no setting '{setting}': choose from {', '.join(keys)}.")
 
 
-def refuse_unused(config: TrainConfig, given: Container[str]) -> None:
+def refuse_unused(config: TrainConfig, names: Container[str]) -> None:
     """Raise UserError where a setting that was given changes nothing in the networks of `config`.
     What only stands there, in a preset or an older run, may."""
-    for network, kinds in WITHOUT.items():
+    for network, kinds in UNUSED_SETTINGS.items():
         kind = getattr(config, network)
         for key in kinds.get(kind, ()):
-            if key in given and getattr(config, key) != getattr(TrainConfig, key):
+            if key in names and getattr(config, key) != getattr(TrainConfig, key):
                 raise UserError(
                     f"{network}={kind} has no setting '{key}': leave {key} out, or choose another "
                     f"{network}."
                 )
-
-
-def as_text(value: Any) -> str:
-    """Write a setting as ``train_config`` and ``--set`` read it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)
-
-
-def setting(text: str) -> tuple[str, str]:
-    """Split ``key=value`` into its two parts: the ``type`` of the commands' ``--set``."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ArgumentTypeError(f"'{text}' is not of the form key=value")
-    return key, value
-
-
-def parse_value(key: str, text: str, kind: Any) -> Any:
-    """Read ``text`` as the type of the setting ``key``; raises UserError."""
-    if kind is bool:
-        if text.lower() in ("1", "true", "yes", "on"):
-            return True
-        if text.lower() in ("0", "false", "no", "off"):
-            return False
-        raise UserError(f"{key} must be true or false, not '{text}'.")
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError as error:
-            number = "a whole number" if kind is int else "a number"
-            raise UserError(f"{key} must be {number}, not '{text}'.") from error
-    return text
-
-
-def check_types(config: Any) -> None:
-    """Raise UserError where a field's value is not of its annotated type or one of its choices."""
-    for name, kind in get_type_hints(type(config)).items():
-        value = getattr(config, name)
-        origin = get_origin(kind)
-        if origin is Literal:
-            if value not in get_args(kind):
-                choices = ", ".join(map(str, get_args(kind)))
-                raise UserError(f"{name} must be one of {choices}, not '{value}'.")
-        elif kind is float:
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise UserError(f"{name} must be a number, not '{value}'.")
-        else:
-            plain = origin or kind
-            if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
-                raise UserError(f"{name} must be of type {plain.__name__}, not '{value}'.")
-
-
-def check_words(config: Any, *names: str) -> None:
-    """Raise UserError where one of these fields is too long to be shown on a card."""
-    for name in names:
-        if len(getattr(config, name)) > MAX_WORDS:
-            raise UserError(f"{name} is longer than {MAX_WORDS} characters: shorten it.")
-
-
-def check_palette(palette: list[Any]) -> None:
-    """Raise UserError for what is no list of {"name", "color": "#rrggbb"}."""
-    if len(palette) > MAX_COLOURS:
-        raise UserError(f"The palette has more than {MAX_COLOURS} colours: take some out.")
-    for label in palette:
-        words = list(label.values()) if isinstance(label, dict) else []
-        known = words and label.keys() == {"name", "color"}
-        if not known or not all(isinstance(w, str) and len(w) <= MAX_WORDS for w in words):
-            raise UserError("Each colour of the palette needs a name and a color, both as text.")
-        if not re.fullmatch(r"#[0-9A-Fa-f]{6}", label["color"]):
-            raise UserError("The colours of the palette must be of the form #rrggbb.")
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise UserError unless ``low <= value <= high`` (NaN is outside)."""
-    if not (math.isfinite(value) and low <= value <= high):
-        raise UserError(f"{name} must be from {low} to {high}, not {value}.")
-
-
-def checked_fields(cls: type, data: Any) -> dict[str, Any]:
-    """Return ``data`` as keyword arguments of the dataclass ``cls``.
-
-    Raises UserError for other keys.
-    """
-    if not isinstance(data, dict):
-        raise UserError("config.json must hold an object with named fields.")
-    unknown = sorted(set(map(str, data)) - {f.name for f in dataclasses.fields(cls)})
-    if unknown:
-        raise UserError(f"config.json has a field this version does not know: {unknown[0]}.")
-    return data

@@ -5,5 +5,5 @@ class UserError(ValueError):
     """One sentence for the person that says what to do."""
 
 
-class Stopped(Exception):
+class Cancelled(Exception):
     """Long work ended because the person asked for it."""

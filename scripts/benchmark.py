@@ -28,11 +28,13 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix import runs
-from pix2pix.build import Recipe, build
-from pix2pix.images import set_pillow_limits
-from pix2pix.plan import Inputs, make_plan
-from scripts.benchmark_load import app_at, load
+from pix2pix.data.build import build
+from pix2pix.data.plan import make_plan
+from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import Inputs
+from pix2pix.imaging.picture import set_pillow_limits
+from pix2pix.training import process as training_process
+from scripts.dev.benchmark_load import app_at, load
 
 SIDE = 512
 LOOK_EVERY = 1.5  # seconds at least, as the page does while a run trains
@@ -84,17 +86,18 @@ torch.manual_seed(0)
 source, target = torch.rand(2, 1, 3, 256, 256) * 2 - 1
 """
 OUR_STEP = """
-from pix2pix.trainer import Trainer, keep_memory
-keep_memory()
+from pix2pix.training.trainer import Trainer, reuse_freed_memory
+reuse_freed_memory()
 trainer = Trainer(config, torch.device("cpu"))
 def step():
     return trainer.step(source, target)
 """
 PLAIN_STEP = """
-from pix2pix.networks import build_discriminator, build_generator
-from pix2pix.convolutions import Doubling, Halving, Wide
-Halving.forward = Wide.forward = nn.Conv2d.forward
-Doubling.forward = nn.ConvTranspose2d.forward
+from pix2pix.nn.discriminators import build_discriminator
+from pix2pix.nn.generators import build_generator
+from pix2pix.nn.fast_convolutions import FastUpConv, FastDownConv, WinogradConv
+FastDownConv.forward = WinogradConv.forward = nn.Conv2d.forward
+FastUpConv.forward = nn.ConvTranspose2d.forward
 G = build_generator(config.generator_config())
 D = build_discriminator(config.discriminator_config())
 g_adam = torch.optim.Adam(G.parameters(), lr=2e-4, betas=(0.5, 0.999))
@@ -122,7 +125,7 @@ import sys, time, torch
 from torch import nn
 sys.path.insert(0, sys.argv[1])
 from pix2pix.config import train_config
-from pix2pix.trainer import Trainer
+from pix2pix.training.trainer import Trainer
 torch.manual_seed(0)
 source, target = torch.rand(2, 1, 3, 256, 256) * 2 - 1
 trainer = Trainer(train_config("recommended", {"precision": "float32"}), torch.device("cpu"))
@@ -135,7 +138,7 @@ PATCHGAN_STEP = (
         'train_config("maps", {"ngf": "32", "ndf": "32", "upsample": "resize", ',
     )
     + """
-from pix2pix.convolutions import ResizeConv
+from pix2pix.nn.fast_convolutions import ResizeConv
 ResizeConv.forward = nn.Sequential.forward
 """
 )
@@ -173,7 +176,7 @@ def main() -> int:
 
 
 def draw_pairs(folder: Path, count: int) -> None:
-    """``a/`` and ``b/`` with JPEGs as large as photos of their size: noise of all scales."""
+    """Write ``a/`` and ``b/`` with JPEGs as large as photos of their size: noise of all scales."""
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None])
     frequency[0, 0] = 1.0
@@ -223,7 +226,7 @@ def join_against_opencv(folder: Path, rounds: int, python: str) -> dict[str, obj
 
 
 def step_against_plain(steps: int) -> dict[str, object]:
-    """The training step of `maps` in float32 on the CPU: ours and plain eager PyTorch, by turns."""
+    """Time the training step of `maps` in float32 on the CPU: ours and plain PyTorch, by turns."""
     codes = {"ours": STEP_HEAD + OUR_STEP, "plain": STEP_HEAD + PLAIN_STEP}
     seconds, threads = timed_steps(codes, steps)
     ours, plain = (statistics.median(seconds[name]) for name in codes)
@@ -238,7 +241,7 @@ def step_against_plain(steps: int) -> dict[str, object]:
 
 
 def recipe_against_patchgan(steps: int) -> dict[str, object]:
-    """The training step of `recommended` with all that it adds, in times of the one without."""
+    """Time the training step of `recommended` against the same without what it adds."""
     seconds, _ = timed_steps({"recipe": RECIPE_STEP, "patchgan": PATCHGAN_STEP}, steps)
     recipe, patchgan = (statistics.median(values) for values in seconds.values())
     return {
@@ -273,9 +276,9 @@ def timed_steps(codes: dict[str, str], steps: int) -> tuple[dict[str, list[float
 
 
 def watched_against_alone(seconds: float, tabs: int) -> dict[str, object]:
-    """Steps of a real run while so many tabs watch it, against those while none does, by turns of
-    so many seconds. The tabs ask the app as the page does and paint nothing, since people's
-    browsers run on machines of their own."""
+    """Count steps of a real run while tabs watch it, and while none does, by turns of so many
+    seconds. The tabs ask the app as the page does and paint nothing, since people's browsers run
+    on machines of their own."""
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
         folder = Path(place)
         draw_pairs(folder, 8)
@@ -284,7 +287,7 @@ def watched_against_alone(seconds: float, tabs: int) -> dict[str, object]:
         app, client = stack.enter_context(app_at(folder))
         settings = {"ngf": 32, "ndf": 32, "steps": 10**6, "sample_every_steps": 50}
         client.predict("drawn", "maps", "drawn", settings, "", api_name="/start_training")
-        stack.callback(runs.force_stop, run, 0.0)
+        stack.callback(training_process.force_stop, run, 0.0)
         count_steps(run, at_least=20)  # warm
         watching = threading.Event()
         component = next(
@@ -298,9 +301,9 @@ def watched_against_alone(seconds: float, tabs: int) -> dict[str, object]:
             paces = []
             for watched in (False, True):
                 (watching.set if watched else watching.clear)()
-                begun, start = processor_seconds(app.pid), time.perf_counter()
+                cpu_start, start = processor_seconds(app.pid), time.perf_counter()
                 paces.append(steps_in(run, seconds))
-                spent = processor_seconds(app.pid) - begun
+                spent = processor_seconds(app.pid) - cpu_start
                 shares[watched].append(spent / (time.perf_counter() - start) / os.cpu_count())
             ratios.append(paces[1] / paces[0])
         watching.clear()
@@ -320,25 +323,25 @@ def processor_seconds(process: int) -> float:
 
 
 def watch(address: str, component: int, session: str, watching: threading.Event) -> None:
-    """What a page asks for, at its pace, while `watching` is set."""
-    seen: dict[str, int] = {}
+    """Ask what a page asks for, at its pace, while `watching` is set."""
+    versions: dict[str, int] = {}
     browser = httpx.Client(base_url=address, timeout=60)
 
     def ask(function: str, **data: object) -> dict:
-        asked = {"component_id": component, "fn_name": function, "session_hash": session}
-        return browser.post("gradio_api/component_server", json={**asked, "data": data}).json()
+        request = {"component_id": component, "fn_name": function, "session_hash": session}
+        return browser.post("gradio_api/component_server", json={**request, "data": data}).json()
 
     while watching.wait():
         with contextlib.suppress(httpx.HTTPError):  # the app ends before this thread does
-            answer = ask("look", run="drawn", seen=seen)
-            seen.update(answer["versions"])
+            answer = ask("look", run="drawn", seen=versions)
+            versions.update(answer["versions"])
             if moments := json.loads(answer["parts"].get("moments", "[]")):
                 ask("sample", run="drawn", step=max(moment["step"] for moment in moments))
             time.sleep(max(LOOK_EVERY, answer["wait"]))
 
 
 def count_steps(run: Path, at_least: int = 0) -> int:
-    """Steps done, as soon as they are so many."""
+    """Return the steps done, as soon as they are so many."""
     done = -1
     while done < at_least:
         time.sleep(0.02)
@@ -348,7 +351,7 @@ def count_steps(run: Path, at_least: int = 0) -> int:
 
 
 def steps_in(run: Path, seconds: float) -> float:
-    """Steps a second: whole steps, from the end of one to the end of another."""
+    """Measure complete steps a second, from the end of one to the end of another."""
     first, start = count_steps(run, count_steps(run) + 1), time.perf_counter()
     time.sleep(seconds)
     last = count_steps(run, count_steps(run) + 1)
@@ -373,8 +376,8 @@ def alternate(
     """Median seconds of both, taken in turn so that a slow minute of the machine hits both."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
-        for measure, taken in zip((first, second), seconds):
-            taken.append(measure(out))
+        for measure, samples in zip((first, second), seconds):
+            samples.append(measure(out))
             shutil.rmtree(out)
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 

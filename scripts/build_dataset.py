@@ -12,12 +12,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.build import DOUBTS, FITS, FORMATS, LABELS, Recipe, build, prepare, rebuild
-from pix2pix.derive import DERIVATIONS
+from pix2pix.data.build import build, prepare_build, rebuild
+from pix2pix.data.matching import RULES
+from pix2pix.data.plan import make_plan
+from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
+from pix2pix.data.records import SPLITS, Inputs, Plan
+from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
-from pix2pix.images import set_pillow_limits
-from pix2pix.pairing import RULES, SPLITS
-from pix2pix.plan import Inputs, Plan, make_plan
+from pix2pix.imaging.picture import set_pillow_limits
 
 
 def main() -> int:
@@ -47,7 +49,7 @@ def from_folders(args: argparse.Namespace) -> dict[str, Any]:
         leave_out=tuple(args.leave_out), source_name=args.source_name, target_name=args.target_name,
     )  # fmt: skip
     if args.plan:
-        head, jobs = prepare(plan, recipe)
+        head, jobs = prepare_build(plan, recipe)
         counts = {split: sum(job.split == split for job in jobs) for split in SPLITS}
         return {**head, "counts": {"pairs": len(jobs), **counts}}
     made = build(plan, recipe, args.out, on_progress=Bar("building"))
@@ -61,13 +63,13 @@ def again(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def tell(plan: Plan) -> None:
-    """The rule, three examples, and every file that is refused or doubtful with its reason."""
+    """Print the rule, three examples, and every refused or doubtful file with its reason."""
     say = lambda text: print(text, file=sys.stderr)  # noqa: E731
     say(f"{len(plan.pairs)} pairs by rule '{plan.rule}': {plan.explanation}")
     for source, target in plan.examples:
         say(f"    {source}  ->  {target}")
-    for title, found in (("left out", plan.refused), ("look at", plan.doubts)):
-        for refusal in found:
+    for title, refusals in (("left out", plan.refused), ("look at", plan.doubts)):
+        for refusal in refusals:
             say(f"{title}: {refusal.file} ({refusal.side}): {refusal.reason}")
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.config import setting
 from pix2pix.errors import UserError
-from pix2pix.space import deploy, plan_space, stage
+from pix2pix.hub.deploy import deploy, plan_space, stage_files
+from pix2pix.utils.validation import split_setting
 
 ROOT = Path(__file__).resolve().parent.parent
 OWNERS = "PIX2PIX_OWNERS"
@@ -24,23 +24,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = args.to or Path(place) / "space"
         try:
-            files = stage(ROOT, folder, args.model)
+            files = stage_files(ROOT, folder, args.model)
             calls = plan_space(
                 args.name, folder, hardware=args.hardware, private=args.private,
                 bucket=args.bucket, variables=dict(args.variable), secrets=read(args.secret),
             )  # fmt: skip
             size = sum((folder / file).stat().st_size for file in files)
-            said = {"space": args.name, "files": len(files), "bytes": size}
+            result = {"space": args.name, "files": len(files), "bytes": size}
             if args.dry_run:
                 print(*files, "", *calls, sep="\n")
-                print(json.dumps({**said, "calls": [call.function for call in calls]}))
+                print(json.dumps({**result, "calls": [call.function for call in calls]}))
                 return 0
             token = os.environ.get("HF_TOKEN") or True  # else the login saved on this machine
             address = deploy(calls, token, on_call=lambda call: print(call, file=sys.stderr))
         except UserError as error:
             print(error, file=sys.stderr)
             return 1
-        print(json.dumps({**said, "address": address}))
+        print(json.dumps({**result, "address": address}))
         if OWNERS not in dict(args.variable):
             print(
                 f"Who signs in as {args.name.partition('/')[0]} may train there; where that is an "
@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--bucket", default="", metavar="OWNER/NAME", help="keeps the workspace")
     parser.add_argument("--model", action="append", help="ship this model alone; may be repeated")
     parser.add_argument(
-        "--variable", action="append", default=[], type=setting, metavar="KEY=VALUE",
+        "--variable", action="append", default=[], type=split_setting, metavar="KEY=VALUE",
         help="set a variable of the Space",
     )  # fmt: skip
     parser.add_argument(

@@ -19,14 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tqdm import tqdm
 
-from pix2pix.containers import Limits
-from pix2pix.datasets import describe, import_dataset, read_info
-from pix2pix.download import discard, download, host_of, size_text
+from pix2pix.data.archive_readers import ArchiveLimits
+from pix2pix.data.dataset import dataset_info, read_dataset_json
+from pix2pix.data.download import discard_download, download, format_size, url_host
+from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import UserError
-from pix2pix.files import writing
-from pix2pix.images import set_pillow_limits
-from pix2pix.names import safe_name
-from pix2pix.workspace import workspace
+from pix2pix.imaging.picture import set_pillow_limits
+from pix2pix.utils.filenames import safe_name
+from pix2pix.utils.files import write_errors
+from pix2pix.utils.workspace import workspace
 
 ADDRESS = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{}.tar.gz"
 NOT_KNOWN = "licence not known to this program; source: "
@@ -78,7 +79,7 @@ SETS = {
     ),
 }  # fmt: skip
 UNPACKING = "{desc}: {percentage:.0f}%|{bar}| {elapsed} gone, {remaining} left"
-LIMITS = Limits(entries=200_000)  # edges2handbags
+LIMITS = ArchiveLimits(entries=200_000)  # edges2handbags
 
 
 def main() -> int:
@@ -87,14 +88,14 @@ def main() -> int:
     if args.list:
         for name, published in SETS.items():
             about = "" if published.exact else "about "
-            print(f"{name}  {about}{size_text(published.size)}\n    {published.what}")
+            print(f"{name}  {about}{format_size(published.size)}\n    {published.what}")
             print(f"    {published.terms}")
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C
     try:
-        with writing(args.out):
-            found = fetch(args)
-        print(json.dumps(found))
+        with write_errors(args.out):
+            result = fetch(args)
+        print(json.dumps(result))
         return 0
     except UserError as error:
         print(error, file=sys.stderr)
@@ -106,8 +107,8 @@ def main() -> int:
 def fetch(args: argparse.Namespace) -> dict:
     """Download, unpack and count; a finished archive outlives a failure to unpack it."""
     out = args.out.with_name(safe_name(args.out.name))
-    kept = out.with_name(f"{out.name}.tar.gz")
-    refuse_taken([out, kept] if args.keep_archive else [out])
+    archive_file = out.with_name(f"{out.name}.tar.gz")
+    refuse_taken([out, archive_file] if args.keep_archive else [out])
     published = SETS[args.name]
     print(f"{args.name}: {published.what}; {published.terms}.", file=sys.stderr)
     archive = out.with_name(f".{out.name}.tar.gz")
@@ -127,16 +128,16 @@ def fetch(args: argparse.Namespace) -> dict:
     except UserError:
         # It would be refused again, unless all that was missing is room on the disk.
         if shutil.disk_usage(out.parent).free > 2 * loaded.bytes:
-            discard(archive)
+            discard_download(archive)
         raise
     if args.keep_archive:
-        os.replace(archive, kept)
-    discard(archive)
-    for refused in read_info(out)["refused"]:
+        os.replace(archive, archive_file)
+    discard_download(archive)
+    for refused in read_dataset_json(out)["refused"]:
         print(f"left out {refused['file']}: {refused['reason']}", file=sys.stderr)
-    found = describe(out)
+    info = dataset_info(out)
     return {
-        **{"dataset": str(out), "pairs": found.total, **found.counts},
+        **{"dataset": str(out), "pairs": info.total, **info.counts},
         **{"bytes": loaded.bytes, "resumed_from": loaded.resumed_from},
     }
 
@@ -144,9 +145,9 @@ def fetch(args: argparse.Namespace) -> dict:
 def refuse_taken(paths: list[Path]) -> None:
     """Before anything is fetched, in upper or lower case: many disks do not tell them apart."""
     folder = paths[0].parent
-    there = {name.casefold() for name in os.listdir(folder)} if folder.is_dir() else set()
+    names = {name.casefold() for name in os.listdir(folder)} if folder.is_dir() else set()
     for path in paths:
-        if path.name.casefold() in there:
+        if path.name.casefold() in names:
             raise UserError(f"{path} exists already: name another --out or remove it.")
 
 
@@ -198,7 +199,7 @@ def arguments() -> argparse.Namespace:
 
 def web_address(text: str) -> str:
     try:
-        host_of(text)
+        url_host(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text

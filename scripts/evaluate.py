@@ -21,13 +21,13 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
-from pix2pix.evaluation import comparison_picture, evaluate, markdown
-from pix2pix.files import write_atomically, write_json
-from pix2pix.images import save_png, set_pillow_limits
-from pix2pix.metrics import FEW, HOW_TO_GET, NOISY_KID
-from pix2pix.models import find_model, read_config
-from pix2pix.translate import Translator
-from pix2pix.workspace import model_folders
+from pix2pix.evaluation.evaluate import comparison_picture, evaluate, markdown_table
+from pix2pix.evaluation.metrics import FEW_IMAGES, INSTALL_HINT, NOISY_KID
+from pix2pix.imaging.picture import save_png, set_pillow_limits
+from pix2pix.models.folder import find_model, read_config
+from pix2pix.models.translator import Translator
+from pix2pix.utils.files import write_atomically, write_json
+from pix2pix.utils.workspace import model_folders
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
     set_pillow_limits()
     try:
         models = find_models(args.model)
-        found = {
+        evaluations = {
             name: evaluate(
                 Translator.load(folder, args.device), args.data, args.split,
                 direction=args.direction, derive=args.derive, fit=args.fit, palette=args.palette,
@@ -46,35 +46,35 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    results = {name: evaluation.measures for name, evaluation in found.items()}
-    said = {"models": results} if len(results) > 1 else next(iter(results.values()))
-    refused = {r["file"]: r["reason"] for e in found.values() for r in e.refused}
+    results = {name: evaluation.measures for name, evaluation in evaluations.items()}
+    result = {"models": results} if len(results) > 1 else next(iter(results.values()))
+    refused = {r["file"]: r["reason"] for e in evaluations.values() for r in e.refused}
     wrong = [f"{file} was left out: {reason}" for file, reason in refused.items()]
-    wrong += save(args.picture, lambda file: save_png(comparison_picture(found), file))
-    wrong += save(args.markdown, lambda file: write_text(file, markdown(results)))
-    wrong += save(args.json, lambda file: write_json(file, said))
-    notes = [HOW_TO_GET] if any(r["perceptual"] is None for r in results.values()) else []
-    if any(r["kid"] is not None and r["images"] < FEW for r in results.values()):
+    wrong += save(args.picture, lambda file: save_png(comparison_picture(evaluations), file))
+    wrong += save(args.markdown, lambda file: write_text(file, markdown_table(results)))
+    wrong += save(args.json, lambda file: write_json(file, result))
+    notes = [INSTALL_HINT] if any(r["perceptual"] is None for r in results.values()) else []
+    if any(r["kid"] is not None and r["images"] < FEW_IMAGES for r in results.values()):
         notes.append(NOISY_KID)
-    print(markdown(results), *wrong, *notes, sep="\n", file=sys.stderr)
-    print(json.dumps(said))
+    print(markdown_table(results), *wrong, *notes, sep="\n", file=sys.stderr)
+    print(json.dumps(result))
     return 1 if wrong else 0
 
 
 def find_models(names: list[str]) -> dict[str, Path]:
     """Name -> folder of every model named; a run's folder stands for all its checkpoints, which
     are called by their run and step. Raises UserError for one that is not there or no model."""
-    found: dict[str, Path] = {}
+    models: dict[str, Path] = {}
     for name in names:
-        kept = sorted(Path(name).glob("checkpoints/step-*/config.json"))
-        for folder in [file.parent for file in kept] or [find_model(name, model_folders())]:
+        checkpoints = sorted(Path(name).glob("checkpoints/step-*/config.json"))
+        for folder in [file.parent for file in checkpoints] or [find_model(name, model_folders())]:
             read_config(folder)
             folder = folder.resolve()
             run, inside = folder.parent.parent, folder.match("checkpoints/step-*")
             short = f"{run.name} {folder.name}" if inside else folder.name
-            if folder not in found.values():
-                found[str(folder) if short in found else short] = folder
-    return found
+            if folder not in models.values():
+                models[str(folder) if short in models else short] = folder
+    return models
 
 
 class Bar:

@@ -22,12 +22,12 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.config import ModelConfig
 from pix2pix.errors import UserError
-from pix2pix.files import write_atomically, writing
-from pix2pix.models import find_model, load_model
-from pix2pix.networks import use_own_statistics
-from pix2pix.workspace import model_folders
+from pix2pix.model_config import ModelConfig
+from pix2pix.models.folder import find_model, load_model
+from pix2pix.nn.layers import use_own_statistics
+from pix2pix.utils.files import write_atomically, write_errors
+from pix2pix.utils.workspace import model_folders
 
 HOW_TO_GET = "Exporting needs two more packages: pip install onnx onnxscript"
 MOST_DIFFERENCE = 1e-3  # of values from -1 to 1; the shipped models have 1e-6
@@ -40,7 +40,7 @@ def main() -> int:
         shape = (1, config.generator.source_channels, *[args.size or config.generator.size] * 2)
         if shape[-1] % config.generator.multiple:
             raise UserError(f"The size must be a multiple of {config.generator.multiple}.")
-        with writing(args.out):
+        with write_errors(args.out):
             difference = export(generator, config, shape, args.out)
     except ImportError:
         print(HOW_TO_GET, file=sys.stderr)
@@ -48,8 +48,8 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    told = {"onnx": str(args.out), "bytes": args.out.stat().st_size, "source": shape}
-    print(json.dumps(told | {"difference": difference}))
+    result = {"onnx": str(args.out), "bytes": args.out.stat().st_size, "source": shape}
+    print(json.dumps(result | {"difference": difference}))
     return 0
 
 
@@ -79,7 +79,7 @@ def export(generator: nn.Module, config: ModelConfig, shape: tuple[int, ...], ou
 
 
 def made_by_file(file: Path, source: np.ndarray) -> np.ndarray:
-    """What another program makes of the source."""
+    """Run the exported file on the source, as another program does."""
     try:
         from onnxruntime import InferenceSession
     except ImportError:
@@ -91,8 +91,8 @@ def made_by_file(file: Path, source: np.ndarray) -> np.ndarray:
 
 
 def with_instance_norm(network: nn.Module) -> nn.Module:
-    """The network with instance norms for its batch norms, with their scales and shifts: on one
-    picture, which is all that the exported network takes, the statistics are the same."""
+    """Replace batch norms by instance norms with their scales and shifts: on one picture, which
+    is all that the exported network takes, the statistics are the same."""
     for name, layer in network.named_children():
         if isinstance(layer, nn.BatchNorm2d):
             norm = nn.InstanceNorm2d(layer.num_features, layer.eps, affine=True)
@@ -109,8 +109,8 @@ def save(generator: nn.Module, config: ModelConfig, shape: tuple[int, ...], file
         generator, (source,), input_names=["source"], output_names=["target"], dynamo=True,
         verbose=False,
     )  # fmt: skip
-    said = {"title": config.title, "source": config.source_name, "target": config.target_name}
-    program.model.metadata_props.update(said)
+    metadata = {"title": config.title, "source": config.source_name, "target": config.target_name}
+    program.model.metadata_props.update(metadata)
     program.save(file, external_data=False)
 
 

@@ -16,14 +16,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
-from pix2pix.files import writing
-from pix2pix.importing import import_weights
+from pix2pix.models.convert import import_weights
+from pix2pix.utils.files import write_errors
 
 
 def main() -> int:
     args = arguments()
     try:
-        with writing(args.out):
+        with write_errors(args.out):
             config = import_weights(
                 args.file,
                 args.out,
@@ -35,8 +35,8 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    found = dataclasses.asdict(config.generator)
-    print(json.dumps({"model": str(args.out), "norm_mode": config.norm_mode, "generator": found}))
+    network = dataclasses.asdict(config.generator)
+    print(json.dumps({"model": str(args.out), "norm_mode": config.norm_mode, "generator": network}))
     return 0
 
 

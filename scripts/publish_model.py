@@ -14,14 +14,15 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.config import ModelConfig
-from pix2pix.drawing import draw_strokes, example_faces
 from pix2pix.errors import UserError
-from pix2pix.files import write_atomically
-from pix2pix.images import save_png
-from pix2pix.models import EXAMPLES, SAMPLES, THUMBNAIL, load_model, save_model
-from pix2pix.scenes import SCENES, draw_shapes, landscape
-from pix2pix.translate import Translator
+from pix2pix.imaging.example_faces import example_faces
+from pix2pix.imaging.example_sources import EXAMPLE_SOURCES, draw_landscape, draw_shapes
+from pix2pix.imaging.picture import save_png
+from pix2pix.imaging.strokes import draw_strokes
+from pix2pix.model_config import ModelConfig
+from pix2pix.models.folder import EXAMPLES, SAMPLES, THUMBNAIL, load_model, save_model
+from pix2pix.models.translator import Translator
+from pix2pix.utils.files import write_atomically
 
 SHOWN, GAP = 6, 8  # sources on the card, pixels between two
 
@@ -38,8 +39,8 @@ class Drawn:
 def main() -> int:
     args = arguments()
     try:
-        found = args.run / "model"
-        generator, config = load_model(found if found.is_dir() else args.run)
+        model = args.run / "model"
+        generator, config = load_model(model if model.is_dir() else args.run)
         through = Translator.load(args.through) if args.through else None
         config = dataclasses.replace(config, title=args.title)
         save_model(args.out, generator, config, args.card.read_text(encoding="utf-8"))
@@ -57,22 +58,22 @@ def main() -> int:
 
 
 def drawn(kind: str, config: ModelConfig) -> list[Drawn]:
-    """Sources for a model; label maps in its own palette, whose names they need."""
+    """Draw sources for a model; label maps in its own palette, whose names they need."""
     size = config.generator.size
     if kind == "faces":
         faces = example_faces().items()
         return [Drawn(n, draw_strokes(f, size), [s.to_json() for s in f]) for n, f in faces]
     if kind == "landscapes":
-        return [Drawn(f"Landscape {n}", landscape(n, size)) for n in range(1, SHOWN + 1)]
+        return [Drawn(f"Landscape {n}", draw_landscape(n, size)) for n in range(1, SHOWN + 1)]
     palette = {label["name"]: label["color"] for label in config.palette}
-    found = []
+    sources = []
     for number in range(1, SHOWN + 1):
-        shapes = SCENES[kind](number)
+        shapes = EXAMPLE_SOURCES[kind](number)
         if missing := {shape.label for shape in shapes} - set(palette):
             raise UserError(f"The model's palette has no {', '.join(sorted(missing))}.")
         picture, name = draw_shapes(shapes, palette, size), f"{kind[:-1].title()} {number}"
-        found.append(Drawn(name, picture, [shape.to_json(palette) for shape in shapes]))
-    return found
+        sources.append(Drawn(name, picture, [shape.to_json(palette) for shape in shapes]))
+    return sources
 
 
 def add_examples(folder: Path, sources: list[Drawn]) -> None:
@@ -97,7 +98,8 @@ def add_examples(folder: Path, sources: list[Drawn]) -> None:
 
 
 def save_jpeg(picture: Image.Image, file: Path) -> None:
-    """What looks like a photo, at a fifth of its size as PNG: a model's folder is downloaded."""
+    """Save what looks like a photo as JPEG, a fifth of its size as PNG: a model's folder is
+    downloaded."""
     write_atomically(file, lambda f: picture.save(f, "JPEG", quality=92, subsampling=0))
 
 
@@ -108,7 +110,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--title", required=True, help="what people read on its card")
     parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")
     parser.add_argument(
-        "--examples", choices=["faces", *SCENES, "landscapes"], help="sources drawn by code to add"
+        "--examples",
+        choices=["faces", *EXAMPLE_SOURCES, "landscapes"],
+        help="sources drawn by code to add",
     )
     parser.add_argument(
         "--through", type=Path, metavar="MODEL",

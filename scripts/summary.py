@@ -13,20 +13,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.config import PRESETS, setting, train_config
-from pix2pix.diagram import picture
+from pix2pix.config import train_config
 from pix2pix.errors import UserError
-from pix2pix.images import save_png
-from pix2pix.summary import summarise, text
+from pix2pix.imaging.picture import save_png
+from pix2pix.nn.diagram import draw_networks
+from pix2pix.nn.summary import format_summary, summarise
+from pix2pix.presets import PRESETS
+from pix2pix.utils.validation import split_setting
 
 
 def main() -> int:
     args = arguments()
     try:
         summary = summarise(train_config(args.preset, {"size": str(args.size), **dict(args.set)}))
-        print(text(summary))
+        print(format_summary(summary))
         if args.image:
-            save_png(picture(summary), args.image)
+            save_png(draw_networks(summary), args.image)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -47,7 +49,7 @@ def arguments() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        type=setting,
+        type=split_setting,
         help="override a value of the preset, such as ngf=32 or generator=resnet",
     )
     return parser.parse_args()

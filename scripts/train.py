@@ -15,27 +15,23 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix import runs
-from pix2pix.config import PRESETS, TrainConfig, setting, train_config
-from pix2pix.curves import read_rows
-from pix2pix.devices import free_memory, pick_device
+from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
-from pix2pix.health import RECENT, WINDOW, health
-from pix2pix.models import find_model
-from pix2pix.ranks import is_first
-from pix2pix.settings import new_settings
-from pix2pix.summary import training_memory
-from pix2pix.train_run import begin_run
-from pix2pix.training import (
-    Progress,
-    conduct,
-    read_run,
-    refuse_used,
-    run_config,
-    set_process_up,
-    train,
-)
-from pix2pix.workspace import model_folders
+from pix2pix.models.folder import find_model
+from pix2pix.nn.device import pick_device
+from pix2pix.nn.summary import training_memory
+from pix2pix.presets import PRESETS
+from pix2pix.training import process, run_folder, scheduler
+from pix2pix.training.diagnostics import RECENT, WINDOW, diagnose
+from pix2pix.training.distributed import is_first
+from pix2pix.training.loop import TrainProgress, check_unused, run_config, run_loop, set_process_up
+from pix2pix.training.metrics_log import read_jsonl
+from pix2pix.training.resolve_config import resolve_config
+from pix2pix.training.run import begin_run
+from pix2pix.training.worker import read_run, run_training
+from pix2pix.utils.memory import free_memory
+from pix2pix.utils.validation import split_setting
+from pix2pix.utils.workspace import model_folders
 
 
 def main() -> int:
@@ -46,15 +42,15 @@ def main() -> int:
     signal.signal(signal.SIGINT, lambda *_: stop.append(True))
     try:
         if not args.resume:
-            refuse_used(args.run)
+            check_unused(args.run)
         config, data, start_from, device = settings(args)
         if not is_first():  # of several processes, only the first one writes
-            train(
+            run_loop(
                 args.run, data, config, device=device, start_from=start_from, resume=True,
                 should_stop=lambda: bool(stop),
             )  # fmt: skip
             return 0
-        if runs.read_status(args.run).is_active:
+        if run_folder.read_status(args.run).is_active:
             raise UserError(f"{args.run.name} is running already: stop it first.")
     except UserError as error:
         print(error, file=sys.stderr)
@@ -63,7 +59,7 @@ def main() -> int:
     def begin() -> tuple[TrainConfig, Path, Path | None, torch.device]:
         new = None if args.resume else run_config(config, data, start_from, device)
         begin_run(args.run, new)
-        if ahead := runs.ahead_of(args.run):
+        if ahead := scheduler.count_ahead(args.run):
             print(f"Waiting behind {ahead} other run(s) on {device}.", file=sys.stderr)
         need, free = training_memory(config), free_memory(device)
         if need > free:
@@ -75,13 +71,13 @@ def main() -> int:
         return config, data, start_from, device
 
     bar = Bar(args.run, config)
-    asked = lambda: "stopped" if stop else runs.stop_word(args.run)  # noqa: E731
-    sentence = conduct(args.run, begin, asked, bar)
+    stop_request = lambda: "stopped" if stop else process.requested_stop(args.run)  # noqa: E731
+    sentence = run_training(args.run, begin, stop_request, bar)
     bar.close()
     if sentence:
         print(sentence, file=sys.stderr)
         return 1
-    ended = runs.read_status(args.run).state
+    ended = run_folder.read_status(args.run).state
     print(json.dumps({"model": str(args.run / "model"), "stopped": ended != "finished"}))
     return 0
 
@@ -95,7 +91,7 @@ def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, 
         config = train_config(config.preset, overrides, dataclasses.asdict(config))
         return config, args.data or data, start_from, device
     model = find_model(args.start_from, model_folders()) if args.start_from else None
-    config = new_settings(args.preset or "maps", overrides, args.data, model)
+    config = resolve_config(args.preset or "maps", overrides, args.data, model)
     return config, args.data, model, pick_device(args.device or "auto")
 
 
@@ -109,25 +105,25 @@ class Bar:
         self.recent: deque[dict[str, float]] = deque(maxlen=RECENT)
         self.level = "good"
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TrainProgress) -> None:
         self.recent.append({"step": progress.step, "epoch": progress.epoch, **progress.losses})
         if progress.step % WINDOW == 0:
             self.judge()
         if self.bar is None:
-            begun = {"initial": progress.step - 1, "total": progress.steps}
+            bounds = {"initial": progress.step - 1, "total": progress.steps}
             seldom = {} if sys.stderr.isatty() else {"mininterval": 30}
-            self.bar = tqdm(desc=f"epoch {progress.epoch}", unit="step", **begun, **seldom)
+            self.bar = tqdm(desc=f"epoch {progress.epoch}", unit="step", **bounds, **seldom)
         self.bar.set_description(f"epoch {progress.epoch}", refresh=False)
         losses = {name: f"{value:.3f}" for name, value in progress.losses.items()}
         self.bar.set_postfix(losses, refresh=False)
         self.bar.update()
 
     def judge(self) -> None:
-        found = health(self.recent, read_rows(self.run / "validation.jsonl"), self.config)
-        if found.level not in ("good", self.level):
-            said = f"Step {self.recent[-1]['step']:,}: {found.line} {found.evidence} {found.advice}"
-            tqdm.write(said, file=sys.stderr)
-        self.level = found.level
+        diagnosis = diagnose(self.recent, read_jsonl(self.run / "validation.jsonl"), self.config)
+        if diagnosis.level not in ("good", self.level):
+            line = f"Step {self.recent[-1]['step']:,}: {diagnosis.line} {diagnosis.evidence} {diagnosis.advice}"
+            tqdm.write(line, file=sys.stderr)
+        self.level = diagnosis.level
 
     def close(self) -> None:
         if self.bar is not None:
@@ -149,7 +145,7 @@ def arguments() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        type=setting,
+        type=split_setting,
         help="override a value of the preset, such as ngf=32 or lr=0.0001",
     )
     args = parser.parse_args()

@@ -13,12 +13,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
-from pix2pix.images import list_images, open_picture, save_png, set_pillow_limits
-from pix2pix.models import find_model
-from pix2pix.names import printable
-from pix2pix.strips import HINT, is_pair_strip
-from pix2pix.translate import Translator
-from pix2pix.workspace import model_folders
+from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
+from pix2pix.imaging.decode import list_images, open_picture
+from pix2pix.imaging.picture import save_png, set_pillow_limits
+from pix2pix.models.folder import find_model
+from pix2pix.models.translator import Translator
+from pix2pix.utils.filenames import printable
+from pix2pix.utils.workspace import model_folders
 
 
 def main() -> int:
@@ -34,8 +35,8 @@ def main() -> int:
     for number, (file, name) in enumerate(files, 1):
         try:
             picture = open_picture(file)
-            if is_pair_strip(picture):
-                print(f"{printable(file.name)} {HINT}", file=sys.stderr)
+            if is_ab_pair(picture):
+                print(f"{printable(file.name)} {AB_PAIR_HINT}", file=sys.stderr)
             result = translator.translate(
                 picture,
                 seed=args.seed,
@@ -57,22 +58,22 @@ def find_inputs(inputs: list[Path], out: Path) -> list[tuple[Path, str]]:
     would overwrite each other or a folder holds no picture."""
     files: list[Path] = []
     for item in inputs:
-        found = list_images(item) if item.is_dir() else [item]
-        if not found:
+        images = list_images(item) if item.is_dir() else [item]
+        if not images:
             raise UserError(f"{item} holds no pictures: name another folder.")
-        files += found
-    named: dict[str, Path] = {}
+        files += images
+    outputs: dict[str, Path] = {}
     for file in files:
-        if named.setdefault(file.stem, file) is not file:
+        if outputs.setdefault(file.stem, file) is not file:
             raise UserError(
-                f"{named[file.stem]} and {file} would both be written as {file.stem}.png: "
+                f"{outputs[file.stem]} and {file} would both be written as {file.stem}.png: "
                 "rename one or translate them into two folders."
             )
-    for stem, file in named.items():
+    for stem, file in outputs.items():
         result = out / f"{stem}.png"
         if result.exists() and file.exists() and result.samefile(file):
             raise UserError(f"{file} would be overwritten by its translation: name another --out.")
-    return [(file, stem) for stem, file in named.items()]
+    return [(file, stem) for stem, file in outputs.items()]
 
 
 class Progress:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix.images import set_pillow_limits
+from pix2pix.imaging.picture import set_pillow_limits
 
 # Several tests at a time share the cores: one thread each, in every process that a test starts, and
 # threads that wait for work sleep.
@@ -64,13 +64,13 @@ def browser() -> Iterator[object]:
 @pytest.fixture
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equivalences are judged in float32, also on machines where bfloat16 is fast."""
-    monkeypatch.setattr("pix2pix.translate.has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr("pix2pix.models.translator.has_fast_bfloat16", lambda device: False)
 
 
 @pytest.fixture
 def hub() -> Iterator[object]:
     """A Hub of our own, without repositories."""
-    from tests.fake_hub import serving
+    from tests.support.fake_hub import serving
 
     with serving() as hub:
         yield hub

@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader
 
 import pix2pix
 from pix2pix import (
+    Cancelled,
     PairDataset,
     Run,
-    Stopped,
     TrainConfig,
     Translator,
     UserError,
@@ -30,13 +30,14 @@ from pix2pix import (
     evaluate,
     train,
 )
-from pix2pix.config import PRESETS, train_config
-from pix2pix.images import save_png
-from pix2pix.models import read_config
-from pix2pix.runs import list_runs
-from tests.drawn_pairs import draw_dataset, draw_folders
-from tests.fake_hub import READER, WRITER, Hub
-from tests.helpers import TINY, noise, save_tiny_model, tiny_config
+from pix2pix.config import train_config
+from pix2pix.imaging.picture import save_png
+from pix2pix.models.folder import read_config
+from pix2pix.presets import PRESETS
+from pix2pix.training.run_folder import list_runs
+from tests.support.drawn_pairs import draw_dataset, draw_folders
+from tests.support.fake_hub import READER, WRITER, Hub
+from tests.support.models_and_servers import TINY, noise, save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = TrainConfig(
@@ -87,22 +88,26 @@ def test_names_are_there_and_others_are_not() -> None:
 def test_datasets_and_settings_need_no_torch() -> None:
     fresh(
         "import sys; from pix2pix import TrainConfig, UserError, build_dataset\n"
-        "TrainConfig.from_preset('recommended')\nassert 'torch' not in sys.modules"
+        "TrainConfig.from_preset('recommended')\n"
+        "assert 'torch' not in sys.modules"
     )
 
 
 def test_importing_and_constructing_leave_the_process_as_it_was(data: Path, tmp_path: Path) -> None:
     model = save_tiny_model(tmp_path / "m")
     code = (
-        "import ctypes, sys, warnings, torch\nfrom PIL import Image\n"
+        "import ctypes, sys, warnings, torch\n"
+        "from PIL import Image\n"
         "state = lambda: (torch.get_rng_state().tolist(), torch.initial_seed(),\n"
         "    Image.MAX_IMAGE_PIXELS, [f for f in warnings.filters if 'PIL' in str(f)],\n"
         "    Image.core.get_blocks_max())\n"
         "before = state()\n"
         "ctypes.CDLL = None  # malloc is set through it\n"
-        "from pix2pix import *\nfrom pix2pix.trainer import Trainer\n"
+        "from pix2pix import *\n"
+        "from pix2pix.training.trainer import Trainer\n"
         "config = TrainConfig(size=64, ngf=4, ndf=4, jitter=4)\n"
-        "Trainer(config, torch.device('cpu'))\nPairDataset(sys.argv[1], 'train', config)[0]\n"
+        "Trainer(config, torch.device('cpu'))\n"
+        "PairDataset(sys.argv[1], 'train', config)[0]\n"
         "Translator.from_pretrained(sys.argv[2], 'cpu')(Image.new('RGB', (64, 64)), seed=1)\n"
         "assert state() == before"
     )
@@ -194,7 +199,7 @@ def test_a_missing_model_is_said_with_what_there_is(
 ) -> None:
     with pytest.raises(UserError, match=r"no model 'nobody': choose from .*face-sketch"):
         Translator.from_pretrained("nobody")
-    monkeypatch.setattr("pix2pix.translate.model_folders", lambda: [workspace / "models"])
+    monkeypatch.setattr("pix2pix.models.translator.model_folders", lambda: [workspace / "models"])
     with pytest.raises(UserError, match="give a model's folder or its owner/name") as caught:
         Translator.from_pretrained("face-sketch")
     assert str(caught.value).count(".") == 1
@@ -251,7 +256,7 @@ def test_a_model_goes_to_the_hub_and_comes_back(here: Hub, tmp_path: Path) -> No
 
 
 def test_a_model_without_a_folder_is_not_pushed() -> None:
-    from tests.helpers import tiny_generator
+    from tests.support.models_and_servers import tiny_generator
 
     config = tiny_config()
     with pytest.raises(UserError, match="lies in no folder"):
@@ -314,7 +319,7 @@ def test_a_model_is_evaluated_by_its_folder(data: Path, tmp_path: Path) -> None:
     found = evaluate(str(folder), str(data))
     assert found.measures == evaluate(Translator.load(folder), data, "val").measures
     assert found.measures["images"] == 2 and 0 < found.measures["l1"] < 1
-    assert len(found.shown) == 2 and found.refused == []
+    assert len(found.samples) == 2 and found.refused == []
 
 
 def test_pairs_are_a_dataset_of_torch(data: Path) -> None:
@@ -406,7 +411,7 @@ def test_what_cannot_be_trained_is_said(data: Path, tmp_path: Path) -> None:
     assert Run(tmp_path / "run").status.state == "failed"
     with pytest.raises(UserError, match="no model 'nobody'"):
         train(data, tmp_path / "other", SMALL, start_from="nobody")
-    assert issubclass(Stopped, Exception) and not (tmp_path / "other").exists()
+    assert issubclass(Cancelled, Exception) and not (tmp_path / "other").exists()
 
 
 # -------------------------------------------------------------------------------------- installing
@@ -458,7 +463,7 @@ def test_an_installed_package_works_where_it_is_started(installed: Path, tmp_pat
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); del os.environ['PIX2PIX_WORKSPACE']\n"
         "import pix2pix; from pix2pix import Translator, UserError; from pathlib import Path\n"
-        "from pix2pix.workspace import workspace\n"
+        "from pix2pix.utils.workspace import workspace\n"
         "assert pix2pix.__file__.startswith(sys.argv[1])\n"
         "assert workspace() == Path.cwd() / 'workspace'\n"
         "try: print(Translator.from_pretrained('face-sketch').folder)\n"

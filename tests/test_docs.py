@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.drawn_pairs import draw_folders
-from tests.helpers import noise
+from tests.support.drawn_pairs import draw_folders
+from tests.support.models_and_servers import noise
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]

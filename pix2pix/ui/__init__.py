@@ -1,1 +1,4 @@
-"""The page. Only this package and app.py import gradio."""
+"""The page, by tab. Only this package imports gradio.
+
+HTML and CSS lie beside their module, JavaScript in `web`.
+"""

@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pix2pix import runs
 from pix2pix.errors import UserError
-from pix2pix.job_watch import sync_remote
-from pix2pix.jobs import cancel_remote
-from pix2pix.names import printable
+from pix2pix.hub.jobs.launch import cancel_remote
+from pix2pix.hub.jobs.sync import sync_remote
+from pix2pix.training import process, run_folder
+from pix2pix.utils.filenames import printable
 
 log = logging.getLogger(__name__)
 
@@ -21,17 +21,17 @@ AFTER_ERROR = 30.0  # seconds until a look that failed is tried again
 
 
 @dataclass
-class _Followed:
+class _FollowedRun:
     token: str
     wake: threading.Event = field(default_factory=threading.Event)
 
 
-class Followers:
+class JobFollowers:
     """Looks at the jobs of runs `every` so many seconds until they are over."""
 
     def __init__(self, every: float = 10.0) -> None:
         self.every = every
-        self.followed: dict[Path, _Followed] = {}
+        self.followed: dict[Path, _FollowedRun] = {}
         self.lock = threading.Lock()
 
     def follow(self, run: Path, token: str) -> None:
@@ -39,7 +39,7 @@ class Followers:
         with self.lock:
             if earlier := self.followed.get(run):
                 earlier.wake.set()  # it sees that it was replaced
-            self.followed[run] = mine = _Followed(token)
+            self.followed[run] = mine = _FollowedRun(token)
         threading.Thread(target=self._follow, args=(run, mine), daemon=True).start()
 
     def cancel(self, run: Path) -> None:
@@ -53,13 +53,13 @@ class Followers:
         cancel_remote(run, known.token)
         known.wake.set()
 
-    def _follow(self, run: Path, mine: _Followed) -> None:
-        while self.followed.get(run) is mine and runs.is_remote(run):
-            begun = time.monotonic()
+    def _follow(self, run: Path, mine: _FollowedRun) -> None:
+        while self.followed.get(run) is mine and run_folder.is_remote(run):
+            start = time.monotonic()
             pause = self._look(run, mine.token)
             if pause is None:
                 break
-            mine.wake.wait(max(pause, (time.monotonic() - begun) / SHARE))
+            mine.wake.wait(max(pause, (time.monotonic() - start) / SHARE))
             mine.wake.clear()
         with self.lock:
             if self.followed.get(run) is mine:
@@ -75,21 +75,21 @@ class Followers:
             log.exception("%s cannot be followed", run.name)
             sentence = "Something broke that should not; the server's log says what."
         try:
-            runs.write_status(run, sentence=sentence, looked=time.time())
+            run_folder.write_status(run, sentence=sentence, looked=time.time())
         except OSError:
             log.exception("%s cannot be written", run.name)
         return AFTER_ERROR
 
 
-FOLLOWERS = Followers()
+FOLLOWERS = JobFollowers()
 
 
 def stop_run(run: Path, word: str) -> None:
     """Ask a run to stop, to be called by `word` then; the job of one that trains elsewhere is
     cancelled. Raises UserError where that cannot be."""
-    if runs.is_remote(run):
+    if run_folder.is_remote(run):
         if word == "paused":
             raise UserError("A run on Jobs cannot pause: stop it, and resume it there later.")
         FOLLOWERS.cancel(run)
     else:
-        runs.ask_to_stop(run, word)
+        process.request_stop(run, word)

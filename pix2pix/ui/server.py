@@ -13,21 +13,21 @@ from importlib.util import find_spec
 # of the person drawing often runs on the same cores (on two of them 3 times as many pictures).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from pix2pix.ui.zero_gpu import lent  # the first to import torch: see there
+from pix2pix.ui.zero_gpu import borrow_models  # the first to import torch: see there
 
 # isort: split
 import gradio as gr
 
 from pix2pix.errors import UserError
-from pix2pix.images import set_pillow_limits
-from pix2pix.keeping import keep_runs
-from pix2pix.translate import Translators
-from pix2pix.ui.limits import limits
-from pix2pix.ui.page import build_page, only_tools
-from pix2pix.ui.roles import Roles, by_address
+from pix2pix.hub.bucket_sync import start_bucket_sync
+from pix2pix.imaging.picture import set_pillow_limits
+from pix2pix.models.translator import TranslatorCache
+from pix2pix.ui.auth import Roles, is_local_only
+from pix2pix.ui.limits import limits_middleware
+from pix2pix.ui.page import build_page, expose_mcp_tools
 from pix2pix.ui.theme import CSS_FILE, theme
-from pix2pix.ui.train_tab import train_tab
-from pix2pix.workspace import fetched_models, model_folders
+from pix2pix.ui.train.tab import train_tab
+from pix2pix.utils.workspace import hub_model_cache, model_folders
 
 
 def main() -> None:
@@ -38,15 +38,15 @@ def main() -> None:
         wanted = f'"gradio[mcp]=={gr.__version__}"'
         parser.exit(2, f"--mcp needs one more package: install it by pip install {wanted}.\n")
     set_pillow_limits()
-    models = Translators(model_folders, unlisted=lambda: [fetched_models()])
+    models = TranslatorCache(model_folders, unlisted=lambda: [hub_model_cache()])
     if args.mcp:
-        only_tools()
+        expose_mcp_tools()
     try:
         roles = Roles.of_server(args.host)
     except UserError as error:
         parser.exit(2, f"{error}\n")
-    keep_runs()
-    page = build_page(models, train_tab, roles, lent(models))
+    start_bucket_sync()
+    page = build_page(models, train_tab, roles, borrow_models(models))
     page.launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
@@ -57,7 +57,7 @@ def main() -> None:
         footer_links=["api", "settings"],
         mcp_server=args.mcp,
         max_file_size="500mb",
-        app_kwargs={"middleware": [limits(page, roles, by_address(args.host))]},
+        app_kwargs={"middleware": [limits_middleware(page, roles, is_local_only(args.host))]},
         state_session_capacity=500,  # of about 0.4 MB each
         # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
         _frontend=False,

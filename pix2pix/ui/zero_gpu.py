@@ -23,18 +23,18 @@ except ImportError:
 import gradio as gr
 from PIL import Image
 
-from pix2pix.config import ModelConfig
-from pix2pix.devices import on_zero_gpu
-from pix2pix.errors import Stopped, UserError
-from pix2pix.images import Picture, as_picture
-from pix2pix.translate import Translators
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.imaging.picture import Picture, as_picture
+from pix2pix.model_config import ModelConfig
+from pix2pix.models.translator import TranslatorCache
+from pix2pix.nn.device import on_zero_gpu
 
 # What a call asks for: less comes sooner, and whoever has less left of the day's share is refused.
-SECONDS, SECONDS_A_MEGAPIXEL, MOST_SECONDS = 15, 1, 120
+SECONDS, SECONDS_PER_MEGAPIXEL, MAX_SECONDS = 15, 1, 120
 
 
 def training_hint() -> str:
-    """What this hardware cannot do for the Train tab, or nothing where training works."""
+    """Say what this hardware cannot do for the Train tab; empty where training works."""
     if not on_zero_gpu():
         return ""
     return (
@@ -43,12 +43,12 @@ def training_hint() -> str:
     )
 
 
-def lent(models: Translators) -> Translators | LentModels:
+def borrow_models(models: TranslatorCache) -> TranslatorCache | ZeroGpuModels:
     """`models` on the borrowed GPU, or as they are where none is lent. Call it once, before the
     page is launched, in the main thread: there alone models can be moved to the promised CUDA."""
     if spaces is None or not on_zero_gpu():
         return models
-    on_gpu = Translators(models.folders, "cuda", models.keep, models.unlisted)
+    on_gpu = TranslatorCache(models.folders, "cuda", models.keep, models.unlisted)
     for name in list(on_gpu.models())[: on_gpu.keep]:
         with contextlib.suppress(UserError):  # said when it is chosen
             on_gpu.get(name)
@@ -56,37 +56,39 @@ def lent(models: Translators) -> Translators | LentModels:
     def translate(
         name: str, picture: Picture, seed: int | None, fit: str, norm: str
     ) -> Image.Image | str:
-        """A sentence instead of a UserError, of which only its kind would come back."""
+        """Return a sentence instead of raising UserError, of which only its kind would come
+        back."""
         try:
             return on_gpu.get(name).translate(picture, seed=seed, fit=fit, norm=norm)
         except UserError as error:
             return str(error)
 
-    return LentModels(models, spaces.GPU(translate, duration=seconds))
+    return ZeroGpuModels(models, spaces.GPU(translate, duration=gpu_seconds))
 
 
-def seconds(name: str, picture: Picture, seed: int | None, fit: str, norm: str) -> int:
+def gpu_seconds(name: str, picture: Picture, seed: int | None, fit: str, norm: str) -> int:
     """How long the GPU is asked for."""
     width, height = picture.size
-    return min(MOST_SECONDS, SECONDS + SECONDS_A_MEGAPIXEL * width * height // 10**6)
+    return min(MAX_SECONDS, SECONDS + SECONDS_PER_MEGAPIXEL * width * height // 10**6)
 
 
-class LentModels:
+class ZeroGpuModels:
     """Models as the page knows them, each picture a call of `borrow`."""
 
-    def __init__(self, models: Translators, borrow: Callable[..., Image.Image | str]) -> None:
+    def __init__(self, models: TranslatorCache, borrow: Callable[..., Image.Image | str]) -> None:
         self._models, self._borrow = models, borrow
 
     def models(self) -> dict[str, Path]:
         return self._models.models()
 
-    def get(self, name: str) -> LentTranslator:
-        """Raises UserError for a name that is not in ``models``, or no usable model."""
-        return LentTranslator(name, self._models.get(name).config, self._borrow)
+    def get(self, name: str) -> ZeroGpuTranslator:
+        """Return a model; raises UserError for a name that is not in ``models``, or no usable
+        model."""
+        return ZeroGpuTranslator(name, self._models.get(name).config, self._borrow)
 
 
 @dataclass(frozen=True)
-class LentTranslator:
+class ZeroGpuTranslator:
     name: str
     config: ModelConfig
     borrow: Callable[..., Image.Image | str]
@@ -104,7 +106,7 @@ class LentTranslator:
         """As `Translator.translate`; it is stopped between pictures only. Raises UserError besides
         where no GPU is to be had."""
         if should_stop():
-            raise Stopped
+            raise Cancelled
         source = picture if isinstance(picture, Picture) else as_picture(picture)
         try:
             made = self.borrow(self.name, source, seed, fit, norm)

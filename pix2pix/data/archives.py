@@ -1,0 +1,211 @@
+"""ZIP and tar archives from strangers, unpacked without trust, and ZIP archives of our own.
+
+An archive is read twice: first every entry is judged and nothing is written, then what a dataset
+can use is written to a temporary folder, which gets its name when all of it is there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pix2pix.data.archive_readers import (
+    CHUNK,
+    LIMITS,
+    ArchiveLimits,
+    Entry,
+    Step,
+    archive_error,
+    archive_errors,
+    is_zip,
+    tar_steps,
+    too_many_files,
+    zip_steps,
+)
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.imaging.decode import IMAGE_SUFFIXES
+from pix2pix.utils.filenames import PathTree, printable, unsafe_name_reason
+from pix2pix.utils.files import remove_old, write_atomically
+
+DATASET_SUFFIXES = IMAGE_SUFFIXES | {".json", ".csv", ".txt", ".md", ".npz"}
+_COMPRESSED_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".npz"))
+_STALE = 24 * 3600  # seconds after which a temporary folder belongs to a process that was killed
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a ZIP can hold
+
+
+def unpack(
+    archive: Path,
+    into: Path,
+    *,
+    limits: ArchiveLimits = LIMITS,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Unpack a ZIP or tar (plain, gzip, bzip2 or xz, told by content) to the new folder `into`.
+
+    Pictures, .json, .csv, .txt, .md and .npz files are written; the number of other files, which
+    are skipped, is returned. One entry that is no plain file or folder or has a name unsafe on
+    any system refuses the whole archive, as does one that goes over `limits`: UserError. That,
+    Cancelled and any other failure leave nothing behind. `on_progress` hears bytes of the archive.
+    """
+    name = printable(archive.name)
+    _refuse_existing(into)
+    try:
+        packed, zipped = archive.stat().st_size, is_zip(archive)
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: check the file and choose it again.") from error
+    free = shutil.disk_usage(_make_folder(into.parent)).free
+
+    def judge(total: int) -> None:
+        if should_stop():
+            raise Cancelled
+        limits.judge(total, packed, free, name)
+
+    total = packed if zipped else 2 * packed  # listing a ZIP takes no time
+
+    def steps(reading: int) -> Iterator[Step]:
+        def report(at: int) -> None:
+            on_progress(max(0, total + (reading - 2) * packed + at), total)
+
+        entries = zip_steps if zipped else tar_steps
+        return _check_steps(entries(archive, limits, judge, report), limits, judge, name)
+
+    count = skipped = 0
+    for entry, _ in steps(0):
+        count += (keep := _is_wanted(entry))
+        skipped += not keep and not entry.is_folder
+    if not count:
+        raise UserError(f"{name} holds no pictures: choose an archive of a dataset or of photos.")
+    with atomic_folder(into) as folder:
+        for entry, content in steps(1):
+            if _is_wanted(entry):
+                _write(folder.joinpath(*_parts(entry)), content)
+        on_progress(total, total)
+    return skipped
+
+
+def pack_zip(
+    folder: Path,
+    file: Path,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Pack what `unpack` would keep of `folder` into the ZIP `file`, written atomically.
+
+    Equal folders give equal bytes: names are sorted and dates fixed. `on_progress` hears files.
+    A UserError where there is nothing to pack or the disk refuses.
+    """
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    entries = [Entry(name, 0, not (folder / name).is_file()) for name in names]
+    names = [entry.name for entry in entries if _is_wanted(entry)]
+    if not names:
+        raise UserError(f"{printable(folder.name)} holds nothing to pack: choose a dataset.")
+
+    def write(partial: Path) -> None:
+        with zipfile.ZipFile(partial, "w") as packed:
+            for done, name in enumerate(names):
+                on_progress(done, len(names))
+                source = folder / name
+                with open(source, "rb") as stream:
+                    stored = source.suffix.lower() in _COMPRESSED_SUFFIXES
+                    info = zip_info(name, source.stat().st_size, deflate=not stored)
+                    with packed.open(info, "w") as entry:
+                        while chunk := stream.read(CHUNK):
+                            if should_stop():
+                                raise Cancelled
+                            entry.write(chunk)
+
+    try:
+        write_atomically(file, write)
+    except OSError as error:
+        raise UserError(save_error(file.name)) from error
+    on_progress(len(names), len(names))
+
+
+def zip_info(name: str, size: int, *, deflate: bool) -> zipfile.ZipInfo:
+    """Make the head of a plain file of `size` bytes, the same on every system and day."""
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.create_system, info.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+    info.compress_type = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
+    info.file_size = size  # tells zipfile whether it needs the 64-bit form
+    return info
+
+
+@contextmanager
+def atomic_folder(into: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `into`, which takes its name when the block ends well.
+
+    Whatever the block raises leaves nothing behind. A UserError where `into` exists or the disk
+    refuses. A killed process leaves a hidden folder, which a later call beside it removes.
+    """
+    _refuse_existing(into)
+    temporary = None
+    try:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        remove_old(into.parent.glob(".unfinished-*"), _STALE)
+        temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=into.parent))
+        yield temporary
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        os.rename(temporary, into)
+    except OSError as error:
+        raise UserError(save_error(into.name)) from error
+    finally:
+        if temporary:  # after the rename there is nothing at this path
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refuse_existing(into: Path) -> None:
+    if os.path.lexists(into):
+        raise UserError(f"{printable(into.name)} exists already: choose another name.")
+
+
+def _check_steps(
+    steps: Iterator[Step], limits: ArchiveLimits, judge: Callable[[int], None], name: str
+) -> Iterator[Step]:
+    """Yield the steps after checking each one's name, and the files and bytes so far."""
+    tree, total = PathTree(), 0
+    for number, (entry, content) in enumerate(archive_errors(steps, name)):
+        if number >= limits.entries:
+            raise UserError(too_many_files(name, limits.entries))
+        fault = unsafe_name_reason(entry.name) or tree.add(_parts(entry), entry.is_folder)
+        if fault:
+            archive_error(name, entry.name, fault)
+        total += entry.size
+        judge(total)
+        yield entry, archive_errors(content, name)
+
+
+def _parts(entry: Entry) -> tuple[str, ...]:
+    return tuple(part for part in entry.name.split("/") if part not in ("", "."))
+
+
+def _is_wanted(entry: Entry) -> bool:
+    """Return whether it is a file that a dataset can use; hidden ones and macOS's doubles are
+    not."""
+    parts = _parts(entry)
+    if entry.is_folder or any(part.startswith((".", "__MACOSX")) for part in parts):
+        return False
+    return os.path.splitext(parts[-1])[1].lower() in DATASET_SUFFIXES
+
+
+def _write(path: Path, content: Iterator[bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "xb") as stream:  # never through or over anything that is there
+        for data in content:
+            stream.write(data)
+
+
+def _make_folder(folder: Path) -> Path:
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def save_error(name: str) -> str:
+    advice = "check that its folder can be written to and has free space"
+    return f"{printable(name)} could not be saved: {advice}."

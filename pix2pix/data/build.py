@@ -1,0 +1,274 @@
+"""From a plan to a dataset on disk: A|B pictures in train, val and test, and `dataset.json`.
+
+The folder appears under its name when it is complete, and not before. `dataset.json` names every
+original with its digest and every option, so that `rebuild` makes the same bytes from them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from pix2pix.data.archives import atomic_folder
+from pix2pix.data.compose import compose_ab, open_pair_job
+from pix2pix.data.reading import limit_big_pictures, parallel
+from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, PairJob, Recipe
+from pix2pix.data.records import SPLITS, Inputs, Plan, PlannedPair
+from pix2pix.data.report import BuiltFile, BuiltPair, DatasetRecipe, DatasetReport
+from pix2pix.data.split import assign_splits
+from pix2pix.errors import UserError
+from pix2pix.utils.files import write_json
+
+
+def build(
+    plan: Plan,
+    recipe: Recipe,
+    out: Path,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DatasetReport:
+    """Make the dataset `out` and return what its `dataset.json` says.
+
+    Raises UserError where `out` is taken, nothing is left to build or the disk is full, and
+    Cancelled when told to stop: then there is no `out`, as after any other failure.
+    """
+    check_output(out, plan.inputs)
+    head, jobs = prepare_build(plan, recipe)
+    return _write(head, jobs, out, should_stop, on_progress)
+
+
+def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJob]]:
+    """All that `dataset.json` says before any pixel is made, and the pairs to make."""
+    left_out = {d.file: d for d in plan.doubts if d.kind in recipe.leave_out and d.side == "pair"}
+    pairs = [p for p in plan.pairs if p.source not in left_out]
+    if not pairs:
+        raise UserError(
+            "No pair is left to build: look at what was refused, choose another rule for the "
+            "names, or give a CSV of pairs."
+        )
+    label_maps = _label_maps(plan, recipe)
+    if recipe.format == "jpg" and any(label_maps):
+        side = "sources" if label_maps[0] else "targets"
+        raise UserError(f"The {side} are label maps, whose colours JPEG would blur: choose PNG.")
+    splits, warnings = assign_splits(
+        pairs, recipe.split, DEFAULT_SHARES, recipe.seed, recipe.together
+    )
+    jobs = _name_jobs(pairs, splits)
+    a, b = side_names(plan.inputs)
+    head: DatasetReport = {
+        "format_version": 1,
+        "source_name": recipe.source_name or a,
+        "target_name": recipe.target_name or b,
+        "rule": plan.rule,
+        "explanation": plan.explanation,
+        "label_maps": list(label_maps),
+        "scaled": _is_mostly_scaled(pairs, recipe),
+        "inputs": {
+            "source": str(plan.inputs.source),
+            "target": str(plan.inputs.target) if plan.inputs.target else None,
+            "derive": plan.inputs.derive,
+        },
+        "recipe": asdict(recipe),
+        "made_with": {"pillow": PIL.__version__, "numpy": np.__version__},
+        "warnings": warnings,
+        "refused": [asdict(r) for r in (*plan.refused, *left_out.values())],
+        "doubts": [asdict(d) for d in plan.doubts if left_out.get(d.file) is not d],
+    }
+    return head, jobs
+
+
+def rebuild(
+    dataset: Path,
+    out: Path,
+    source: Path | None = None,
+    target: Path | None = None,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DatasetReport:
+    """Build the dataset that a `dataset.json` describes, byte for byte, from the same originals.
+
+    `source` and `target` say where the originals are now, if they have moved. Raises UserError
+    where one is missing or has changed, or where the file is no such description.
+    """
+    try:
+        description = json.loads(dataset.read_text(encoding="utf-8"))
+        jobs = [
+            PairJob(p["name"], p["split"], p["source"], p["target"], tuple(p["digests"]), p["half"],
+                p["score"])
+            for p in description.pop("pairs")
+        ]  # fmt: skip
+        description.pop("counts")
+        recipe = _recipe_from_json(description["recipe"])
+        if source:
+            description["inputs"]["source"] = str(source)
+        if target:
+            description["inputs"]["target"] = str(target)
+        inputs = _inputs_from_json(description)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{dataset.name} does not describe a dataset that was built here: choose another."
+        ) from error
+    check_output(out, inputs)
+    for job in jobs:
+        if job.split not in SPLITS or not _is_inside(job):
+            raise UserError(f"{dataset.name} names files outside its folders: do not use it.")
+    return _write(
+        {**description, "recipe": asdict(recipe)}, jobs, out, should_stop, on_progress, strict=True
+    )
+
+
+def check_output(out: Path, inputs: Inputs) -> None:
+    """UserError unless the dataset can be made there without touching an original."""
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()  # made for this
+    if out.exists():
+        raise UserError(f"'{out.name}' is there already: choose another name, or delete it first.")
+    for folder in {inputs.source, inputs.target_folder}:
+        a, b = folder.resolve(), out.resolve()
+        if a == b or a in b.parents or b in a.parents:
+            raise UserError("The dataset must lie outside the folders it is made from.")
+
+
+def side_names(inputs: Inputs) -> tuple[str, str]:
+    """Name the two sides, where the recipe does not, by their folders."""
+    if inputs.derive:
+        return inputs.derive, "photo"
+    if inputs.target:
+        return inputs.source.name, inputs.target.name
+    return "A", "B"
+
+
+# --------------------------------------------------------------------------------------- writing
+
+
+def _write(
+    head: DatasetReport,
+    jobs: list[PairJob],
+    out: Path,
+    should_stop: Callable[[], bool],
+    on_progress: Callable[[int, int], None],
+    strict: bool = False,
+) -> DatasetReport:
+    """Make all pairs in a folder beside `out`, then give it its name."""
+    recipe, inputs = _recipe_from_json(head["recipe"]), _inputs_from_json(head)
+    folders = inputs.source, inputs.target_folder
+    labels = tuple(head["label_maps"])
+    done_pairs, refused = [], list(head["refused"])
+    with atomic_folder(out) as partial:
+        for split in SPLITS:
+            (partial / split).mkdir()
+
+        def make(job: PairJob) -> BuiltPair | UserError:
+            try:
+                with limit_big_pictures(folders[0] / job.source, folders[1] / job.target):
+                    pictures = open_pair_job(folders, job)
+                    made = compose_ab(*pictures, recipe, labels, inputs.derive, job.name)
+                    files = _save_pair(made, partial, job, recipe)
+                return {**asdict(job), "digests": list(job.digests), "files": files}
+            except UserError as error:
+                return error
+
+        for done, (job, result) in enumerate(parallel(make, jobs, should_stop), 1):
+            if isinstance(result, UserError):
+                if strict:
+                    raise result
+                reason = str(result).rstrip(".")
+                refused.append(
+                    {"file": job.source, "side": "pair", "kind": "unfit", "reason": reason}
+                )
+            else:
+                done_pairs.append(result)
+            on_progress(done, len(jobs))
+        if not done_pairs:
+            raise UserError(
+                f"No pair could be made: {refused[-1]['file']}: {refused[-1]['reason']}."
+            )
+        counts = {s: sum(len(p["files"]) for p in done_pairs if p["split"] == s) for s in SPLITS}
+        made = {**head, "refused": refused, "counts": {"pairs": sum(counts.values()), **counts}}
+        made["pairs"] = done_pairs
+        write_json(partial / "dataset.json", made)
+    return made
+
+
+def _save_pair(
+    made: Iterator[tuple[str, Image.Image]], folder: Path, job: PairJob, recipe: Recipe
+) -> list[BuiltFile]:
+    """Write the pictures of one pair: their names in the dataset and the digests of their bytes."""
+    files = []
+    for suffix, strip in made:
+        name = f"{job.split}/{job.name}{suffix}{FORMATS[recipe.format]}"
+        # Straight to a file, not to memory: only then does Pillow encode JPEG in parallel.
+        if recipe.format == "jpg":
+            picture = strip if strip.mode == "RGB" else strip.convert("RGB")
+            picture.save(folder / name, quality=recipe.quality, subsampling="4:2:0")
+        else:
+            # Matching runs alone is three times as fast as looking for all repeats, and makes
+            # photos up to a seventh larger and label maps no larger.
+            strip.save(folder / name, compress_type=zlib.Z_RLE)
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        files.append({"file": name, "sha256": digest})
+    return files
+
+
+def _name_jobs(pairs: list[PlannedPair], splits: list[str]) -> list[PairJob]:
+    """Name every pair after its source; no two names are alike, whatever their case."""
+    used_names: dict[str, int] = {}
+    jobs = []
+    for pair, split in zip(pairs, splits):
+        stem = Path(pair.source).with_suffix("").as_posix()
+        top, _, rest = stem.partition("/")
+        name = rest if rest and top.removesuffix("A") in SPLITS else stem
+        name = re.sub(r"[^\w.-]+", "_", name.replace("/", "_")).strip("._")[:120] or "pair"
+        number = used_names[name.casefold()] = used_names.get(name.casefold(), 0) + 1
+        while number > 1 and f"{name}-{number}".casefold() in used_names:
+            number += 1
+        unique = name if number == 1 else f"{name}-{number}"
+        used_names.setdefault(unique.casefold(), 1)
+        digests = pair.source_look.digest, pair.target_look.digest
+        jobs.append(
+            PairJob(unique, split, pair.source, pair.target, digests, pair.half, pair.score)
+        )
+    return jobs
+
+
+def _label_maps(plan: Plan, recipe: Recipe) -> tuple[bool, bool]:
+    if recipe.labels == "auto":
+        return plan.label_maps
+    return recipe.labels in ("source", "both"), recipe.labels in ("target", "both")
+
+
+def _is_mostly_scaled(pairs: list[PlannedPair], recipe: Recipe) -> bool:
+    """Return whether most pictures of the dataset are at another scale than their originals."""
+    if recipe.fit == "tiles" or not recipe.size:
+        return False
+    as_they_were = sum(pair.source_look.size == (recipe.size,) * 2 for pair in pairs)
+    return 2 * as_they_were < len(pairs)
+
+
+def _recipe_from_json(values: DatasetRecipe) -> Recipe:
+    split = tuple(values["split"]) if values["split"] else None
+    return Recipe(**{**values, "split": split, "leave_out": tuple(values["leave_out"])})
+
+
+def _inputs_from_json(head: DatasetReport) -> Inputs:
+    inputs = head["inputs"]
+    target = Path(inputs["target"]) if inputs["target"] else None
+    return Inputs(Path(inputs["source"]), target, derive=inputs["derive"])
+
+
+def _is_inside(job: PairJob) -> bool:
+    """Return whether a job read from a file stays inside its folders."""
+    names = (job.source, job.target)
+    inside = all(not Path(n).is_absolute() and ".." not in Path(n).parts for n in names)
+    return inside and re.fullmatch(r"[\w.-]{1,140}", job.name) is not None

@@ -1,0 +1,69 @@
+"""From two folders to a dataset in one call: match, check, split, write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pix2pix.data.build import build
+from pix2pix.data.plan import make_plan
+from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import Inputs
+from pix2pix.data.report import DatasetReport
+from pix2pix.errors import UserError
+
+
+def build_dataset(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    *,
+    match: str = "auto",
+    table: str | os.PathLike[str] | None = None,
+    derive: str = "",
+    size: int = 256,
+    fit: str = "stretch",
+    split: tuple[float, float, float] | None = None,
+    seed: int = 0,
+    together: str = "",
+    labels: str = "auto",
+    format: str = "png",
+    quality: int = 95,
+    keep: bool = False,
+    leave_out: Sequence[str] = (),
+    source_name: str = "",
+    target_name: str = "",
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DatasetReport:
+    """Build the dataset `out`, A|B pictures of `size` pixels a side, from two folders of pictures.
+
+    `match` is the rule that pairs the names: auto, stem, affix, name, order, or csv with a `table`
+    of columns source and target. With no `target` and `derive`, such as "grey", the sources are
+    made from the pictures of `source`. The other options are those of `Recipe`. `on_progress` hears
+    files that are read, then pairs that are made: (done, total).
+
+    Returns what `dataset.json` says: counts by split, the rule, every pair, what was refused and
+    what is doubtful, each with its reason. Raises UserError where a folder holds no pictures,
+    nothing matches, `out` is taken or the disk is full, and Cancelled; then there is no `out`.
+    """
+    if target is not None and derive:
+        raise UserError("Sources are either derived or in a folder: give target or derive.")
+    text = _read_table(Path(table)) if table else ""
+    rule = "csv" if table and match == "auto" else match
+    inputs = Inputs(Path(source), Path(target) if target else None, rule, text, derive)
+    recipe = Recipe(
+        size=size, fit=fit, format=format, quality=quality, keep=keep, split=split, seed=seed,
+        together=together, labels=labels, leave_out=tuple(leave_out), source_name=source_name,
+        target_name=target_name,
+    )  # fmt: skip
+    plan = make_plan(inputs, should_stop=should_stop, on_progress=on_progress)
+    return build(plan, recipe, Path(out), should_stop=should_stop, on_progress=on_progress)
+
+
+def _read_table(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file.name} cannot be read: save the CSV as UTF-8 text.") from error

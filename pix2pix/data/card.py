@@ -1,0 +1,97 @@
+"""Write the README.md of a dataset repository."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from pix2pix.utils.escape import escape_markdown, single_line, strip_folders
+
+FIT_TEXTS = {  # how pictures got to a square
+    "stretch": "stretched",
+    "pad": "padded with white",
+    "crop": "cut from the middle",
+    "tiles": "cut into tiles",
+}
+
+
+def dataset_card(description: dict[str, Any], dataset_json: dict[str, Any]) -> str:
+    """Write the README.md of a dataset repository: front matter for the Hub, then the pairs.
+
+    `description` is what the person says, all of it optional: `name` (else the dataset's title),
+    `about`, `license` (an identifier of the Hub's, else it is `other`), `repo_id`. `dataset_json`
+    is what the file of that name holds, {} where there is none. Neither can bring markup or
+    absolute paths into the card.
+    """
+    person, built = strip_folders(description), strip_folders(dataset_json)
+    license_id = str(person.get("license") or "").lower()
+    license_id = license_id if re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,60}", license_id) else "other"
+    title = person.get("name") or built.get("title") or "Pairs"
+    front = {
+        "pretty_name": single_line(title),
+        "license": license_id,
+        "task_categories": ["image-to-image"],
+        "tags": ["pix2pix", "image-to-image", "paired"],
+    }
+    head = "\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items())
+    a, b = (escape_markdown(built.get(f"{end}_name")) or end for end in ("source", "target"))
+    lines = [f"# {escape_markdown(title)}", "", escape_markdown(person.get("about")), ""]
+    lines += [f"Pairs of pictures for image-to-image translation: {a} -> {b}. Every file holds one"]
+    lines += [f"pair side by side, A ({a}) in the left half and B ({b}) in the right one.", ""]
+    lines += [*_counts(built), *_facts(built), "", "## How to load it", ""]
+    repo_id = single_line(person.get("repo_id"))
+    name = f"`{repo_id}`" if re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id) else "this page's address"
+    lines += [f"In Pix2Pix Studio, open the Dataset tab, choose the Hub and give {name}."]
+    lines += ["Any other program: cut each picture in `train`, `val` and `test` in the middle."]
+    return re.sub(r"\n{3,}", "\n\n", f"---\n{head}\n---\n\n" + "\n".join(lines) + "\n")
+
+
+def _counts(made: dict[str, Any]) -> Iterator[str]:
+    if counts := _get_typed(made, "counts", dict):
+        yield from ("| split | pairs |", "|---|---|")
+        rows = {
+            ("all" if key == "pairs" else escape_markdown(key)): value
+            for key, value in counts.items()
+        }
+        yield from (f"| {split} | {escape_markdown(count)} |" for split, count in rows.items())
+        yield ""
+
+
+def _facts(made: dict[str, Any]) -> Iterator[str]:
+    recipe, inputs = _get_typed(made, "recipe", dict), _get_typed(made, "inputs", dict)
+    if side := recipe.get("size"):
+        fit = FIT_TEXTS.get(str(recipe.get("fit")), "scaled")
+        yield f"- Size of each half: {escape_markdown(side)} x {escape_markdown(side)} pixels, {fit}."
+    elif recipe:
+        yield "- Size: as the originals have it."
+    if inputs.get("derive"):
+        yield f"- The source is made from the target: {escape_markdown(inputs['derive'])}."
+    elif made.get("rule"):
+        explained = escape_markdown(made.get("explanation"))
+        yield f"- Matched by the rule {escape_markdown(made['rule'])}" + (
+            f": {explained}" if explained else "."
+        )
+    if shares := _get_typed(recipe, "split", list):
+        share_list = ", ".join(escape_markdown(share) for share in shares)
+        seed, alike = escape_markdown(recipe.get("seed")), "pairs that look alike stay in one split"
+        yield f"- Split by chance into shares of {share_list} (train, val, test; seed {seed}); {alike}."
+    elif recipe:
+        yield "- Split: as the originals say, else by chance 0.8, 0.1, 0.1 (train, val, test)."
+    for key, words in (("refused", "Left out"), ("doubts", "Kept, with a doubt")):
+        kinds = Counter(
+            str(item.get("kind")) for item in _get_typed(made, key, list) if isinstance(item, dict)
+        )
+        if kinds:
+            listed = ", ".join(
+                f"{count} {escape_markdown(kind)}" for kind, count in kinds.most_common()
+            )
+            yield f"- {words}: {listed}; `dataset.json` names them."
+
+
+def _get_typed(json_object: dict[str, Any], key: str, kind: type) -> Any:
+    """Return the value of a key in others' JSON, empty where it is of another type."""
+    value = json_object.get(key)
+    return value if isinstance(value, kind) else kind()

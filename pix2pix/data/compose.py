@@ -1,0 +1,136 @@
+"""Compose A|B pictures from a source and a target."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pix2pix.data.recipe import PairJob, Recipe
+from pix2pix.data.sources import derive_source
+from pix2pix.errors import UserError
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.picture import Picture, as_picture, resize
+
+
+def open_pair_job(folders: tuple[Path, Path], job: PairJob) -> tuple[Picture, Picture]:
+    """Source and target of a job at full size, read from their files once; the photo twice where
+    the source is yet to be derived from it.
+
+    Raises UserError where a file is gone or is not the one that was planned.
+    """
+    contents = []
+    for folder, name, digest in zip(folders, (job.source, job.target), job.digests):
+        if contents and name == job.source and folders[0] == folders[1]:
+            break
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{name} is gone or may not be read: put it back.") from error
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise UserError(f"{name} is not the file that was planned: make the plan again.")
+        contents.append(content)
+    first = open_picture(contents[0], job.source)
+    if job.half:
+        return _half(first, 0), _half(first, 1)
+    return first, open_picture(contents[1], job.target) if len(contents) > 1 else first
+
+
+def _half(strip: Picture, which: int) -> Picture:
+    width, height = strip.size
+    middle = width // 2
+    if middle == 0:
+        raise UserError("A strip of one pixel cannot be cut in two.")
+    box = (middle * which, 0, middle * (which + 1), height)
+    return Picture(strip.image.crop(box), strip.low, strip.high)
+
+
+# ------------------------------------------------------------------------------------ one picture
+
+
+def compose_ab(
+    source: Picture, target: Picture, recipe: Recipe, labels: tuple[bool, bool], how: str, key: str
+) -> Iterator[tuple[str, Image.Image]]:
+    """(suffix of the name, A|B picture) of one pair: one, or one for each tile.
+
+    With a derivation `how` the source is made from the target at its final size, so that lines are
+    as thick in every photo. Raises UserError where the pictures are smaller than a tile.
+    """
+    a, b = _to_common_mode(source, target) if recipe.keep else (source.to_pil(3), target.to_pil(3))
+    if recipe.fit == "tiles" or not recipe.size:
+        b = resize(b, a.size, labels=labels[1])
+    for suffix, left, right in _cut_pieces(a, b, recipe, labels):
+        if how:
+            left = as_picture(derive_source(right, how, key + suffix)).to_pil(len(right.getbands()))
+        yield suffix, _side_by_side(left, right)
+
+
+def _cut_pieces(
+    a: Image.Image, b: Image.Image, recipe: Recipe, labels: tuple[bool, bool]
+) -> Iterator[tuple[str, Image.Image, Image.Image]]:
+    if recipe.fit != "tiles":
+        yield "", _fit(a, recipe, labels[0]), _fit(b, recipe, labels[1])
+        return
+    size = recipe.size
+    if min(a.size) < size:
+        raise UserError(f"it is {a.width} x {a.height}, smaller than a tile of {size} pixels")
+    for row, top in enumerate(_tile_places(a.height, size)):
+        for column, left in enumerate(_tile_places(a.width, size)):
+            box = (left, top, left + size, top + size)
+            yield f"-r{row:02}c{column:02}", a.crop(box), b.crop(box)
+
+
+def _tile_places(length: int, size: int) -> list[int]:
+    """Where tiles begin that cover a length evenly; neighbours overlap by less than a tile."""
+    count = math.ceil(length / size)
+    return [round(i * (length - size) / max(1, count - 1)) for i in range(count)]
+
+
+def _to_common_mode(source: Picture, target: Picture) -> tuple[Image.Image, Image.Image]:
+    """Both in the one mode that loses nothing which both have: 16-bit grey, grey, RGBA or RGB."""
+    if source.channels == target.channels == 1:
+        if max(source.bits, target.bits) == 16:
+            return _to_16bit(source), _to_16bit(target)
+        if not {"LA"} & {source.image.mode, target.image.mode}:
+            return source.to_pil(1), target.to_pil(1)
+    alpha = {source.image.mode[-1], target.image.mode[-1]} & {"A"}
+    return (source.to_pil(4), target.to_pil(4)) if alpha else (source.to_pil(3), target.to_pil(3))
+
+
+def _to_16bit(picture: Picture) -> Image.Image:
+    if picture.image.mode == "I;16":
+        return picture.image
+    unit = (picture.tile((0, 0, *picture.size), 1)[0] + 1) / 2
+    return Image.fromarray(np.rint(unit * 65535).astype(np.uint16))
+
+
+def _fit(image: Image.Image, recipe: Recipe, label: bool) -> Image.Image:
+    size = recipe.size
+    if not size or image.size == (size, size):
+        return image
+    if recipe.fit == "stretch":
+        return resize(image, (size, size), labels=label)
+    width, height = image.size
+    if recipe.fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        return resize(image.crop((left, top, left + side, top + side)), (size, size), labels=label)
+    scale = size / max(width, height)
+    inner = tuple(max(1, round(n * scale)) for n in (width, height))
+    white = {"I;16": 65535, "L": 255}.get(image.mode, (255,) * len(image.getbands()))
+    paper = Image.new(image.mode, (size, size), white)
+    paper.paste(
+        resize(image, inner, labels=label), ((size - inner[0]) // 2, (size - inner[1]) // 2)
+    )
+    return paper
+
+
+def _side_by_side(a: Image.Image, b: Image.Image) -> Image.Image:
+    strip = Image.new(a.mode, (a.width + b.width, a.height))
+    strip.paste(a, (0, 0))
+    strip.paste(b, (a.width, 0))
+    return strip

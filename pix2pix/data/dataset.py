@@ -1,0 +1,191 @@
+"""Datasets as folders: found, described, imported and exported, without torch.
+
+Layouts: ``train/ val/ test/`` of A|B strips, or ``trainA/ trainB/`` (and ``valA/`` ...) of files
+with equal stems; a folder of pictures alone is all train. ``dataset.json`` beside them says more,
+and is not needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pix2pix.data.layout import is_dataset, subfolders
+from pix2pix.data.records import SPLITS
+from pix2pix.errors import UserError
+from pix2pix.imaging.ab_pairs import is_ab_pair
+from pix2pix.imaging.decode import list_images, open_picture
+from pix2pix.utils.filenames import printable
+
+DATASET_JSON = "dataset.json"
+
+
+HINTED = "lines+colours"  # the derivation of ``derive`` that makes them
+
+
+SAMPLED_PAIRS = 5  # pictures of a split that tell whether they are pairs
+
+
+_MAX_JSON_BYTES = 200_000_000  # bytes of a dataset.json that are read
+
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PairFile:
+    """One pair on disk: an A|B strip, or A and B as two files."""
+
+    name: str
+    a: Path
+    b: Path | None = None
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a list of datasets shows. `size` is that of the first pair's A, (width, height) in
+    pixels, None where it cannot be read; `counts` are pairs by split."""
+
+    name: str
+    title: str
+    counts: dict[str, int]
+    layout: str  # "strips" or "folders"
+    size: tuple[int, int] | None
+    source_name: str
+    target_name: str
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+def find_pairs(folder: Path, split: str) -> list[PairFile]:
+    """List the pairs of one split in name order; empty where the folder has no such split. A
+    folder without any split is all train."""
+    if (folder / f"{split}A").is_dir() and (folder / f"{split}B").is_dir():
+        a = {f.stem: f for f in list_images(folder / f"{split}A")}
+        b = {f.stem: f for f in list_images(folder / f"{split}B")}
+        odd = sorted(a.keys() ^ b.keys())
+        if odd:
+            raise UserError(
+                f"{split}A and {split}B do not hold the same names ('{odd[0]}' is in one only): "
+                "build the dataset in the Dataset tab, which shows what matches."
+            )
+        return [PairFile(stem, a[stem], b[stem]) for stem in sorted(a)]
+    if (folder / split).is_dir():
+        return [PairFile(f.stem, f) for f in list_images(folder / split)]
+    if split == "train" and folder.is_dir() and not is_dataset(folder):
+        return [PairFile(f.stem, f) for f in list_images(folder)]
+    return []
+
+
+def open_pair(file: PairFile, alpha: bool = False) -> tuple[Image.Image, Image.Image]:
+    """Open A and B as 8-bit L or RGB, over white where they are transparent, or with `alpha` as
+    RGBA there. Raises UserError where one cannot be read or cut."""
+    first = _to_8bit(file.a, alpha)
+    if file.b is not None:
+        return first, _to_8bit(file.b, alpha)
+    half = first.width // 2
+    if first.width % 2 or half == 0:
+        raise UserError(
+            f"{file.a.name} is {first.width} pixels wide and cannot be cut into two "
+            "halves: A|B strips have an even width."
+        )
+    boxes = (0, 0, half, first.height), (half, 0, first.width, first.height)
+    return first.crop(boxes[0]), first.crop(boxes[1])
+
+
+def _to_8bit(file: Path, alpha: bool) -> Image.Image:
+    picture = open_picture(file)
+    return picture.to_pil(4) if alpha and picture.image.mode in ("LA", "RGBA") else picture.to_pil()
+
+
+def open_source_target(
+    file: PairFile,
+    direction: str = "AtoB",
+    *,
+    grey: bool = False,
+    photos: bool = False,
+    alpha: bool = False,
+) -> tuple[Image.Image, Image.Image]:
+    """Source and target as the direction says; with `grey` the source is the target in grey, and
+    the target all of the file where that is one of `photos`. Raises the UserErrors of `open_pair`.
+    """
+    if grey and photos:
+        photo = _to_8bit(file.a, alpha=False)
+        return photo.convert("L"), photo
+    first, second = open_pair(file, alpha)
+    source, target = (second, first) if direction == "BtoA" else (first, second)
+    return (target.convert("L") if grey else source), target
+
+
+def is_photo_dataset(folder: Path) -> bool:
+    """Return whether pictures of this dataset are plain photos, for sources that are derived as
+    they are read: what the Dataset tab built, what has two folders and what mostly looks like
+    A|B strips are pairs."""
+    if "recipe" in read_dataset_json(folder):
+        return False
+    some = [pair for split in SPLITS for pair in find_pairs(folder, split)[:SAMPLED_PAIRS]]
+    return 2 * sum(map(_looks_like_pair, some)) <= len(some)
+
+
+def _looks_like_pair(file: PairFile) -> bool:
+    try:
+        return file.b is not None or is_ab_pair(open_picture(file.a))
+    except UserError:
+        return False  # who reads it says why
+
+
+def list_datasets(root: Path) -> dict[str, Path]:
+    """List the datasets right inside `root` by name, without hidden ones; never raises."""
+    inside = sorted(subfolders(root), key=lambda child: child.name.casefold())
+    return {child.name: child for child in inside if is_dataset(child)}
+
+
+def dataset_info(folder: Path) -> DatasetInfo:
+    """Read what the folder and its `dataset.json` say, whatever that holds. Raises UserError
+    where the folder holds no pairs that can be recognised."""
+    pairs = {split: find_pairs(folder, split) for split in SPLITS}
+    first = next((found[0] for found in pairs.values() if found), None)
+    try:
+        size = open_pair(first)[0].size if first else None
+    except UserError:
+        size = None
+    info = read_dataset_json(folder)
+    return DatasetInfo(
+        name=folder.name,
+        title=_text(info, "title", folder.name),
+        counts={split: len(found) for split, found in pairs.items()},
+        layout="folders" if first and first.b else "strips",
+        size=size,
+        source_name=_text(info, "source_name", "A"),
+        target_name=_text(info, "target_name", "B"),
+    )
+
+
+def read_dataset_json(folder: Path) -> dict[str, Any]:
+    """Read the object in `dataset.json`, empty where there is none. The values are whatever the
+    file's author wrote."""
+    try:
+        if (folder / DATASET_JSON).stat().st_size > _MAX_JSON_BYTES:
+            return {}
+        info = json.loads((folder / DATASET_JSON).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def has_hints(folder: Path) -> bool:
+    """Return whether the sources are drawings with strokes of the targets' colours."""
+    inputs = read_dataset_json(folder).get("inputs")
+    return isinstance(inputs, dict) and inputs.get("derive") == HINTED
+
+
+def _text(info: dict[str, Any], key: str, default: str) -> str:
+    value = info.get(key)
+    return printable(value.strip()) if isinstance(value, str) and value.strip() else default

@@ -1,0 +1,308 @@
+"""One large file over HTTP: a transfer that broke goes on where it stopped, and only a whole file
+is put in place.
+
+While ``NAME`` is on its way its folder holds ``.NAME.part``, what has arrived, and
+``.NAME.part.json``, which says of which file of which server that is the beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from filelock import FileLock, Timeout
+
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.utils.files import write_json
+
+RETRY_WAITS = (1, 2, 4, 8, 16, 30)  # seconds before each further try
+RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # answers that may be different in a moment
+
+
+@dataclass(frozen=True)
+class Download:
+    """Size of the whole file, and how much of it an earlier try had fetched, in bytes."""
+
+    bytes: int
+    resumed_from: int
+
+
+class ConnectionLost(Exception):
+    """The transfer broke in a way that another request may mend; says what the server did."""
+
+
+def download(
+    url: str,
+    to: Path,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_wait: Callable[[str], None] = lambda sentence: None,
+    waits: Sequence[float] = RETRY_WAITS,
+    timeout: float = 30.0,
+    pause: Callable[[float], None] = time.sleep,
+) -> Download:
+    """Fetch ``url`` as the file ``to``; called again with the same two it goes on, or has nothing
+    to do. ``discard(to)`` ends that.
+
+    ``size`` in bytes and ``sha256`` in hex are those of the right file, where they are known.
+    ``on_progress`` gets bytes, with a total of 0 while it is unknown. After a passing failure the
+    transfer tells ``on_wait`` why and waits for the next of ``waits`` seconds; whatever arrives
+    starts them anew. ``timeout`` is the longest silence of the server in seconds.
+    Raises UserError and Cancelled, which both keep what has arrived (but a file with the wrong
+    checksum is deleted), and OSError where it cannot be written.
+    """
+    host = url_host(url)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(sidecar(to, ".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{to.name.lstrip('.')} is being downloaded by another program: wait until it is done."
+        ) from None
+    try:
+        part = PartialFile(to, url, host)
+        if not part.placed:
+            # A new connection for each try: one that the server has closed would fail it unheard.
+            fresh = httpx.Limits(max_keepalive_connections=0)
+            with httpx.Client(timeout=timeout, limits=fresh, follow_redirects=True) as client:
+                request = Request(client, part, size, should_stop, on_progress, on_wait)
+                retry(request, waits, pause)
+        if sha256:
+            verify_checksum(part, sha256.lower(), should_stop)
+        part.place()
+        return Download(to.stat().st_size, part.kept)
+    finally:
+        if not (to.exists() or part.path.exists()):
+            discard_download(to)  # nothing came, so nothing is left behind
+        lock.release()
+
+
+def discard_download(to: Path) -> None:
+    """Delete the file of a download with all that belongs to it, finished or not."""
+    for path in (to, *(sidecar(to, end) for end in (".part", ".part.json", ".lock"))):
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # Windows keeps open files
+            path.unlink()
+
+
+class PartialFile:
+    """What has arrived of the file at ``url``, whether on its way or placed as ``to``.
+
+    ``validator`` is the ETag or date by which the server tells whether the file is still the same
+    ("" where it names none: nothing can be resumed then) and ``total`` the length in bytes.
+    ``kept`` is what an earlier try had fetched; it falls to 0 when the transfer starts over.
+    """
+
+    def __init__(self, to: Path, url: str, host: str) -> None:
+        self.to, self.path, self.note = to, sidecar(to, ".part"), sidecar(to, ".part.json")
+        self.url, self.host = url, host
+        self.validator, self.total, self.placed = "", None, False
+        try:
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+            known = note["url"] == url
+        except (OSError, ValueError, TypeError, KeyError):
+            known = False
+        if known:
+            self.validator, self.total = note["validator"], note["total"]
+            self.placed = note["placed"] and to.exists()
+        else:
+            self.path.unlink(missing_ok=True)
+        self.kept = to.stat().st_size if self.placed else self.length()
+
+    def length(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def is_complete(self) -> bool:
+        return self.path.exists() and self.length() == self.total
+
+    def begin(self, validator: str, total: int | None) -> None:
+        """Start over with the file that the server has now."""
+        # First the bytes go, then the note changes: a crash between leaves no bytes of one file
+        # under the name of another.
+        self.path.unlink(missing_ok=True)
+        self.validator, self.total, self.kept = validator, total, 0
+        self.write_note()
+
+    def place(self) -> None:
+        if not self.placed:
+            os.replace(self.path, self.to)
+            self.placed = True
+            self.write_note()
+
+    def write_note(self) -> None:
+        names = ("url", "validator", "total", "placed")
+        write_json(self.note, {name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that one request for the missing bytes needs."""
+
+    client: httpx.Client
+    part: PartialFile
+    size: int | None
+    should_stop: Callable[[], bool]
+    on_progress: Callable[[int, int], None]
+    on_wait: Callable[[str], None]
+
+    def send(self) -> None:
+        """Send the request; raises ConnectionLost where another one may bring the rest."""
+        part = self.part
+        # The file as it is: how many bytes of a packed answer have arrived says nothing about it.
+        headers = {"Accept-Encoding": "identity", "User-Agent": "pix2pix-studio"}
+        if part.validator and part.length():
+            headers |= {"Range": f"bytes={part.length()}-", "If-Range": part.validator}
+        try:
+            with self.client.stream("GET", part.url, headers=headers) as response:
+                self.open(response)
+                if not part.is_complete():
+                    self.receive(response)
+        except httpx.TimeoutException:
+            raise ConnectionLost("does not answer") from None
+        except (httpx.ConnectError, httpx.ProxyError):
+            raise ConnectionLost("cannot be reached") from None
+        except httpx.RequestError:
+            raise ConnectionLost("breaks off the transfer") from None
+
+    def open(self, response: httpx.Response) -> None:
+        """Bring the part to where the body of the response begins."""
+        part, code = self.part, response.status_code
+        if code == 200:
+            length = response.headers.get("Content-Length", "")
+            part.begin(validator(response), int(length) if length.isdigit() else None)
+        elif code in (206, 416):
+            start, total = content_range(response)
+            if code == 416 and total == part.length():  # nothing is missing
+                start = total
+            if start != part.length() or validator(response) not in ("", part.validator):
+                part.begin("", None)
+                raise ConnectionLost("has another file now")
+            if part.total is None and total is not None:
+                part.total = total
+                part.write_note()
+        elif code in RETRY_STATUSES:
+            raise ConnectionLost(f"answers with error {code}")
+        else:
+            reason = f"{code} {response.reason_phrase}".strip()
+            raise UserError(f"{part.host} does not give {part.url} ({reason}): try another one.")
+        self.refuse_wrong_or_large()
+
+    def refuse_wrong_or_large(self) -> None:
+        part = self.part
+        if self.size is not None and part.total not in (None, self.size):
+            raise UserError(
+                f"{part.host} offers a file of {part.total:,} bytes where {self.size:,} were "
+                "published: it is not the same file, so try another address."
+            )
+        missing = (part.total or 0) - part.length()
+        free = shutil.disk_usage(part.path.parent).free
+        if missing > free:
+            raise UserError(
+                f"{format_size(missing)} are still to come and {part.path.parent} has room for "
+                f"{format_size(free)}: free some space or choose another folder."
+            )
+
+    def receive(self, response: httpx.Response) -> None:
+        part = self.part
+        done = part.length()
+        self.on_progress(done, part.total or 0)
+        with part.path.open("ab") as file:
+            for chunk in response.iter_raw():
+                file.write(chunk)
+                file.flush()  # what has arrived outlives this process
+                done += len(chunk)
+                self.on_progress(done, part.total or 0)
+                if self.should_stop():
+                    raise Cancelled
+        if part.total is None:  # the server named no length, and closed in good order
+            part.total = done
+            part.write_note()
+        if done != part.total:
+            raise ConnectionLost("breaks off the transfer")
+
+
+def retry(request: Request, waits: Sequence[float], pause: Callable[[float], None]) -> None:
+    """Send requests until the part is whole; raises UserError after too many in vain."""
+    part, tries = request.part, 0
+    best = part.length()
+    while not part.is_complete():
+        if request.should_stop():
+            raise Cancelled
+        try:
+            request.send()
+        except ConnectionLost as cut:
+            # A server that always starts over and always breaks off gets no nearer: only more
+            # bytes than ever before count as progress.
+            if part.length() > best:
+                best, tries = part.length(), 0
+            if tries == len(waits):
+                raise UserError(
+                    f"{part.host} {cut}, {tries + 1} times in a row: what has arrived is kept, so "
+                    "try again later."
+                ) from None
+            wait = waits[tries]
+            request.on_wait(f"{part.host} {cut}: trying again in {wait:g} s.")
+            while wait > 0 and not request.should_stop():  # in naps, to notice a stop
+                pause(min(wait, 0.5))
+                wait -= 0.5
+            tries += 1
+
+
+def verify_checksum(part: PartialFile, sha256: str, should_stop: Callable[[], bool]) -> None:
+    """Delete the file and raise UserError where this is not its SHA-256."""
+    digest = hashlib.sha256()
+    with (part.to if part.placed else part.path).open("rb") as file:
+        while block := file.read(1 << 20):
+            if should_stop():
+                raise Cancelled
+            digest.update(block)
+    if digest.hexdigest() != sha256:
+        discard_download(part.to)
+        raise UserError(
+            f"The file from {part.host} has the SHA-256 {digest.hexdigest()} where {sha256} was "
+            "expected: it was deleted, so try again or choose another address."
+        )
+
+
+def url_host(url: str) -> str:
+    """Return the host of an address; raises UserError unless it is http or https."""
+    with contextlib.suppress(httpx.InvalidURL):
+        host = httpx.URL(url).host
+        if host and url.lower().startswith(("http://", "https://")):
+            return host
+    raise UserError(f"{url} is no address of a file: give one that begins with http://.")
+
+
+def validator(response: httpx.Response) -> str:
+    """By what the file can be recognised later: a strong ETag, else its date, else nothing."""
+    etag = response.headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):  # a weak one does not promise equal bytes
+        return etag
+    return response.headers.get("Last-Modified", "")
+
+
+def content_range(response: httpx.Response) -> tuple[int, int | None]:
+    """First byte and total of ``Content-Range: bytes 5-9/10``; -1 and None where not given."""
+    span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+    first = span.partition("-")[0]
+    return int(first) if first.isdigit() else -1, int(total) if total.isdigit() else None
+
+
+def sidecar(to: Path, end: str) -> Path:
+    return to.with_name(f".{to.name.lstrip('.')}{end}")
+
+
+def format_size(count: int) -> str:
+    """Bytes for people: 30.2 MB, 8.6 GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,251 @@
+"""Pairs as training reads them: decoded once, augmented with A and B together.
+
+With ``derive="grey"`` the source is the target in grey, and the files may be plain photos.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import functools
+import itertools
+import math
+import os
+import random
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from pix2pix.config import TrainConfig
+from pix2pix.data.augment import augment
+from pix2pix.data.dataset import find_pairs, has_hints, is_photo_dataset, open_source_target
+from pix2pix.data.labels import find_label_sides
+from pix2pix.data.sources import seeded_random
+from pix2pix.errors import UserError
+from pix2pix.imaging.hints import LOOK, colour_hints, paint_hints
+from pix2pix.imaging.picture import resize, to_array
+from pix2pix.utils.memory import free_memory, local_processes
+
+CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
+
+
+CPU = torch.device("cpu")
+
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
+
+
+PAPER = 0.92  # luma above which a picture is backdrop, for its mean
+
+
+TURNED = 0.4  # share of recoloured targets whose hues are turned
+
+
+SAMPLED_PAIRS = 32  # pairs whose channels are the dataset's
+
+
+WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
+
+
+class PairDataset(Dataset[tuple[Tensor, Tensor]]):
+    """The pairs of one split as tensors in [-1, 1]; decoded pictures are kept as uint8 while there
+    is room.
+
+    An item is (source, target), both C x size x size: changed by chance in `train`, as the config
+    says and otherwise in each `epoch`, and as it is in the other splits.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], split: str, config: TrainConfig, epoch: int = 0
+    ) -> None:
+        """Find the pairs; raises UserError where the split holds none."""
+        folder = Path(folder)
+        self.config, self.split, self.epoch = config, split, epoch
+        self.files = find_pairs(folder, split)
+        if not self.files:
+            raise UserError(f"{folder.name} holds no pictures in {split}/: choose another dataset.")
+        if config.colour_hints and has_hints(folder):
+            raise UserError(
+                f"The sources of {folder.name} have strokes of colour already: leave colour_hints "
+                "out, or choose a dataset of lines alone."
+            )
+        self.photos = config.derive == "grey" and is_photo_dataset(folder)
+        self.labels = find_label_sides(folder, config)
+        self.cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self.cache_bytes = free_memory(CPU) * CACHE_SHARE / local_processes()  # bytes
+        self.channels = self.count_channels()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if not 0 <= index < len(self):  # else a loop over the pairs would not end
+            raise IndexError(index)
+        return self.augmented(index, self.epoch) if self.split == "train" else self.plain(index)
+
+    def count_channels(self) -> tuple[int, int]:
+        """Source and target channels: as configured, else 1 or 3, the most that one of some pairs,
+        spread over all, has."""
+        configured = self.config.source_channels, self.config.target_channels
+        if self.config.colour_hints:
+            return 3, 3
+        if all(configured):
+            return configured
+        some = range(0, len(self.files), -(-len(self.files) // SAMPLED_PAIRS))
+        counts = zip(*([len(p.getbands()) for p in self.pictures(i)] for i in some))
+        source, target = (known or max(count) for known, count in zip(configured, counts))
+        return source, target
+
+    def pictures(self, index: int) -> tuple[Image.Image, Image.Image]:
+        """Source and target as PIL pictures, as the direction and the derivation say; transparent
+        ones are so only where a network has a fourth channel."""
+        config = self.config
+        return open_source_target(
+            self.files[index], config.direction, grey=config.derive == "grey", photos=self.photos,
+            alpha=4 in (config.source_channels, config.target_channels),
+        )  # fmt: skip
+
+    def decoded(self, index: int) -> tuple[Tensor, Tensor]:
+        """Source and target, uint8 C x (size + jitter) x (size + jitter)."""
+        if index in self.cache:
+            return self.cache[index]
+        source, target = self.at_size(index, self.config.size + self.config.jitter)
+        if source.nbytes + target.nbytes <= self.cache_bytes:
+            self.cache_bytes -= source.nbytes + target.nbytes
+            self.cache[index] = source, target
+        return source, target
+
+    def at_size(self, index: int, side: int) -> tuple[Tensor, Tensor]:
+        """Source and target scaled to a square, uint8 C x side x side: label maps without mixing
+        their colours, and both so where the preset's own jitter is so."""
+        shrink = self.config.jitter_kind == "shrink"
+        tensors = []
+        for picture, channels, labels in zip(self.pictures(index), self.channels, self.labels):
+            nearest = labels or shrink
+            picture = resize(picture, (side, side), labels=nearest)
+            array = to_array(picture, channels)
+            tensors.append(torch.from_numpy(np.rint((array + 1) * 127.5).astype(np.uint8)))
+        return tuple(tensors)
+
+    def plain(self, index: int) -> tuple[Tensor, Tensor]:
+        """Source and target without augmentation, C x size x size in [-1, 1]."""
+        source, target = (
+            side.float() / 127.5 - 1 for side in self.at_size(index, self.config.size)
+        )
+        if self.config.colour_hints:
+            source = hinted(source, target, seeded_random(0, self.files[index].name))
+        return source, target
+
+    def augmented(self, index: int, epoch: int) -> tuple[Tensor, Tensor]:
+        """Source and target after one random transform that moves both, C x size x size.
+
+        The randomness depends on (seed, epoch, index) alone, so that a resumed run goes on exactly.
+        """
+        seed = (self.config.seed * 1_000_003 + epoch) * 1_000_003 + index
+        rng = torch.Generator().manual_seed(seed % 2**63)
+        source, target = self.decoded(index)
+        both = torch.cat([source, target]).float() / 127.5 - 1
+        labels = [i for i in range(len(both)) if self.labels[i >= len(source)]]
+        both = augment(both, self.config, rng, labels)
+        source, target = both[: len(source)], both[len(source) :]
+        chance = random.Random(seed)
+        if chance.random() < self.config.colour_hints:
+            if chance.random() < self.config.recolour:
+                target = recoloured(target, chance)
+            source = hinted(source, target, chance)
+        return source, target
+
+
+def hinted(source: Tensor, target: Tensor, chance: random.Random) -> Tensor:
+    """Lay the source over strokes of the target's colours; both are 3 x S x S in [-1, 1]."""
+    small = F.interpolate(target[None], (LOOK, LOOK), mode="area")[0].permute(1, 2, 0)
+    hints = colour_hints((small.numpy() + 1) / 2, chance)
+    paper = torch.from_numpy(np.array(paint_hints(hints, source.shape[:0:-1]))).permute(2, 0, 1)
+    return (source + 1) * (paper.float() / 255) - 1
+
+
+def recoloured(target: Tensor, chance: random.Random) -> Tensor:
+    """Colour the target, 3 x S x S in [-1, 1], anew and keep black and white: turn its hues, or
+    make all of it shades of one colour, so that a few hundred brown and black things teach every
+    colour."""
+    picture = (target + 1) / 2
+    luma = torch.tensor(LUMA)
+    grey = (luma[:, None, None] * picture).sum(0)
+    if chance.random() < TURNED:
+        turn = torch.tensor(hue_turn(math.radians(60 + 240 * chance.random())))
+        turned = torch.einsum("ij,jhw->ihw", turn, picture - grey)
+        return (grey + (1 + chance.random()) * turned).clamp(0, 1) * 2 - 1
+    hue, saturation, value = (chance.random() for _ in range(3))
+    color = torch.tensor(colorsys.hsv_to_rgb(hue, 0.4 + 0.6 * saturation, 0.35 + 0.65 * value))
+    middle = float((luma * color).sum())
+    thing = grey[grey < PAPER]
+    mean = float(thing.mean()) if len(thing) else 0.5
+    power = math.log(middle) / math.log(min(max(mean, 0.02), 0.98))
+    grey = grey.clamp(0, 1) ** min(max(power, 0.5), 2.5)
+    color = color[:, None, None]
+    dark, light = color * (grey / middle), 1 - (1 - color) * ((1 - grey) / (1 - middle))
+    return torch.where(grey < middle, dark, light).clamp(0, 1) * 2 - 1
+
+
+def hue_turn(angle: float) -> list[list[float]]:
+    """Return the 3 x 3 matrix that turns RGB around the axis of greys."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    same, next_, last = (
+        (1 + 2 * cos) / 3,
+        (1 - cos) / 3 - sin / 3**0.5,
+        (1 - cos) / 3 + sin / 3**0.5,
+    )
+    return [[same, next_, last], [last, same, next_], [next_, last, same]]
+
+
+def batches(
+    dataset: PairDataset,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Endless (epoch, source N x C x S x S, target), beginning with batch number ``start``.
+
+    Each epoch has its own order, fixed by (seed, epoch); a last, smaller batch is kept. Of each
+    batch every one of the ``world`` processes gets an equal share; what cannot be shared out is
+    left to another epoch. Threads prepare the next batches while the networks work on this one.
+    """
+    per_epoch = steps_per_epoch(len(dataset), batch_size, world)
+
+    def made(number: int) -> tuple[int, Tensor, Tensor]:
+        epoch, batch = divmod(number, per_epoch)
+        chosen = epoch_order(len(dataset), seed, epoch)[
+            batch * batch_size : (batch + 1) * batch_size
+        ]
+        mine = chosen[: len(chosen) // world * world][rank::world]
+        pairs = [dataset.augmented(i, epoch) for i in mine]
+        return epoch, torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        ahead = deque(pool.submit(made, start + i) for i in range(2 * WORKERS))
+        for number in itertools.count(start + len(ahead)):
+            ready = ahead.popleft().result()
+            ahead.append(pool.submit(made, number))
+            yield ready
+
+
+@functools.lru_cache(maxsize=2)
+def epoch_order(pairs: int, seed: int, epoch: int) -> list[int]:
+    """Shuffle the numbers of the pairs for an epoch: always the same for (seed, epoch)."""
+    rng = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(pairs, generator=rng).tolist()
+
+
+def steps_per_epoch(pairs: int, batch_size: int, world: int = 1) -> int:
+    """Count the batches of an epoch; a last one that `world` processes cannot share is none."""
+    full_batches, rest = divmod(pairs, batch_size)
+    return full_batches + (rest >= world)

@@ -1,0 +1,242 @@
+"""Which source picture belongs to which target picture, judged by their names alone.
+
+Names are paths inside the two folders, with `/` between their parts. A rule is one of
+
+- `stem`: equal names, whatever their suffixes;
+- `affix`: equal names after a prefix and a suffix that most share are removed on either side;
+- `name`: the letters and numbers in the names: `f-005-01.jpg` goes with `F2-005-01-sz1.jpg` when
+  many names differ in just that way;
+- `order`: the first with the first, the second with the second, as people sort (2 before 10);
+- `csv`: a table of pairs.
+
+`auto` takes that of the first three rules which pairs most, the earlier of equals. Where a name
+could go with two, neither is chosen: both are refused with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+
+from pix2pix.data.name_edits import (
+    MAX_EDITS,
+    MAX_SAMPLED_NAMES,
+    NameEdit,
+    TokenEdit,
+    _apply_affix_edit,
+    _apply_token_edit,
+    _around,
+    _longest_shared,
+    _neighbours,
+    _only_adds,
+    _squash,
+    _token_edit,
+    name_stem,
+    name_tokens,
+)
+from pix2pix.data.pair_table import _by_table
+from pix2pix.data.records import Match, Matching, Refusal
+from pix2pix.errors import UserError
+from pix2pix.utils.filenames import natural_key
+
+RULES = ("auto", "stem", "affix", "name", "order", "csv")
+
+
+MIN_SUPPORT = 0.05  # the share of names that must differ in the same way before it counts as a rule
+
+
+def match_names(
+    source: Sequence[str], target: Sequence[str], rule: str = "auto", table: str = ""
+) -> Matching:
+    """Pair two lists of names by `rule`; `table` is the text of the CSV.
+
+    Every name ends in exactly one pair or one refusal. Raises UserError for an unknown rule,
+    lists of different length under `order`, and a CSV that is none.
+    """
+    source, target = sorted(source, key=natural_key), sorted(target, key=natural_key)
+    if rule == "csv":
+        return _by_table(source, target, table)
+    if rule == "order":
+        return _by_order(source, target)
+    results = {
+        "stem": lambda: _by_edits(source, target, "stem", name_stem, [_by_same_name]),
+        "affix": lambda: _by_affix(source, target),
+        "name": lambda: _by_name(source, target),
+    }
+    if rule in results:
+        return results[rule]()
+    if rule != "auto":
+        raise UserError(f"'{rule}' is no rule: choose one of {', '.join(RULES)}.")
+    best = results["stem"]()
+    for name in ("affix", "name"):
+        if len(best.pairs) < min(len(source), len(target)):
+            other = results[name]()
+            best = max(best, other, key=_rank)  # the earlier one where they are equal
+    return best
+
+
+def _rank(matching: Matching) -> tuple[int, int]:
+    """More pairs are better; where there is none, a rule that says what they could be."""
+    return len(matching.pairs), sum(r.kind == "ambiguous" for r in matching.refused)
+
+
+# ------------------------------------------------------------------- ways in which names differ
+
+
+def _by_same_name(key: str) -> str:
+    return key
+
+
+def _by_affix(source: list[str], target: list[str]) -> Matching:
+    """Match by the changes of prefix and suffix that pair most names."""
+    votes: Counter[tuple[str, str, str, str]] = Counter()
+    for a, b in _neighbours(source, target):
+        core = _longest_shared(name_stem(a), name_stem(b))
+        if core:
+            votes[(*_around(name_stem(a), core), *_around(name_stem(b), core))] += 1
+    known = {name_stem(name) for name in target}
+    hits: Counter[tuple[str, str, str, str]] = Counter()
+    for affixes, _ in votes.most_common(MAX_EDITS):
+        way = _apply_affix_edit(*affixes)
+        count = sum(way(name_stem(name)) in known for name in source)
+        # Seen once and with something removed on both sides, it is no more than a coincidence.
+        if count > 1 or not any(affixes[:2]) or not any(affixes[2:]):
+            hits[affixes] = count
+    ranked = hits.most_common()
+    # The commonest is the rule; one that is half as common may contradict it and must be heard.
+    ways = [_apply_affix_edit(*affixes) for affixes, count in ranked if 2 * count >= ranked[0][1]]
+    matching = _by_edits(source, target, "affix", name_stem, ways, first_only=True)
+    before, after, begins, ends = ranked[0][0] if ranked else ("",) * 4
+    sides = (("sources", (before, after)), ("targets", (begins, ends)))
+    removed = [f'"{affix}" from the {side}' for side, both in sides for affix in both if affix]
+    explanation = (
+        f"equal names after removing {' and '.join(removed)}" if removed else "equal names"
+    )
+    return Matching("affix", explanation, matching.pairs, matching.refused)
+
+
+def _by_name(source: list[str], target: list[str]) -> Matching:
+    """All changes of the names' letters and numbers that enough pairs have in common."""
+    votes: Counter[TokenEdit] = Counter()
+    for a, b in _neighbours(source, target):
+        edit = _token_edit(name_tokens(a), name_tokens(b))
+        if edit is not None:
+            votes[edit] += 1
+    likely = [edit for edit, count in votes.most_common(MAX_EDITS) if count > 1 or _only_adds(edit)]
+    ways = [
+        _apply_token_edit(edit)
+        for edit in likely
+        if 50 * votes[edit] >= min(MAX_SAMPLED_NAMES, len(source))
+    ]
+    return _by_edits(source, target, "name", _squash, ways)
+
+
+# ------------------------------------------------------------------------------- who gets whom
+
+
+def _by_edits(
+    source: list[str],
+    target: list[str],
+    rule: str,
+    key: Callable[[str], str],
+    ways: list[NameEdit],
+    first_only: bool = False,
+) -> Matching:
+    """Pair names whose keys one of `ways` turns into each other, where nothing else could be meant.
+    With `first_only` the other ways can contradict the first and pair nothing themselves.
+
+    A pair counts as much as the way it goes is common: `m-014-01` goes with `M2-014-01-sz1`, as
+    88 others do, and not with `m1-014-01-sz1`, which belongs to `m1-014-01`.
+    """
+    by_key = defaultdict(list)
+    for name in target:
+        by_key[key(name)].append(name)
+    options: list[tuple[str, str, int]] = []  # source, target, number of the way
+    for a in source:
+        for number, way in enumerate(ways):
+            options += [(a, b, number) for b in by_key.get(way(key(a)) or "", ())]
+    options = _count_support(options, min(len(source), len(target)) if len(ways) > 1 else 0)
+    choice_a, choice_b = _choices(options, 0), _choices(options, 1)
+    pairs = [Match(a, choice_a[a][0]) for a in source if _mutual(a, choice_a, choice_b)]
+    if first_only:
+        pairs = [p for p in pairs if ways[0](key(p.source)) == key(p.target)]
+    explanation = {"stem": "equal names", "name": "the letters and numbers in the names"}
+    refused = _leftover(source, target, pairs, choice_a, choice_b)
+    return Matching(rule, explanation.get(rule, ""), tuple(pairs), tuple(refused))
+
+
+def _count_support(options: list[tuple[str, str, int]], names: int) -> list[tuple[str, str, int]]:
+    """(source, target, support): how many pairs go the same way and have no commoner way to go."""
+    count = Counter(number for _, _, number in options)
+    best: dict[tuple[int, str], int] = {}
+    for a, b, number in options:
+        for end in ((0, a), (1, b)):
+            best[end] = max(best.get(end, 0), count[number])
+    support: Counter[int] = Counter()
+    for a, b, number in options:
+        support[number] += count[number] in (best[0, a], best[1, b])
+    least = max(1.0, MIN_SUPPORT * names)
+    strongest: dict[tuple[str, str], int] = {}
+    for a, b, number in options:
+        if support[number] >= least:
+            strongest[a, b] = max(strongest.get((a, b), 0), support[number])
+    return [(a, b, support) for (a, b), support in strongest.items()]
+
+
+def _choices(options: list[tuple[str, str, int]], end: int) -> dict[str, list[str]]:
+    """For each name the partners it could have: only the best one where the others have less than
+    half its support, else all that come into question."""
+    found = defaultdict(list)
+    for option in options:
+        found[option[end]].append((option[2], option[1 - end]))
+    choices = {}
+    for name, partners in found.items():
+        top_support = max(partners)[0]
+        choices[name] = [
+            p for support, p in sorted(partners, reverse=True) if 2 * support >= top_support
+        ]
+    return choices
+
+
+def _mutual(a: str, choice_a: dict[str, list[str]], choice_b: dict[str, list[str]]) -> bool:
+    return a in choice_a and len(choice_a[a]) == 1 and choice_b[choice_a[a][0]] == [a]
+
+
+def _leftover(
+    source: list[str],
+    target: list[str],
+    pairs: list[Match],
+    choice_a: dict[str, list[str]],
+    choice_b: dict[str, list[str]],
+) -> list[Refusal]:
+    refused = []
+    sides = (
+        ("source", "target", source, choice_a, {p.source for p in pairs}),
+        ("target", "source", target, choice_b, {p.target for p in pairs}),
+    )
+    paired_names = sides[0][4] | sides[1][4]
+    for side, other, names, choices, matched in sides:
+        for name in names:
+            if name in matched:
+                continue
+            partners = [p for p in choices.get(name, ()) if p not in paired_names]
+            if partners:
+                partner_names = " or ".join(partners[:3])
+                reason = f"could go with {partner_names}: rename it, or say the pair in a CSV"
+                refused.append(Refusal(name, side, "ambiguous", reason))
+            else:
+                refused.append(Refusal(name, side, "unmatched", f"no {other} picture goes with it"))
+    return refused
+
+
+# ------------------------------------------------------------------------------ order and tables
+
+
+def _by_order(source: list[str], target: list[str]) -> Matching:
+    if len(source) != len(target):
+        raise UserError(
+            f"There are {len(source)} source and {len(target)} target pictures: by sorted order "
+            "both folders must hold the same number."
+        )
+    pairs = tuple(Match(a, b) for a, b in zip(source, target))
+    return Matching("order", "sorted order, whatever the names say: look at every pair", pairs, ())

@@ -1,0 +1,189 @@
+"""Pairs of pictures in one compressed ``.npz``: ``arr_0`` is the source, ``arr_1`` the target.
+
+Neither array is ever whole in memory, so thousands of pairs cost no more than one.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+from PIL import Image
+
+from pix2pix.data.archive_readers import (
+    LIMITS,
+    ArchiveLimits,
+    archive_error,
+    archive_errors,
+    open_zip,
+    zip_entry_fault,
+)
+from pix2pix.data.archives import save_error, zip_info
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.imaging.decode import MAX_DRAWING_PIXELS
+from pix2pix.utils.filenames import printable
+from pix2pix.utils.files import write_atomically
+
+ENTRIES = ("arr_0.npy", "arr_1.npy")
+_HEAD = 16 * 1024  # bytes; NumPy's own heads are 128 bytes
+_BATCH = 2**22  # bytes of numbers looked at together
+Rows = Iterator[np.ndarray]
+
+
+@dataclass(frozen=True)
+class _ArrayHead:
+    """One array of the file: its `shape` is N x H x W x C, `start` the bytes before its numbers."""
+
+    info: zipfile.ZipInfo
+    shape: tuple[int, int, int, int]
+    dtype: np.dtype
+    start: int
+
+    @property
+    def row(self) -> int:
+        """Bytes of one picture."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+
+def read_pairs(
+    file: Path, *, limits: ArchiveLimits = LIMITS, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[Image.Image, Image.Image, int]]:
+    """Each (source, target, number of pairs in all), the pictures in mode L or RGB.
+
+    `arr_0` and `arr_1` are N x H x W, N x H x W x 1 or N x H x W x 3 with the same N, H and W;
+    uint8, or floats. What floats mean is judged by the smallest and largest number in the whole
+    array: with a negative one black is -1 and white 1, else white is 1 where none is larger, else
+    255. Numbers outside that, NaN among them, and every other file are a UserError, before the
+    first pair. Nothing is unpickled, and `limits` hold for what the heads claim.
+    """
+    name = printable(file.name)
+    yield from archive_errors(_pairs(file, name, limits, should_stop), name)
+
+
+def write_pairs(
+    file: Path, count: int, size: int, pictures: Callable[[int], Iterable[Image.Image]]
+) -> None:
+    """Write `arr_0` and `arr_1`, uint8 `count` x `size` x `size` x 3, compressed and atomically.
+
+    `pictures(0)` gives the sources, `pictures(1)` the targets: RGB, `size` x `size`.
+    """
+    head = io.BytesIO()
+    npy.write_array_header_1_0(
+        head, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+    )
+    total = len(head.getvalue()) + count * size * size * 3
+
+    def write(partial: Path) -> None:
+        with zipfile.ZipFile(partial, "w") as packed:
+            for side, entry in enumerate(ENTRIES):
+                with packed.open(zip_info(entry, total, deflate=True), "w") as stream:
+                    stream.write(head.getvalue())
+                    for picture in pictures(side):
+                        stream.write(np.asarray(picture).tobytes())
+
+    try:
+        write_atomically(file, write)
+    except OSError as error:
+        raise UserError(save_error(file.name)) from error
+
+
+def _pairs(
+    file: Path, name: str, limits: ArchiveLimits, should_stop: Callable[[], bool]
+) -> Iterator[tuple[Image.Image, Image.Image, int]]:
+    packed = file.stat().st_size
+    with open_zip(file, limits) as opened:
+        arrays = [_read_head(opened, entry, name) for entry in ENTRIES]
+        if arrays[0].shape[:3] != arrays[1].shape[:3]:
+            raise UserError(
+                f"{name} holds arr_0 of {_times(arrays[0])} and arr_1 of {_times(arrays[1])}: "
+                "both need as many pictures of one size."
+            )
+        limits.judge(sum(a.info.file_size for a in arrays), packed, limits.bytes, name)
+        scales = [_find_value_range(opened, array, name, should_stop) for array in arrays]
+        sides = [_read_batches(opened, array, 1, should_stop) for array in arrays]
+        for rows in zip(*sides):
+            source, target = (_picture(row[0], *scale) for row, scale in zip(rows, scales))
+            yield source, target, arrays[0].shape[0]
+
+
+def _read_head(opened: zipfile.ZipFile, entry: str, name: str) -> _ArrayHead:
+    """Read and check the array's head before any of its numbers."""
+    entries = [info for info in opened.infolist() if info.orig_filename == entry]
+    if len(entries) != 1:
+        raise UserError(f"{name} needs arr_0 and arr_1: save np.savez_compressed(f, a, b).")
+    if fault := zip_entry_fault(entries[0]):
+        archive_error(name, entry, fault)
+    with opened.open(entries[0]) as stream:
+        head = io.BytesIO(stream.read(_HEAD))  # so that no head is longer
+    version = npy.read_magic(head)
+    if version not in ((1, 0), (2, 0)):
+        raise UserError(f"{name} is in an unknown form: save it with np.savez_compressed.")
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, by_columns, dtype = read(head)
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise UserError(f"{name} holds {printable(str(dtype))} in {entry}: save uint8 or floats.")
+    shape = (*shape, 1) if len(shape) == 3 else shape
+    if len(shape) != 4 or shape[3] not in (1, 3) or by_columns or min(shape) < 1:
+        raise UserError(
+            f"{name} holds {entry} in another shape than N x H x W x 3: save pictures in colour, "
+            "or grey ones as N x H x W, as np.ascontiguousarray gives them."
+        )
+    if shape[1] * shape[2] > MAX_DRAWING_PIXELS:
+        raise UserError(f"{name} holds pictures of over {MAX_DRAWING_PIXELS:,} pixels: scale them.")
+    array = _ArrayHead(entries[0], shape, dtype, head.tell())
+    if array.start + array.shape[0] * array.row != entries[0].file_size:
+        raise EOFError("the head claims another number of bytes")
+    return array
+
+
+def _read_batches(
+    opened: zipfile.ZipFile, array: _ArrayHead, together: int, should_stop: Callable[[], bool]
+) -> Rows:
+    """Yield the array, `together` pictures at a time (the last time fewer)."""
+    remaining = array.shape[0]
+    with opened.open(array.info) as stream:
+        stream.read(array.start)
+        while remaining:
+            if should_stop():
+                raise Cancelled
+            count = min(remaining, together)
+            data = stream.read(count * array.row)
+            yield np.frombuffer(data, array.dtype).reshape(count, *array.shape[1:])
+            remaining -= count
+
+
+def _find_value_range(
+    opened: zipfile.ZipFile, array: _ArrayHead, name: str, should_stop: Callable[[], bool]
+) -> tuple[float, float]:
+    """Find what is black and what is white; reads all numbers, so that damage shows itself."""
+    together = max(1, _BATCH // array.row)
+    if array.dtype == np.uint8:
+        for _ in _read_batches(opened, array, together, should_stop):
+            pass
+        return 0.0, 255.0
+    low, high = math.inf, -math.inf
+    for rows in _read_batches(opened, array, together, should_stop):
+        low, high = np.minimum(low, rows.min()), np.maximum(high, rows.max())  # NaN stays NaN
+    if low >= 0.0 and high <= 255.0:
+        return 0.0, 1.0 if high <= 1.0 else 255.0
+    if low >= -1.0 and high <= 1.0:
+        return -1.0, 1.0
+    raise UserError(
+        f"{name} holds numbers from {low:g} to {high:g}: save 0 to 255, 0 to 1 or -1 to 1."
+    )
+
+
+def _picture(row: np.ndarray, low: float, high: float) -> Image.Image:
+    if row.dtype != np.uint8:
+        row = np.rint((row.astype(np.float64) - low) / (high - low) * 255.0).astype(np.uint8)
+    return Image.fromarray(row[..., 0] if row.shape[2] == 1 else row)
+
+
+def _times(array: _ArrayHead) -> str:
+    return " x ".join(map(str, array.shape[:3]))

@@ -1,0 +1,97 @@
+"""Say how pairs are made: size, fit, format, labels, doubts and split."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from pix2pix.errors import UserError
+
+FITS = {
+    "stretch": "Stretch to a square",
+    "pad": "Pad with white to a square",
+    "crop": "Crop the centre",
+    "tiles": "Cut into tiles",
+}
+
+
+FORMATS = {"png": ".png", "jpg": ".jpg"}
+
+
+LABELS = ("auto", "none", "source", "target", "both")
+
+
+DOUBTS = ("aspect", "misaligned", "jpeg labels")
+
+
+DEFAULT_SHARES = (0.8, 0.1, 0.1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How pairs are made. Raises UserError for values that make no sense.
+
+    `size` is the side of each half in pixels, 0 keeps what is there; `fit` says how a picture gets
+    to that size. `split` holds the shares of train, val and test; None takes what the folders or
+    the CSV say, and 0.8, 0.1, 0.1 where they say nothing. Pairs for which the regular expression
+    `together` finds the same text in the source's name stay in one split. `keep` keeps 16 bits,
+    grey and alpha where both pictures of a pair have them; else everything is 8-bit RGB on white.
+    `labels` says which side is scaled without mixing colours. `leave_out` names kinds of doubt.
+    """
+
+    size: int = 256
+    fit: str = "stretch"
+    format: str = "png"
+    quality: int = 95
+    keep: bool = False
+    split: tuple[float, float, float] | None = None
+    seed: int = 0
+    together: str = ""
+    labels: str = "auto"
+    leave_out: tuple[str, ...] = ()
+    source_name: str = ""
+    target_name: str = ""
+
+    def __post_init__(self) -> None:
+        for key, allowed in (("fit", FITS), ("format", FORMATS), ("labels", LABELS)):
+            if getattr(self, key) not in allowed:
+                known = ", ".join(allowed)
+                raise UserError(f"{key} is '{getattr(self, key)}': choose one of {known}.")
+        if self.size and not 16 <= self.size <= 4096:
+            raise UserError(f"The size is {self.size}: take 16 to 4096, or 0 to keep sizes.")
+        if self.fit == "tiles" and not self.size:
+            raise UserError("Tiles need a size: take 256, or another fit.")
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"The JPEG quality is {self.quality}: take 1 to 100.")
+        if odd := set(self.leave_out) - set(DOUBTS):
+            raise UserError(f"'{odd.pop()}' is no doubt: choose from {', '.join(DOUBTS)}.")
+        _check_split(self.split)
+        try:
+            re.compile(self.together)
+        except re.error as error:
+            raise UserError(f"'{self.together}' is no regular expression: {error}.") from error
+
+
+def _check_split(split: tuple[float, float, float] | None) -> None:
+    if split is None:
+        return
+    ok = len(split) == 3 and all(math.isfinite(s) and s >= 0 for s in split)
+    if not ok or abs(sum(split) - 1) > 1e-6:
+        raise UserError(
+            "The shares of train, val and test are three numbers that add up to 1, as 0.8,0.1,0.1."
+        )
+
+
+@dataclass(frozen=True)
+class PairJob:
+    """One pair to be made: names inside the input folders, digests of both files' bytes, and the
+    name (without suffix) that its pictures get in their split."""
+
+    name: str
+    split: str
+    source: str
+    target: str
+    digests: tuple[str, str]
+    half: bool = False
+    score: float = 0.0

@@ -1,0 +1,100 @@
+"""The records that files and reports hold, as types: `dataset.json`, measures. No torch."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class Counts(TypedDict):
+    """Pairs of a dataset, all of them and by split."""
+
+    pairs: int
+    train: int
+    val: int
+    test: int
+
+
+class Refused(TypedDict, total=False):
+    """A file or pair that was left out of a dataset, or is doubtful, and why.
+
+    `side` is source, target or pair; `kind` is one word, such as unreadable or misaligned.
+    """
+
+    file: str
+    side: str
+    kind: str
+    reason: str
+
+
+class BuiltFile(TypedDict):
+    """An A|B picture of a dataset, named below its folder, with the digest of its bytes."""
+
+    file: str
+    sha256: str
+
+
+class BuiltPair(TypedDict):
+    """A pair of a dataset: where it came from, and the pictures that were made of it.
+
+    `source` and `target` are names in the input folders, `digests` the SHA-256 of both files;
+    `half` says that both are the two halves of one picture; `score` is how well their edges
+    agree, 1 for equal ones.
+    """
+
+    name: str
+    split: str
+    source: str
+    target: str
+    digests: list[str]
+    half: bool
+    score: float
+    files: list[BuiltFile]
+
+
+class DatasetInputs(TypedDict):
+    """The folders that a dataset was made from; `derive` is how sources came from targets."""
+
+    source: str
+    target: str | None
+    derive: str
+
+
+class DatasetRecipe(TypedDict, total=False):
+    """How the pairs of a dataset were made: the fields of `Recipe`."""
+
+    size: int
+    fit: str
+    format: str
+    quality: int
+    keep: bool
+    split: list[float] | tuple[float, float, float] | None
+    seed: int
+    together: str
+    labels: str
+    leave_out: list[str] | tuple[str, ...]
+    source_name: str
+    target_name: str
+
+
+class DatasetReport(TypedDict, total=False):
+    """What `dataset.json` says of a dataset that was built here: the report of a build.
+
+    `rule` is how names were matched, `label_maps` whether sources and targets are label maps,
+    `scaled` whether most pictures are at another scale than their originals.
+    """
+
+    format_version: int
+    source_name: str
+    target_name: str
+    rule: str
+    explanation: str
+    label_maps: list[bool]
+    scaled: bool
+    inputs: DatasetInputs
+    recipe: DatasetRecipe
+    made_with: dict[str, str]
+    warnings: list[str]
+    refused: list[Refused]
+    doubts: list[Refused]
+    counts: Counts
+    pairs: list[BuiltPair]

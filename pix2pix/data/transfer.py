@@ -1,0 +1,193 @@
+"""Import and export datasets: archives, .npz files and folders of others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pix2pix.data.archive_readers import LIMITS, ArchiveLimits
+from pix2pix.data.archives import atomic_folder, unpack
+from pix2pix.data.dataset import DATASET_JSON, Progress, find_pairs, open_pair, read_dataset_json
+from pix2pix.data.labels import declared_label_maps
+from pix2pix.data.layout import detect_layout, subfolders
+from pix2pix.data.npz import read_pairs, write_pairs
+from pix2pix.data.records import SPLITS
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.imaging.picture import resize
+from pix2pix.utils.filenames import printable, safe_name
+from pix2pix.utils.files import write_json
+
+
+def import_dataset(
+    thing: Path,
+    root: Path,
+    name: str,
+    *,
+    limits: ArchiveLimits = LIMITS,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> Path:
+    """Make `root`/`name` of an archive, an .npz file or a folder that holds a dataset.
+
+    Files are copied as they are. Pairs that cannot be read or cut are left out and named in
+    `dataset.json` under "refused". `on_progress` hears thousandths. A UserError, for names that
+    are taken or unsafe too, Cancelled or any other failure leaves nothing behind.
+    """
+    name = safe_name(name)
+    if name.casefold() in {child.name.casefold() for child in subfolders(root)}:
+        raise UserError(f"There is a dataset '{name}' already: choose another name.")
+    options = {"should_stop": should_stop}
+    if thing.suffix.lower() == ".npz" and thing.is_file():
+        return read_npz(thing, root / name, limits=limits, on_progress=on_progress, **options)
+    with atomic_folder(root / name) as folder:
+        if thing.is_dir():
+            _import_pairs(
+                _find_dataset(thing), folder, name, shutil.copyfile, on_progress, should_stop
+            )
+        else:
+            unpacked = folder / ".unpacked"
+            first, second = (
+                _partial_progress(on_progress, 0, 500),
+                _partial_progress(on_progress, 500, 1000),
+            )
+            unpack(thing, unpacked, limits=limits, on_progress=first, **options)
+            inner = _find_dataset(unpacked, printable(thing.name))
+            _import_pairs(inner, folder, name, os.replace, second, should_stop)
+            shutil.rmtree(unpacked)
+    return root / name
+
+
+def read_npz(
+    file: Path,
+    into: Path,
+    *,
+    limits: ArchiveLimits = LIMITS,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> Path:
+    """Make the new dataset `into` of `arr_0` and `arr_1` (see `npz.read_pairs`), all in train/ as
+    A|B strips in PNG, grey where both arrays are. UserError or Cancelled leave nothing behind."""
+    with atomic_folder(into) as folder:
+        (folder / "train").mkdir()
+        pairs = read_pairs(file, limits=limits, should_stop=should_stop)
+        count = 0
+        for count, (source, target, total) in enumerate(pairs, 1):
+            mode = "L" if source.mode == target.mode == "L" else "RGB"
+            strip = Image.new(mode, (2 * source.width, source.height))
+            strip.paste(source, (0, 0))
+            strip.paste(target, (source.width, 0))
+            strip.save(folder / "train" / f"{count - 1:05}.png")
+            on_progress(count, total)
+        _write_dataset_json(folder, {}, into.name, {"train": count}, [])
+    return into
+
+
+def write_npz(
+    folder: Path,
+    file: Path,
+    *,
+    size: int = 256,
+    split: str | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> int:
+    """Write the pairs of one split, or of all in the order train, val, test, as `arr_0` (A) and
+    `arr_1` (B), uint8 N x `size` x `size` x 3; returns N.
+
+    Other sizes are scaled, label maps that `dataset.json` names without mixing colours. A
+    UserError for an unreadable pair or a dataset without pairs leaves an old file as it was.
+    """
+    files = [pair for part in ([split] if split else SPLITS) for pair in find_pairs(folder, part)]
+    if not files:
+        raise UserError(f"{printable(folder.name)} holds no pairs there: choose another dataset.")
+    labels = declared_label_maps(folder)
+
+    def pictures(side: int) -> Iterator[Image.Image]:
+        exact = bool(labels) and labels[side] is True
+        for done, pair in enumerate(files, 1):  # each strip twice: the arrays follow each other
+            if should_stop():
+                raise Cancelled
+            yield resize(open_pair(pair)[side].convert("RGB"), (size, size), labels=exact)
+            on_progress(side * len(files) + done, 2 * len(files))
+
+    write_pairs(file, len(files), size, pictures)
+    return len(files)
+
+
+# ----------------------------------------------------------------------------------- one import
+
+
+def _find_dataset(folder: Path, name: str = "") -> Path:
+    layout = detect_layout(folder)
+    if layout.kind != "dataset":
+        raise UserError(
+            f"{name or printable(folder.name)} holds pictures that are no A|B pairs yet: unpack it "
+            "and build a dataset from its folders in the Dataset tab."
+        )
+    return layout.root
+
+
+def _import_pairs(
+    root: Path,
+    folder: Path,
+    title: str,
+    put: Callable[[Path, Path], Any],
+    on_progress: Progress,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Bring every pair of the dataset `root` that can be opened, and what is written about it."""
+    pairs = [(split, pair) for split in SPLITS for pair in find_pairs(root, split)]
+    counts, refused = dict.fromkeys(SPLITS, 0), []
+    for done, (split, pair) in enumerate(pairs):
+        if should_stop():
+            raise Cancelled
+        on_progress(done, len(pairs))
+        try:
+            open_pair(pair)
+        except UserError as error:
+            name = pair.a.relative_to(root).as_posix()
+            refused.append({"file": name, "reason": str(error)})
+            continue
+        for path in filter(None, (pair.a, pair.b)):
+            new = folder / path.relative_to(root)
+            new.parent.mkdir(exist_ok=True)
+            put(path, new)
+        counts[split] += 1
+    if not any(counts.values()):
+        raise UserError(f"No pair of {len(pairs)} can be used: {refused[0]['reason']}")
+    for path in list(root.iterdir()):  # a licence and the like
+        if path.suffix.lower() in (".md", ".txt", ".csv") and path.is_file():
+            put(path, folder / path.name)
+    _write_dataset_json(folder, read_dataset_json(root), title, counts, refused)
+    on_progress(len(pairs), len(pairs))
+
+
+def _write_dataset_json(
+    folder: Path,
+    written: dict[str, Any],
+    title: str,
+    counts: dict[str, int],
+    refused: list[dict[str, str]],
+) -> None:
+    """`dataset.json`: what its author `written`, with the counts and refusals that hold here."""
+    known = {"format_version": 1, "title": title, "source_name": "A", "target_name": "B"}
+    known |= {"rule": "as found"}
+    before = written.get("refused")
+    here = {
+        "counts": {"pairs": sum(counts.values()), **dict.fromkeys(SPLITS, 0), **counts},
+        "refused": [*(before if isinstance(before, list) else []), *refused],
+    }
+    try:
+        write_json(folder / DATASET_JSON, {**known, **written, **here})
+    except (RecursionError, UnicodeError):  # what can be read cannot always be written
+        write_json(folder / DATASET_JSON, {**known, **here, "refused": refused})
+
+
+def _partial_progress(on_progress: Progress, begin: int, end: int) -> Progress:
+    """Make a progress that runs from the thousandth `begin` to `end` of another."""
+    return lambda done, total: on_progress(begin + (end - begin) * done // max(1, total), 1000)

@@ -1,0 +1,4 @@
+"""Measure models: metrics, and their figures on a dataset.
+
+Imports `models` and below.
+"""

@@ -1,0 +1,312 @@
+"""How good a model is on the pairs of a dataset: its pictures made as people would get them, then
+measured and shown beside their targets."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict, cast
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pix2pix.data.dataset import (
+    PairFile,
+    find_pairs,
+    has_hints,
+    is_photo_dataset,
+    open_source_target,
+)
+from pix2pix.data.labels import declared_label_maps, label_colours
+from pix2pix.data.report import Refused
+from pix2pix.data.sources import seeded_random
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.evaluation.metrics import (
+    BATCH,
+    JUDGE,
+    Comparison,
+    class_overlaps,
+    confusion,
+    evenly_spaced,
+    label_scores,
+)
+from pix2pix.imaging.grids import labelled_rows, rows_picture, stack_pictures
+from pix2pix.imaging.hints import over_hints, photo_hints
+from pix2pix.imaging.picture import resize
+from pix2pix.model_config import ModelConfig
+from pix2pix.models.translator import Translator
+from pix2pix.utils.filenames import printable
+
+_FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
+
+
+_FORMATS |= {"perceptual": "{:.4f}", "perceptual_halves": "{:.4f}"}
+
+
+_FORMATS |= {"kid": "{:.1f}", "kid_halves": "{:.1f}"}
+
+
+_FORMATS |= {"accuracy": "{:.4f}", "mean_iou": "{:.4f}", "commonest": "{:.4f}"}
+
+
+Sample = tuple[Image.Image, Image.Image, Image.Image]  # source, generated, target
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on a split.
+
+    `measures` has `images`, `l1` (on the scale 0 to 1), `psnr` in dB, `ssim`, `perceptual`, `kid`
+    (times 1000), both by the network that `judge` names, each also between the two halves of the
+    real pictures (`perceptual_halves`, `kid_halves`), and `spread`, None where one cannot be told;
+    for label maps also `accuracy`, `mean_iou`, `commonest` and `classes`, each {"color", "share"
+    of the target's pixels, "iou"}.
+    `shown` are some of the triples, square and at the model's size. `refused` says which pairs
+    were left out: {"file", "reason"}.
+    """
+
+    measures: Measures
+    samples: list[Sample] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def evaluate(
+    model: Translator | str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    split: str = "val",
+    *,
+    direction: str = "",
+    derive: str = "",
+    fit: str = "",
+    palette: list[str] | None = None,
+    limit: int = 0,
+    show: int = 8,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Measure a model, or the one of a name or folder, on a split of the dataset `data`.
+
+    Each source is translated at its own size as anyone's picture is; the result and the target are
+    then compared at the model's size. `direction` ("AtoB", "BtoA"), `derive` ("pairs", or "grey"
+    where the dataset holds plain photos) and `fit` ("whole", "tiles") are the model's own unless
+    told. Targets are label maps where a `palette` of "#rrggbb" says so, `dataset.json` does, or
+    all of them together hold 64 colours at most. At most `limit` pairs, evenly spread, are
+    measured (0 is all) and `show` of them shown.
+
+    `on_progress` hears pairs. Raises UserError where no pair can be read, Cancelled when told to.
+    """
+    data = Path(data)
+    files = find_pairs(data, split)
+    if not files:
+        raise UserError(f"{printable(data.name)} holds no pairs in {split}/: name another split.")
+    files = [files[i] for i in evenly_spaced(len(files), limit or len(files))]
+    if isinstance(model, (str, os.PathLike)):
+        model = Translator.from_pretrained(model)
+    translator = model
+    reader = _Reader(translator.config, data, direction, derive)
+    colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
+    shown_indices = evenly_spaced(len(files), show)
+    channels = translator.config.generator.target_channels
+    compared, confused = Comparison(JUDGE, _device(translator)), 0
+    result = Evaluation({})
+
+    def triples() -> Iterator[Sample]:
+        for done, file in enumerate(files):
+            if should_stop():
+                raise Cancelled
+            on_progress(done, len(files))
+            try:
+                triple = _translate_pair(translator, reader.open(file), fit, colours is not None)
+            except UserError as error:
+                result.refused.append({"file": file.a.name, "reason": str(error)})
+                continue
+            # Where one is left out, the next that can be read is shown.
+            if len(result.samples) < bisect_right(shown_indices, done):
+                result.samples.append(triple)
+            yield triple
+
+    made = triples()
+    while batch := list(itertools.islice(made, BATCH)):
+        _, generated, target = (stack_pictures(side, channels) for side in zip(*batch))
+        compared.add(generated, target)
+        if colours is not None:
+            confused += confusion(generated, target, colours)
+    on_progress(len(files), len(files))
+    result.measures.update(cast("Measures", compared.result()))
+    result.measures["judge"] = None if result.measures["perceptual"] is None else JUDGE
+    if not result.measures["images"]:
+        reason = result.refused[0]["reason"]
+        raise UserError(f"No pair in {split}/ of {printable(data.name)} can be used: {reason}")
+    if colours is not None:
+        result.measures.update(cast("Measures", label_scores(confused)))
+        result.measures["classes"] = _class_names(confused, colours)
+    return result
+
+
+class _Reader:
+    """Opens pairs as (source, target): turned as the model was trained, or as told."""
+
+    def __init__(self, model: ModelConfig, data: Path, direction: str, derive: str) -> None:
+        self.grey = derive == "grey" if derive else model.colours_grey
+        self.photos = self.grey and is_photo_dataset(data)
+        self.hints = model.generator.hints and not has_hints(data)
+        self.direction = direction or model.direction
+        self.alpha = 4 in (model.generator.source_channels, model.generator.target_channels)
+
+    def open(self, file: PairFile) -> tuple[Image.Image, Image.Image]:
+        """Open one pair; a drawing lies over the hints that validation gives it while a model
+        trains, where it follows such. Raises UserError where a picture cannot be read."""
+        source, target = open_source_target(
+            file, self.direction, grey=self.grey, photos=self.photos, alpha=self.alpha
+        )
+        if self.hints:
+            source = over_hints(source, photo_hints(target, seeded_random(0, file.name)))
+        return source, target
+
+
+def _translate_pair(
+    translator: Translator, pair: tuple[Image.Image, Image.Image], fit: str, labels: bool
+) -> Sample:
+    """Add what the model makes of it to a pair, all square and at the model's size; target
+    `labels` keep their colours."""
+    source, target = pair
+    size = (translator.config.generator.size,) * 2
+    made = translator.translate(source, fit=fit)
+    crisp = translator.config.source_kind == "labels", labels, labels
+    return tuple(resize(p, size, labels=c) for p, c in zip((source, made, target), crisp))
+
+
+def _device(translator: Translator) -> torch.device | str:
+    """Where the ImageNet network runs: on a GPU where the model does."""
+    return translator.device if translator.device.type == "cuda" else "cpu"
+
+
+# ------------------------------------------------------------------------------------- label maps
+
+
+def _palette(colours: list[str]) -> Tensor:
+    """K x 3 in 0..255; raises UserError for what are no two colours of the form #rrggbb."""
+    try:
+        values = [bytes.fromhex(colour.removeprefix("#")) for colour in colours]
+    except ValueError:
+        values = []
+    if len(set(values)) < 2 or any(len(value) != 3 for value in values):
+        raise UserError(
+            f"'{','.join(colours)}' is no palette: give two colours or more such as #ff0000."
+        )
+    return torch.tensor([list(value) for value in dict.fromkeys(values)])
+
+
+def _find_palette(
+    files: list[PairFile], reader: _Reader, data: Path, should_stop: Callable[[], bool]
+) -> Tensor | None:
+    """Find the colours of the targets, K x 3 in 0..255, the commonest first, where these are label
+    maps; None where `dataset.json` denies it or they hold too many colours."""
+    declared, side = declared_label_maps(data), 0 if reader.direction == "BtoA" else 1
+    if reader.grey or (declared and not declared[side]):
+        return None
+
+    def targets() -> Iterator[Image.Image]:
+        for file in files:
+            if should_stop():
+                raise Cancelled
+            try:
+                target = reader.open(file)[1]
+            except UserError:
+                continue  # told when its turn to be translated comes
+            yield target
+
+    palette = label_colours(targets())
+    return torch.tensor(palette) if palette and len(palette) > 1 else None
+
+
+def _class_names(confused: Tensor, colours: Tensor) -> list[ClassMeasures]:
+    shares = confused.sum(1).double() / confused.sum()
+    rows = zip(colours.tolist(), shares.tolist(), class_overlaps(confused).tolist())
+    return [
+        {"color": f"#{bytes(colour).hex()}", "share": share, "iou": None if iou != iou else iou}
+        for colour, share, iou in rows
+    ]
+
+
+# ------------------------------------------------------------------------------ several models
+
+
+def metrics_table(results: dict[str, Measures]) -> tuple[list[str], list[list[str]]]:
+    """(headers, rows): a row for each model, a column for each measure that any of them has."""
+    names = [n for n in _FORMATS if any(r.get(n) is not None for r in results.values())]
+    rows = []
+    for model, result in results.items():
+        cells = ["-" if (v := result.get(n)) is None else _FORMATS[n].format(v) for n in names]
+        rows.append([model, *cells])
+    return ["model", *names], rows
+
+
+def markdown_table(results: dict[str, Measures]) -> str:
+    """Write the table as Markdown."""
+    headers, rows = metrics_table(results)
+    lines = [headers, ["---", *["---:"] * (len(headers) - 1)]]
+    lines += [[model.replace("|", "\\|"), *cells] for model, *cells in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def comparison_picture(evaluations: dict[str, Evaluation]) -> Image.Image:
+    """Rows of source, generated and target; several models on the same pairs share the rows of
+    sources and targets and have a named row each."""
+    size = max(e.samples[0][0].width for e in evaluations.values())
+    rows: list[tuple[str, list[Image.Image]]] = []
+    target: list[Image.Image] = []
+    for name, evaluation in evaluations.items():
+        sides = zip(*evaluation.samples)
+        source, outputs, targets = ([_square(p, size) for p in side] for side in sides)
+        if target != targets:
+            rows += [("target", target)] if target else []
+            rows.append(("source", source))
+        rows.append((name, outputs))
+        target = targets
+    rows.append(("target", target))
+    if len(evaluations) == 1:
+        return rows_picture([stack_pictures(pictures, 3).numpy() for _, pictures in rows])
+    return labelled_rows(rows)
+
+
+def _square(picture: Image.Image, size: int) -> Image.Image:
+    return resize(picture.convert("RGB"), (size, size))
+
+
+class ClassMeasures(TypedDict):
+    """One colour of a label map: its share of the targets' pixels, and intersection over union."""
+
+    color: str  # "#rrggbb"
+    share: float
+    iou: float | None
+
+
+class Measures(TypedDict, total=False):
+    """How close generated pictures come to their targets; None is what cannot be told.
+
+    `l1` is on a scale from 0 to 1, `psnr` in dB, `kid` times 1000. Lower is better for `l1`,
+    `perceptual` and `kid`, which are by the network that `judge` names, higher for the others.
+    `perceptual_halves` and `kid_halves` are between the even and the odd real pictures. The last
+    four are of label maps alone.
+    """
+
+    images: int
+    l1: float | None
+    psnr: float | None
+    ssim: float | None
+    perceptual: float | None
+    perceptual_halves: float | None
+    kid: float | None
+    kid_halves: float | None
+    judge: str | None
+    spread: float | None
+    accuracy: float
+    mean_iou: float
+    commonest: float
+    classes: list[ClassMeasures]

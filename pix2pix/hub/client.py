@@ -1,0 +1,171 @@
+"""Reaching the Hugging Face Hub: who asks, and what went wrong in one sentence.
+
+The Hub is asked anonymously unless a token is given; `token=True` stands for the login that is
+saved on this machine, which only its owner may use. `endpoint` is the Hub's address, unless told
+that of `HF_ENDPOINT` or https://huggingface.co.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote
+
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.utils.filenames import printable
+
+TOKENS = "https://huggingface.co/settings/tokens"
+BILLING = "https://huggingface.co/settings/billing"
+Token = str | bool | None
+REPO_KINDS = {"dataset": "datasets/", "model": ""}  # of the pages of a kind
+_NAME = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", re.ASCII)
+_REPO = re.compile(rf"(?P<id>{_NAME.pattern})(?:@(?P<revision>.+))?", re.ASCII)
+_ADDRESS = re.compile(
+    r"https?://(?:huggingface\.co|hf\.co)/(datasets/|spaces/|)([^/]+/[^/]+?)(?:/tree/(.+))?"
+)
+_REVISION = re.compile(r"\w[\w./-]{0,199}", re.ASCII)
+
+
+def check_repo_name(name: str) -> None:
+    """Raise UserError for what is not an "owner/name" on the Hub."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"'{printable(name)}' is no name on the Hub: give owner/name.")
+
+
+def parse_repo(text: str, kind: str = "dataset") -> tuple[str, str | None]:
+    """(owner/name, revision or None) from `owner/name`, `owner/name@revision` or the address of
+    a page of this `kind`; a revision is a branch, a tag or a commit. Else a UserError."""
+    text, place = text.strip().rstrip("/"), REPO_KINDS[kind]
+    address = _ADDRESS.fullmatch(text.partition("?")[0].partition("#")[0].rstrip("/"))
+    if address and address[1] == place:
+        repo_id, revision = address[2], unquote(address[3]) if address[3] else None
+    else:
+        plain = _REPO.fullmatch(text)
+        repo_id, revision = plain.group("id", "revision") if plain else ("", None)
+    bad_id = not _NAME.fullmatch(repo_id) or repo_id.endswith(".git")
+    bad_revision = revision and (not _REVISION.fullmatch(revision) or ".." in revision)
+    if bad_id or bad_revision or "--" in repo_id or ".." in repo_id:
+        raise UserError(
+            f"'{printable(text)}' names no {kind} on the Hub: give owner/name, "
+            f"owner/name@revision or an address that begins with https://huggingface.co/{place}."
+        )
+    return repo_id, revision
+
+
+def connect(token: Token, endpoint: str | None) -> Any:
+    """Return a `huggingface_hub.HfApi`; raises UserError for what cannot be a token."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()  # progress is the caller's to show
+    if isinstance(token, str):
+        token = token.strip()
+        if not re.fullmatch(r"[!-~]{0,500}", token):  # else an HTTP error would quote it
+            raise UserError(f"The token holds characters that none has: copy it from {TOKENS}.")
+    return HfApi(endpoint=endpoint, token=token or False, library_name="pix2pix-studio")
+
+
+def list_files(
+    api: Any, repo_id: str, commit: str, kind: str, limit: int, should_stop: Callable[[], bool]
+) -> dict[str, int]:
+    """Every file of the commit and its size in bytes; asks for no more pages than it needs.
+
+    Raises UserError where there are more than `limit`, and Cancelled.
+    """
+    sizes: dict[str, int] = {}
+    for entry in api.list_repo_tree(repo_id, recursive=True, revision=commit, repo_type=kind):
+        if should_stop():
+            raise Cancelled
+        if hasattr(entry, "size"):  # a folder has none
+            sizes[entry.path] = entry.size
+        if len(sizes) > limit:
+            raise UserError(f"{repo_id} holds more than {limit:,} files: take a smaller one.")
+    return sizes
+
+
+def byte_progress(on_bytes: Callable[[int], None]) -> type:
+    """Make a progress bar for huggingface_hub that shows nothing: `on_bytes` hears how many
+    bytes of the file have arrived, and what it raises ends the transfer. Storage by Xet has two
+    bars a file, of what is written and of what came over the network."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})
+            self.so_far = 0.0
+
+        def update(self, n: float | None = 1) -> None:
+            self.so_far += n or 0
+            on_bytes(int(self.so_far))
+
+    return Bar
+
+
+@contextmanager
+def hub_errors(
+    repo_id: str,
+    verb: str,
+    token: Token,
+    should_stop: Callable[[], bool] = lambda: False,
+    kind: str = "dataset",
+) -> Iterator[None]:
+    """Whatever the Hub, the network or their library raise becomes a UserError about a repository
+    of this `kind`.
+
+    UserErrors and Cancelled pass; after a stop whatever else is raised is Cancelled.
+    """
+    try:
+        yield
+    except (UserError, Cancelled):
+        raise
+    except Exception as error:  # the transfer libraries raise anything
+        if should_stop():
+            raise Cancelled from error
+        causes = list(_error_chain(error))
+        raise UserError(_explain(causes, f"{kind} {repo_id}", verb, bool(token))) from error
+
+
+def _error_chain(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _explain(causes: list[BaseException], repo: str, verb: str, has_token: bool) -> str:
+    import httpx2
+    from huggingface_hub import errors
+
+    def find(*kinds: type) -> Any:
+        return next((cause for cause in causes if isinstance(cause, kinds)), None)
+
+    answer = find(errors.HfHubHTTPError)
+    status = answer.response.status_code if answer else 0
+    if find(errors.LocalTokenNotFoundError):
+        return f"No login is saved on this machine: give a token, made at {TOKENS}."
+    if find(errors.OfflineModeIsEnabled):
+        return "The Hub is switched off by HF_HUB_OFFLINE: unset it and start again."
+    if find(errors.GatedRepoError):
+        return f"The {repo} has terms to accept: accept them on its page and give a token of yours."
+    if find(errors.RevisionNotFoundError):
+        return f"The {repo} has no such revision: give one of its branches, tags or commits."
+    if status == 401 and has_token:
+        return f"The Hub does not accept the token: make one at {TOKENS}."
+    if status in (401, 404) and not has_token:
+        return f"There is no public {repo}: check its name, or give a token for it."
+    if status == 404:
+        return f"There is no {repo} that the token may {verb}: check name and token."
+    if status == 402:
+        return f"The Hub wants to be paid for the {repo}: see {BILLING}."
+    if status == 403:
+        return f"The token may not {verb} the {repo}: make one that may at {TOKENS}."
+    if status == 429:
+        return "The Hub is asked too often from here: wait ten minutes and try again."
+    if status:
+        return f"The Hub answered with error {status}: try again later."
+    if find(httpx2.TransportError, ConnectionError, TimeoutError):
+        return "The Hub cannot be reached: check the network connection and try again."
+    if any(isinstance(cause, OSError) and cause.errno for cause in causes):
+        return "A file cannot be read or written here: check its folder's rights and free space."
+    return "The transfer broke off: check the network, a proxy's login page perhaps, and try again."

@@ -1,0 +1,213 @@
+"""Dataset repositories of the Hugging Face Hub: one becomes a folder, a folder becomes one.
+
+How the token and the Hub's address (`endpoint`) are meant: see `hub_access`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pix2pix.data.archives import atomic_folder
+from pix2pix.data.dataset import DATASET_JSON
+from pix2pix.data.records import SPLITS
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.hub.client import Token, byte_progress, connect, hub_errors, list_files, parse_repo
+from pix2pix.hub.upload import push_files
+from pix2pix.imaging.decode import IMAGE_SUFFIXES
+from pix2pix.utils.escape import strip_folders
+from pix2pix.utils.filenames import PathTree, printable, unsafe_name_reason
+
+MAX_FILES, MAX_BYTES = 150_000, 20 * 10**9  # of a repository that is pulled
+MAX_IN_FOLDER = 10_000  # files; the Hub's own limit
+ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar", ".npz")
+_SPLITS = (*SPLITS, "training", "valid", "validation", "testing")
+DATA_FOLDERS = {split + side for split in _SPLITS for side in ("", "A", "B")}
+WORKERS = 8  # files fetched at the same time
+
+
+# ---------------------------------------------------------------------------------------- pulling
+
+
+def pull_dataset(
+    repo: str,
+    into: Path,
+    *,
+    token: Token = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    endpoint: str | None = None,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+) -> dict[str, Any]:
+    """Fetch the dataset repository `repo` (see `parse_repo`), one commit, as the folder `into`.
+
+    What is taken: pictures in train, val, test, trainA, ...; where there are none, either all
+    pictures or the archives at the top (.zip, .tar.gz, .npz), whichever are more bytes; and
+    dataset.json. Archives stay packed. Progress counts files; `should_stop` is also asked by
+    other threads, amid a file.
+
+    Returns `repo_id`, `commit`, `files` and `bytes` (numbers) and `archives` (paths, or empty).
+    Raises UserError for a repository that cannot or must not be taken, and Cancelled; both leave
+    nothing behind.
+    """
+    repo_id, revision = parse_repo(repo)
+    with hub_errors(repo_id, "read", token, should_stop):
+        api = connect(token, endpoint)
+        info = api.dataset_info(repo_id, revision=revision, timeout=30, expand=["sha"])
+        sizes = list_files(api, repo_id, info.sha, "dataset", max_files, should_stop)
+    names = _choose_files(sizes, repo_id)
+    _check_files(names, sum(sizes[name] for name in names), max_bytes, repo_id, into)
+    with atomic_folder(into) as folder:
+        with hub_errors(repo_id, "read", token, should_stop):
+            _download(api, repo_id, info.sha, names, folder, should_stop, on_progress)
+        shutil.rmtree(folder / ".cache", ignore_errors=True)  # notes of huggingface_hub
+        size = sum((folder / name).stat().st_size for name in names)
+    archives = [into / name for name in names if name.lower().endswith(ARCHIVES)]
+    source_info = {"repo_id": repo_id, "commit": info.sha, "files": len(names), "bytes": size}
+    return {**source_info, "archives": archives}
+
+
+def _choose_files(sizes: dict[str, int], repo_id: str) -> list[str]:
+    """Choose the files that make the dataset, by the rule that `pull_dataset` states."""
+    pictures = [name for name in sizes if _is_picture(name)]
+    parted = [name for name in pictures if name.partition("/")[0] in DATA_FOLDERS]
+    packed = [n for n in sizes if n.lower().endswith(ARCHIVES) and "/" not in n and n[0] != "."]
+    if not parted and sum(map(sizes.get, packed)) > sum(map(sizes.get, pictures)):
+        return packed
+    if not pictures:
+        inside = any(name.endswith((".parquet", ".arrow")) for name in sizes)
+        where = "keeps its pictures in tables (.parquet)" if inside else "holds no pictures"
+        raise UserError(
+            f"{repo_id} {where}: export them as pictures, or as a .zip at its top, and take that."
+        )
+    return (parted or pictures) + [name for name in (DATASET_JSON,) if name in sizes]
+
+
+def _is_picture(name: str) -> bool:
+    path = PurePosixPath(name)
+    # "..", which must be refused, is not hidden.
+    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden
+
+
+def _check_files(names: list[str], total: int, max_bytes: int, repo_id: str, into: Path) -> None:
+    """Raise UserError where files must not be written: unsafe names, or too many bytes."""
+    tree = PathTree()
+    for name in names:
+        if fault := unsafe_name_reason(name) or tree.add(tuple(name.split("/")), False):
+            raise UserError(
+                f"{repo_id} holds '{printable(name)}', {fault}: choose another dataset."
+            )
+    giga = f"{total / 1e9:.1f} GB"
+    if total > max_bytes:
+        raise UserError(f"{repo_id} is {giga}, over {max_bytes / 1e9:g} GB: take a smaller one.")
+    existing = next(path for path in into.absolute().parents if path.exists())
+    if total > (free := shutil.disk_usage(existing).free):
+        raise UserError(f"{repo_id} is {giga} and {free / 1e9:.1f} GB are free: make room.")
+
+
+def _download(
+    api: Any,
+    repo_id: str,
+    commit: str,
+    names: list[str],
+    folder: Path,
+    should_stop: Callable[[], bool],
+    on_progress: Callable[[int, int], None],
+) -> None:
+    ended = threading.Event()  # one failed: the others need not go on
+
+    def look(so_far: int = 0) -> None:
+        if ended.is_set() or should_stop():
+            raise Cancelled
+
+    bar = byte_progress(look)
+
+    def fetch(name: str) -> None:
+        look()
+        api.hf_hub_download(
+            repo_id, name, repo_type="dataset", revision=commit, local_dir=folder, tqdm_class=bar
+        )
+
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        on_progress(0, len(names))
+        for done, fetched in enumerate(as_completed([pool.submit(fetch, n) for n in names]), 1):
+            fetched.result()
+            on_progress(done, len(names))
+    finally:
+        ended.set()
+        pool.shutdown(cancel_futures=True)
+
+
+# ---------------------------------------------------------------------------------------- pushing
+
+
+def push_dataset(
+    folder: Path,
+    repo: str,
+    *,
+    token: Token,
+    private: bool = True,
+    card: str,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    endpoint: str | None = None,
+) -> str:
+    """Make the dataset repository `repo` hold what `folder` holds, in one commit on its main
+    branch, and return the address of its page.
+
+    Pictures in train, val, test, trainA, ... and dataset.json are uploaded, the latter without
+    the absolute paths in it, and `card` becomes README.md. Pictures in those folders of an older
+    push that are gone from `folder` leave the repository's newest state too. A repository that is
+    there and public is refused unless `private` is False. Raises UserError, and Cancelled before
+    the commit.
+    """
+    files = dataset_files(folder)
+    _check_folders(files)
+    files["README.md"] = card.encode()
+    return push_files(
+        files, repo, "dataset", token=token, private=private, is_part=_is_part,
+        should_stop=should_stop, on_progress=on_progress, endpoint=endpoint,
+    )  # fmt: skip
+
+
+def _is_part(name: str) -> bool:
+    return _is_picture(name) and "/" in name and name.partition("/")[0] in DATA_FOLDERS
+
+
+def dataset_files(folder: Path) -> dict[str, str | bytes]:
+    """List what of a dataset leaves this machine: name below its folder -> path of the file, or
+    its content. Raises UserError where there are no pictures or dataset.json is damaged."""
+    paths = sorted(
+        path for top in DATA_FOLDERS for path in (folder / top).rglob("*") if path.is_file()
+    )
+    by_name = {path.relative_to(folder).as_posix(): str(path) for path in paths}
+    files: dict[str, str | bytes] = {name: path for name, path in by_name.items() if _is_part(name)}
+    if not files:
+        raise UserError(f"{printable(folder.name)} holds no pictures in train, val or test.")
+    try:
+        description = json.loads((folder / DATASET_JSON).read_text(encoding="utf-8"))
+        files[DATASET_JSON] = json.dumps(strip_folders(description), indent=2).encode() + b"\n"
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{DATASET_JSON} is damaged: build the dataset again.") from error
+    return files
+
+
+def _check_folders(files: dict[str, Any]) -> None:
+    counts = Counter(str(PurePosixPath(name).parent) for name in files if _is_part(name))
+    top, count = counts.most_common(1)[0]
+    if count > MAX_IN_FOLDER:
+        raise UserError(
+            f"{printable(top)} holds {count:,} pictures and the Hub takes {MAX_IN_FOLDER:,} in a "
+            "folder: send its archive from the Hub's own page."
+        )

@@ -1,0 +1,213 @@
+"""Sources drawn by code for models of facades, streets, maps and grey photos: something to begin
+with on the first screen, and for the pictures on model cards.
+
+Label maps are lists of shapes with a label's name each, in fractions of the side, so that the same
+scene serves as an input of any size and as an example on the pad. No torch here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A polygon of one label; `points` (x, y) as fractions of the side, y downwards."""
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+
+    def to_json(self, palette: Mapping[str, str]) -> dict:
+        """Return an operation of the drawing pad; `palette` is label -> "#rrggbb"."""
+        points = [[round(x, 4), round(y, 4)] for x, y in self.points]
+        return {"kind": "shape", "color": palette[self.label], "points": points}
+
+
+def draw_shapes(shapes: Sequence[Shape], palette: Mapping[str, str], size: int) -> Image.Image:
+    """Draw a label map of size x size in the palette's exact colours; later shapes lie on top."""
+    picture = Image.new("RGB", (size, size), palette[shapes[0].label])
+    pen = ImageDraw.Draw(picture)
+    for shape in shapes:
+        pen.polygon([(x * size, y * size) for x, y in shape.points], fill=palette[shape.label])
+    return picture
+
+
+def box(label: str, left: float, top: float, right: float, bottom: float) -> Shape:
+    return Shape(label, ((left, top), (right, top), (right, bottom), (left, bottom)))
+
+
+def blob(label: str, x: float, y: float, rx: float, ry: float, rng: np.random.Generator) -> Shape:
+    """Make a round shape with an uneven outline: a tree, a bush, a pond."""
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    rough = 1 + ndimage.gaussian_filter1d(rng.normal(size=24), 1.0, mode="wrap") * 0.15
+    points = zip(x + rx * rough * np.cos(angles), y + ry * rough * np.sin(angles))
+    return Shape(label, tuple((float(px), float(py)) for px, py in points))
+
+
+def band(label: str, points: Points, width: float) -> Shape:
+    """Make a polyline with a width: a road or a river."""
+    path = np.asarray(points, float)
+    along = np.gradient(path, axis=0)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    across *= width / 2 / np.maximum(np.hypot(*across.T), 1e-9)[:, None]
+    outline = np.concatenate([path + across, (path - across)[::-1]])
+    return Shape(label, tuple((float(x), float(y)) for x, y in outline))
+
+
+# ------------------------------------------------------------------------------------ label maps
+
+
+def facade_shapes(seed: int) -> list[Shape]:
+    """Make a house front: floors of windows, some with balconies, a shop, trees, a street."""
+    rng = np.random.default_rng(seed)
+    left, right = rng.uniform(-0.05, 0.15), rng.uniform(0.85, 1.05)
+    top, ground = rng.uniform(0.08, 0.2), rng.uniform(0.82, 0.9)
+    shapes = [box("sky", 0, 0, 1, 1), box("wall", left, top, right, ground)]
+    shapes.append(box("road", 0, ground, 1, 1))
+    floors, columns = int(rng.integers(3, 6)), int(rng.integers(3, 6))
+    shop = rng.random() < 0.5
+    storey, bay = (ground - top) / floors, (right - left) / columns
+    balconies = set(rng.choice(columns, columns // 2, replace=False).tolist())
+    if shop:
+        shapes.append(box("shop", left, ground - storey * 0.95, right, ground))
+    for floor in range(floors):
+        for column in range(columns):
+            x, y = left + bay * column, top + storey * floor
+            window = box(
+                "window", x + bay * 0.3, y + storey * 0.22, x + bay * 0.7, y + storey * 0.8
+            )
+            shapes.append(window)
+            if column in balconies and 0 < floor < floors - shop:
+                shapes.append(
+                    box("balcony", x + bay * 0.12, y + storey * 0.6, x + bay * 0.88, y + storey)
+                )
+    for x in rng.uniform(0.05, 0.95, int(rng.integers(0, 4))):
+        shapes.append(blob("plants", float(x), ground, 0.07, 0.06, rng))
+    if rng.random() < 0.5:
+        x = float(rng.uniform(0.1, 0.6))
+        shapes.append(blob("car", x + 0.12, ground + 0.06, 0.13, 0.05, rng))
+    return shapes
+
+
+def street_shapes(seed: int) -> list[Shape]:
+    """Make a road ahead between pavements, houses and trees, with cars and people."""
+    rng = np.random.default_rng(seed)
+    x, y = float(rng.uniform(0.42, 0.6)), float(rng.uniform(0.45, 0.52))  # where it vanishes
+    shapes = [
+        box("sky", 0, 0, 1, 1),
+        Shape("pavement", ((0, 1), (0, 0.68), (x, y), (1, 0.68), (1, 1))),
+    ]
+    shapes.append(Shape("road", ((0.02, 1), (x - 0.01, y), (x + 0.01, y), (0.98, 1))))
+    for side in (0, 1):
+        near, far = float(rng.uniform(0.02, 0.15)), float(rng.uniform(0.3, 0.38))
+        edge = x + (0.06 if side else -0.06)
+        kind = "building" if rng.random() < 0.75 else "tree"
+        shapes.append(Shape(kind, ((side, near), (edge, far), (edge, y + 0.015), (side, 0.7))))
+        if kind == "building":
+            tree = side + (0.16 if not side else -0.16)
+            shapes.append(blob("tree", tree, 0.4, 0.11, 0.16, rng))
+            shapes.append(box("pole", tree - 0.008, 0.5, tree + 0.008, 0.66))
+    shapes.append(box("building", x - 0.06, y - 0.07, x + 0.06, y + 0.01))
+    for place in rng.uniform(0.25, 0.8, int(rng.integers(1, 4))):
+        size = 0.04 + 0.12 * float(place)
+        side = -1 if rng.random() < 0.5 else 1
+        cx, cy = x + side * 0.42 * float(place), y + 0.38 * float(place)
+        shapes.append(blob("car", cx, cy, size * 0.9, size * 0.6, rng))
+    if rng.random() < 0.6:
+        px = float(rng.choice([0.14, 0.86]))
+        shapes.append(blob("pedestrian", px, 0.66, 0.016, 0.07, rng))
+    return shapes
+
+
+def town_shapes(seed: int) -> list[Shape]:
+    """Make a map of a town: roads, blocks of houses, a lake or a river, parks."""
+    rng = np.random.default_rng(seed)
+    shapes = [box("land", 0, 0, 1, 1)]
+    rows, columns = (np.sort(rng.uniform(0.1, 0.9, int(rng.integers(2, 4)))) for _ in range(2))
+    xs, ys = ([0.0, *lines, 1.0] for lines in (columns, rows))
+    for left, right in itertools.pairwise(xs):
+        for top, bottom in itertools.pairwise(ys):
+            width, height = right - left, bottom - top
+            if rng.random() < 0.2:
+                shapes.append(box("plants", left + 0.03, top + 0.03, right - 0.03, bottom - 0.03))
+                continue
+            for _ in range(int(12 * width * height) + 1):
+                x = left + width * float(rng.uniform(0.2, 0.65))
+                y = top + height * float(rng.uniform(0.2, 0.65))
+                w, h = (float(v) for v in rng.uniform(0.05, 0.13, 2))
+                shapes.append(
+                    box("building", x, y, min(x + w, right - 0.04), min(y + h, bottom - 0.04))
+                )
+    t = np.linspace(0, 1, 12)
+    if rng.random() < 0.6:
+        shapes.append(blob("water", *(float(v) for v in rng.uniform(0.1, 0.9, 2)), 0.2, 0.15, rng))
+    for at in columns:
+        bend = 0.03 * np.sin(t * np.pi * rng.uniform(1, 3))
+        path = [(float(at + b), float(p)) for b, p in zip(bend, t * 1.1 - 0.05)]
+        shapes.append(band("road", path, float(rng.uniform(0.025, 0.05))))
+    for at in rows:
+        bend = 0.03 * np.sin(t * np.pi * rng.uniform(1, 3))
+        path = [(float(p), float(at + b)) for b, p in zip(bend, t * 1.1 - 0.05)]
+        shapes.append(band("road", path, float(rng.uniform(0.025, 0.05))))
+    return shapes
+
+
+EXAMPLE_SOURCES: dict[str, Callable[[int], list[Shape]]] = {
+    "facades": facade_shapes, "streets": street_shapes, "towns": town_shapes,
+}  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------- grey photos
+
+
+def draw_landscape(seed: int, size: int) -> Image.Image:
+    """Draw a grey landscape, mode 'L', with a photo's textures: sky, hills, a meadow or a lake.
+    What is far is paler and smoother than what is near."""
+    rng = np.random.default_rng(seed)
+    y = np.mgrid[0:size, 0:size][0] / size
+    horizon = rng.uniform(0.4, 0.6)
+    clouds = texture(size, 2.1, rng)
+    grey = 0.62 + 0.25 * (y / horizon) + 0.11 * clouds * (1 - 0.6 * y / horizon)
+    for depth in range(3):
+        ridge = horizon + 0.05 * depth - (0.16 - 0.04 * depth) * np.abs(texture(size, 2.2, rng)[0])
+        ridge = ndimage.gaussian_filter1d(ridge, 2 + 2 * depth)
+        shade = 0.56 - 0.13 * depth + 0.035 * (1 + depth) * texture(size, 1.7, rng)
+        grey = blend_below(grey, shade, y, ridge)
+    shore = horizon + rng.uniform(0.12, 0.2)
+    if rng.random() < 0.5:  # water: the sky again, darker, in long ripples
+        ripples = ndimage.gaussian_filter1d(texture(size, 1.5, rng), size / 24, axis=1)
+        plain = 0.5 + 0.1 * clouds[::-1] + 0.05 * ripples / ripples.std() + 0.2 * (y - shore)
+        edge = np.full(size, shore)
+    else:  # a meadow, whose blades are seen near by alone
+        near = np.clip((y - shore) / (1 - shore), 0, 1)
+        plain = 0.5 - 0.12 * near + 0.06 * texture(size, 2.0, rng)
+        plain += 0.05 * near * texture(size, 1.0, rng)
+        edge = shore + 0.02 * texture(size, 2.4, rng)[0]
+    grey = blend_below(grey, plain, y, edge)
+    return Image.fromarray(np.uint8(255 * np.clip(grey, 0, 1)))
+
+
+def blend_below(
+    behind: np.ndarray, front: np.ndarray, y: np.ndarray, edge: np.ndarray
+) -> np.ndarray:
+    """`front` below its `edge`, a height for each column, with a lens's soft line between."""
+    return behind + (front - behind) * np.clip((y - edge[None]) * len(y) / 1.5 + 0.5, 0, 1)
+
+
+def texture(size: int, slope: float, rng: np.random.Generator) -> np.ndarray:
+    """size x size noise whose amplitude falls with frequency by `slope`, deviation 1: photos have
+    about 1, clouds and ridges more."""
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
+    frequency[0, 0] = np.inf
+    noise = np.fft.irfft2(
+        np.fft.rfft2(rng.normal(size=(size, size))) / frequency**slope, (size,) * 2
+    )
+    return noise / noise.std()

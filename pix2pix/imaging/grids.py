@@ -1,0 +1,55 @@
+"""Lay pictures out in rows for people to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from pix2pix.imaging.picture import from_array, to_array
+from pix2pix.utils.filenames import printable
+
+GAP = 4  # pixels of white between pictures
+
+
+def rows_picture(rows: list[np.ndarray]) -> Image.Image:
+    """Rows of pictures under each other. Each row is N x C x H x W in [-1, 1], all the same N, H
+    and W; one-channel pictures are shown in grey."""
+    count, _, height, width = rows[0].shape
+    size = count * (width + GAP) - GAP, len(rows) * (height + GAP) - GAP
+    sheet = Image.new("RGB", size, "white")
+    for y, row in enumerate(rows):
+        for x, array in enumerate(row):
+            picture = from_array(array).convert("RGB")
+            sheet.paste(picture, (x * (width + GAP), y * (height + GAP)))
+    return sheet
+
+
+_CAPTION = 22  # height in pixels of a row's name
+
+
+def stack_pictures(pictures: Sequence[Image.Image], channels: int) -> Tensor:
+    return torch.from_numpy(np.stack([to_array(picture, channels) for picture in pictures]))
+
+
+def labelled_rows(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
+    """Rows of equally large pictures, each under its name."""
+    sheets = [
+        _captioned(name, rows_picture([stack_pictures(row, 3).numpy()])) for name, row in rows
+    ]
+    height = sheets[0].height + GAP
+    picture = Image.new("RGB", (max(s.width for s in sheets), len(sheets) * height - GAP), "white")
+    for number, sheet in enumerate(sheets):
+        picture.paste(sheet, (0, number * height))
+    return picture
+
+
+def _captioned(name: str, row: Image.Image) -> Image.Image:
+    sheet = Image.new("RGB", (row.width, row.height + _CAPTION), "white")
+    sheet.paste(row, (0, _CAPTION))
+    font = ImageFont.load_default(_CAPTION * 2 // 3)
+    ImageDraw.Draw(sheet).text((2, 2), printable(name), fill="black", font=font)
+    return sheet

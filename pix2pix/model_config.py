@@ -1,0 +1,164 @@
+"""Configure networks and model folders: frozen dataclasses that read and write JSON. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pix2pix.errors import UserError
+from pix2pix.utils.validation import (
+    check_palette,
+    check_range,
+    check_text_length,
+    check_types,
+    checked_fields,
+)
+
+MODEL_FORMAT = 1
+
+
+Norm = Literal["batch", "instance", "none"]
+
+
+Direction = Literal["AtoB", "BtoA"]
+
+
+# Which statistics normalise a picture at translate time: its own, or those kept from training.
+NormMode = Literal["batch", "stored"]
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Everything that fixes a generator's layers.
+
+    ``dropout`` says where the 0.5 dropout of the U-Net sits: on the three innermost up-blocks
+    (paper's code, Keras and TensorFlow ports) or on the three after the innermost (PyTorch
+    reference). ``bias`` is that of every convolution but the last, which always has one.
+    """
+
+    kind: Literal["unet", "small-unet", "resnet"] = "unet"
+    size: int = 256
+    source_channels: int = 3
+    target_channels: int = 3
+    ngf: int = 64
+    norm: Norm = "batch"
+    dropout: Literal["innermost", "after-innermost", "none"] = "innermost"
+    bias: bool = True
+    upsample: Literal["transposed", "resize"] = "transposed"
+    blocks: int = 9  # of the ResNet only
+    depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
+    widest: int = 8  # times ngf: channels of the U-Net's deep layers
+    hints: bool = False  # the U-Net sees the colours of wide strokes spread over the paper as well
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if not (64 <= self.size <= 1024 and self.size & (self.size - 1) == 0):
+            raise UserError(f"Size must be 64, 128, 256, 512 or 1024, not {self.size}.")
+        for name in ("source_channels", "target_channels"):
+            check_range(name, getattr(self, name), 1, 64)
+        check_range("ngf", self.ngf, 1, 256)
+        check_range("blocks", self.blocks, 1, 64)
+        check_range("depth", self.depth, 0, int(math.log2(self.size)))
+        check_range("widest", self.widest, 1, 8)
+        if self.hints and (self.kind, self.source_channels) != ("unet", 3):
+            raise UserError("Hints of colour need a U-Net with 3 source channels.")
+
+    @property
+    def halvings(self) -> int:
+        """How often the U-Net halves the sides: to 1 x 1, unless `depth` says less."""
+        return self.depth or int(math.log2(self.size))
+
+    def at_size(self, size: int) -> GeneratorConfig:
+        """Take the same weights to pictures of another size: a U-Net keeps its depth."""
+        depth = self.halvings if self.kind == "unet" else self.depth
+        return dataclasses.replace(self, size=size, depth=depth)
+
+    @property
+    def multiple(self) -> int:
+        """Heights and widths that the network takes are multiples of this."""
+        if self.kind == "unet":
+            return 2**self.halvings
+        return 16 if self.kind == "small-unet" else 4
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Everything that fixes a discriminator's layers.
+
+    ``patch`` is the paper's PatchGAN: ``layers`` counts its strided convolutions (0 is the 1x1
+    "pixel" one; 1, 2, 3, 4, 5 see 16, 34, 70, 142, 286 pixels). ``projected`` judges the features
+    of a frozen network (Sauer et al. 2021). ``scratch`` and ``cityscapes`` are the two tutorials'
+    own networks.
+    """
+
+    kind: Literal["patch", "scratch", "cityscapes", "projected"] = "patch"
+    source_channels: int = 3
+    target_channels: int = 3
+    ndf: int = 64
+    layers: int = 3
+    norm: Norm = "batch"
+    bias: bool = False  # of all convolutions but the first and the last, which always have one
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("ndf", self.ndf, 1, 256)
+        check_range("layers", self.layers, 0, 6)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model folder's ``config.json``: all that is needed to rebuild and run the generator."""
+
+    generator: GeneratorConfig
+    title: str = ""
+    source_name: str = "source"
+    target_name: str = "target"
+    direction: Direction = "AtoB"
+    norm_mode: NormMode = "batch"
+    # What a person gives it: a drawing on the pad, a photo, or a label map painted with `palette`.
+    source_kind: Literal["drawing", "photo", "labels"] = "photo"
+    palette: list[dict[str, str]] = field(default_factory=list)  # [{"name", "color": "#rrggbb"}]
+    # Pictures of other sizes: scaled as a whole (a face), or cut into tiles at their own scale
+    # (a map).
+    fit: Literal["whole", "tiles"] = "tiles"
+    training: dict[str, object] = field(default_factory=dict)
+    format_version: int = MODEL_FORMAT
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.format_version > MODEL_FORMAT:
+            raise UserError(
+                f"The model has format {self.format_version} and this version reads up to "
+                f"{MODEL_FORMAT}: update Pix2Pix Studio."
+            )
+        check_text_length(self, "title", "source_name", "target_name")
+        check_palette(self.palette)
+
+    @property
+    def has_noise(self) -> bool:
+        """Return whether dropout gives the model a source of variation at translate time."""
+        kind, dropout = self.generator.kind, self.generator.dropout
+        return kind == "small-unet" or dropout != "none"
+
+    @property
+    def colours_grey(self) -> bool:
+        """Return whether its sources are its targets in grey (preset ``colorize``)."""
+        return (self.training.get("derive") or self.training.get("preset")) in ("grey", "colorize")
+
+    def to_json(self) -> dict[str, object]:
+        """Return what ``config.json`` holds."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: object) -> ModelConfig:
+        """Read what ``config.json`` holds.
+
+        Raises UserError for anything but the fields above with values of their types.
+        """
+        data = checked_fields(cls, data)
+        if "generator" not in data:
+            raise UserError("config.json has no generator: it is not a Pix2Pix Studio model.")
+        generator = checked_fields(GeneratorConfig, data["generator"])
+        return cls(**{**data, "generator": GeneratorConfig(**generator)})

@@ -1,0 +1,4 @@
+"""A model on disk and in use: its folder, its card, conversion, translation.
+
+Imports `nn`, `data` and `imaging`.
+"""

@@ -1,0 +1,83 @@
+"""Write the README.md of a model that a run made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pix2pix.config import TrainConfig, train_config
+from pix2pix.data.dataset import DatasetInfo
+from pix2pix.utils.escape import escape_markdown, strip_folders
+from pix2pix.utils.validation import setting_text
+
+METRIC_FORMATS = {"l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}", "perceptual": "{:.4f}"}
+
+
+# Settings that say how long and where a run trained, and what its card tells in words.
+HIDDEN_SETTINGS = {
+    *("epochs", "steps", "seed", "batch_size", "source_name", "target_name", "source_channels"),
+    *("target_channels", "save_every_steps", "sample_every_steps", "keep_every_epochs"),
+    *("tensorboard", "compile", "channels_last", "precision"),
+}
+
+
+def model_card(
+    title: str,
+    config: TrainConfig,
+    data: DatasetInfo,
+    license: Any,
+    step: int,
+    measures: Mapping[str, Any],
+) -> str:
+    """Write the card of a run's model after so many steps on the dataset `data`. `license` is
+    that of its ``dataset.json``; `measures` is its line of ``validation.jsonl``, with the
+    perceptual distances of the judge, and empty where there is none."""
+    source, target = config.source_name or "source", config.target_name or "target"
+    terms = (
+        escape_markdown(strip_folders(license))
+        or "not said in its `dataset.json`: look before you share"
+    )
+    changes = dataclasses.asdict(config)
+    for name, value in dataclasses.asdict(train_config(config.preset)).items():
+        if changes[name] == value or name in HIDDEN_SETTINGS:
+            del changes[name]
+    settings = ", ".join(f"`{name}={setting_text(value)}`" for name, value in changes.items())
+    parts = [
+        f"# {escape_markdown(title)}",
+        f"From {escape_markdown(source)} to {escape_markdown(target)}: a pix2pix generator ({config.generator}) for "
+        f"{config.size} x {config.size} pixels.",
+        "## Data and licence",
+        f"The dataset {escape_markdown(data.title)}: {data.counts['train']:,} pairs for training, "
+        f"{data.counts['val']:,} for validation. Licence: {terms}.",
+        "## Training",
+        f"{step:,} steps at batch {config.batch_size} of the preset `{config.preset}`, seed "
+        f"{config.seed}" + (f", with {settings}." if settings else "."),
+        "## Metrics",
+        *_metrics_table(measures),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _metrics_table(measures: Mapping[str, Any]) -> Iterator[str]:
+    names = [name for name in METRIC_FORMATS if isinstance(measures.get(name), float)]
+    if not names:
+        yield "Not measured: there were no pairs for validation."
+        return
+    apart = measures.get("perceptual_halves")
+    yield (
+        "On validation pairs, 32 of them at most. L1 is on a scale from 0 to 1; lower is better "
+        "for it and for the perceptual distance, higher for PSNR and SSIM."
+    )
+    if "perceptual" in names:
+        yield (
+            f"The perceptual distance is on the features of {measures['judge']}, which had no part "
+            "in choosing this model."
+            + (f" Different real pictures are {apart:.4f} apart." if apart else "")
+        )
+    rows = (
+        names,
+        ["---:"] * len(names),
+        [METRIC_FORMATS[name].format(measures[name]) for name in names],
+    )
+    yield "\n".join(f"| {' | '.join(row)} |" for row in rows)

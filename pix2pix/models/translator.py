@@ -1,0 +1,346 @@
+"""The translator: any picture in, the generator's picture of the same size out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.picture import (
+    MODES,
+    Picture,
+    as_picture,
+    from_array,
+    image_from_bytes,
+    pad_reflect,
+)
+from pix2pix.model_config import ModelConfig
+from pix2pix.models.folder import CONFIG, WEIGHTS, find_model, list_models, load_model
+from pix2pix.nn.device import has_fast_bfloat16, out_of_memory, pick_device
+from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
+from pix2pix.utils.workspace import model_folders
+
+# One thread computes for everybody. Dropout draws from PyTorch's global generator: two seeded
+# translations must not interleave, and one forward is faster with all cores than two that share
+# them. Its work is done in the order in which it came, so that the many tiles of one picture let
+# every drawing in between, which a lock does not promise. And only one thread, not each that asks,
+# keeps OpenMP's helpers and the memory of a forward.
+_forward_pool = ThreadPoolExecutor(1, "forward")
+
+
+def _reset_pool_after_fork() -> None:
+    """Make the pool anew: a forked process has neither its thread nor OpenMP's, and would wait."""
+    global _one_at_a_time
+    _forward_pool = ThreadPoolExecutor(1, "forward")
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_pool_after_fork)
+
+MIN_SIDE = 16  # a ResNet's padding and norms need more than the one pixel that 4 become inside
+
+
+class Translator:
+    """One model, ready on its device: ``translator(picture)`` is the translated picture.
+
+    Safe to call from several threads, which take turns.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        config: ModelConfig,
+        device: str = "auto",
+        folder: Path | None = None,
+    ) -> None:
+        """`folder` is where the model lies on disk, if it does.
+
+        Raises UserError for an absent device, or a generator from or to what is no picture.
+        """
+        for channels in (config.generator.source_channels, config.generator.target_channels):
+            if channels not in MODES:
+                raise UserError(
+                    f"The model has {channels} channels and pictures have 1, 3 or 4: "
+                    "choose another model."
+                )
+        self.config, self.folder = config, folder
+        self.device = pick_device(device)
+        # One channel may be asked for in 16 bits, and bfloat16 has eight.
+        fast = config.generator.target_channels > 1 and has_fast_bfloat16(self.device)
+        self.dtype = torch.bfloat16 if fast else torch.float32
+        with _memory_errors(self.device):
+            self.generator = generator.eval().to(
+                self.device, self.dtype, memory_format=torch.channels_last
+            )
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Translator:
+        """Load the model in a folder; raises UserError where it holds no usable one."""
+        return cls(*load_model(folder), device, folder)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | os.PathLike[str],
+        device: str = "auto",
+        *,
+        token: str | bool | None = None,
+    ) -> Translator:
+        """Load a model by its name, its folder, that of a run, or its place on the Hub.
+
+        A name is that of a folder in ``checkpoints/`` or in the workspace's ``models/``. On the
+        Hugging Face Hub a model is "owner/name" or "owner/name@revision"; for a private one give
+        a `token`, or True for the login that is saved on this machine. `device` is auto, cpu,
+        cuda or mps. Raises UserError where there is no such model or device.
+        """
+        name = os.fspath(model)
+        if isinstance(model, str) and "/" in model and not Path(model).is_dir():
+            # Here, not above: what serves the Hub is built on models.
+            from pix2pix.hub.models import fetch_for_owner
+
+            return cls.load(fetch_for_owner(name, token), device)
+        return cls.load(find_model(name, model_folders()), device)
+
+    def push_to_hub(
+        self, repo: str, *, private: bool = True, token: str | bool | None = True
+    ) -> str:
+        """Make the Hub's model repository "owner/name" hold this model; returns its address.
+
+        It is made where there is none, and private unless told; the login that is saved on this
+        machine is used unless a `token` is given. Raises UserError for a model that lies in no
+        folder, a repository that is public already, and where the Hub refuses.
+        """
+        if self.folder is None:
+            raise UserError("This model lies in no folder: save it, load it from there, then push.")
+        from pix2pix.hub.models import publish_model
+
+        return publish_model(self.folder, repo, token=token, private=private)
+
+    def __call__(
+        self,
+        picture: Image.Image | str | os.PathLike[str] | np.ndarray,
+        seed: int | None = None,
+        *,
+        fit: str = "",
+        norm: str = "",
+    ) -> Image.Image:
+        """Translate one picture: a PIL image, a file, or a uint8 array H x W or H x W x C with 1,
+        3 or 4 channels.
+
+        The result has the picture's size; `seed`, `fit` and `norm` are those of `translate`.
+        Raises UserError for what is no picture.
+        """
+        if isinstance(picture, np.ndarray):
+            picture = image_from_bytes(picture)
+        elif not isinstance(picture, Image.Image):
+            return self.translate(open_picture(picture), seed=seed, fit=fit, norm=norm)
+        return self.translate(picture, seed=seed, fit=fit, norm=norm)
+
+    def translate(
+        self,
+        picture: Picture | Image.Image,
+        *,
+        seed: int | None = None,
+        fit: str = "",
+        norm: str = "",
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Image.Image:
+        """Generate the picture in the size of ``picture``: L, RGB or RGBA, or I;16 where the
+        model gives one channel and the picture has more than 8 bits.
+
+        With ``fit`` "whole" the picture is scaled to the model's size and back; with "tiles" it
+        keeps its scale and goes through overlapping tiles where it is larger; unless told, the
+        model's config decides. With ``norm`` "batch" it normalises by the statistics of the
+        picture, or each tile, itself; with "stored" by the averages of training; unless told, the
+        config decides. A ``seed`` switches dropout on as the noise source (paper section 3.1):
+        same seed, same picture. A model that colours grey gives a photo its hues and saturation,
+        and the light stays the photo's own: the network's is a blurred copy.
+        ``on_progress`` hears (tiles done, tiles in all); Cancelled is raised after ``should_stop``
+        says so, UserError for averages that the model does not hold and where memory runs out.
+        """
+        norm = self._norm(norm)
+        picture = picture if isinstance(picture, Picture) else as_picture(picture)
+        if should_stop():
+            raise Cancelled
+        with _memory_errors(self.device):
+            if (fit or self.config.fit) == "whole":
+                result = self._translate_whole(picture, seed, norm, on_progress)
+            else:
+                result = self._tiles(picture, seed, norm, on_progress, should_stop)
+            if self.config.colours_grey and result.mode == "RGB":
+                _, *colours = result.convert("YCbCr").split()
+                result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
+        return result
+
+    def _norm(self, requested: str) -> str:
+        """Return the norm mode asked for, or the model's own."""
+        default, stored = self.config.norm_mode, has_stored_statistics(self.config.generator)
+        if requested == "stored" and default != "stored" and not stored:
+            raise UserError("This model keeps no averages of its training: use its own norm.")
+        return requested or default
+
+    def _bit_depth(self, picture: Picture) -> int:
+        """16 where the picture has them and the result can: Pillow has no colours of 16 bits."""
+        return picture.bits if self.config.generator.target_channels == 1 else 8
+
+    def _translate_whole(
+        self,
+        picture: Picture,
+        seed: int | None,
+        norm: str,
+        on_progress: Callable[[int, int], None],
+    ) -> Image.Image:
+        scale = self.config.generator.size / max(picture.size)
+        width, height = (max(1, round(side * scale)) for side in picture.size)
+        labels = self.config.source_kind == "labels"
+        source = picture.resize((width, height), labels=labels)
+        array, crop = self._padded(source, (0, 0, width, height))
+        result = from_array(self.forward(array, seed, norm)[crop], bits=self._bit_depth(picture))
+        on_progress(1, 1)
+        return result.resize(picture.size, Image.Resampling.BICUBIC)
+
+    def _tiles(
+        self,
+        picture: Picture,
+        seed: int | None,
+        norm: str,
+        on_progress: Callable[[int, int], None],
+        should_stop: Callable[[], bool],
+    ) -> Image.Image:
+        """Tiles overlap by a quarter and fade into each other. One row of tiles is held in
+        float32 at a time, so memory stays that of the two pictures and a band."""
+        width, height = picture.size
+        size = self.config.generator.size
+        tops, lefts = tile_starts(height, size), tile_starts(width, size)
+        channels, bits = self.config.generator.target_channels, self._bit_depth(picture)
+        result = Image.new("I;16" if bits == 16 else MODES[channels], picture.size)
+        # The last channel holds the weights.
+        band: np.ndarray = np.zeros((channels + 1, min(size, height), width), np.float32)
+        for row, top in enumerate(tops):
+            for column, left in enumerate(lefts):
+                if should_stop():
+                    raise Cancelled
+                box = left, top, min(left + size, width), min(top + size, height)
+                array, crop = self._padded(picture, box)
+                tile_seed = None if seed is None else seed + row * len(lefts) + column
+                tile = self.forward(array, tile_seed, norm)[crop]
+                weight = feather_weights(tile.shape[1], tile.shape[2], size // 4)
+                band[:-1, :, left : box[2]] += tile * weight
+                band[-1, :, left : box[2]] += weight
+                on_progress(row * len(lefts) + column + 1, len(tops) * len(lefts))
+            # Rows above the next tile's top are finished; the others wait for their neighbours.
+            done = (tops[row + 1] if row + 1 < len(tops) else height) - top
+            rows = from_array(band[:-1, :done] / band[-1:, :done], bits=bits)
+            result.paste(rows, (0, top))
+            band = np.concatenate([band[:, done:], np.zeros_like(band[:, :done])], axis=1)
+        return result
+
+    def _padded(
+        self, picture: Picture, box: tuple[int, int, int, int]
+    ) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
+        generator = self.config.generator
+        array = picture.tile(box, generator.source_channels)
+        return pad_reflect(array, generator.multiple, MIN_SIDE)
+
+    def forward(self, array: np.ndarray, seed: int | None, norm: str = "") -> np.ndarray:
+        """Run the network on C x H x W in [-1, 1], in turn; returns C' x H x W, float32."""
+        own_statistics = (norm or self.config.norm_mode) == "batch"
+        return _forward_pool.submit(self._forward, array, seed, own_statistics).result()
+
+    @torch.inference_mode()
+    def _forward(self, array: np.ndarray, seed: int | None, own_statistics: bool) -> np.ndarray:
+        source = torch.from_numpy(np.ascontiguousarray(array))[None]
+        source = source.to(self.device, self.dtype, memory_format=torch.channels_last)
+        use_own_statistics(self.generator, own_statistics)
+        for layer in self.generator.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.train(seed is not None)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices, enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed % 2**63)
+            generated = self.generator(source)
+        return generated[0].float().cpu().numpy()
+
+
+@contextlib.contextmanager
+def _memory_errors(device: torch.device) -> Iterator[None]:
+    """Where there is not, a UserError says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        owner, other = ("", "") if device.type == "cpu" else (" of the GPU", ", or the device cpu")
+        raise UserError(f"The memory{owner} ran out: choose a smaller picture{other}.") from error
+
+
+def tile_starts(length: int, size: int) -> list[int]:
+    """Say where tiles of ``size`` start so that they cover ``length``, evenly spaced, overlapping
+    by a quarter or more; the last ends with the picture."""
+    if length <= size:
+        return [0]
+    count = -(-(length - size) // (size - size // 4)) + 1
+    return [round(i * (length - size) / (count - 1)) for i in range(count)]
+
+
+def feather_weights(height: int, width: int, margin: int) -> np.ndarray:
+    """Make weights H x W in (0, 1] that fall off linearly over ``margin`` pixels to every side."""
+
+    def ramp(length: int) -> np.ndarray:
+        distance = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))
+        return np.minimum(distance / margin, 1.0).astype(np.float32)
+
+    return ramp(height)[:, None] * ramp(width)[None]
+
+
+class TranslatorCache:
+    """Loaded translators by name; the last few used stay in memory."""
+
+    def __init__(
+        self,
+        folders: Callable[[], list[Path]],
+        device: str = "auto",
+        keep: int = 3,
+        unlisted: Callable[[], list[Path]] = list,
+    ) -> None:
+        """`folders` hold the models; those in `unlisted` are found by whoever knows their name."""
+        self.folders, self.device, self.keep, self.unlisted = folders, device, keep, unlisted
+        self._loaded: dict[tuple[Path, int, int], Translator] = {}
+        self._lock = threading.Lock()
+
+    def models(self) -> dict[str, Path]:
+        """List the models that everybody may see now: name -> folder."""
+        return list_models(self.folders())
+
+    def get(self, name: str) -> Translator:
+        """Return the translator of a name; raises UserError for a name that no model has: people's
+        words are no paths."""
+        folder = self.models().get(name)
+        if folder is None:
+            folder = list_models(self.unlisted()).get(name)
+            if folder is None:
+                raise UserError(f"There is no model '{name[:80]}': choose one of the list.")
+            with contextlib.suppress(OSError):
+                os.utime(folder)  # it was used: others go first where room is made
+        # A model that was published anew under its old name has newer files.
+        weights, config = ((folder / file).stat().st_mtime_ns for file in (WEIGHTS, CONFIG))
+        key = folder, weights, config
+        with self._lock:
+            translator = self._loaded.pop(key, None) or Translator.load(folder, self.device)
+            self._loaded[key] = translator  # the newest at the end
+            while len(self._loaded) > self.keep:
+                del self._loaded[next(iter(self._loaded))]
+        return translator

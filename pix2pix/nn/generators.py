@@ -1,0 +1,189 @@
+"""The networks: U-Net, small U-Net and ResNet generators, and the PatchGAN discriminators.
+
+Every generator maps a source N x C x H x W in [-1, 1] to a target N x C' x H x W in [-1, 1]. Every
+discriminator maps source and target to logits N x 1 x h x w, one for each patch.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pix2pix.model_config import GeneratorConfig
+from pix2pix.nn.fast_convolutions import FastDownConv
+from pix2pix.nn.layers import (
+    ConvBlock,
+    ResidualBlock,
+    has_dropout,
+    initialise,
+    norm_layer,
+    upsample_layer,
+)
+
+WIDEST_LINE = 8 / 256  # of a side; what is wider is a stroke of colour
+
+
+SLIGHT = 1e-4  # weight of the farther strokes beside the nearer
+
+
+class UNet(nn.Module):
+    """The paper's generator (section 3.2.1 and appendix 6.1.1), for any power-of-two size.
+
+    At 256 the encoder is C64-C128-C256-C512-C512-C512-C512-C512 and the decoder
+    CD512-CD512-CD512-C512-C256-C128-C64 before concatenation with the mirrored encoder layer.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        depth = config.halvings  # of 256: 8, to 1 x 1
+        widths = [config.ngf * min(2**i, config.widest) for i in range(depth)]
+        self.down = nn.ModuleList()
+        self.spread = SpreadColours(config.size) if config.hints else None
+        channels = config.source_channels * (2 if config.hints else 1)
+        for i, width in enumerate(widths):
+            # No norm on the first layer, and none on the bottleneck: 1 x 1 has no variance.
+            bare = i in (0, depth - 1)
+            conv = FastDownConv(channels, width, 4, 2, 1, bias=config.bias)
+            self.down.append(ConvBlock(conv, "none" if bare else config.norm))  # H / 2^(i+1)
+            channels = width
+        self.up = nn.ModuleList()
+        for i, width in enumerate(reversed(widths[:-1])):
+            conv = upsample_layer(channels, width, config.upsample, config.bias)
+            dropout = 0.5 if has_dropout(config, i, depth) else 0.0
+            self.up.append(ConvBlock(conv, config.norm, dropout))
+            channels = 2 * width  # after concatenation with the skip
+        self.out = upsample_layer(channels, config.target_channels, config.upsample, bias=True)
+
+    def forward(self, source: Tensor) -> Tensor:
+        skips = []
+        x = source  # N x C x 256 x 256
+        if self.spread:
+            x = torch.cat([x, self.spread(x)], dim=1)
+        for i, block in enumerate(self.down):
+            x = block(x if i == 0 else nn.functional.leaky_relu(x, 0.2))  # 128, 64, ... 1
+            skips.append(x)
+        skips.pop()
+        for block in self.up:
+            x = block(nn.functional.relu(x))  # 2, 4, ... 128
+            x = torch.cat([x, skips.pop()], dim=1)
+        return torch.tanh(self.out(nn.functional.relu(x)))  # N x C' x 256 x 256
+
+
+class SpreadColours(nn.Module):
+    """The colours of the wide strokes of a drawing, N x 3 x H x W in [-1, 1], spread over the paper
+    around them; white where there is no such stroke.
+
+    Strokes alone are too little of a picture for a loss to notice within hours, and norms over one
+    picture take away what is the same all over it. A maximum over a window takes lines off and a
+    minimum lets strokes grow again; these fill the rest from coarse to fine (push-pull, Gortler et
+    al. 1996, section 3.3).
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.reach = max(1, round(WIDEST_LINE * size / 2))
+        self.halvings = int(math.log2(size))
+
+    def forward(self, source: Tensor) -> Tensor:
+        strokes = F.max_pool2d(source, 2 * self.reach + 1, 1, self.reach)
+        strokes = -F.max_pool2d(-strokes, 2 * self.reach + 1, 1, self.reach)
+        weight = (1.8 - 2 * strokes.amin(1, keepdim=True)).clamp(0, 1)  # of paper 0
+        weight = -F.max_pool2d(-weight, 3, 1, 1)  # edges are blends
+        layers = [torch.cat([strokes * weight, weight], dim=1)]
+        for _ in range(self.halvings):  # to 1 x 1 at this size
+            layers.append(F.avg_pool2d(layers[-1], 2, ceil_mode=True))
+        spread = torch.ones_like(layers[-1][:, :3])
+        for layer in reversed(layers):
+            spread = F.interpolate(spread, layer.shape[-2:], mode="bilinear")
+            spread = (layer[:, :3] + SLIGHT * spread) / (layer[:, 3:] + SLIGHT)
+        return spread
+
+
+class SmallUNet(nn.Module):
+    """The max-pool U-Net of the preset ``cityscapes``: any H, W multiple of 16."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        channels = config.source_channels
+        downs, ups = (32, 64, 96, 96), (128, 96, 64, 32)
+        self.down = nn.ModuleList()
+        for width in downs:
+            self.down.append(nn.Conv2d(channels, width, 3, padding=1))
+            channels = width
+        self.bottleneck = nn.Sequential(
+            nn.Conv2d(channels, 96, 3, padding=1),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Conv2d(96, 256, 3, padding=1),
+            nn.ReLU(),
+        )
+        channels = 256
+        self.up, self.merge = nn.ModuleList(), nn.ModuleList()
+        for width, skip in zip(ups, reversed(downs)):
+            self.up.append(nn.ConvTranspose2d(channels, width, 2, 2))
+            self.merge.append(nn.Conv2d(width + skip, 128, 3, padding=1))
+            channels = 128
+        self.first_dropout, self.last_dropout = nn.Dropout(0.1), nn.Dropout(0.1)
+        self.out = nn.Conv2d(channels, config.target_channels, 1)
+
+    def forward(self, source: Tensor) -> Tensor:
+        skips = []
+        x = source  # N x C x 256 x 256
+        for i, conv in enumerate(self.down):
+            x = torch.relu(conv(x))
+            x = self.first_dropout(x) if i == 0 else x
+            skips.append(x)
+            x = nn.functional.max_pool2d(x, 2)  # 128, 64, 32, 16
+        x = self.bottleneck(x)  # N x 256 x 16 x 16
+        for up, merge in zip(self.up, self.merge):
+            x = torch.relu(merge(torch.cat([up(x), skips.pop()], dim=1)))  # 32, 64, 128, 256
+        return torch.tanh(self.out(self.last_dropout(x)))
+
+
+class ResNet(nn.Module):
+    """The residual generator (Johnson et al. 2016) in the PyTorch pix2pix reference's layout, for
+    imported weights: any H, W multiple of 4."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        n, bias = config.ngf, config.bias
+
+        def norm(channels: int) -> list[nn.Module]:
+            return [*norm_layer(config.norm, channels), nn.ReLU()]
+
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(config.source_channels, n, 7, bias=bias),
+            *norm(n),  # n x 256 x 256
+            nn.Conv2d(n, 2 * n, 3, 2, 1, bias=bias),
+            *norm(2 * n),  # 2n x 128 x 128
+            nn.Conv2d(2 * n, 4 * n, 3, 2, 1, bias=bias),
+            *norm(4 * n),  # 4n x 64 x 64
+        ]
+        layers += [ResidualBlock(4 * n, config, bias) for _ in range(config.blocks)]
+        layers += [
+            nn.ConvTranspose2d(4 * n, 2 * n, 3, 2, 1, output_padding=1, bias=bias),
+            *norm(2 * n),  # 2n x 128 x 128
+            nn.ConvTranspose2d(2 * n, n, 3, 2, 1, output_padding=1, bias=bias),
+            *norm(n),  # n x 256 x 256
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(n, config.target_channels, 7),
+            nn.Tanh(),
+        ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, source: Tensor) -> Tensor:
+        return self.layers(source)
+
+
+def construct_generator(config: GeneratorConfig) -> nn.Module:
+    """Construct the generator of ``config``, for weights to be loaded into."""
+    return {"unet": UNet, "small-unet": SmallUNet, "resnet": ResNet}[config.kind](config)
+
+
+def build_generator(config: GeneratorConfig) -> nn.Module:
+    """Build the generator of ``config`` with the paper's initial weights."""
+    return construct_generator(config).apply(initialise)

@@ -1,0 +1,300 @@
+"""What a pair of networks is made of: layer tables, totals, receptive fields, memory to train.
+
+Networks run once on the meta device, which has shapes and no numbers, so a summary of the largest
+costs no memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+from torch.overrides import TorchFunctionMode
+
+from pix2pix.config import TrainConfig
+from pix2pix.data.loader import CACHE_SHARE
+from pix2pix.model_config import GeneratorConfig
+from pix2pix.nn.discriminators import construct_discriminator, receptive_fields
+from pix2pix.nn.generators import construct_generator
+from pix2pix.nn.imagenet import LITE0, imagenet_stages
+from pix2pix.nn.layers import parameter_count
+from pix2pix.nn.projected import CHANNELS
+
+Shape = tuple[int, ...]  # channels, height, width
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation in the order of execution; ``name`` is empty for one without parameters that
+    the network calls as a function."""
+
+    name: str
+    operation: str
+    input: Shape
+    output: Shape
+    parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Both networks of a configuration; ``statistics`` are batch norm's running ones."""
+
+    config: TrainConfig
+    generator: list[Row]
+    discriminator: list[Row]
+    generator_parameters: int
+    discriminator_parameters: int
+    generator_statistics: int
+    discriminator_statistics: int
+    fields: list[int]  # as networks.receptive_fields returns them; none of frozen features
+
+    def to_json(self) -> dict[str, dict]:
+        """As JSON: `parameters` are the trainable ones."""
+        return {
+            "generator": {"parameters": self.generator_parameters},
+            "discriminator": {
+                "parameters": self.discriminator_parameters,
+                "receptive_field": self.fields[-1] if self.fields else None,
+                "output": list(self.discriminator[-1].output[1:]),
+            },
+        }
+
+
+def summarise(config: TrainConfig) -> Summary:
+    """Both networks of ``config``, run on the meta device. Raises UserError for a wrong size."""
+    generator_config = config.generator_config()
+    with torch.device("meta"):
+        generator = construct_generator(generator_config).eval()
+        discriminator = construct_discriminator(config.discriminator_config()).eval()
+        source = torch.empty(
+            1, generator_config.source_channels, generator_config.size, generator_config.size
+        )
+        target = torch.empty(
+            1, generator_config.target_channels, generator_config.size, generator_config.size
+        )
+        if projected := config.discriminator == "projected":
+            sides = (generator_config.size // scale for scale in (4, 8, 16, 32))
+            target = [torch.empty(1, width, side, side) for width, side in zip(CHANNELS, sides)]
+        tables = trace_layers(generator, source), trace_layers(discriminator, source, target)
+    return Summary(
+        config,
+        *tables,
+        *map(parameter_count, (generator, discriminator)),
+        *map(statistics_count, (generator, discriminator)),
+        [] if projected else receptive_fields(discriminator),
+    )
+
+
+def statistics_count(network: nn.Module) -> int:
+    """Count running means and variances, which Keras counts as non-trainable parameters."""
+    return sum(b.numel() for name, b in network.named_buffers() if "running_" in name)
+
+
+def multiply_adds(config: GeneratorConfig) -> int:
+    """Of a generator's convolutions, for one picture of its own size."""
+    with torch.device("meta"):
+        shape = 1, config.source_channels, config.size, config.size
+        rows = trace_layers(construct_generator(config).eval(), torch.empty(shape))
+    # A kernel is laid on every pixel of what it makes, or of what it enlarges: the smaller of both.
+    convolutions = filter(is_convolution, rows)
+    return sum(row.parameters * min(map(pixels, (row.input, row.output))) for row in convolutions)
+
+
+def pixels(shape: Shape) -> int:
+    return shape[1] * shape[2]
+
+
+# Measured on the CPU, from 200 to 1,200 MiB: U-Nets take 0.8 to 1.1 of what these foresee, the
+# ResNet 0.7 (kept activations, their gradients, and what convolutions put aside while they run).
+ACTIVATIONS = 2.4  # times those that are kept for the gradients
+PROGRAM_BYTES = 700 * 2**20  # bytes of Python and PyTorch
+
+
+def training_memory(config: TrainConfig, pairs: int = 0, free: int = 0) -> int:
+    """About so many bytes a run takes: weights, their gradients and Adam's two averages, the moving
+    average, activations, and of `pairs` as many as are kept decoded where so many bytes are free.
+    """
+    generator, discriminator, activations = saved_activations(config)
+    weights = 4 * (generator + discriminator) + (generator if config.ema else 0)
+    half = 0.5 if config.precision == "bfloat16" else 1.0
+    channels = (config.source_channels or 3) + (config.target_channels or 3)
+    pictures = min(pairs * channels * (config.size + config.jitter) ** 2, CACHE_SHARE * free)
+    return int(PROGRAM_BYTES + weights + ACTIVATIONS * half * activations + pictures)
+
+
+@functools.lru_cache(maxsize=64)
+def saved_activations(config: TrainConfig) -> tuple[int, int, int]:
+    """Bytes of both networks' weights, and of what one forward of both keeps for the gradients: of
+    G for a part of the batch, and of D for the real and the generated pairs."""
+    generator_config, count = config.generator_config(), -(-config.batch_size // config.accumulate)
+    with torch.device("meta"):
+        generator = construct_generator(generator_config)
+        discriminator = construct_discriminator(config.discriminator_config())
+        source = torch.empty(
+            count, generator_config.source_channels, generator_config.size, generator_config.size
+        )
+        target = torch.empty(
+            count, generator_config.target_channels, generator_config.size, generator_config.size
+        )
+        stages = imagenet_stages(LITE0, "meta", head=False) if config.sees_features else []
+    networks = generator, discriminator
+    frozen = [p for stage in stages for p in stage.parameters()]
+    trained = [p for network in networks for p in network.parameters()]
+    weight_storages = {p.untyped_storage()._cdata for p in (*trained, *frozen)}
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weight_storages:
+            saved[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        generated = generator(source)
+        if stages:
+            maps = [*itertools.accumulate(stages, lambda x, stage: stage(x), initial=generated)][1:]
+        if config.discriminator == "projected":
+            discriminator(source, maps, maps)
+        else:
+            discriminator(source, target, generated)
+    weights = [sum(p.nbytes for p in network.parameters()) for network in networks]
+    return *weights, sum(storage.nbytes() for storage in saved.values())
+
+
+class FunctionTracer(TorchFunctionMode):
+    """Notes the operations that a network calls itself, outside of its layers."""
+
+    # Python's name of the function -> what the table calls it.
+    SHOWN = {  # noqa: RUF012
+        "cat": "Concatenate", "leaky_relu": "Leaky ReLU", "relu": "ReLU", "tanh": "Tanh",
+        "max_pool2d": "Max pool 2x2", "add": "Add",
+    }  # fmt: skip
+
+    def __init__(self, rows: list[Row], inside: list[str]) -> None:
+        self.rows, self.inside = rows, inside
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        operation = self.SHOWN.get(getattr(func, "__name__", "").strip("_"))
+        if operation and not self.inside:
+            read = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
+            self.rows.append(Row("", operation, tuple(read.shape[1:]), tuple(result.shape[1:])))
+        return result
+
+
+def trace_layers(network: nn.Module, *inputs: torch.Tensor) -> list[Row]:
+    """Every operation of one forward, in order."""
+    rows: list[Row] = []
+    inside: list[str] = []  # the layer that runs: what it calls is not listed beside it
+
+    def enter(name: str) -> Callable:
+        return lambda layer, args: inside.append(name)
+
+    def leave(name: str) -> Callable:
+        def note(layer: nn.Module, args: tuple, output: torch.Tensor) -> None:
+            inside.pop()
+            shapes = tuple(args[0].shape[1:]), tuple(output.shape[1:])
+            rows.append(Row(name, describe_layer(layer), *shapes, parameter_count(layer)))
+
+        return note
+
+    hooks = []
+    for name, layer in network.named_modules():
+        if is_parametrized(layer) or not (list(layer.children()) or ".parametrizations." in name):
+            hooks.append(layer.register_forward_pre_hook(enter(name)))
+            hooks.append(layer.register_forward_hook(leave(name)))
+    with torch.no_grad(), FunctionTracer(rows, inside):
+        network(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return rows
+
+
+def describe_layer(layer: nn.Module) -> str:
+    """Describe a layer in a few words."""
+    if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        kind = "Conv" if isinstance(layer, nn.Conv2d) else "Transposed conv"
+        stride = "" if layer.stride[0] == 1 else f", stride {layer.stride[0]}"
+        return f"{kind} {layer.kernel_size[0]}x{layer.kernel_size[1]}{stride}"
+    names = {
+        nn.BatchNorm2d: "Batch norm", nn.InstanceNorm2d: "Instance norm", nn.ReLU: "ReLU",
+        nn.Tanh: "Tanh", nn.Upsample: "Enlarge 2x", nn.ZeroPad2d: "Zero pad",
+        nn.ReflectionPad2d: "Reflection pad",
+    }  # fmt: skip
+    if isinstance(layer, nn.LeakyReLU):
+        return f"Leaky ReLU {layer.negative_slope}"
+    if isinstance(layer, nn.Dropout):
+        return f"Dropout {layer.p}"
+    return names.get(type(layer), type(layer).__name__)
+
+
+def is_convolution(row: Row) -> bool:
+    return row.operation.startswith(("Conv ", "Transposed conv "))
+
+
+def format_summary(summary: Summary) -> str:
+    """Format the tables for a terminal."""
+    config = summary.config
+    size = config.size
+    parts = [
+        *network_table("Generator", config.generator, summary.generator,
+                       summary.generator_parameters, summary.generator_statistics),
+        *network_table("Discriminator", config.discriminator, summary.discriminator,
+                       summary.discriminator_parameters, summary.discriminator_statistics),
+    ]  # fmt: skip
+    height, width = summary.discriminator[-1].output[1:]
+    parts += [
+        "Each output judges what a frozen network sees around it, at four scales."
+        if not summary.fields
+        else f"Receptive field: each of the {height} x {width} outputs judges a patch of "
+        f"{summary.fields[-1]} x {summary.fields[-1]} pixels of {size} x {size}.",
+        "",
+    ]
+    mib = training_memory(config) / 2**20
+    parts += [f"Training takes about {mib:,.0f} MiB of memory, and the pairs that are kept.", ""]
+    if not summary.fields:
+        return "\n".join(parts)
+    rows = [("Layer", "Operation", "Its input", "One output sees of it")]
+    convolutions = filter(is_convolution, reversed(summary.discriminator))
+    for row, field in zip(convolutions, summary.fields):
+        rows.append((row.name, row.operation, f"{row.input[1]} x {row.input[2]}",
+                     f"{field} x {field}"))  # fmt: skip
+    return "\n".join([*parts, *align_columns(rows)])
+
+
+def network_table(
+    title: str, kind: str, rows: list[Row], parameters: int, statistics: int
+) -> list[str]:
+    """One network's lines: a title, a line for each operation, and the totals as Keras has them."""
+    cells = [("Layer", "Operation", "Output", "Parameters")]
+    for row in rows:
+        shape = " x ".join(map(str, row.output))
+        cells.append((row.name, row.operation, shape, f"{row.parameters:,}"))
+    return [
+        f"{title}: {kind}",
+        "",
+        *align_columns(cells, right={3}),
+        "",
+        f"Trainable parameters: {parameters:,}",
+        f"Running statistics: {statistics:,}",
+        f"Total: {parameters + statistics:,}",
+        "",
+    ]
+
+
+def align_columns(
+    rows: list[tuple[str, ...]], right: frozenset[int] | set[int] = frozenset()
+) -> list:
+    """Lines with the cells aligned, the first underlined; columns in ``right`` end flush."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        cells = (c.rjust(w) if i in right else c.ljust(w)
+                 for i, (c, w) in enumerate(zip(row, widths)))  # fmt: skip
+        lines.append("  ".join(cells).rstrip())
+    return [lines[0], "  ".join("-" * w for w in widths), *lines[1:]]

@@ -1,0 +1,76 @@
+"""The presets: what each changes in the paper's settings, and which settings a network lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# What each preset changes; the rest is the paper's. `recommended` is `maps` with
+# what helped at equal time (docs/benchmarks.md).
+PRESETS: dict[str, dict[str, Any]] = {
+    "recommended": {
+        "ngf": 32,
+        "ndf": 32,
+        "upsample": "resize",
+        "widest": 4,
+        "discriminator": "projected",
+        "adversarial": "hinge",
+        "diffaugment": True,
+        "lambda_l1": 10.0,
+        "lambda_perceptual": 10.0,
+        "ema": 0.998,
+        "epochs": 100,
+        "decay": 0.0,
+        "keep_every_epochs": 10,
+    },
+    "maps": {"epochs": 100, "decay": 0.0, "keep_every_epochs": 10},
+    "cityscapes": {
+        "generator": "small-unet",
+        "discriminator": "cityscapes",
+        "direction": "BtoA",
+        "source_kind": "labels",
+        "lambda_l1": 10.0,
+        "d_weight": 1.0,
+        "beta1": 0.9,
+        "batch_size": 32,
+        "epochs": 150,
+        "steps_per_epoch": 100,
+        "decay": 0.0,
+        "keep_every_epochs": 10,
+        "jitter_kind": "shrink",
+        "mirror": False,
+    },
+    "scratch": {"discriminator": "scratch", "epochs": 100, "decay": 0.0, "keep_every_epochs": 10},
+    "colorize": {
+        "source_channels": 1,
+        "target_channels": 3,
+        "derive": "grey",
+        "epochs": 100,
+        "decay": 0.0,
+        "keep_every_epochs": 10,
+        "source_name": "grey",
+        "target_name": "colour",
+    },
+    "face-sketch": {
+        "direction": "BtoA",
+        "source_kind": "drawing",
+        "source_name": "sketch",
+        "target_name": "photo",
+        "epochs": 100,
+        "decay": 0.0,
+    },
+}
+
+
+# Settings that networks of a kind are built without.
+UNUSED_SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
+    "generator": {
+        "unet": ("blocks",),
+        "small-unet": ("ngf", "dropout", "bias", "upsample", "blocks", "depth", "widest"),
+        "resnet": ("upsample", "depth", "widest"),
+    },
+    "discriminator": {
+        "scratch": ("layers",),
+        "cityscapes": ("layers",),
+        "projected": ("layers", "lambda_features"),
+    },
+}

@@ -1,0 +1,106 @@
+"""List, rank, publish and prune a run's checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pix2pix.errors import UserError
+from pix2pix.training.metrics_log import read_jsonl
+from pix2pix.utils.escape import escape_markdown
+from pix2pix.utils.filenames import safe_name
+from pix2pix.utils.files import copy_folder, read_json_object, to_number, write_json
+from pix2pix.utils.workspace import workspace
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of a run that was kept: its picture, its figures and, if not pruned, its model."""
+
+    step: int
+    sample: Path | None
+    model: Path | None
+    metrics: dict[str, Any]
+
+
+def list_checkpoints(run: Path) -> list[Checkpoint]:
+    """All kept moments in order. `metrics` is the line of `validation.jsonl`, empty without one."""
+    figures = {int(to_number(row.get("step"))): row for row in read_jsonl(run / "validation.jsonl")}
+    samples = {_parse_step(f): f for f in (run / "samples").glob("step-*.png")}
+    models = {
+        _parse_step(f.parent): f.parent for f in (run / "checkpoints").glob("step-*/config.json")
+    }
+    steps = sorted(samples.keys() | models.keys())
+    return [Checkpoint(s, samples.get(s), models.get(s), figures.get(s, {})) for s in steps]
+
+
+def best_checkpoint(run: Path) -> Checkpoint | None:
+    """Find the saved model that is best on the validation pictures: by perceptual distance, else
+    by L1 where that was not measured; None where no saved model was measured."""
+    measured = [m for m in list_checkpoints(run) if m.model and m.metrics]
+    for measure in ("perceptual", "l1"):
+        known = [m for m in measured if isinstance(m.metrics.get(measure), float)]
+        if known:
+            return min(known, key=lambda m: m.metrics[measure])
+    return None
+
+
+def publish_checkpoint(
+    run: Path, name: str, step: int | None = None, root: Path | None = None
+) -> Path:
+    """Copy a kept model, the newest unless `step` says which, to the person's models as `name`.
+
+    Raises UserError where there is no such model or the name is no safe one or taken.
+    """
+    name = safe_name(name)
+    out = (root or workspace() / "models") / name
+    model = run / "model" if step is None else checkpoint_folder(run, step)
+    if not (model / "config.json").exists():
+        raise UserError("There is no model of this moment: choose another, or wait for the next.")
+    if out.exists():
+        raise UserError(f"There is a model '{name}' already: choose another name.")
+
+    def entitle(copy: Path) -> None:
+        write_json(copy / "config.json", {**read_json_object(copy / "config.json"), "title": name})
+        card = copy / "README.md"
+        if card.exists():
+            heading, _, rest = card.read_text(encoding="utf-8").partition("\n")
+            if heading.startswith("# "):
+                card.write_text(f"# {escape_markdown(name)}\n{rest}", encoding="utf-8")
+
+    try:
+        copy_folder(model, out, entitle)
+    except OSError as error:
+        raise UserError(
+            f"The model '{name}' could not be saved: check that there is free space and that the "
+            "workspace can be written to."
+        ) from error
+    return out
+
+
+def prune_checkpoints(run: Path, keep: int = 10, every: int = 0) -> None:
+    """Keep so many models in `checkpoints/`: the first to go is the one that is closest to its
+    neighbours in time; the best, the first and the two newest stay, and of `every` so many steps
+    all, however many these are."""
+    steps = sorted(_parse_step(f) for f in (run / "checkpoints").glob("step-*"))
+    favourite = best_checkpoint(run)
+    stay = {step for step in steps if every and step % every == 0}
+    stay |= {favourite.step} if favourite else set()
+    while len(steps) > max(keep, 4):
+        middle = [i for i in range(1, len(steps) - 2) if steps[i] not in stay]
+        if not middle:
+            break
+        closest = min(middle, key=lambda i: steps[i + 1] - steps[i - 1])
+        shutil.rmtree(checkpoint_folder(run, steps.pop(closest)), ignore_errors=True)
+
+
+def checkpoint_folder(run: Path, step: int) -> Path:
+    """Return the folder of the model that a run saves at a step."""
+    return run / "checkpoints" / f"step-{step:07d}"
+
+
+def _parse_step(path: Path) -> int:
+    digits = path.stem.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else -1

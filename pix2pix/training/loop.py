@@ -1,0 +1,192 @@
+"""Train in a run folder: the loop around the training step. It knows no UI."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pix2pix.config import TrainConfig
+from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
+from pix2pix.errors import UserError
+from pix2pix.imaging.picture import set_pillow_limits
+from pix2pix.models.folder import load_model
+from pix2pix.training.distributed import ProcessGroup, is_first, join_group
+from pix2pix.training.recorder import Recorder
+from pix2pix.training.state import STATE_FILE, clear_leftovers, random_state, restore_state
+from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate, reuse_freed_memory
+from pix2pix.utils.files import write_json
+
+STATE_MINUTES = 10.0  # a state is saved at least so often, however slow the steps are
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """What a watcher is told after each step."""
+
+    step: int
+    steps: int
+    epoch: int
+    per_epoch: int  # steps
+    losses: dict[str, float]
+    seconds: float  # since this process began the run
+
+
+def run_loop(
+    run: Path,
+    data: Path,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    start_from: Path | None = None,
+    resume: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[TrainProgress], None] = lambda progress: None,
+) -> Path:
+    """Train in the folder ``run`` until done or told to stop; returns its model folder.
+
+    The run folder is described in ``runs``. With ``resume`` it goes on from the saved state, where
+    there is one. Under ``torchrun`` every process calls this, and each takes its share of every
+    batch. Raises UserError for data or settings that cannot work, a loss that is no number and a
+    disk that is full; the last saved state stays whole.
+    """
+    saved_before = (run / STATE_FILE).exists()
+    if is_first() and not resume:
+        check_unused(run)
+    ranks = join_group(device)
+    dataset = PairDataset(data, "train", config)
+    source_channels, target_channels = dataset.channels
+    config = dataclasses.replace(
+        config, source_channels=source_channels, target_channels=target_channels
+    )
+    dataset.config = config
+    pass_steps = steps_per_epoch(len(dataset), config.batch_size, ranks.world)
+    if config.batch_size % ranks.world or not pass_steps:
+        raise UserError(
+            f"{ranks.world} processes cannot share batches of {config.batch_size} from "
+            f"{len(dataset)} pairs evenly: choose a batch_size that is a multiple."
+        )
+    per_epoch, steps = config.length(pass_steps)
+    trainer, first_step = Trainer(config, ranks.device, ranks.shared), 0
+    if start_from and not saved_before:
+        load_initial_weights(trainer, start_from)
+    torch.manual_seed(config.seed + ranks.rank)  # of the noise: each process has its own
+    with save_errors(run), contextlib.ExitStack() as stack:
+        if saved_before:
+            first_step = restore_state(run, trainer, ranks)
+        step, recorder = first_step, None
+        if ranks.is_first:
+            if not saved_before:
+                clear_leftovers(run)
+            write_json(run / "config.json", run_config(config, data, start_from, device))
+            recorder = Recorder(run, trainer, dataset, data, per_epoch, first_step)
+            stack.enter_context(contextlib.closing(recorder))
+        is_model_missing = (
+            recorder is not None and saved_before and not recorder.has_checkpoint(step)
+        )
+        if any(ranks.any(is_model_missing)):  # it was killed between a state and its model
+            save(recorder, ranks, step, per_epoch)
+        started = saved = time.monotonic()
+        shares = batches(dataset, config.batch_size, config.seed, step, ranks.rank, ranks.world)
+        for _, source, target in shares:
+            epoch = step // per_epoch
+            late = time.monotonic() - saved > 60 * STATE_MINUTES
+            stop, late = ranks.any(step >= steps or should_stop(), late)
+            due = step % config.save_every_steps == 0 or is_checkpoint_epoch(
+                config, step, per_epoch
+            )
+            if stop or late or (step > first_step and due):
+                save(recorder, ranks, step, per_epoch)
+                saved = time.monotonic()
+            if stop:
+                break
+            trainer.set_lr(learning_rate(config, step, steps))
+            try:
+                losses = ranks.mean(trainer.step(source, target))
+            except NonFiniteLoss as error:
+                if recorder:  # for the curves and the health line
+                    recorder.row(step + 1, epoch, error.losses)
+                raise
+            step += 1
+            if recorder:
+                recorder.losses(step, epoch, losses)
+                is_sampled = step % config.sample_every_steps == 0 or step == steps
+                if is_sampled or is_checkpoint_epoch(config, step, per_epoch):
+                    recorder.sample(step)
+                if step % per_epoch == 0:
+                    recorder.epoch_ended(step, epoch)
+                seconds = time.monotonic() - started
+                on_progress(TrainProgress(step, steps, epoch, per_epoch, losses, seconds))
+    return run / "model"
+
+
+def check_unused(run: Path) -> None:
+    """Raise UserError where the folder holds a run that has saved anything."""
+    if (run / STATE_FILE).exists() or (run / "model").exists():
+        raise UserError(f"{run.name} holds a run already: resume it, or name another folder.")
+
+
+def is_checkpoint_epoch(config: TrainConfig, step: int, per_epoch: int) -> bool:
+    """Return whether so many epochs end with this step that a picture and a model are kept."""
+    return bool(config.keep_every_epochs) and step % (per_epoch * config.keep_every_epochs) == 0
+
+
+def save(recorder: Recorder | None, ranks: ProcessGroup, step: int, per_epoch: int) -> None:
+    """All processes tell their random state, and the first one writes: the state before all that
+    takes time, then the model with its picture and its figures, at whichever step that is."""
+    random = ranks.gather(random_state(ranks.device))
+    if recorder:
+        recorder.trainer.check_weights()
+        recorder.save_state(step, random)
+        if recorder.sampled != step:
+            recorder.sample(step)
+        recorder.validate(step, max(0, step - 1) // per_epoch)
+        recorder.save_checkpoint(step)
+
+
+def run_config(
+    config: TrainConfig, data: Path, start_from: Path | None, device: torch.device
+) -> dict[str, Any]:
+    """Return what ``config.json`` of a run holds: enough to start it again."""
+    return {
+        **dataclasses.asdict(config),
+        "data": str(data.resolve()),
+        "start_from": str(start_from.resolve()) if start_from else "",
+        "device": str(device),
+    }
+
+
+@contextlib.contextmanager
+def save_errors(run: Path) -> Iterator[None]:
+    """Turn an OSError of a full or read-only disk into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{run.name} could not be saved: check that the disk has space and that the run's "
+            "folder can be written to, then resume; the last saved state is whole."
+        ) from error
+
+
+def load_initial_weights(trainer: Trainer, folder: Path) -> None:
+    """Begin with a model's weights (fine-tuning); raises UserError where the networks differ."""
+    generator, config = load_model(folder)
+    expected = trainer.config.generator_config()
+    if config.generator.at_size(expected.size) != expected.at_size(expected.size):
+        raise UserError(
+            f"'{folder.name}' is another network than this run's: take the run's settings from "
+            "the model."
+        )
+    trainer.generator.load_state_dict(generator.state_dict())
+
+
+def set_process_up() -> None:
+    """Set what holds for a whole process that trains and does nothing else."""
+    set_pillow_limits()
+    reuse_freed_memory()

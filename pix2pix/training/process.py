@@ -1,0 +1,157 @@
+"""Start, stop, resume and extend the processes of runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock
+
+from pix2pix.errors import UserError
+from pix2pix.training.run_folder import (
+    is_alive,
+    is_remote,
+    process_identity,
+    read_status,
+    write_status,
+)
+from pix2pix.utils.files import read_json_object, to_number, write_atomically, write_json
+from pix2pix.utils.workspace import IMPORT_PATH, ROOT
+
+# ------------------------------------------------------------------------------ for those who ask
+
+
+def start_process(run: Path, settings: dict[str, Any] | None = None) -> None:
+    """Start a run's process, or go on with it; it outlives this process.
+
+    `settings` is what `config.json` will hold; without, it is there already and the run resumes.
+    Raises UserError where the run is active or trains elsewhere, or the folder cannot be written.
+    """
+    refuse_remote(run)
+    if settings is not None and (run / "config.json").exists():
+        raise UserError(f"There is a run '{run.name}' already: choose another name, or resume it.")
+    if settings is None and not (run / "config.json").exists():
+        raise UserError(f"There is no run '{run.name}': start it first.")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        with start_lock(run):
+            if (run / "config.json").exists() and read_status(run).is_active:
+                raise UserError(f"'{run.name}' is running already: watch it, or stop it first.")
+            if settings is not None:
+                write_json(run / "config.json", settings)
+            (run / "stop").unlink(missing_ok=True)
+            now = time.time()
+            write_status(run, state="queued", started=now, updated=now, sentence="")
+            _spawn(run)
+    except OSError as error:
+        raise UserError(
+            f"'{run.name}' could not be started: check that there is free space and that the "
+            "workspace can be written to."
+        ) from error
+
+
+def start_lock(run: Path) -> FileLock:
+    """Of those who would start a run of this folder: two at once would both find it at rest."""
+    return FileLock(run.parent / ".start.lock")
+
+
+def refuse_remote(run: Path) -> None:
+    if is_remote(run):
+        raise UserError(
+            f"'{run.name}' trains on Hugging Face Jobs: resume it there, or fine-tune its model."
+        )
+
+
+def request_stop(run: Path, word: str = "stopped") -> None:
+    """Ask a run to stop after its current step; `word` is stopped or paused."""
+    write_atomically(run / "stop", lambda f: f.write_text(word, encoding="utf-8"))
+
+
+def force_stop(run: Path, patience: float = 10.0) -> None:
+    """End a run's process after `patience` seconds at most; its last saved state stays whole."""
+    if not is_alive(run):
+        return
+    request_stop(run)
+    if _wait_for_end(run, patience):
+        return
+    with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+        psutil.Process(int(read_json_object(run / "process.json")["pid"])).kill()
+        _wait_for_end(run, 10.0)
+        write_status(run, state="stopped", sentence="Stopped by force.", updated=time.time())
+
+
+def _wait_for_end(run: Path, seconds: float) -> bool:
+    """Wait for the process, also one that its own parent has not heard of yet."""
+    deadline = time.monotonic() + seconds
+    while is_alive(run) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_alive(run)
+
+
+def extend_run(run: Path, epochs: int) -> None:
+    """Let a finished run go on for so many epochs more when it is started again.
+
+    A falling learning rate is stretched over the whole of the new length.
+    """
+    refuse_remote(run)
+    config = read_json_object(run / "config.json")
+    if read_status(run).is_active:
+        raise UserError(f"'{run.name}' is running: let it finish or stop it first.")
+    status = read_status(run)
+    if config.get("steps"):
+        config["steps"] = int(config["steps"]) + epochs * max(1, status.per_epoch)
+    else:
+        config["epochs"] = int(to_number(config.get("epochs"))) + epochs
+    write_json(run / "config.json", config)
+
+
+# ------------------------------------------------------------------------- for the run's process
+
+
+def requested_stop(run: Path) -> str:
+    """Return the state that the run shall end in, empty while nobody asks it to stop."""
+    try:
+        word = (run / "stop").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+    return word if word in ("paused", "stopped") else "stopped"
+
+
+def claim_run(run: Path) -> None:
+    """Write down that this process is the run's, and remove what an earlier one was writing when
+    it was killed. Raises UserError where another process is it."""
+    run.mkdir(parents=True, exist_ok=True)
+    mine = process_identity(psutil.Process())
+    with start_lock(run):
+        if is_alive(run) and read_json_object(run / "process.json").get("pid") != mine["pid"]:
+            raise UserError(f"{run.name} is running already: stop it first.")
+        for pattern in (".state.pt.*", "model/.*", "samples/.*", "checkpoints/.*"):
+            for leftover in run.glob(pattern):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        write_json(run / "process.json", mine)
+
+
+def _spawn(run: Path) -> None:
+    """Start the run's process in a session of its own: it gets no signal meant for this one."""
+    command = [sys.executable, "-m", "pix2pix.training.worker", str(run.resolve())]
+    environment = {**os.environ, **IMPORT_PATH, "OMP_WAIT_POLICY": "PASSIVE"}
+    if os.name == "nt":  # a console of its own, lest it end with this one's
+        options = {
+            "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        }
+    else:
+        options = {"start_new_session": True}
+    with (run / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            **options,
+        )  # fmt: skip
+    with contextlib.suppress(psutil.Error):  # it may be over already
+        write_json(run / "process.json", process_identity(psutil.Process(process.pid)))

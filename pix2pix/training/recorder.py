@@ -1,0 +1,220 @@
+"""What a run leaves behind while it trains: losses, samples, validation, models, its state.
+
+The folder is described in ``runs``. Looking never changes what is trained: the generator is given
+back its running statistics, and no random number is drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pix2pix.config import TrainConfig
+from pix2pix.data.dataset import dataset_info, find_pairs, read_dataset_json
+from pix2pix.data.labels import label_palette
+from pix2pix.data.loader import PairDataset
+from pix2pix.errors import UserError
+from pix2pix.evaluation.metrics import evenly_spaced, judge, validate
+from pix2pix.imaging.grids import rows_picture
+from pix2pix.imaging.picture import save_png
+from pix2pix.model_config import ModelConfig
+from pix2pix.models.card import model_card
+from pix2pix.models.folder import save_model
+from pix2pix.training.checkpoints import checkpoint_folder, prune_checkpoints
+from pix2pix.training.metrics_log import read_jsonl
+from pix2pix.training.state import save_state
+from pix2pix.training.trainer import Trainer
+from pix2pix.utils.files import copy_folder
+
+SAMPLE_PAIRS = 8  # pairs that every sample grid shows
+
+
+VALIDATION_PAIRS = 32  # validation pairs that are measured at most, spread over all
+
+
+SAMPLED_SOURCES = 50  # sources whose colours are the palette of a model of label maps
+
+
+VALIDATION_TIME_SHARE = 0.02  # of the time that validations between two saved models may take
+
+
+class Recorder:
+    """Writes into the run folder ``run``; its methods raise OSError where the disk refuses."""
+
+    def __init__(
+        self, run: Path, trainer: Trainer, dataset: PairDataset, data: Path, per_epoch: int,
+        first_step: int = 0,
+    ) -> None:  # fmt: skip
+        self.run, self.trainer, self.config = run, trainer, dataset.config
+        self.checkpoint_every = (
+            dataset.config.keep_every_epochs * per_epoch
+        )  # of so many steps all models
+        held_out = find_pairs(data, "val")
+        sampled = PairDataset(data, "val", self.config) if held_out else dataset
+        self.samples = sample_pairs(sampled, SAMPLE_PAIRS)
+        as_large = dataset.pictures(0)[0].size == (self.config.size, self.config.size)
+        info = read_dataset_json(data)
+        self.native = as_large and info.get("scaled") is not True
+        self.data, self.license = dataset_info(data), info.get("license")
+        self.held_out = sample_pairs(sampled, VALIDATION_PAIRS) if held_out else None
+        self.palette = find_palette(data, dataset) if self.config.source_kind == "labels" else []
+        self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
+        self.tensorboard_writer = tensorboard(run, first_step) if self.config.tensorboard else None
+        self.started, self.validation_seconds = time.monotonic(), 0.0
+        self.sampled = -1  # the step of the last picture
+        self.known: dict[Any, dict[int, Any]] = {}  # what each measure saw in the targets
+        rows = read_jsonl(run / "validation.jsonl")
+        self.last_metrics: dict[str, float] = rows[-1] if rows else {}  # its last line
+        since = self.last_metrics.get("step", 0)
+        losses = (row for row in read_jsonl(run / "metrics.jsonl") if row["step"] > since)
+        self.train_l1 = [row["g_l1"] / 2 for row in losses]  # since the last validation
+
+    def row(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+        self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
+        self.metrics.flush()
+
+    def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+        self.row(step, epoch, losses)
+        self.train_l1.append(losses["g_l1"] / 2)  # from [-1, 1] to the scale 0 to 1
+        self.log_tensorboard(step, "loss", losses)
+
+    def sample(self, step: int) -> None:
+        """Save the fixed pairs as they look now, three rows: source, generated, target."""
+        source, target = self.samples
+        grid = rows_picture([x.numpy() for x in (source, generate(self.trainer, source), target)])
+        save_png(grid, self.run / "samples" / f"step-{step:07d}.png")
+        self.sampled = step
+
+    def epoch_ended(self, step: int, epoch: int) -> None:
+        """Validate, unless that would take more than its share of the time."""
+        if self.validation_seconds <= VALIDATION_TIME_SHARE * (time.monotonic() - self.started):
+            self.validate(step, epoch)
+
+    def validate(self, step: int, epoch: int) -> None:
+        """One line of ``validation.jsonl``; nothing for a dataset without ``val``."""
+        if not self.held_out or not self.train_l1:
+            return
+        start = time.monotonic()
+        row = self.look(validate)
+        row |= {"train_l1": sum(self.train_l1) / len(self.train_l1)}
+        self.last_metrics = {"step": step, **row}
+        with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "epoch": epoch, **row}) + "\n")
+        self.log_tensorboard(step, "validation", row)
+        self.train_l1.clear()
+        self.validation_seconds += time.monotonic() - start
+
+    def look(self, measure: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+        """Measure the generator as it is now, by `validate` or `judge`."""
+        device = self.trainer.device if self.trainer.device.type == "cuda" else "cpu"
+        return measure(
+            lambda source: generate(self.trainer, source), *self.held_out, device=device,
+            known=self.known.setdefault(measure, {}),
+        )  # fmt: skip
+
+    def has_checkpoint(self, step: int) -> bool:
+        return checkpoint_folder(self.run, step).exists()
+
+    def save_state(self, step: int, random: list[Tensor]) -> None:
+        """Save the state that the run is resumed from."""
+        state = {"step": step, "trainer": self.trainer.state_dict(), "random": random}
+        save_state(self.run, state)
+
+    def save_checkpoint(self, step: int) -> None:
+        """Save the generator as a model folder."""
+        config, name = self.config, self.run.name
+        begun = time.monotonic()
+        measures = self.last_metrics if self.last_metrics.get("step") == step else {}
+        if measures and self.held_out:  # a card reports what had no part in choosing the model
+            measures = {**measures, "perceptual": None, **self.look(judge)}
+        self.validation_seconds += time.monotonic() - begun
+        card = model_card(name, config, self.data, self.license, step, measures)
+        generator = self.trainer.current_generator()
+        model = model_config(config, name, step, self.native, self.palette)
+        save_model(self.run / "model", generator, model, card)
+        copy_folder(self.run / "model", checkpoint_folder(self.run, step))
+        prune_checkpoints(self.run, every=self.checkpoint_every)
+
+    def log_tensorboard(self, step: int, group: str, values: dict[str, float]) -> None:
+        if self.tensorboard_writer:
+            for name, value in values.items():
+                self.tensorboard_writer.add_scalar(f"{group}/{name}", value, step)
+
+    def close(self) -> None:
+        self.metrics.close()
+        if self.tensorboard_writer:
+            self.tensorboard_writer.close()
+
+
+def sample_pairs(dataset: PairDataset, count: int) -> tuple[Tensor, Tensor]:
+    """So many pairs at most, spread over the dataset, N x C x size x size in [-1, 1]."""
+    pairs = [dataset.plain(i) for i in evenly_spaced(len(dataset), count)]
+    return torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
+
+
+@torch.no_grad()
+def generate(trainer: Trainer, source: Tensor) -> Tensor:
+    """N x C x S x S -> the same on the CPU as the translator will show it: one picture a forward,
+    without dropout, each normalised by its own statistics."""
+    generator = trainer.current_generator()
+    dropouts = [m for m in generator.modules() if isinstance(m, nn.Dropout)]
+    for dropout in dropouts:
+        dropout.eval()
+    buffers = {name: buffer.clone() for name, buffer in generator.named_buffers()}
+    generated = [generator(s[None].to(trainer.device)).float().cpu() for s in source]
+    generator.load_state_dict(buffers, strict=False)
+    for dropout in dropouts:
+        dropout.train()
+    return torch.cat(generated)
+
+
+def find_palette(data: Path, dataset: PairDataset) -> list[dict[str, str]]:
+    """Find the palette of the model: the labels of some sources, enough to see nearly all."""
+    some = evenly_spaced(len(dataset), SAMPLED_SOURCES)
+    return label_palette(data, (dataset.pictures(index)[0] for index in some))
+
+
+def model_config(
+    config: TrainConfig,
+    title: str,
+    step: int,
+    native: bool,
+    palette: list[dict[str, str]],
+) -> ModelConfig:
+    """Make the config of the model folder. With `native` pairs, as large as the network's
+    pictures and at their originals' scale, that scale is part of what is learned, and larger
+    pictures are tiled; else they are scaled as a whole."""
+    training = {
+        "preset": config.preset, "derive": config.derive, "steps": step,
+        "batch_size": config.batch_size, "seed": config.seed,
+    }  # fmt: skip
+    tiles = native and config.source_kind != "drawing"
+    return ModelConfig(
+        generator=config.generator_config(),
+        title=title,
+        source_name=config.source_name or "source",
+        target_name=config.target_name or "target",
+        direction=config.direction,
+        source_kind=config.source_kind,
+        palette=palette,
+        fit="tiles" if tiles else "whole",
+        training=training,
+    )
+
+
+def tensorboard(run: Path, first_step: int = 0) -> Any:
+    """Open TensorBoard's files in the run folder; steps after ``first_step`` replace those of a
+    killed process. Raises UserError where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError(
+            "TensorBoard is not installed: `pip install tensorboard`, or set tensorboard=false."
+        ) from error
+    return SummaryWriter(str(run / "tensorboard"), purge_step=first_step + 1)

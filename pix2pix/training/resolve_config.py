@@ -1,0 +1,109 @@
+"""The settings of a new run: what was given, the dataset, the model it begins with, a preset."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pix2pix.config import TrainConfig, train_config
+from pix2pix.data.dataset import DatasetInfo, dataset_info, has_hints
+from pix2pix.data.labels import declared_label_maps
+from pix2pix.errors import UserError
+from pix2pix.model_config import Direction, ModelConfig
+from pix2pix.models.folder import read_config
+from pix2pix.presets import PRESETS
+from pix2pix.utils.validation import setting_text
+
+HINTS = 0.8  # colour_hints of a run that begins with a model that follows them
+
+
+def resolve_config(
+    preset: str, overrides: Mapping[str, str], data: Path, start_from: Path | None = None
+) -> TrainConfig:
+    """Each setting is the one that was `overrides`, else what the dataset says of itself, else the
+    model's that the run begins with, else the preset's. Raises UserError where these contradict
+    each other or cannot be."""
+    if not start_from:
+        return with_dataset_facts(train_config(preset, overrides), data, overrides)
+    model = read_config(start_from)
+    begin = {**model_network(model, overrides), **model_task(model, preset, overrides, data)}
+    config = with_dataset_facts(train_config(preset, overrides, begin), data, overrides)
+    if config.generator_config().hints and not model.generator.hints:
+        raise UserError(
+            "The model to start from has no hints of colour: leave colour_hints out and choose a "
+            "dataset of lines alone, or start from scratch."
+        )
+    return config
+
+
+def model_network(model: ModelConfig, overrides: Mapping[str, str]) -> dict[str, Any]:
+    """Return the model's network, channels included, since its weights fit no other; only the
+    size may differ where the weights do not depend on it. Raises UserError where `overrides`
+    contradicts it."""
+    generator = model.generator
+    if overrides.get("size", "").isdigit():
+        generator = generator.at_size(int(overrides["size"]))
+    network = dataclasses.asdict(generator)
+    values = {"generator": network.pop("kind"), **network}
+    for key, value in values.items():
+        if overrides.get(key, setting_text(value)) != setting_text(value):
+            raise UserError(
+                f"The model to start from has {key}={setting_text(value)}: leave {key} out, or start "
+                "from scratch."
+            )
+    return values
+
+
+def model_task(
+    model: ModelConfig, preset: str, overrides: Mapping[str, str], data: Path
+) -> dict[str, Any]:
+    """Return what the model translates: its direction on this dataset, the kind of its sources,
+    their names. Empty for a run in the other direction, or that makes grey sources where the
+    model had others."""
+    direction = matching_direction(model, dataset_info(data) if data.is_dir() else None)
+    derive = overrides.get("derive") or PRESETS.get(preset, {}).get("derive")
+    if not model.colours_grey and (
+        derive == "grey" or overrides.get("direction", direction) != direction
+    ):
+        return {}
+    values = {"direction": direction, "source_kind": model.source_kind}
+    if (model.source_name, model.target_name) != ("source", "target"):  # it was given names
+        values |= {"source_name": model.source_name, "target_name": model.target_name}
+    if model.generator.hints and not has_hints(data):  # what it can do it shall not forget
+        values["colour_hints"] = HINTS
+    return values | ({"derive": "grey"} if model.colours_grey else {})
+
+
+def matching_direction(model: ModelConfig, data: DatasetInfo | None) -> Direction:
+    """Find the direction in which a dataset has the model's source and target: by their names
+    where these are the dataset's too, else the one it was trained in."""
+    if data:
+        sides = [name.strip().casefold() for name in (data.source_name, data.target_name)]
+        names = [name.strip().casefold() for name in (model.source_name, model.target_name)]
+        if sides[0] != sides[1] and names in (sides, sides[::-1]):
+            return "AtoB" if names == sides else "BtoA"
+    return model.direction
+
+
+def with_dataset_facts(
+    config: TrainConfig, data: Path, overrides: Mapping[str, Any]
+) -> TrainConfig:
+    """With the dataset's own names for source and target, and with sources that are label maps
+    or drawings over strokes of colour taken as such, where the dataset says so and nothing of it
+    was `overrides`."""
+    if config.derive != "pairs" or not data.is_dir():
+        return config
+    info, labels = dataset_info(data), declared_label_maps(data)
+    names = [info.source_name, info.target_name]
+    turn = 1 if config.direction == "AtoB" else -1
+    values = {}
+    if names != ["A", "B"]:
+        values = dict(zip(("source_name", "target_name"), names[::turn]))
+    if labels and labels[::turn][0] is True:
+        values["source_kind"] = "labels"
+    if config.colour_hints or (turn == 1 and has_hints(data)):
+        values["source_kind"] = "drawing"
+        values["hints"] = True
+    return dataclasses.replace(config, **{k: v for k, v in values.items() if not overrides.get(k)})

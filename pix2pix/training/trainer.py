@@ -1,0 +1,349 @@
+"""The training step of the paper: both networks, their optimisers, one update of each."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from pix2pix.config import TrainConfig
+from pix2pix.errors import UserError
+from pix2pix.nn.device import has_fast_bfloat16, out_of_memory
+from pix2pix.nn.diffaugment import Augmentation
+from pix2pix.nn.discriminators import build_discriminator
+from pix2pix.nn.generators import build_generator
+from pix2pix.nn.imagenet import LITE0, imagenet_stages, normalise, to_rgb
+from pix2pix.nn.losses import (
+    discriminator_adversarial,
+    feature_matching,
+    generator_adversarial,
+    perceptual,
+    reconstruction,
+)
+
+
+class NonFiniteLoss(UserError):
+    """A loss or a weight is no number any more; ``losses`` are those of the broken step."""
+
+    def __init__(self, losses: dict[str, float]) -> None:
+        super().__init__(
+            "The loss is not a number any more: fine-tune the last model with half the learning "
+            "rate (lr and d_lr), or resume in the terminal with --set lr=...; the last saved state "
+            "is whole."
+        )
+        self.losses = losses
+
+
+@dataclass
+class MicroBatch:
+    """Pairs that go through the networks together: a share of the step's batch."""
+
+    source: Tensor
+    target: Tensor
+    share: float
+    generated: Tensor | None = None
+    # What D is shown, after one random change of all three: the source; target and generated as
+    # pictures, or as the maps of a frozen network.
+    shown: tuple[Tensor, Tensor | list[Tensor], Tensor | list[Tensor]] | None = None
+
+
+class Trainer:
+    """Both networks with their optimisers; ``step`` is the whole of pix2pix's training."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        shared: Callable[[nn.Module], nn.Module] = lambda network: network,
+    ) -> None:
+        """``shared`` makes a network average its gradients over processes; see ``ranks``."""
+        self.config, self.device = config, device
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.tensor_options = {"device": device, "memory_format": layout}
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+            torch.random.default_generator.manual_seed(config.seed)
+            generator = build_generator(config.generator_config())
+            discriminator = build_discriminator(config.discriminator_config())
+        self.generator = generator.to(**self.tensor_options)
+        self.discriminator = discriminator.to(**self.tensor_options)
+        adam = {"lr": config.lr, "betas": (config.beta1, 0.999), "fused": device.type != "mps"}
+        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), **adam)
+        self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), **adam)
+        # What both judge by, where a feature loss or the projected discriminator asks for it.
+        self.projected = config.discriminator == "projected"
+        self.stages = None
+        if config.sees_features:
+            self.stages = imagenet_stages(LITE0, device, head=False)
+        self.average = None
+        if config.ema:
+            self.average = AveragedModel(self.generator, multi_avg_fn=moving_average(config.ema))
+        if config.compile:  # in place: the names of the weights stay
+            self.generator.compile()
+            self.discriminator.compile()
+        self.g, self.d = shared(self.generator), shared(self.discriminator)
+        is_forced = config.precision == "bfloat16"
+        self.bfloat16 = is_forced or (config.precision == "auto" and has_fast_bfloat16(device))
+        self.retried_steps = 0  # half steps that bfloat16 failed and float32 did again
+        self.set_lr(config.lr)
+
+    def step(self, source: Tensor, target: Tensor) -> dict[str, float]:
+        """One update of D, then one of G (paper section 3.3), on N x C x H x W in [-1, 1].
+
+        A network is updated only from losses that are numbers. With ``accumulate`` the batch goes
+        through in parts and their gradients add up to the batch's, except that batch norm has the
+        statistics of each part. Raises UserError for a loss that is not a number.
+        """
+        c, parts = self.config, self.split(source, target)
+        sums: Counter[str] = Counter()
+
+        # D: real pairs are real, generated ones are not.
+        self.d_optimizer.zero_grad()
+        for part in parts:
+            loss = self.finite_losses(self.d_losses, part, sums)
+            (part.share * c.d_weight * (loss["d_real"] + loss["d_fake"])).backward()
+        self.d_optimizer.step()
+        if self.projected:
+            self.discriminator.update_norms()
+
+        # G: fool the updated D, and stay close to the target in L1.
+        self.g_optimizer.zero_grad()
+        with freeze(self.discriminator):
+            for part in parts:
+                loss = self.finite_losses(self.g_losses, part, sums)
+                g_loss = loss["g_adversarial"] + c.lambda_l1 * loss["g_l1"]
+                if c.lambda_perceptual:
+                    g_loss = g_loss + c.lambda_perceptual * loss["g_perceptual"]
+                if c.lambda_features:
+                    g_loss = g_loss + c.lambda_features * loss["g_features"]
+                (part.share * g_loss).backward()
+        self.g_optimizer.step()
+
+        if self.average:
+            self.average.update_parameters(self.generator)
+        return dict(sums)
+
+    def d_losses(self, part: MicroBatch) -> dict[str, Tensor]:
+        # One forward serves both updates; one of several parts keeps no activations, and G's
+        # update computes them again.
+        with torch.set_grad_enabled(part.share == 1):
+            part.generated = self.g(part.source)
+            source, target, generated = part.shown = self.show(part)
+        real, fake = self.d(source, target, detached(generated))
+        kind = self.config.adversarial
+        return {
+            "d_real": discriminator_adversarial(real, True, kind),
+            "d_fake": discriminator_adversarial(fake, False, kind),
+        }
+
+    def g_losses(self, part: MicroBatch) -> dict[str, Tensor]:
+        c, losses = self.config, {}
+        if part.share < 1:
+            part.generated = self.g(part.source)
+        if part.share < 1 or not self.projected:  # maps are dear: D's serve here too
+            part.shown = self.show(part)
+        source, target, generated = part.shown
+        if c.lambda_features:
+            *inner, logits = self.discriminator.activations(source, generated)
+            with torch.no_grad():
+                *real, _ = self.discriminator.activations(source, target)
+            losses["g_features"] = feature_matching(inner, real)
+        else:
+            logits = self.discriminator(source, generated)
+        losses["g_adversarial"] = generator_adversarial(logits, c.adversarial)
+        losses["g_l1"] = reconstruction(part.generated, part.target)
+        if c.lambda_perceptual:
+            maps = target, generated
+            if not self.projected:
+                maps = self.maps(part.target, gradient=False), self.maps(part.generated)
+            losses["g_perceptual"] = perceptual(*maps)
+        return losses
+
+    def show(self, part: MicroBatch) -> tuple[Tensor, Tensor | list[Tensor], Tensor | list[Tensor]]:
+        """Return what D sees of a part, after one random change of each pair, or none."""
+        source, target, generated = part.source, part.target, part.generated
+        if self.config.diffaugment:
+            change = Augmentation.draw(len(source))
+            (source, target), (_, generated) = change(source, target), change(source, generated)
+        if self.projected:
+            target, generated = self.maps(target, gradient=False), self.maps(generated)
+        return source, target, generated
+
+    def maps(self, picture: Tensor, gradient: bool = True) -> list[Tensor]:
+        """Compute the frozen network's maps of pictures, at four scales."""
+        maps = []
+        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+            x = normalise(to_rgb(picture))
+            for stage in self.stages:
+                x = stage(x)
+                maps.append(x)
+        return maps
+
+    def split(self, source: Tensor, target: Tensor) -> list[MicroBatch]:
+        sides = [
+            side.to(**self.tensor_options).chunk(self.config.accumulate)
+            for side in (source, target)
+        ]
+        return [MicroBatch(s, t, len(s) / len(source)) for s, t in zip(*sides)]
+
+    def finite_losses(
+        self,
+        losses: Callable[[MicroBatch], dict[str, Tensor]],
+        part: MicroBatch,
+        sums: Counter[str],
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a part and add them to ``sums`` by its share; raises
+        NonFiniteLoss.
+
+        Where bfloat16 gives none, float32 is asked, and from the second time on it stays.
+        """
+        with self.autocast(), compiler_errors():
+            loss_values = losses(part)
+        values = torch.stack([*loss_values.values()]).tolist()
+        if self.bfloat16 and not all_finite(values, self.device):
+            self.retried_steps += 1
+            self.bfloat16 = self.retried_steps < 2
+            loss_values = losses(part)
+            values = torch.stack([*loss_values.values()]).tolist()
+        if not all_finite(values, self.device):  # all processes end, and the first one says why
+            raise NonFiniteLoss(dict(zip(loss_values, values)))
+        sums.update({name: part.share * value for name, value in zip(loss_values, values)})
+        return loss_values
+
+    def check_weights(self) -> None:
+        """Raise NonFiniteLoss for a weight that is not finite: an update can do that under
+        finite losses."""
+        networks = self.generator.state_dict(), self.discriminator.state_dict()
+        if not all(part.isfinite().all() for network in networks for part in network.values()):
+            raise NonFiniteLoss({})
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        if not self.bfloat16:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def set_lr(self, lr: float) -> None:
+        """G's learning rate; D's own, where it has one, keeps its proportion to it."""
+        d_lr = lr * self.config.d_lr / self.config.lr if self.config.d_lr else lr
+        for optimizer, rate in ((self.g_optimizer, lr), (self.d_optimizer, d_lr)):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def current_generator(self) -> nn.Module:
+        """Return the generator to look at and to ship: the moving average where there is one."""
+        return self.average.module if self.average else self.generator
+
+    def parts(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name) for name in ("generator", "discriminator")}
+        parts |= {name: getattr(self, name) for name in ("g_optimizer", "d_optimizer")}
+        return parts | ({"average": self.average} if self.average else {})
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {name: part.state_dict() for name, part in self.parts().items()}
+        return state | {"guard": {"redone": torch.tensor(self.retried_steps)}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load the state; raises UserError where it is that of other networks."""
+        try:
+            for name, part in self.parts().items():
+                part.load_state_dict(state[name])
+            for optimizer in (self.g_optimizer, self.d_optimizer):
+                match_memory_format(optimizer)
+                for group in optimizer.param_groups:  # a resumed run may have another one
+                    group["betas"] = (self.config.beta1, 0.999)
+            self.retried_steps = int(state.get("guard", {}).get("redone", 0))
+            self.bfloat16 = self.bfloat16 and self.retried_steps < 2
+        except (RuntimeError, ValueError, KeyError) as error:
+            if out_of_memory(error):
+                raise
+            raise UserError(
+                "The saved state is that of another network: resume with the settings that the "
+                "run's config.json names."
+            ) from error
+
+
+def detached(shown: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    return shown.detach() if isinstance(shown, Tensor) else [x.detach() for x in shown]
+
+
+def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Let the average forget the first, grey generators: over step n it is of about n / 10 steps,
+    until the decay is reached (as TensorFlow's ExponentialMovingAverage with `num_updates`)."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
+        now = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        torch._foreach_lerp_(averages, weights, 1 - now)
+
+    return update
+
+
+def match_memory_format(optimizer: torch.optim.Optimizer) -> None:
+    """Let moments lie in memory as their weights do: a state may be of a run with the other
+    layout, and fused Adam takes numbers in the order in which they lie."""
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == weight.shape:
+                state[name] = torch.empty_like(weight).copy_(value)
+
+
+def reuse_freed_memory() -> None:
+    """Let this process keep the memory that a step frees for the next step, where glibc hands it
+    out: fetching a fresh page from the system for all of it costs about a tenth of a step.
+
+    For processes that train and do nothing else: malloc stays so until the process ends.
+    """
+    with contextlib.suppress(OSError, TypeError, AttributeError):  # other systems
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap as well
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: and the heap does not shrink
+
+
+@contextlib.contextmanager
+def freeze(network: nn.Module) -> Iterator[None]:
+    """No gradients for its weights, which saves computing them."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+@contextlib.contextmanager
+def compiler_errors() -> Iterator[None]:
+    """Turn what torch.compile raises into one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise UserError(
+                "The networks could not be compiled on this machine: set compile to false."
+            ) from error
+        raise
+
+
+def all_finite(values: list[float], device: torch.device) -> bool:
+    """Return whether all are numbers, on every process that trains along."""
+    fine = all(map(math.isfinite, values))
+    if not (dist.is_available() and dist.is_initialized()):
+        return fine
+    everywhere = torch.tensor(float(fine), device=device)
+    dist.all_reduce(everywhere, dist.ReduceOp.MIN)
+    return bool(everywhere)
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Constant, then to zero over the last ``config.decay`` share of the run: along a line, or
+    along half a cosine wave, which is slow at both ends."""
+    remaining = min(1.0, (steps - step) / max(config.decay * steps, 1)) if config.decay else 1.0
+    if config.schedule == "cosine":
+        remaining = (1 - math.cos(math.pi * remaining)) / 2
+    return config.lr * remaining

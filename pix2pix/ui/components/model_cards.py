@@ -1,0 +1,123 @@
+"""The models as small cards above the picture: thumbnail, name, direction in words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import gradio as gr
+from PIL import Image
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.picture import data_url, resize
+from pix2pix.models.folder import CONFIG, EXAMPLES, THUMBNAIL, read_config, sample_files
+from pix2pix.ui.common import escape_template, read_asset
+
+KINDS = ("drawing", "labels", "photo")  # of sources; the first one found is on the first screen
+MAX_SAMPLES = 6
+CHOOSE = """
+element.addEventListener('click', (event) => {
+  const card = event.target.closest('.card');
+  if (card) trigger('select', { value: card.dataset.name });
+});
+"""
+
+
+class ModelSource(Protocol):
+    """What the page needs of ``pix2pix.models.translator.TranslatorCache``; tests pass a fake."""
+
+    def models(self) -> dict[str, Path]: ...
+
+    def get(self, name: str) -> Any: ...
+
+
+def known_models(models: ModelSource, mine: dict[str, str]) -> dict[str, Path]:
+    """Name -> folder of the models that a visitor sees: those from the Hub that are theirs alone,
+    as far as they were not removed to make room, then those for everybody."""
+    visitor_models = {name: Path(folder) for name, folder in mine.items()}
+    existing = {
+        name: folder for name, folder in visitor_models.items() if (folder / CONFIG).is_file()
+    }
+    return {**existing, **models.models()}
+
+
+def model_cards(models: dict[str, Path], chosen: str) -> gr.HTML:
+    """Cards for ``models`` (name -> folder). Its ``select`` event carries the chosen name."""
+    return gr.HTML(
+        value=model_card_items(models, chosen),
+        html_template=read_asset("components/cards.html"),
+        css_template=read_asset("components/cards.css"),
+        js_on_load=CHOOSE,
+        apply_default_css=False,
+        elem_id="models",
+    )
+
+
+def model_card_items(models: dict[str, Path], chosen: str) -> dict[str, Any]:
+    """List what the cards show, every text escaped."""
+    items = []
+    for name, folder in models.items():
+        config = read_config(folder)
+        items.append(
+            {
+                "name": name,
+                "title": config.title or name,
+                "source": config.source_name,
+                "target": config.target_name,
+                "chosen": "true" if name == chosen else "false",
+                "thumbnail": thumbnail(folder),
+            }
+        )
+    return escape_template({"models": items})
+
+
+def first_model(models: dict[str, Path]) -> str:
+    """Choose the model of the first screen: one to draw for, if there is any."""
+    return min(models, key=lambda name: KINDS.index(read_config(models[name]).source_kind))
+
+
+def sample_photos(folder: Path) -> list[tuple[Image.Image, str]]:
+    """(photo, name) to try the model on, or none."""
+    photos = []
+    for file in sample_files(folder)[:MAX_SAMPLES]:
+        with contextlib.suppress(UserError):
+            photos.append((open_picture(file, max_pixels=4_000_000).to_pil(3), file.stem))
+    return photos
+
+
+def thumbnail(folder: Path) -> str:
+    """Return the model's picture as a data URL of 80 x 80, or nothing where it has none."""
+    try:
+        picture = open_picture(folder / THUMBNAIL, max_pixels=4_000_000)
+    except UserError:
+        return ""
+    return data_url(resize(picture.to_pil(3), (80, 80)))
+
+
+def pad_state(name: str, folder: Path) -> dict[str, Any]:
+    """Return the drawing pad's state for a model; see ``pix2pix.ui.components.pad``."""
+    config = read_config(folder)
+    labels = config.source_kind == "labels" and config.palette
+    return {
+        "model": name,
+        "size": config.generator.size,
+        "source": config.source_name,
+        "target": config.target_name,
+        "noise": config.has_noise,
+        "hints": config.generator.hints and config.source_kind == "drawing",
+        "palette": config.palette if labels else None,
+        "background": config.palette[0]["color"] if labels else "#ffffff",
+        "examples": example_drawings(folder),
+    }
+
+
+def example_drawings(folder: Path) -> list[dict[str, Any]]:
+    """Read example drawings as strokes. A broken file costs the examples, not the page."""
+    try:
+        drawings = json.loads((folder / EXAMPLES).read_text(encoding="utf-8"))
+        return [{"name": str(e["name"]), "strokes": list(e["strokes"])} for e in drawings][:24]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []

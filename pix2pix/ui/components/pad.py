@@ -1,0 +1,113 @@
+"""The drawing pad: a canvas of our own on `gr.HTML`, translating while the pencil moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import gradio as gr
+from gradio.context import LocalContext
+
+from pix2pix.errors import UserError
+from pix2pix.ui.common import read_asset, server_function
+from pix2pix.ui.limits import visitor_address
+
+Reply = dict[str, Any]
+Handler = Callable[[dict[str, Any]], Reply]
+
+# The pad's script, in this order. Gradio runs it as the body of one function, where nothing can be
+# imported, so these are no ES modules: they are joined as text and share that function's scope.
+SCRIPTS = ["web/pad_paint.js", "web/pad_drawing.js", "web/pad_live.js", "web/pad.js"]
+
+MAX_IMAGE_CHARS = 8_000_000
+"""A 1024 x 1024 drawing is far below this; anything above was not made by the pad."""
+
+MAX_CONCURRENT = (
+    8  # requests in work: the forwards of so many drawings take turns with those of the queue
+)
+MAX_WAITING = 64  # behind them; above that the wait would be longer than the page's patience
+MAX_PER_VISITOR = (
+    4  # of one address, where half of these places are taken: a class alone has them all
+)
+BUSY = "Many people are drawing right now: go on, and it will catch up."
+
+
+def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HTML:
+    """Return the pad, a component whose value is `state`.
+
+    `state` is `{"model", "size", "source", "target", "palette", "background",
+    "examples"}`, besides `"noise": False` for a model without dropout, which has no use for seeds,
+    `"hints": True` for one that takes strokes of colour under the lines, and `"raster": {"id",
+    "image", "strokes"}` to put a picture on the pad, with strokes over it if any. Coordinates and
+    widths of strokes are fractions of the side. A handler that outputs a new state reconfigures the
+    pad and keeps the drawing; give it `show_progress="hidden"`.
+
+    `translate` receives `{"model", "image", "seed"}` and returns `{"image"}`; `variations`
+    receives a `"count"` besides and returns `{"images": [{"seed", "image"}, ...]}`; images are
+    PNG data URLs. Either may return `{"error": sentence}`. They are called outside Gradio's
+    queue, in threads of their own, by anyone who can reach the page: first come, first served, and
+    turned away with `{"error", "busy": True}` where too many wait; the page asks again by itself.
+    """
+    line = PadQueue()
+    functions = {"translate": translate, "variations": variations}
+    return gr.HTML(
+        value=state,
+        html_template=read_asset("components/pad.html"),
+        css_template=read_asset("components/pad.css"),
+        js_on_load="\n".join(map(read_asset, SCRIPTS)),
+        apply_default_css=False,
+        server_functions=[line.run_in_turn(_guard(name, f)) for name, f in functions.items()],
+    )
+
+
+class PadQueue:
+    """Those who wait for a picture. They hold no threads: Gradio has 40 for everything that the
+    page asks of it, uploads and files included."""
+
+    def __init__(self) -> None:
+        self.threads = ThreadPoolExecutor(MAX_CONCURRENT, "pad")
+        self.in_progress = (
+            Counter()
+        )  # in work or waiting, by address; counted by the event loop alone
+
+    def run_in_turn(self, handler: Handler) -> Callable[[Any], Awaitable[Reply]]:
+        """Make `handler` a server function that awaits its turn."""
+
+        async def in_turn(request: Any) -> Reply:
+            caller = LocalContext.request.get(None)
+            address = visitor_address(caller) if caller else ""
+            if self.is_full(address):
+                return {"error": BUSY, "busy": True}
+            self.in_progress[address] += 1
+            try:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self.threads, handler, request)
+            finally:
+                self.in_progress[address] -= 1
+                self.in_progress += Counter()  # forgets who is out
+
+        in_turn.__name__ = handler.__name__
+        return in_turn
+
+    def is_full(self, address: str) -> bool:
+        places = MAX_CONCURRENT + MAX_WAITING
+        waiting, of_visitor = self.in_progress.total(), self.in_progress[address]
+        return waiting >= places or (waiting >= places // 2 and of_visitor >= MAX_PER_VISITOR)
+
+
+def _guard(name: str, handler: Handler) -> Handler:
+    """Make `handler` a server function called `name` that answers nonsense with a sentence."""
+
+    def checked(request: Any) -> Reply:
+        image = request.get("image") if isinstance(request, dict) else None
+        if not isinstance(image, str) or not image.startswith("data:image/png;base64,"):
+            raise UserError("The drawing did not arrive as a PNG image.")
+        if len(image) > MAX_IMAGE_CHARS:
+            raise UserError("The drawing is too large.")
+        return handler(request)
+
+    failed = "The picture could not be made; the server's log says why."
+    return server_function(name, checked, failed)

@@ -1,0 +1,125 @@
+"""Pairs as pictures on the page: a dozen at a time, one of them with its source over its target.
+
+A pair that is to be built is made by the code that builds it, so the page shows what is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+from PIL import Image
+
+from pix2pix.data.build import prepare_build
+from pix2pix.data.compose import compose_ab, open_pair_job
+from pix2pix.data.dataset import PairFile, find_pairs, open_pair
+from pix2pix.data.recipe import PairJob, Recipe
+from pix2pix.data.records import SPLITS, Plan, Refusal
+from pix2pix.errors import UserError
+from pix2pix.imaging.picture import as_picture, data_url, resize
+from pix2pix.ui.common import escape_template, read_asset
+from pix2pix.ui.dataset.wording import DOUBT_TEXTS
+
+PAIRS_PER_PAGE = 12
+SIDE = 256  # pixels; larger pairs are shown at this height
+PairView = TypeVar("Item")
+
+
+def pairs_view(empty: str, **options: Any) -> gr.HTML:
+    """Lay out a grid of pairs, the chosen one above it. Its ``select`` event carries the number
+    of the first pair of another dozen."""
+    return gr.HTML(
+        value={"empty": empty},
+        html_template=read_asset("components/pairs_view.html"),
+        css_template=read_asset("components/pairs_view.css"),
+        js_on_load=read_asset("web/pairs_view.js"),
+        apply_default_css=False,
+        **options,
+    )
+
+
+def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, Any]:
+    """Show a dozen of a plan's pairs as they would be built; doubtful ones come first."""
+    try:
+        head, jobs = prepare_build(plan, recipe)
+    except UserError as error:
+        return escape_template({"empty": str(error)})
+    doubts: dict[str, list[Refusal]] = {}
+    for doubt in plan.doubts:
+        if doubt.side == "pair":
+            doubts.setdefault(doubt.file, []).append(doubt)
+    jobs.sort(key=lambda job: job.source not in doubts)
+    folders = plan.inputs.source, plan.inputs.target_folder
+    labels = tuple(head["label_maps"])
+
+    def made(job: PairJob) -> dict[str, Any]:
+        pair = {"source": job.source, "target": "" if _one_file(job) else job.target}
+        doubts_of_pair = doubts.get(job.source, [])
+        pair["doubt"] = "; ".join(doubt.reason for doubt in doubts_of_pair)
+        pair["mark"] = ", ".join(DOUBT_TEXTS[doubt.kind] for doubt in doubts_of_pair)
+        try:
+            sides = open_pair_job(folders, job)
+            pictures = list(compose_ab(*sides, recipe, labels, plan.inputs.derive, job.name))
+        except UserError as error:
+            return {**pair, "doubt": str(error), "mark": DOUBT_TEXTS["unfit"], "image": ""}
+        if len(pictures) > 1:
+            pair["note"] = f"the first of {len(pictures)} tiles"
+        return {**pair, **encode_pair(pictures[0][1])}
+
+    return _page_of(jobs, start, made)
+
+
+def _one_file(job: PairJob) -> bool:
+    return job.half or job.source == job.target
+
+
+def dataset_pair_views(folder: Path, start: int = 0) -> dict[str, Any]:
+    """Show a dozen of a dataset's pairs."""
+    pairs = [(split, pair) for split in SPLITS for pair in find_pairs(folder, split)]
+
+    def read(place: tuple[str, PairFile]) -> dict[str, Any]:
+        split, file = place
+        pair = {"source": file.name, "target": "", "doubt": "", "mark": "", "note": split}
+        try:
+            return {**pair, **encode_pair(join_pair(file))}
+        except UserError as error:
+            return {**pair, "doubt": str(error), "mark": DOUBT_TEXTS["unreadable"], "image": ""}
+
+    return _page_of(pairs, start, read)
+
+
+def join_pair(file: PairFile) -> Image.Image:
+    """Join A and B side by side, B at A's size."""
+    a, b = (side.convert("RGB") for side in open_pair(file))
+    strip = Image.new("RGB", (2 * a.width, a.height))
+    strip.paste(a, (0, 0))
+    strip.paste(resize(b, a.size), (a.width, 0))
+    return strip
+
+
+def encode_pair(strip: Image.Image) -> dict[str, Any]:
+    """Encode an A|B picture for the page, unscaled up to a height of ``SIDE``."""
+    ratio = strip.width / 2 / strip.height
+    if strip.height > SIDE or strip.width > 4 * SIDE:
+        scale = min(SIDE / strip.height, 4 * SIDE / strip.width)
+        half = max(1, round(strip.width / 2 * scale))
+        strip = as_picture(strip).to_pil(3)
+        strip = strip.resize((2 * half, max(1, round(strip.height * scale))))
+    return {"image": data_url(strip), "ratio": f"{min(4, max(0.25, ratio)):.4f}"}
+
+
+def _page_of(
+    items: Sequence[PairView], start: int, make: Callable[[PairView], dict[str, Any]]
+) -> dict[str, Any]:
+    start = min(max(0, start), max(0, len(items) - 1)) // PAIRS_PER_PAGE * PAIRS_PER_PAGE
+    part = items[start : start + PAIRS_PER_PAGE]
+    return escape_template(
+        {
+            "pairs": [make(item) for item in part],
+            "range": f"{start + 1} to {start + len(part)} of {len(items):,}",
+            "before": str(start - PAIRS_PER_PAGE) if start else "",
+            "after": str(start + PAIRS_PER_PAGE) if start + PAIRS_PER_PAGE < len(items) else "",
+        }
+    )

@@ -1,0 +1,4 @@
+"""The Dataset tab: folders, check, build.
+
+`tab` lays it out.
+"""

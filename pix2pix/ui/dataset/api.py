@@ -1,0 +1,105 @@
+"""`/build_dataset`: what scripts/build_dataset.py does, for programs that use the running app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from pix2pix.data.build import build
+from pix2pix.data.plan import make_plan
+from pix2pix.data.recipe import Recipe
+from pix2pix.errors import UserError
+from pix2pix.ui.common import user_errors
+from pix2pix.ui.dataset.form import shares, whole_number
+from pix2pix.ui.dataset.library import datasets_folder
+from pix2pix.ui.dataset.plan_cache import CONCURRENCY, TempDir
+from pix2pix.ui.dataset.uploads import UploadedInputs, gather_inputs
+from pix2pix.utils.filenames import safe_name
+
+ABOUT = """Build a dataset of A|B pictures in the workspace, all at once.
+
+The pictures are `source` and `target` files, `source` files and a `derive`, an `archive`, or the
+workspace's folders `source_path` and `target_path`. Answers {"dataset", "pairs", "train", "val",
+"test", "rule", "refused": [{"file", "reason"}]}."""
+
+
+def build_dataset(
+    name: str,
+    source: list[str] | None = None,
+    target: list[str] | None = None,
+    archive: str | None = None,
+    source_path: str = "",
+    target_path: str = "",
+    csv: str | None = None,
+    match: str = "auto",
+    derive: str = "",
+    size: float = 256,
+    fit: str = "stretch",
+    split: str = "",
+    seed: float = 0,
+    format: str = "png",
+    labels: str = "auto",
+    keep: bool = False,
+    together: str = "",
+    leave_out: list[str] | None = None,
+) -> dict[str, Any]:
+    uploads = UploadedInputs(
+        source=source or (), target=target or (), archive=archive or "", table=csv or "",
+        source_path=source_path or "", target_path=target_path or "", derive=derive or "",
+        match=match or "auto",
+    )  # fmt: skip
+    with user_errors():
+        name = safe_name(name or "")
+        recipe = Recipe(
+            size=whole_number(size, "The size"),
+            fit=fit,
+            split=shares(split),
+            format=format,
+            keep=keep,
+            seed=whole_number(seed, "The seed"),
+            labels=labels,
+            together=together or "",
+            leave_out=tuple(leave_out or ()),
+        )
+        if (datasets_folder() / name).exists():
+            raise UserError(f"'{name}' is there already: choose another name.")
+        scratch = TempDir()
+        never, silent = lambda: False, lambda done, total: None
+        plan = make_plan(gather_inputs(uploads, scratch.folder, never, silent))
+        made = build(plan, recipe, datasets_folder() / name)
+    refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
+    return {"dataset": name, **made["counts"], "rule": made["rule"], "refused": refused}
+
+
+def dataset_api() -> None:
+    """Offer it; its components are there for the API alone and are not seen."""
+    hidden = {"visible": False}
+    files = {"file_count": "multiple", **hidden}
+    inputs = [
+        gr.Textbox(label="Name of the new dataset", **hidden),
+        gr.File(label="Source pictures", **files),
+        gr.File(label="Target pictures", **files),
+        gr.File(label="ZIP, tar or .npz instead of pictures", **hidden),
+        gr.Textbox("", label="Folder in the workspace instead of source pictures", **hidden),
+        gr.Textbox("", label="Folder in the workspace instead of target pictures", **hidden),
+        gr.File(label="CSV of pairs", **hidden),
+        gr.Textbox("auto", label="Rule: auto, stem, affix, name, order or csv", **hidden),
+        gr.Textbox(
+            "", label="What the source is made from: grey, lines, small, holes ...", **hidden
+        ),
+        gr.Number(256, label="Side of each half in pixels, 0 keeps sizes", **hidden),
+        gr.Textbox("stretch", label="Fit: stretch, pad, crop or tiles", **hidden),
+        gr.Textbox("", label="Shares of train, val, test, as 0.8,0.1,0.1", **hidden),
+        gr.Number(0, label="Seed of the split", **hidden),
+        gr.Textbox("png", label="Format: png or jpg", **hidden),
+        gr.Textbox("auto", label="Label maps: auto, none, source, target or both", **hidden),
+        gr.Checkbox(False, label="Keep 16 bits, grey and alpha", **hidden),
+        gr.Textbox("", label="Pattern of names that stay in one split", **hidden),
+        gr.JSON([], label="Doubts to leave out: aspect, misaligned", **hidden),
+    ]
+    answer = gr.JSON(label="What was built", **hidden)
+    gr.Button(**hidden).click(
+        build_dataset, inputs, answer, api_name="build_dataset", api_description=ABOUT,
+        **CONCURRENCY,
+    )  # fmt: skip

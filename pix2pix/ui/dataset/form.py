@@ -1,0 +1,254 @@
+"""What a person fills in for a dataset: step 1, where pictures come from, and step 3, how pairs are
+made of them. Every value is read by its component, never by its position."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, LABELS, Recipe
+from pix2pix.errors import UserError
+from pix2pix.ui.common import OFFSCREEN
+from pix2pix.ui.dataset.uploads import UploadedInputs
+from pix2pix.ui.dataset.wording import AS_FOUND, DERIVE_TEXTS, DOUBT_CHOICES, FIT_TEXTS
+
+SOURCE_KINDS = {
+    "Two folders": "folders",
+    "Photos": "photos",
+    "Archive or Hub": "archive",
+    "Workspace": "workspace",
+}
+HINTS = {
+    "folders": "Names may differ: which picture belongs to which is found out.",
+    "photos": "One folder: the source picture is made from each photo.",
+    "archive": "A ZIP or tar of two folders or of a dataset, or an .npz, or a dataset of the Hub.",
+    "workspace": "Folders that are on the server already, without uploading them.",
+}
+NOT_MADE = {"Nothing, both pictures are there": ""}
+SIZES = [("128", 128), ("256", 256), ("512", 512), ("1024", 1024), ("As they are", 0)]
+SIDES = {
+    "Find out": "auto",
+    "None": "none",
+    "Source": "source",
+    "Target": "target",
+    "Both": "both",
+}
+Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
+
+
+@dataclass(frozen=True)
+class SourcesForm:
+    """The components of step 1. `modes` are the columns of which one is shown."""
+
+    kind: gr.Radio
+    hint: gr.Markdown
+    modes: dict[str, gr.Column]
+    source: gr.File
+    target: gr.File
+    photos: gr.File
+    made: gr.Dropdown
+    archive: gr.File
+    repo: gr.Textbox
+    token: gr.Textbox
+    source_path: gr.Textbox
+    target_path: gr.Textbox
+    derive: gr.Dropdown
+    table: gr.File
+
+    def inputs(self) -> set[Any]:
+        no_inputs = (self.hint, self.modes)
+        return {part for part in vars(self).values() if part not in no_inputs}
+
+    def read(self, values: Values, match: str) -> UploadedInputs:
+        """Read what was given in the mode that is shown; other modes may hold more."""
+        kind = values[self.kind]
+        text = {part: values[part] or "" for part in self.inputs()}
+        if kind == "photos":
+            if not text[self.photos]:
+                raise UserError("Choose a folder of photos first.")
+            return UploadedInputs(text[self.photos], derive=text[self.made])
+        common: dict[str, Any] = {"table": text[self.table], "match": match}
+        if kind == "folders":
+            return UploadedInputs(text[self.source], text[self.target], **common)
+        common["derive"] = text[self.derive]
+        if kind == "archive":
+            return UploadedInputs(
+                archive=text[self.archive], repo=text[self.repo], token=text[self.token], **common
+            )
+        return UploadedInputs(
+            source_path=text[self.source_path], target_path=text[self.target_path], **common
+        )
+
+
+def sources_form() -> SourcesForm:
+    labels = {"show_label": False, "container": False, "elem_classes": ["modes", "wrapping"]}
+    kind = gr.Radio(
+        list(SOURCE_KINDS.items()),
+        value="folders",
+        label="Where pictures are",
+        elem_id="kind",
+        **labels,
+    )
+    hint = gr.Markdown(HINTS["folders"], elem_classes="quiet")
+    folder = functools.partial(gr.File, file_count="directory", height=140)
+    modes, away = {}, {"elem_classes": OFFSCREEN, "min_width": 0}
+    with gr.Column(min_width=0) as modes["folders"]:
+        source = folder(label="Source pictures", elem_id="source")
+        target = folder(label="Target pictures", elem_id="target")
+    with gr.Column(**away) as modes["photos"]:
+        photos = folder(label="Photos", elem_id="photos")
+        made = gr.Dropdown(list(DERIVE_TEXTS.items()), value="grey", label="Pairs of")
+    with gr.Column(**away) as modes["archive"]:
+        archive = gr.File(
+            label="ZIP, tar or .npz", height=140, elem_id="archive",
+            file_types=[".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".npz"],
+        )  # fmt: skip
+        repo = gr.Textbox(label="Or a dataset of the Hub", placeholder="owner/name", elem_id="repo")
+        token = gr.Textbox(label="Token, for a private one", type="password")
+    with gr.Column(**away) as modes["workspace"]:
+        source_path = gr.Textbox(
+            label="Folder of the sources, or of a dataset", placeholder="photos/source",
+            elem_id="source-path",
+        )  # fmt: skip
+        target_path = gr.Textbox(
+            label="Folder of the targets", placeholder="photos/target", elem_id="target-path"
+        )
+    with gr.Accordion("More", open=False, elem_id="more-sources"):
+        table = gr.File(
+            label="Table of pairs (CSV): source, target", file_types=[".csv", ".txt", ".tsv"],
+            height=110, elem_id="table",
+        )  # fmt: skip
+        derive = gr.Dropdown(
+            list((NOT_MADE | DERIVE_TEXTS).items()),
+            value="",
+            label="The source is made from the photo",
+            info="For archives and workspace folders that hold only photos.",
+        )
+    form = SourcesForm(
+        kind, hint, modes, source, target, photos, made, archive, repo, token, source_path,
+        target_path, derive, table,
+    )  # fmt: skip
+
+    def show(chosen: str) -> list[Any]:
+        columns = [gr.Column(elem_classes=[] if mode == chosen else [OFFSCREEN]) for mode in modes]
+        return [HINTS[chosen], *columns]
+
+    kind.change(
+        show, kind, [hint, *modes.values()], show_progress="hidden", api_visibility="private"
+    )
+    return form
+
+
+@dataclass(frozen=True)
+class RecipeForm:
+    """The components of step 3 that say how pairs are made."""
+
+    as_is: gr.Checkbox
+    size: gr.Dropdown
+    fit: gr.Dropdown
+    split: gr.Textbox
+    format: gr.Dropdown
+    source_name: gr.Textbox
+    target_name: gr.Textbox
+    leave_out: gr.CheckboxGroup
+    together: gr.Textbox
+    seed: gr.Number
+    labels: gr.Dropdown
+    keep: gr.Checkbox
+    quality: gr.Slider
+
+    def inputs(self) -> set[Any]:
+        return set(vars(self).values())
+
+    def seen(self) -> list[Any]:
+        """Those that change how pairs look."""
+        return [self.as_is, self.size, self.fit, self.labels, self.keep, self.leave_out]
+
+    def look(self, values: Values) -> Recipe:
+        """Read the recipe as far as it can be seen: in PNG, whatever the split."""
+        if values[self.as_is]:
+            return Recipe(size=0, keep=True)
+        options = {name: values[getattr(self, name)] for name in ("fit", "labels", "keep")}
+        size, left_out = (
+            whole_number(values[self.size], "The size"),
+            tuple(values[self.leave_out] or ()),
+        )
+        return Recipe(size=size, leave_out=left_out, **options)
+
+    def recipe(self, values: Values) -> Recipe:
+        """Read the recipe; raises UserError for values that make no sense."""
+        chosen = ("fit", "format", "labels", "keep")
+        typed = ("together", "source_name", "target_name")  # None where nothing was
+        return Recipe(
+            **{name: values[getattr(self, name)] for name in chosen},
+            **{name: values[getattr(self, name)] or "" for name in typed},
+            size=whole_number(values[self.size], "The size"),
+            quality=whole_number(values[self.quality], "The JPEG quality"),
+            seed=whole_number(values[self.seed], "The seed"),
+            split=shares(values[self.split]),
+            leave_out=tuple(values[self.leave_out] or ()),
+        )
+
+
+def recipe_form() -> RecipeForm:
+    as_is = gr.Checkbox(
+        False, label="Keep the files as they are", visible=False, elem_id="as-is",
+        info="It is a dataset already: nothing is scaled or written anew.",
+    )  # fmt: skip
+    with gr.Row():
+        size = gr.Dropdown(
+            SIZES, value=256, label="Size", allow_custom_value=True, elem_id="size", min_width=80
+        )
+        format = gr.Dropdown(
+            [(name.upper(), name) for name in FORMATS], value="png", label="Format", min_width=80
+        )
+    fit = gr.Dropdown(list(FIT_TEXTS.items()), value="stretch", label="Pictures that are no square")
+    split = gr.Textbox("0.8, 0.1, 0.1", label="Shares of train, val and test", elem_id="split")
+    with gr.Accordion("More", open=False, elem_id="more-making"):
+        source_name = gr.Textbox(label="What a source is", placeholder="sketch")
+        target_name = gr.Textbox(label="What a target is", placeholder="photo")
+        leave_out = gr.CheckboxGroup(list(DOUBT_CHOICES.items()), label="Leave out doubtful pairs")
+        together = gr.Textbox(
+            label="Keep together", placeholder=r"^t\d+",
+            info="Names in which this pattern finds the same text stay in one split.",
+        )  # fmt: skip
+        seed = gr.Number(0, precision=0, label="Seed of the split")
+        labels = gr.Dropdown(
+            list(SIDES.items()), value="auto", label="Label maps",
+            info="They are scaled without mixing their colours.",
+        )  # fmt: skip
+        keep = gr.Checkbox(False, label="Keep 16 bits, grey and transparency")
+        quality = gr.Slider(1, 100, value=95, step=1, label="Quality of JPEG")
+    assert set(SIDES.values()) == set(LABELS)
+    return RecipeForm(
+        as_is, size, fit, split, format, source_name, target_name, leave_out, together, seed,
+        labels, keep, quality,
+    )  # fmt: skip
+
+
+def whole_number(value: Any, what: str) -> int:
+    try:
+        number = int(value)
+        if number == float(value):
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise UserError(f"{what} must be a whole number.")
+
+
+def shares(text: Any) -> tuple[float, float, float] | None:
+    """Three numbers from what was typed; None where the folders or the CSV shall say the split."""
+    words = str(text or "").strip()
+    if words in ("", AS_FOUND):
+        return None
+    try:
+        train, val, test = (float(part) for part in words.split(","))
+    except ValueError as error:
+        example = ", ".join(map(str, DEFAULT_SHARES))
+        raise UserError(
+            f"The shares of train, val and test are three numbers, as {example}."
+        ) from error
+    return train, val, test

@@ -1,0 +1,212 @@
+"""The datasets of the workspace: chosen from cards, looked at, downloaded, sent to the Hub."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pix2pix.data.archives import pack_zip
+from pix2pix.data.card import dataset_card
+from pix2pix.data.dataset import dataset_info, find_pairs, list_datasets, read_dataset_json
+from pix2pix.data.records import SPLITS
+from pix2pix.data.transfer import write_npz
+from pix2pix.errors import UserError
+from pix2pix.hub.datasets import push_dataset
+from pix2pix.imaging.picture import data_url, resize
+from pix2pix.ui.common import (
+    HIDDEN_EVENT,
+    escape_template,
+    escape_text,
+    page_progress,
+    read_asset,
+    results_folder,
+    user_errors,
+)
+from pix2pix.ui.components.hub_forms import upload_form
+from pix2pix.ui.components.model_cards import CHOOSE
+from pix2pix.ui.components.pairs_view import dataset_pair_views, join_pair, pairs_view
+from pix2pix.ui.dataset.wording import format_pairs, format_splits
+from pix2pix.utils.workspace import workspace
+
+WIDE_STYLE = (
+    ".card .wide { width: 80px; }\n.cards { justify-content: flex-start; }\n.none { margin: 0; }"
+)
+# The file has arrived in the page's state: a link to it is clicked as a person would.
+DOWNLOAD = """(file) => {
+  if (!file) return;
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name;
+  link.click();
+}"""
+
+
+@dataclass(frozen=True)
+class DatasetLibrary:
+    """The parts that the rest of the tab fills: `cards` shows all datasets, `name` holds the
+    chosen one's, and `show(name)` gives the values of `outputs` for it."""
+
+    cards: gr.HTML
+    name: gr.Textbox
+    outputs: list[Any]
+    show: Callable[[str], list[Any]]
+    trains: bool
+
+
+def datasets_folder() -> Path:
+    return workspace() / "datasets"
+
+
+def chosen_folder(name: str) -> Path:
+    """Return the folder of a dataset that the page named; it may be gone by now."""
+    datasets = list_datasets(datasets_folder())
+    if name not in datasets:
+        raise UserError("This dataset is gone: reload the page." if name else "Choose a dataset.")
+    return datasets[name]
+
+
+def dataset_library(page: gr.Blocks, train: Callable[..., None] | None) -> DatasetLibrary:
+    """Lay it out in `page`; `train(button, name)` wires the button that takes a dataset to
+    training, and without it there is no such button."""
+    gr.HTML("<h2 class='step-title'>Your datasets</h2>", elem_classes="bare")
+    row = gr.HTML(
+        value={"datasets": []},  # everybody gets what a page begins with: see below
+        html_template=read_asset("dataset/library.html"),
+        css_template=read_asset("components/cards.css") + WIDE_STYLE,
+        js_on_load=CHOOSE,
+        apply_default_css=False,
+        elem_id="datasets",
+        elem_classes="bare",
+    )
+    # A callable value would be called as the page is built, and be in its public configuration.
+    page.load(dataset_card_items, None, row, **HIDDEN_EVENT)
+    name = gr.Textbox("", visible=False, label="Dataset")
+    with gr.Column(visible=False, elem_id="dataset") as detail, gr.Row(elem_classes="shelf"):
+        with gr.Column(min_width=0):
+            about = gr.Markdown(elem_id="dataset-about")
+            if train:
+                train(gr.Button("Train on this dataset", variant="primary"), name)
+            with gr.Row():
+                to_zip = gr.Button("Download ZIP", size="md", elem_id="dataset-zip", min_width=0)
+                to_npz = gr.Button("Download .npz", size="md", elem_id="dataset-npz", min_width=0)
+            with gr.Accordion("Send to the Hugging Face Hub", open=False):
+                upload_form(name, push, "dataset-push")
+            message = gr.Markdown(elem_classes="quiet")
+        with gr.Column(min_width=0):
+            pictures = pairs_view("", elem_id="dataset-pairs")
+    packed = gr.File(visible="hidden", label="Packed dataset")
+
+    def show(chosen: str) -> list[Any]:
+        with user_errors():
+            folder = chosen_folder(chosen)
+            view, words = dataset_pair_views(folder), about_dataset(folder)
+        return [chosen, gr.Column(visible=True), view, words, "", dataset_card_items(chosen)]
+
+    outputs = [name, detail, pictures, about, message, row]
+
+    def choose(event: gr.EventData) -> list[Any]:
+        return show(str(event.value))
+
+    row.select(choose, None, outputs, show_progress="hidden", api_visibility="private")
+
+    def turn(chosen: str, event: gr.EventData) -> dict[str, Any]:
+        with user_errors():
+            return dataset_pair_views(chosen_folder(chosen), int(event.value))
+
+    pictures.select(turn, name, pictures, show_progress="hidden", api_visibility="private")
+    for button, pack in ((to_zip, pack_as_zip), (to_npz, pack_as_npz)):
+        packing = button.click(
+            pack, name, [packed, message], show_progress_on=message, api_visibility="private"
+        )
+        packing.success(None, packed, None, js=DOWNLOAD)
+    return DatasetLibrary(row, name, outputs, show, train is not None)
+
+
+def push(chosen: str, repo: str, **options: Any) -> str:
+    folder = chosen_folder(chosen)
+    card = dataset_card({"name": chosen, "repo_id": repo}, read_dataset_json(folder))
+    return push_dataset(folder, repo, card=card, **options)
+
+
+def pack_as_zip(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
+    return packed_dataset(name, ".zip", pack_zip, progress)
+
+
+def pack_as_npz(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
+    def write(folder: Path, file: Path, **options: Any) -> None:
+        size = dataset_info(folder).size
+        square = size is not None and size[0] == size[1]
+        write_npz(folder, file, size=size[0] if square else 256, **options)
+
+    return packed_dataset(name, ".npz", write, progress)
+
+
+def packed_dataset(
+    name: str, suffix: str, write: Callable[..., Any], progress: gr.Progress
+) -> tuple[str, str]:
+    """Pack the dataset into a temporary file; returns it and a message."""
+    with user_errors():
+        folder = chosen_folder(name)
+        file = Path(tempfile.mkdtemp(dir=results_folder())) / f"{name}{suffix}"
+        write(folder, file, on_progress=page_progress(progress, "Packing"))
+    return str(file), f"{escape_text(file.name)} is packed and comes as a download."
+
+
+def dataset_card_items(chosen: str = "") -> dict[str, Any]:
+    """List what the cards show, every text escaped."""
+    return escape_template(
+        {"datasets": [dataset_card_item(folder, chosen) for folder in workspace_datasets()]}
+    )
+
+
+def workspace_datasets() -> list[Path]:
+    return list(list_datasets(datasets_folder()).values())
+
+
+def dataset_card_item(folder: Path, chosen: str) -> dict[str, str]:
+    about, thumbnail = dataset_thumbnail(folder, dataset_version(folder))
+    is_chosen = "true" if folder.name == chosen else "false"
+    return {"name": folder.name, "about": about, "thumbnail": thumbnail, "chosen": is_chosen}
+
+
+def dataset_version(folder: Path) -> tuple[int, ...]:
+    """Return times that differ when pictures come or go, or `dataset.json` changes."""
+    places = [folder, *(folder / (split + side) for split in SPLITS for side in ("", "A"))]
+    return tuple(place.stat().st_mtime_ns if place.exists() else 0 for place in places)
+
+
+@functools.lru_cache(maxsize=256)
+def dataset_thumbnail(folder: Path, times: tuple[int, ...]) -> tuple[str, str]:
+    """Return a dataset's line and small picture; `times` only say when to look again."""
+    try:
+        info = dataset_info(folder)
+    except UserError as error:
+        return str(error), ""
+    about = f"{format_pairs(info.total)}, {info.source_name} to {info.target_name}"
+    try:
+        first = next(found[0] for split in SPLITS if (found := find_pairs(folder, split)))
+        return about, data_url(resize(join_pair(first), (96, 48)))
+    except (UserError, StopIteration):
+        return about, ""
+
+
+def about_dataset(folder: Path) -> str:
+    """One line on what the dataset holds, and what its building warned of."""
+    facts, info = dataset_info(folder), read_dataset_json(folder)
+    direction = f"{facts.source_name} to {facts.target_name}"
+    size = f" of {facts.size[0]} x {facts.size[1]} pixels" if facts.size else ""
+    lines = [f"### {escape_text(facts.name)}"]
+    lines.append(f"{format_pairs(facts.total)}{size}, {escape_text(direction)}.")
+    lines.append(f"{format_splits(facts.counts)}.")
+    refused, warnings = info.get("refused"), info.get("warnings")
+    if isinstance(refused, list) and refused:
+        lines.append(f"{len(refused)} files were left out; `dataset.json` names them.")
+    if isinstance(warnings, list):
+        lines += [escape_text(str(warning)) for warning in warnings[:5]]
+    return "\n\n".join(lines)

@@ -1,0 +1,312 @@
+"""Dataset: three steps in sight of each other, folders, check and build, and what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from pix2pix.data.build import build
+from pix2pix.data.plan import make_plan
+from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import Plan
+from pix2pix.data.transfer import import_dataset
+from pix2pix.errors import Cancelled
+from pix2pix.ui.common import (
+    HIDDEN_EVENT,
+    busy_buttons,
+    escape_text,
+    idle_buttons,
+    page_progress,
+    read_asset,
+    user_errors,
+)
+from pix2pix.ui.components.pairs_view import pairs_view, planned_pair_views
+from pix2pix.ui.dataset.api import dataset_api
+from pix2pix.ui.dataset.form import RecipeForm, SourcesForm, Values, recipe_form, sources_form
+from pix2pix.ui.dataset.library import DatasetLibrary, dataset_library, datasets_folder
+from pix2pix.ui.dataset.plan_cache import CONCURRENCY, CheckedPlan, PlanCache, TempDir
+from pix2pix.ui.dataset.uploads import UploadedInputs, gather_inputs
+from pix2pix.ui.dataset.wording import (
+    HEADERS,
+    RULE_TEXTS,
+    default_shares,
+    doubt_kinds,
+    doubt_rows,
+    report_items,
+)
+from pix2pix.utils.filenames import safe_name
+from pix2pix.utils.files import unused_name
+
+EMPTY = "The pairs appear here. Choose the folders first, then check the pairs."
+CHANGED = "Something in step 1 has changed: check the pairs again."
+STOPPED = "Stopped: nothing was written."
+
+
+@dataclass(frozen=True)
+class CheckResults:
+    """The components that show a check, and the buttons whose turn changes with it."""
+
+    check: gr.Button
+    stop_check: gr.Button
+    checked: gr.Markdown
+    match: gr.Dropdown
+    report: gr.HTML
+    pictures: gr.HTML
+    problems: gr.Column
+    kind: gr.Dropdown
+    table: gr.Dataframe
+    name: gr.Textbox
+    build: gr.Button
+    stop_build: gr.Button
+    built: gr.Markdown
+
+
+# To what was built, which lies below: a failed or stopped build leaves the page where it is.
+SCROLL = """(said) => {
+  if (said && said.includes('is ready')) {
+    document.getElementById('dataset')?.scrollIntoView({ behavior: 'smooth' });
+  }
+}"""
+
+
+def dataset_tab(page: gr.Blocks, train: Callable[..., None] | None = None) -> None:
+    """Lay out the tab inside the current ``gr.Blocks``, which is `page`.
+
+    `train(button, name)` wires a button "Train on this dataset" to where training is set up;
+    `name` is a textbox that holds the dataset's name. Without `train` there is no such button.
+    """
+    desk = PlanCache()
+    with gr.Row(elem_classes="steps", elem_id="steps"):
+        with gr.Column(min_width=0, elem_classes="step"):
+            gr.HTML("<h2 class='step-title'><b>1</b> Folders</h2>")
+            sources = sources_form()
+            check = gr.Button("Check the pairs", variant="primary", elem_id="check")
+            stop_check = gr.Button("Stop", visible=False, elem_id="stop-check")
+            checked = gr.Markdown(elem_classes="quiet", elem_id="checked")
+        with gr.Column(min_width=0, elem_classes="step"):
+            gr.HTML("<h2 class='step-title'><b>2</b> Check</h2>")
+            parts = check_results()
+        with gr.Column(min_width=0, elem_classes="step"):
+            gr.HTML("<h2 class='step-title'><b>3</b> Build</h2>")
+            name = gr.Textbox(label="Name", placeholder="faces", elem_id="dataset-name")
+            making = recipe_form()
+            start = gr.Button("Build the dataset", interactive=False, elem_id="build")
+            stop_build = gr.Button("Stop", visible=False, elem_id="stop-build")
+            built = gr.Markdown(elem_classes="quiet", elem_id="built")
+    results = CheckResults(check, stop_check, checked, *parts, name, start, stop_build, built)
+    library = dataset_library(page, train)
+    wire_check(desk, sources, making, results)
+    wire_preview(desk, making, results)
+    wire_build(desk, making, results, library)
+    dataset_api()
+
+    def leave(request: gr.Request) -> None:
+        desk.leave(request.session_hash)
+
+    page.unload(leave)
+
+
+def check_results() -> tuple[Any, ...]:
+    report = gr.HTML(
+        value={},
+        html_template=read_asset("dataset/report.html"),
+        css_template=read_asset("dataset/report.css"),
+        apply_default_css=False,
+        elem_id="report",
+    )
+    match = gr.Dropdown(
+        list(RULE_TEXTS.items()), value="auto", label="Pair by", visible=False, elem_id="match"
+    )
+    pictures = pairs_view(EMPTY, elem_id="pairs")
+    with gr.Column(visible=False, elem_id="problems", min_width=0) as problems:
+        kind = gr.Dropdown([""], value="", label="Files to look at")
+        table = gr.Dataframe(
+            headers=HEADERS, datatype="str", wrap=True, interactive=False, max_height=320,
+            column_widths=["30%", "25%", "45%"], show_label=False, buttons=[],
+        )  # fmt: skip
+    return match, report, pictures, problems, kind, table
+
+
+# -------------------------------------------------------------------------------------- the check
+
+
+def wire_check(
+    desk: PlanCache, sources: SourcesForm, making: RecipeForm, results: CheckResults
+) -> None:
+    def check(
+        values: Values, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008
+    ) -> dict[Any, Any]:  # fmt: skip
+        session = request.session_hash
+        try:
+            with user_errors():
+                uploads = sources.read(values, values[results.match])
+                plan = make_checked_plan(desk, session, uploads, progress)
+        except Cancelled:
+            return {results.checked: STOPPED}
+        return show_check(plan, values, making, results)
+
+    outputs = [
+        *(results.checked, results.report, results.match, results.pictures, results.problems),
+        *(results.kind, results.table, results.name, results.build, results.check),
+        *(making.split, making.as_is),
+    ]
+    buttons = [results.check, results.stop_check]
+    # The rule can be chosen only by a person who has seen a check, so that makes another one.
+    started = gr.on(
+        [results.check.click, results.match.input],
+        busy_buttons(desk.running, "check"),
+        None,
+        buttons,
+        queue=False,
+        **HIDDEN_EVENT,
+    )
+    ended = started.then(
+        check, {*sources.inputs(), *making.inputs(), results.match, results.name}, outputs,
+        show_progress_on=results.checked, api_visibility="private", **CONCURRENCY,
+    )  # fmt: skip
+    for after in (ended.then, ended.failure):  # a failure triggers only the latter
+        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
+
+    def stop(request: gr.Request) -> None:
+        desk.running.stop(request.session_hash, "check")
+
+    results.stop_check.click(stop, None, None, queue=False, api_visibility="private")
+
+    def touch(request: gr.Request) -> list[Any]:
+        desk.leave(request.session_hash)
+        build = gr.Button(variant="secondary", interactive=False)
+        return [gr.Button(variant="primary"), build, CHANGED]
+
+    gr.on(
+        [part.change for part in sources.inputs()], touch, None,
+        [results.check, results.build, results.checked], queue=False, **HIDDEN_EVENT,
+    )  # fmt: skip
+
+
+def make_checked_plan(
+    desk: PlanCache, session: str, uploads: UploadedInputs, progress: gr.Progress
+) -> Plan:
+    """Make the plan and put it on the desk."""
+    scratch = TempDir()
+    with desk.running.at_work(session, "check") as switch:
+        options = {"should_stop": switch.is_set}
+        inputs = gather_inputs(
+            uploads, scratch.folder, on_progress=page_progress(progress, "Opening"), **options
+        )
+        reading = page_progress(progress, "Reading", "pictures")
+        plan = make_plan(inputs, on_progress=reading, **options)
+        if switch.is_set():
+            raise Cancelled
+    desk.put(session, CheckedPlan(plan, scratch))
+    return plan
+
+
+def show_check(
+    plan: Plan, values: Values, making: RecipeForm, results: CheckResults
+) -> dict[Any, Any]:
+    is_dataset, ready = plan.inputs.kind == "dataset", bool(plan.pairs)
+    values = {**values, making.as_is: is_dataset}
+    with user_errors():
+        pictures = planned_pair_views(plan, making.look(values))
+    choices = doubt_kinds(plan)
+    return {
+        results.checked: "",
+        results.report: report_items(plan),
+        results.match: gr.Dropdown(visible=plan.inputs.kind == "folders"),
+        results.pictures: pictures,
+        results.problems: gr.Column(visible=bool(choices)),
+        results.kind: gr.Dropdown(choices, value=""),
+        results.table: doubt_rows(plan),
+        results.name: values.get(results.name) or unused_name(datasets_folder(), "pairs"),
+        results.build: gr.Button(variant="primary" if ready else "secondary", interactive=ready),
+        results.check: gr.Button(variant="secondary" if ready else "primary"),
+        making.split: default_shares(plan),
+        making.as_is: gr.Checkbox(is_dataset, visible=is_dataset),
+    }
+
+
+# ------------------------------------------------------------------------- looking at a check
+
+
+def wire_preview(desk: PlanCache, making: RecipeForm, results: CheckResults) -> None:
+    def look(values: Values, request: gr.Request) -> Any:
+        """Show the first dozen again, as the pairs look now; nothing without a check."""
+        if request.session_hash not in desk.checks:
+            return gr.skip()
+        with user_errors():
+            checked = desk.get(request.session_hash)
+            return planned_pair_views(checked.plan, making.look(values))
+
+    gr.on(
+        [part.input for part in making.seen()], look, set(making.seen()), results.pictures,
+        trigger_mode="always_last", show_progress="minimal", api_visibility="private",
+    )  # fmt: skip
+
+    def turn(values: Values, request: gr.Request, event: gr.EventData) -> Any:
+        with user_errors():
+            checked = desk.get(request.session_hash)
+            return planned_pair_views(checked.plan, making.look(values), int(event.value))
+
+    results.pictures.select(turn, set(making.seen()), results.pictures, **HIDDEN_EVENT)
+
+    def filtered(kind: str, request: gr.Request) -> list[list[str]]:
+        with user_errors():
+            return doubt_rows(desk.get(request.session_hash).plan, kind or "")
+
+    results.kind.input(filtered, results.kind, results.table, **HIDDEN_EVENT)
+
+
+# -------------------------------------------------------------------------------------- the build
+
+
+def wire_build(
+    desk: PlanCache, making: RecipeForm, results: CheckResults, library: DatasetLibrary
+) -> None:
+    def make(
+        values: Values, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008
+    ) -> dict[Any, Any]:  # fmt: skip
+        try:
+            with user_errors():
+                name = safe_name(values[results.name] or "")
+                recipe = None if values[making.as_is] else making.recipe(values)
+                build_checked(desk, request.session_hash, name, recipe, progress)
+        except Cancelled:
+            return {results.built: STOPPED}
+        updates = dict(zip(library.outputs, library.show(name)))
+        if library.trains:  # that is the next step, and the one primary button
+            updates[results.build] = gr.Button(variant="secondary")
+        return {results.built: f"{escape_text(name)} is ready, see below.", **updates}
+
+    buttons = [results.build, results.stop_build]
+    at_once = busy_buttons(desk.running, "build")
+    started = results.build.click(at_once, None, buttons, queue=False, **HIDDEN_EVENT)
+    ended = started.then(
+        make, {*making.inputs(), results.name}, [results.built, results.build, *library.outputs],
+        show_progress_on=results.built, api_visibility="private", **CONCURRENCY,
+    )  # fmt: skip
+    for after in (ended.then, ended.failure):
+        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
+    ended.success(None, results.built, None, js=SCROLL)
+
+    def stop(request: gr.Request) -> None:
+        desk.running.stop(request.session_hash, "build")
+
+    results.stop_build.click(stop, None, None, queue=False, api_visibility="private")
+
+
+def build_checked(
+    desk: PlanCache, session: str, name: str, recipe: Recipe | None, progress: gr.Progress
+) -> None:
+    """Build what was checked; without a recipe the files of a dataset are taken as they are."""
+    checked = desk.get(session)  # its files stay
+    with desk.running.at_work(session, "build") as switch:
+        options = {"should_stop": switch.is_set}
+        if recipe is None:
+            copying, here = page_progress(progress, "Copying"), datasets_folder()
+            import_dataset(checked.plan.inputs.source, here, name, on_progress=copying, **options)
+        else:
+            building = page_progress(progress, "Building", "pairs")
+            build(checked.plan, recipe, datasets_folder() / name, on_progress=building, **options)

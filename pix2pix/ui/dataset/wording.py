@@ -1,0 +1,108 @@
+"""A plan in words: the rule, the counts, and the table of what is refused or doubtful."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pix2pix.data.recipe import FITS
+from pix2pix.data.records import SPLITS, Plan, Refusal
+from pix2pix.data.sources import DERIVATIONS
+from pix2pix.ui.common import escape_template
+
+RULE_TEXTS = {
+    "Find out": "auto",
+    "Equal names": "stem",
+    "Equal names but for a beginning or an end": "affix",
+    "The letters and numbers in the names": "name",
+    "Sorted order, whatever the names say": "order",
+    "The CSV": "csv",
+}
+DERIVE_TEXTS = {words.replace("->", "to").capitalize(): name for name, words in DERIVATIONS.items()}
+FIT_TEXTS = {words: name for name, words in FITS.items()}
+DOUBT_TEXTS = {  # of refusals and doubts, for one file and as "5 ..."
+    "unmatched": "without a partner",
+    "ambiguous": "with several possible partners",
+    "unreadable": "damaged",
+    "duplicate": "there twice",
+    "missing": "named in the CSV but not there",
+    "split": "with an unknown split in the CSV",
+    "unfit": "that cannot be made",
+    "aspect": "of different shapes",
+    "misaligned": "badly aligned",
+    "jpeg labels": "label maps saved as JPEG",
+}
+DOUBT_CHOICES = {"Different shapes": "aspect", "Badly aligned": "misaligned"}
+HEADERS = ["File", "What", "Why"]
+ALL = "All"
+MAX_ROWS = 1000  # that the page's table shows
+AS_FOUND = "as the folders say"
+
+
+def format_counts(plan: Plan) -> str:
+    """138 pairs, 5 without a partner, 3 damaged."""
+    counts = plan.counts()
+    parts = [format_pairs(counts.pop("pairs"))]
+    refused = {refusal.kind for refusal in plan.refused}
+    parts += [f"{n} {DOUBT_TEXTS.get(kind, kind)}" for kind, n in counts.items() if kind in refused]
+    return ", ".join(parts) + "."
+
+
+def format_pairs(number: int) -> str:
+    return f"{number:,} pair" if number == 1 else f"{number:,} pairs"
+
+
+def report_items(plan: Plan) -> dict[str, Any]:
+    """Return what the report over the pictures shows, every text escaped."""
+    number = len({doubt.file for doubt in plan.doubts if doubt.side == "pair"})
+    doubts = [f"{number} to look at first; they are kept unless you leave them out."] * bool(number)
+    doubts += [f"{d.file}: {d.reason}." for d in plan.doubts if d.side != "pair"]
+    examples = [{"source": a, "target": b} for a, b in plan.examples]
+    rule = f"Paired by {plan.explanation}"
+    if plan.rule == "derived":
+        rule, examples = f"Every photo becomes a pair: {plan.explanation}", []
+    elif plan.rule == "as found":
+        rule, examples = f"Taken as they are: {plan.explanation}", []
+    warning = ""
+    if plan.rule == "order":
+        warning = "One missing file shifts all that follow: look at every pair before you build."
+    return escape_template(
+        {
+            "counts": format_counts(plan), "doubts": " ".join(doubts), "rule": rule,
+            "examples": examples, "warning": warning,
+        }
+    )  # fmt: skip
+
+
+def doubt_rows(plan: Plan, kind: str = "") -> list[list[str]]:
+    """Return the table's rows: refused files first, then doubtful pairs, of one kind or of all."""
+    refusals = [r for r in (*plan.refused, *plan.doubts) if kind in ("", r.kind)]
+    return [_row(refusal) for refusal in refusals[:MAX_ROWS]]
+
+
+def _row(refusal: Refusal) -> list[str]:
+    what = f"{refusal.side}, {DOUBT_TEXTS.get(refusal.kind, refusal.kind)}".removeprefix("csv, ")
+    return [refusal.file, what, refusal.reason]
+
+
+def doubt_kinds(plan: Plan) -> list[tuple[str, str]]:
+    """Choices of what the table shows, with numbers; nothing where it would be empty."""
+    counts = plan.counts()
+    counts.pop("pairs")
+    if not counts:
+        return []
+    choices = [
+        (f"{DOUBT_TEXTS.get(kind, kind).capitalize()} ({n})", kind) for kind, n in counts.items()
+    ]
+    return [(f"{ALL} ({sum(counts.values())})", ""), *choices]
+
+
+def default_shares(plan: Plan) -> str:
+    """Return the first value of the field for the shares: the plan's own splits where every pair
+    has one."""
+    has_splits = plan.pairs and all(pair.split for pair in plan.pairs)
+    return AS_FOUND if has_splits else "0.8, 0.1, 0.1"
+
+
+def format_splits(numbers: dict[str, int]) -> str:
+    """110 train, 14 val, 14 test."""
+    return ", ".join(f"{numbers.get(split, 0):,} {split}" for split in SPLITS)

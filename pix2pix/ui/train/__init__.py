@@ -1,0 +1,4 @@
+"""The Train tab: set a run up, watch it, evaluate models.
+
+`tab` lays it out.
+"""

@@ -1,0 +1,135 @@
+"""What a run needs before it starts: its settings from a form or a program, checked, and a name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pix2pix.config import TrainConfig, train_config
+from pix2pix.data.dataset import find_pairs
+from pix2pix.errors import UserError
+from pix2pix.model_config import ModelConfig
+from pix2pix.models.folder import list_models, read_config
+from pix2pix.nn.device import pick_device
+from pix2pix.presets import PRESETS
+from pix2pix.training import process, run_folder
+from pix2pix.training.loop import run_config
+from pix2pix.training.resolve_config import resolve_config
+from pix2pix.ui.dataset.library import chosen_folder
+from pix2pix.utils.filenames import printable, safe_name
+from pix2pix.utils.files import unused_name
+from pix2pix.utils.validation import setting_text
+from pix2pix.utils.workspace import model_folders
+
+RUN = "run: "  # before the name of a run whose current generator is a starting point
+FORM_KEYS = ("preset", "source_channels", "target_channels")  # not for people to set
+
+
+def start_run(
+    dataset: str, preset: str, name: str, overrides: Mapping[str, Any], start_from: str = ""
+) -> str:
+    """Start a run and return its name; an empty `name` takes a free one.
+
+    `overrides` are settings of TrainConfig as numbers or text; `start_from` is empty or one of
+    `start_models`. Raises a UserError for anything that cannot work.
+    """
+    run, settings = prepared_run(dataset, preset, name, overrides, start_from)
+    process.start_process(run, settings)
+    return run.name
+
+
+def prepared_run(
+    dataset: str, preset: str, name: str, overrides: Mapping[str, Any], start_from: str = ""
+) -> tuple[Path, dict[str, Any]]:
+    """Return the folder that a run will have, and its `run_settings`."""
+    folder = chosen_folder(dataset)
+    name = (
+        safe_name(name)
+        if str(name or "").strip()
+        else unused_name(run_folder.runs_folder(), folder.name)
+    )
+    return run_folder.runs_folder() / name, run_settings(folder, preset, overrides, start_from)
+
+
+def run_settings(
+    data: Path, preset: str, overrides: Mapping[str, Any], start_from: str = ""
+) -> dict[str, Any]:
+    """Return what `config.json` of the run will hold."""
+    config = form_config(data, preset, overrides, start_from)
+    config.generator_config(), config.discriminator_config()  # they check their own part
+    if not find_pairs(data, "train"):
+        raise UserError(f"'{data.name}' holds no train pairs: build it with a share for train.")
+    begin = start_model(start_from) if start_from else None
+    return run_config(config, data, begin, pick_device())
+
+
+def form_config(
+    data: Path, preset: str, overrides: Mapping[str, Any], start_from: str = ""
+) -> TrainConfig:
+    """Resolve the settings of a run on a dataset. Raises UserError for values that cannot be."""
+    overrides_text = {str(key): setting_text(value) for key, value in overrides.items()}
+    return resolve_config(
+        preset, overrides_text, data, start_model(start_from) if start_from else None
+    )
+
+
+def start_models() -> dict[str, Path]:
+    """List what a run can begin with: models by name, and runs' generators, as they are now."""
+    models = dict(list_models(model_folders()))
+    for status in run_folder.list_runs():
+        if (status.folder / "model" / "config.json").exists():
+            models[RUN + status.name] = status.folder / "model"
+    return models
+
+
+def start_model(name: str) -> Path:
+    """Return the model's folder; only names that are offered count, typed text is no path."""
+    models = start_models()
+    if name not in models:
+        raise UserError(f"There is no model '{printable(name)}' to start from: choose another.")
+    return models[name]
+
+
+def find_run(name: str) -> Path:
+    """Find the folder of a run by its name; raises UserError where there is none."""
+    root = run_folder.runs_folder()
+    names = {f.name for f in root.iterdir()} if root.is_dir() else set()
+    if name not in names or not (root / name / "config.json").exists():
+        raise UserError(f"There is no run '{printable(str(name))}': choose one of the list.")
+    return root / name
+
+
+def read_overrides(overrides: Any) -> dict[str, Any]:
+    """Read settings from an object or its JSON, from `key=value` lines, or from nothing."""
+    if isinstance(overrides, dict):
+        return overrides
+    text = str(overrides or "").strip()
+    if text.startswith("{"):
+        try:
+            return dict(json.loads(text))
+        except ValueError as error:
+            raise UserError("The settings are no valid JSON object: write key=value.") from error
+    values = {}
+    for line in text.replace(",", "\n").splitlines():
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if line.strip() and not (key and equals and value):
+            raise UserError(f"'{printable(line.strip())}' is no setting: write key=value.")
+        if line.strip():
+            values[key] = value
+    return values
+
+
+def setting_names() -> list[dataclasses.Field]:
+    """List the settings that people may give."""
+    return [field for field in dataclasses.fields(TrainConfig) if field.name not in FORM_KEYS]
+
+
+def preset_values(preset: str) -> TrainConfig:
+    return train_config(preset if preset in PRESETS else "maps")
+
+
+def model_config_of(start_from: str) -> ModelConfig | None:
+    return read_config(start_model(start_from)) if start_from else None

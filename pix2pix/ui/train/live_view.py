@@ -1,0 +1,178 @@
+"""The living run: a view of our own on `gr.HTML` that asks the server what is new."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.grids import GAP
+from pix2pix.training import process, run_folder
+from pix2pix.training.checkpoints import publish_checkpoint
+from pix2pix.ui.common import read_asset, server_function
+from pix2pix.ui.job_followers import stop_run
+from pix2pix.ui.train.launch import find_run
+from pix2pix.ui.train.watch import RunWatcher
+from pix2pix.utils.filenames import printable
+
+# The view's script, in this order: joined as text, the parts share one function's scope.
+SCRIPTS = ["web/charts.js", "web/samples.js", "web/live_view.js"]
+SIDE, SMALL = 224, 88  # pixels of one picture of a grid, and of a run's picture in the list
+ROWS = 3  # of a grid of samples: source, generated, target
+MAX_MORE_EPOCHS = 100_000
+
+Reply = dict[str, Any]
+
+
+def live_view(watch: RunWatcher, **options: Any) -> gr.HTML:
+    """Lay out the view. Its value is `{"run": name}`, with a new `"at"` each time that run shall
+    be shown.
+
+    It fires `shown` when it comes into sight, and `select` with {"finetune": name} when a person
+    wants to begin with a run. Its server functions are called outside Gradio's queue, by anyone
+    who can reach the page.
+    """
+    functions = {"look": functools.partial(poll, watch), "sample": load_sample}
+    functions["act"] = functools.partial(handle_action, watch)
+    return gr.HTML(
+        value={"run": "", "at": 0},
+        html_template=read_asset("train/live_view.html"),
+        css_template=read_asset("train/live_view.css"),
+        js_on_load="\n".join(map(read_asset, SCRIPTS)),
+        apply_default_css=False,
+        server_functions=[_guard(name, function) for name, function in functions.items()],
+        **options,
+    )
+
+
+def _guard(name: str, handler: Callable[[Reply], Reply]) -> Callable[[Any], Reply]:
+    """Make `handler` a server function called `name` that answers nonsense with a sentence."""
+
+    def checked(request: Any) -> Reply:
+        if not isinstance(request, dict) or not isinstance(request.get("run"), str):
+            raise UserError("The page asked for no run: reload it.")
+        return handler(request)
+
+    failed = "Something broke that should not; the server's log says what."
+    return server_function(name, checked, failed)
+
+
+def poll(watch: RunWatcher, request: Reply) -> Reply:
+    """Answer what is new of a run and of the list, for {"run", "seen": {part: version}}."""
+    versions = request.get("seen")
+    return watch.look(request["run"], versions if isinstance(versions, dict) else {})
+
+
+# ---------------------------------------------------------------------------------------- samples
+
+
+def load_sample(request: Reply) -> Reply:
+    """Return the grid of a step as {"image": data URL, "count": columns}, or with `small` the
+    first generated picture of the newest grid alone."""
+    run = find_run(request["run"])
+    if request.get("small"):
+        newest = max((run / "samples").glob("step-*.png"), default=None)
+        return {"image": small_sample(newest, _mtime(newest)) if newest else ""}
+    step = request.get("step")
+    if not isinstance(step, int) or step < 0:
+        raise UserError("The page asked for no step: reload it.")
+    file = run / "samples" / f"step-{step:07d}.png"
+    if not file.is_file():
+        raise UserError("This picture is gone: choose another step.")
+    return sample_grid(file, _mtime(file))
+
+
+def _mtime(file: Path) -> int:
+    return file.stat().st_mtime_ns
+
+
+@functools.lru_cache(maxsize=48)
+def sample_grid(file: Path, changed: int) -> Reply:
+    """Make a grid for the page, once for all who look; `changed` says when to make it anew."""
+    sheet = open_picture(file).to_pil(3)
+    side = (sheet.height + GAP) // ROWS - GAP  # the pictures of a run are squares
+    count = max(1, round((sheet.width + GAP) / (side + GAP)))
+    shown_side = min(SIDE, side)
+    packed = Image.new("RGB", (count * shown_side, ROWS * shown_side))
+    for place in range(count * ROWS):
+        x, y = place % count, place // count
+        picture = sheet.crop(_box(x, y, side))
+        packed.paste(
+            picture.resize((shown_side, shown_side), Image.Resampling.LANCZOS),
+            (x * shown_side, y * shown_side),
+        )
+    return {"image": jpeg_url(packed), "count": count}
+
+
+@functools.lru_cache(maxsize=128)
+def small_sample(file: Path, changed: int) -> str:
+    sheet = open_picture(file).to_pil(3)
+    side = (sheet.height + GAP) // ROWS - GAP
+    return jpeg_url(sheet.crop(_box(0, 1, side)).resize((SMALL, SMALL), Image.Resampling.LANCZOS))
+
+
+def _box(x: int, y: int, side: int) -> tuple[int, int, int, int]:
+    left, top = x * (side + GAP), y * (side + GAP)
+    return left, top, left + side, top + side
+
+
+def jpeg_url(picture: Image.Image) -> str:
+    """Encode a picture that only travels as JPEG, with its colours at full resolution."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=90, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+# ---------------------------------------------------------------------------------------- actions
+
+
+def handle_action(watch: RunWatcher, request: Reply) -> Reply:
+    """Do what a button says to a run; answers {"said": sentence}, empty where the page shows it."""
+    run, action = find_run(request["run"]), request.get("action")
+    message = ""
+    if action in ("pause", "stop"):
+        if not run_folder.read_status(run).is_active:
+            raise UserError(f"'{printable(run.name)}' is not running any more.")
+        stop_run(run, "paused" if action == "pause" else "stopped")
+    elif action == "force":
+        process.force_stop(run, patience=0.5)
+    elif action == "resume":
+        process.start_process(run)
+    elif action == "extend":
+        process.extend_run(run, more_epochs(request.get("epochs")))
+        process.start_process(run)
+    elif action == "publish":
+        model = publish_checkpoint(
+            run, str(request.get("name", "")), parse_step(request.get("step"))
+        )
+        message = f"'{model.name}' is in the Translate tab now."
+    else:
+        raise UserError("There is no such action: reload the page.")
+    watch.hurry()
+    return {"said": message}
+
+
+def parse_step(value: Any) -> int | None:
+    """None for "newest", which is the model as it is now."""
+    if value != "newest" and type(value) is not int:
+        raise UserError("The page asked for no model: reload it.")
+    return None if value == "newest" else value
+
+
+def more_epochs(value: Any) -> int:
+    try:
+        epochs = int(value)
+    except (TypeError, ValueError, OverflowError):
+        epochs = 0
+    if not (1 <= epochs <= MAX_MORE_EPOCHS and math.isclose(float(value), epochs)):
+        raise UserError(f"Continue for 1 to {MAX_MORE_EPOCHS:,} more epochs.")
+    return epochs

@@ -1,0 +1,139 @@
+"""Train: set a run up on the left, watch it live on the right, publish what came out."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import Any
+
+import gradio as gr
+
+from pix2pix.ui.common import HIDDEN_EVENT, read_asset, user_errors
+from pix2pix.ui.train.api import train_api
+from pix2pix.ui.train.evaluate import evaluate_form
+from pix2pix.ui.train.form import (
+    TrainForm,
+    Values,
+    choose_start,
+    dataset_choices,
+    describe_length,
+    direction_field,
+    preset_fields,
+    propose_name,
+    start_choices,
+    start_fields,
+    training_form,
+)
+from pix2pix.ui.train.jobs import jobs_fields, wire_jobs
+from pix2pix.ui.train.launch import start_run
+from pix2pix.ui.train.live_view import live_view
+from pix2pix.ui.train.preview import dataset_preview
+from pix2pix.ui.train.watch import RunWatcher
+
+STYLE = read_asset("train/tab.css")
+
+
+def train_tab(dataset: gr.Textbox) -> None:
+    """Lay out the tab inside the current ``gr.Blocks``; `dataset` holds the name of one that was
+    chosen elsewhere to train on."""
+    watch = RunWatcher()
+    with gr.Row(elem_classes="shelf", elem_id="train"):
+        with gr.Column(min_width=0, elem_classes="step", elem_id="setup"):
+            gr.HTML(f"<style>{STYLE}</style><h2 class='step-title'>New run</h2>")
+            form = training_form()
+            jobs = jobs_fields()
+        with gr.Column(min_width=0, elem_classes="step"):
+            live = live_view(watch, elem_id="live")
+    evaluate_form(form.dataset, live)
+    wire_choices(form, live, dataset)
+    wire_fields(form, live)
+    wire_start(form, live, watch)
+    wire_jobs(jobs, form, live, watch)
+    train_api()
+
+
+def wire_choices(form: TrainForm, live: gr.HTML, chosen: gr.Textbox) -> None:
+    def refresh(dataset: str | None, sent: str, start_from: str) -> list[Any]:
+        """Update the choices, which change while the page is open."""
+        return [dataset_choices(dataset, sent), start_choices(start_from)]
+
+    choices = [form.dataset, form.start_from]
+    live.shown(refresh, [form.dataset, chosen, form.start_from], choices, **HIDDEN_EVENT)
+
+    def take(sent: str) -> list[Any]:
+        """Choose what was sent; what sent it is emptied, so that the same can be sent again."""
+        return [dataset_choices(None, sent), ""] if sent else [gr.skip(), gr.skip()]
+
+    chosen.change(take, chosen, [form.dataset, chosen], **HIDDEN_EVENT)
+
+    def show_dataset(values: Values) -> dict[Any, Any]:
+        name = values[form.dataset]
+        run, proposed = propose_name(values[form.name], values[form.proposed], name)
+        return {
+            form.preview: dataset_preview(name),
+            form.direction: direction_field(form, values),
+            form.name: run,
+            form.proposed: proposed,
+            form.length: describe_length(form, values),
+        }
+
+    outputs = [form.preview, form.direction, form.name, form.proposed, form.length]
+    form.dataset.change(show_dataset, form.inputs(), outputs, **HIDDEN_EVENT)
+
+
+def wire_fields(form: TrainForm, live: gr.HTML) -> None:
+    """Wire what a preset, a model to start from and the length bring with them."""
+
+    def show_preset(values: Values) -> dict[Any, Any]:
+        with user_errors():
+            return preset_fields(form, values)
+
+    outputs = [
+        *(form.preset, form.direction, form.epochs, form.batch_size, form.lr, form.table),
+        *(form.mirror, form.size, form.width),
+    ]
+    begin = {form.start_from, form.preset, form.dataset}
+    form.preset.input(show_preset, begin, outputs, **HIDDEN_EVENT)
+
+    def show_start(values: Values) -> dict[Any, Any]:
+        with user_errors():
+            return start_fields(form, values)
+
+    form.start_from.change(
+        show_start, begin, [form.direction, form.size, form.width], **HIDDEN_EVENT
+    )
+    fields = form.preset, form.start_from, form.epochs, form.batch_size, form.size, form.width
+    gr.on(
+        [*(field.change for field in fields), form.more.blur],
+        functools.partial(describe_length, form),
+        form.inputs(),
+        form.length,
+        trigger_mode="always_last",
+        **HIDDEN_EVENT,
+    )
+
+    def finetune(event: gr.EventData) -> Any:
+        return choose_start(str(event.value))
+
+    live.select(finetune, None, form.start_from, **HIDDEN_EVENT)
+
+
+def wire_start(form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
+    numbers = itertools.count(1)
+
+    def begin(values: Values) -> dict[Any, Any]:
+        dataset, preset = values[form.dataset] or "", values[form.preset] or ""
+        with user_errors():
+            overrides = form.overrides(values)
+            start_from = values[form.start_from] or ""
+            name = start_run(dataset, preset, values[form.name] or "", overrides, start_from)
+        watch.hurry()
+        _, proposed = propose_name("", "", dataset)
+        return {
+            live: {"run": name, "at": next(numbers)},
+            form.name: proposed,
+            form.proposed: proposed,
+        }
+
+    outputs = [live, form.name, form.proposed]
+    form.start.click(begin, form.inputs(), outputs, **HIDDEN_EVENT)

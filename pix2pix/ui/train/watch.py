@@ -1,0 +1,200 @@
+"""What pages show of runs, read from their folders once for everybody who looks."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pix2pix.training import run_folder, scheduler
+from pix2pix.training.checkpoints import Checkpoint, best_checkpoint, list_checkpoints
+from pix2pix.training.diagnostics import diagnose
+from pix2pix.training.metrics_log import Curves, read_jsonl
+from pix2pix.ui.train.launch import find_run
+from pix2pix.ui.train.wording import describe_settings, run_list_item, state_line
+
+MEASURES = ("l1", "psnr", "ssim", "perceptual")  # of the validation pairs
+MAX_WATCHED = 8  # runs whose curves are kept in memory, about a MB each
+MAX_ROWS = 400  # of a validation curve
+MAX_LISTED = 100  # runs on the page
+CURVES_EVERY = 3.0  # seconds between two new curves, which look no different any sooner
+FORCE_AFTER = 15.0  # seconds of "stopping" after which force is offered
+SLOT = 0.5  # seconds from one page's look to another's: each costs some 4 ms of a core
+MAX_WAIT = 10.0  # seconds that any page waits for its next look
+READ_FOR = 0.3  # seconds at most that one look reads a long file
+
+
+class RunWatcher:
+    """Answers any number of pages; a run's files are read at most once in `every` seconds.
+
+    What is shown comes in parts, each with a version. A page says which versions it has and gets
+    the parts that are newer, as JSON text that is made once for all pages.
+    """
+
+    def __init__(self, every: float = 1.0, now: Callable[[], float] = time.monotonic) -> None:
+        self.every, self.now = every, now
+        self.lock = threading.Lock()
+        self.watched: OrderedDict[Path, _WatchedRun] = OrderedDict()
+        self.list = _VersionedParts()
+        self.listed_at, self.favourite = -float("inf"), ""
+        self.free_at = -float("inf")  # when the next slot is that no page has taken
+
+    def look(self, name: str, known_versions: dict[str, int]) -> dict[str, Any]:
+        """{"run": name of the run that is shown, "parts": {part: JSON}, "versions": {part: n},
+        "wait": seconds until the page should look again}, longer the more pages there are.
+
+        Without a `name` it is the run that trains, or whose turn is next, else the newest. Raises a
+        UserError where there is no run of that name.
+        """
+        with self.lock:
+            self._list()
+            name = name or self.favourite
+            parts, wait = dict(self.list.parts), self._slot()
+            if name:
+                run = find_run(name)
+                if run not in self.watched:
+                    self.watched[run] = _WatchedRun(run)
+                    while len(self.watched) > MAX_WATCHED:
+                        self.watched.popitem(last=False)
+                self.watched.move_to_end(run)
+                self.watched[run].refresh(self.now(), self.every)
+                parts |= self.watched[run].parts.parts
+        newer = {
+            part: text
+            for part, (version, text) in parts.items()
+            if version != known_versions.get(part)
+        }
+        versions = {part: parts[part][0] for part in newer}
+        return {"run": name, "parts": newer, "versions": versions, "wait": wait}
+
+    def _slot(self) -> float:
+        """Take the next free slot; seconds until then. All pages together look so often at most."""
+        now = self.now()
+        self.free_at = min(max(self.free_at, now) + SLOT, now + MAX_WAIT)
+        return self.free_at - now
+
+    def hurry(self) -> None:
+        """Something was done to a run: the next look reads anew."""
+        with self.lock:
+            self.listed_at = -float("inf")
+            for run in self.watched.values():
+                run.read_at = -float("inf")
+
+    def _list(self) -> None:
+        if self.now() - self.listed_at < self.every:
+            return
+        self.listed_at = self.now()
+        runs = run_folder.list_runs()
+        active = [status.name for status in runs if status.is_active]
+        self.favourite = next(iter([*active[-1:], *(status.name for status in runs)]), "")
+        self.list.put("runs", [run_list_item(status) for status in runs[:MAX_LISTED]])
+
+
+class _VersionedParts:
+    """Named values with versions that no earlier server gave out."""
+
+    _numbers = itertools.count(time.time_ns() // 1_000_000)
+
+    def __init__(self) -> None:
+        self.parts: dict[str, tuple[int, str]] = {}
+
+    def put(self, part: str, value: Any) -> None:
+        text = json.dumps(value)
+        if part not in self.parts or self.parts[part][1] != text:
+            self.parts[part] = next(self._numbers), text
+
+
+class _WatchedRun:
+    """One run as it was when its files were last read."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.parts = _VersionedParts()
+        self.curves = Curves(run / "metrics.jsonl")
+        self.read_at = self.drawn_at = -float("inf")
+        self.drawn: tuple[int, int] | None = None  # what the curves on the page end with
+        self.times: tuple[int, ...] = ()
+        self.validation: list[dict[str, Any]] = []
+
+    def refresh(self, now: float, every: float) -> None:
+        if now - self.read_at < every:
+            return
+        self.read_at = now
+        status = run_folder.read_status(self.run)
+        self._read_losses(now, status.config)
+        self._read_checkpoints(status.config)
+        last = self.curves.recent[-1] if self.curves.recent else {}
+        state = state_line(
+            status, scheduler.count_ahead(self.run) if status.state == "queued" else 0, last
+        )
+        state["force"] = status.state == "stopping" and self._stopping_seconds() > FORCE_AFTER
+        state["has_model"] = (self.run / "model" / "config.json").exists()
+        self.parts.put("status", state)
+        self.parts.put("about", describe_settings(status))
+
+    def _read_losses(self, now: float, config: dict[str, Any]) -> None:
+        until = time.monotonic() + READ_FOR
+        waits = self.curves.update()
+        while waits and time.monotonic() < until:
+            waits = self.curves.update()
+        recent = self.curves.recent
+        end = len(recent), recent[-1]["step"] if recent else 0
+        if end == self.drawn or now - self.drawn_at < CURVES_EVERY:
+            return
+        self.drawn, self.drawn_at = end, now
+        columns = self.curves.columns()
+        self.parts.put(
+            "curves", {k: v for k, v in columns.items() if k[-4:] not in ("_min", "_max")}
+        )
+        self._judge(config)
+
+    def _judge(self, config: dict[str, Any]) -> None:
+        diagnosis = diagnose(self.curves.recent, self.validation, config)
+        self.parts.put("health", vars(diagnosis))
+
+    def _read_checkpoints(self, config: dict[str, Any]) -> None:
+        files = (self.run / part for part in ("samples", "checkpoints", "validation.jsonl"))
+        times = tuple(f.stat().st_mtime_ns if f.exists() else 0 for f in files)
+        if times == self.times:
+            return
+        self.times = times
+        rows = self.validation = read_jsonl(self.run / "validation.jsonl")
+        favourite = best_checkpoint(self.run)
+        self.parts.put(
+            "moments", [checkpoint_item(moment, favourite) for moment in list_checkpoints(self.run)]
+        )
+        thinned = rows[:: -(-len(rows) // MAX_ROWS)] if rows else []
+        names = ("step", "train_l1", *MEASURES)
+        self.parts.put(
+            "validation", {n: [finite_number(row.get(n)) for row in thinned] for n in names}
+        )
+        if self.curves.recent:
+            self._judge(config)
+
+    def _stopping_seconds(self) -> float:
+        try:
+            return time.time() - (self.run / "stop").stat().st_mtime
+        except OSError:
+            return 0.0
+
+
+def checkpoint_item(moment: Checkpoint, favourite: Checkpoint | None) -> dict[str, Any]:
+    """Return a checkpoint as the page gets it."""
+    figures = {name: finite_number(moment.metrics.get(name)) for name in (*MEASURES, "epoch")}
+    return {
+        "step": moment.step, "sample": moment.sample is not None, "model": moment.model is not None,
+        "best": favourite is not None and favourite.step == moment.step,
+        **{name: value for name, value in figures.items() if value is not None},
+    }  # fmt: skip
+
+
+def finite_number(value: Any) -> float | None:
+    """Return a finite number to 5 digits, else None: JSON has no other."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(f"{value:.5g}") if abs(value) < 1e300 else None

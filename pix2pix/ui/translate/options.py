@@ -1,0 +1,84 @@
+"""What a person may choose of a translation, checked: seed, fit, norm, and how much at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.picture import MAX_PIXELS
+from pix2pix.model_config import ModelConfig
+from pix2pix.nn.layers import has_stored_statistics
+
+MAX_SEED = 2**32 - 1
+VARIATIONS = 4
+FITS = {"As the model prefers": "", "Scale the whole picture": "whole", "In tiles": "tiles"}
+NORMS = {"As the model prefers": "", "The picture itself": "batch", "Training averages": "stored"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a visitor may ask for at a time."""
+
+    files: int = 200  # of one batch
+    pixels: int = MAX_PIXELS  # of one picture
+    work: float = math.inf  # of a model of the Hub for one picture, in multiply-adds
+
+
+# Where strangers share a server. The paper's U-Net takes 6 billion multiply-adds at 256 pixels and
+# 97 at 1024, a ResNet 199 at 512: no forward holds up the others for more than seconds on a CPU.
+PUBLIC_LIMITS = Limits(files=50, pixels=25_000_000, work=250e9)
+
+
+def parse_seed(value: Any) -> int | None:
+    """Read a seed that a person typed: None for nothing; raises UserError for no seed."""
+    if value is None or value == "":
+        return None
+    try:
+        seed = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError("The seed must be a whole number, or empty for none.") from error
+    if not 0 <= seed <= MAX_SEED or seed != float(value):
+        raise UserError(f"The seed must be a whole number from 0 to {MAX_SEED}.")
+    return seed
+
+
+def seeds_from(seed: int | None) -> list[int]:
+    """List the seeds of the variations: the one chosen, or 1, and those after it."""
+    first = 1 if seed is None else seed
+    return [(first + i) % (MAX_SEED + 1) for i in range(VARIATIONS)]
+
+
+def parse_fit(value: str) -> str:
+    if value not in FITS.values():
+        raise UserError("fit must be whole, tiles, or empty for the model's own.")
+    return value
+
+
+def norm_choice(config: ModelConfig) -> gr.Radio:
+    """Nothing to see where the model has one way only."""
+    default = next(words for words, norm in NORMS.items() if norm == config.norm_mode)
+    return gr.Radio(
+        list(NORMS.items()),
+        value="",
+        label="Normalised by",
+        info=f"This model's own: {default.lower()}. Training averages are the same for all tiles, so "
+        "that tones do not jump in a large picture.",
+        visible=has_stored_statistics(config.generator),
+    )
+
+
+def tile_progress(
+    progress: gr.Progress, number: int = 0, count: int = 1, name: str = ""
+) -> Callable[[int, int], None]:
+    """Make a translator's ``on_progress`` that moves the page's bar over ``count`` pictures."""
+
+    def on_progress(done: int, total: int) -> None:
+        where = f"{name}, tile {done} of {total}" if total > 1 else name
+        progress((number + done / total) / count, desc=where or "Translating")
+
+    return on_progress

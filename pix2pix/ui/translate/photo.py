@@ -1,0 +1,226 @@
+"""Translate, Photo: one picture, compared before and after; an A|B picture is cut first."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.ab_pairs import Half, crop_half, is_ab_pair
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.hints import over_hints, photo_hints
+from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
+from pix2pix.imaging.picture import save_png
+from pix2pix.models.folder import read_config
+from pix2pix.ui.common import HIDDEN_EVENT, results_folder, user_errors
+from pix2pix.ui.components.model_cards import ModelSource, sample_photos
+from pix2pix.ui.limits import DISK_FULL, is_disk_full
+from pix2pix.ui.translate.options import (
+    FITS,
+    Limits,
+    norm_choice,
+    parse_fit,
+    parse_seed,
+    seeds_from,
+    tile_progress,
+)
+
+
+def ab_pair_notice(photo: gr.Image, max_pixels: int) -> None:
+    """Seen while `photo` looks like a strip; a button puts the half in its place."""
+    with gr.Column(visible=False, elem_classes="squares", elem_id="strip") as part:
+        gr.Markdown(
+            "This looks like a pair, two pictures side by side, and the model takes one of them.",
+            elem_classes="quiet",
+        )
+        with gr.Row():
+            buttons: dict[Half, gr.Button] = {
+                "left": gr.Button("Use the left half", size="md", elem_id="left-half"),
+                "right": gr.Button("Use the right half", size="md", elem_id="right-half"),
+            }
+
+    def look(file: str | None) -> gr.Column:
+        is_visible = False
+        with suppress(UserError):  # said by what translates it
+            is_visible = bool(file) and is_ab_pair(open_picture(file, max_pixels=max_pixels))
+        return gr.Column(visible=is_visible)
+
+    def cut(half: Half) -> Callable[[str | None], str]:
+        def use(file: str | None) -> str:
+            with user_errors():
+                picture = open_picture(file, max_pixels=max_pixels) if file else None
+                if picture is None or not is_ab_pair(picture):
+                    raise UserError("There is no pair to cut: drop one on the left square.")
+                folder = Path(tempfile.mkdtemp(dir=results_folder()))
+                made = folder / f"{Path(file).stem}-{half}.png"
+                save_png(crop_half(picture, half), made)
+            return str(made)
+
+        return use
+
+    photo.change(look, photo, part, **HIDDEN_EVENT)
+    for half, button in buttons.items():
+        button.click(cut(half), photo, photo, **HIDDEN_EVENT)
+
+
+# So many at once: the pad has the larger share of the forwards.
+PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
+
+
+LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
+
+
+def photo_mode(
+    models: ModelSource, name: gr.Textbox, first: Path, limits: Limits
+) -> dict[str, Any]:
+    with gr.Row(elem_classes="squares", equal_height=True):
+        photo = gr.Image(
+            type="filepath",
+            format="png",  # of a sample, which comes as pixels: WebP would change them
+            image_mode=None,  # the file as it is: the image boundary reads it, not gradio
+            sources=["upload", "webcam", "clipboard"],
+            label="Your photo or drawing",
+            height=480,
+            elem_id="photo",
+        )
+        keep_file(photo)
+        result = gr.ImageSlider(
+            format="png", type="pil", label="Before and after", max_height=480, interactive=False,
+            elem_id="compared",
+        )  # fmt: skip
+    ab_pair_notice(photo, limits.pixels)
+    with gr.Row(elem_classes="squares"):
+        run = gr.Button("Translate", variant="primary", elem_id="translate")
+        config = read_config(first)
+        drawn = config.source_kind == "drawing"
+        to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
+    some = sample_photos(first)
+    shelf = gr.Gallery(
+        some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
+        format="png", allow_preview=False, elem_classes="squares", elem_id="samples",
+    )  # fmt: skip
+
+    def pick(event: gr.SelectData, model: str) -> Image.Image:
+        with user_errors():
+            folder = models.models().get(model)
+            here = sample_photos(folder) if folder else []
+            if not 0 <= event.index < len(here):
+                raise UserError("This sample is gone: reload the page.")
+            return here[event.index][0]
+
+    with gr.Accordion("More", open=False, elem_classes="squares"):
+        lines = gr.Radio(
+            list(LINES.items()),
+            value="auto",
+            label="Draw the lines of a photo first",
+            info="For models that expect a drawing. Automatic tells photos from drawings.",
+        )
+        style = gr.Radio(list(LINE_STYLES), value=LINE_STYLES[1], label="Style of the lines")
+        hints = gr.Checkbox(
+            True, visible=config.generator.hints and drawn, label="Keep its colours as hints",
+            info="A few strokes of the photo's colours under its lines.", elem_id="keep-colours",
+        )  # fmt: skip
+        fit = gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
+        norm = norm_choice(config)
+        seed = gr.Textbox("", label="Seed", info="A number gives noise: same seed, same picture.")
+        several = gr.Button("Show four variations")
+        gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
+
+    def prepare(
+        file: str | None, model: str, lines: str, style: str, hints: bool
+    ) -> tuple[Any, Any]:
+        if not file:
+            raise UserError("Choose a picture first: drop one on the left square.")
+        if lines not in LINES.values():
+            raise UserError("lines must be auto, yes or no.")
+        if is_disk_full():
+            raise UserError(DISK_FULL)
+        picture, translator = open_picture(file, max_pixels=limits.pixels), models.get(model)
+        as_lines = lines == "yes" or (
+            lines == "auto"
+            and translator.config.source_kind == "drawing"
+            and looks_like_photo(picture.to_pil(3))
+        )
+        if not as_lines:
+            return translator, picture
+        photo = picture.to_pil(3)
+        drawn = line_drawing(photo, style)
+        if hints and translator.config.generator.hints:
+            drawn = over_hints(drawn, photo_hints(photo))
+        return translator, drawn
+
+    def compare(
+        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
+        hints: bool, progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Image.Image, Image.Image] | None:  # fmt: skip
+        if not image:
+            return None
+        with user_errors():
+            translator, source = prepare(image, model, lines, style, hints)
+            made = translator.translate(
+                source,
+                seed=parse_seed(seed),
+                fit=parse_fit(fit),
+                norm=norm,
+                on_progress=tile_progress(progress),
+            )
+        return source if isinstance(source, Image.Image) else source.to_pil(3), made
+
+    def translate(
+        image: str | None, model: str, seed: str = "", lines: str = "auto",
+        style: str = LINE_STYLES[1], fit: str = "", norm: str = "", hints: bool = True,
+    ) -> Image.Image:  # fmt: skip
+        """Translate a picture by a pix2pix model, such as a sketch of a face to a photo of it.
+
+        Args:
+            image: The source picture.
+            model: A name of list_models.
+            seed: A whole number gives noise, the same each time; empty is none.
+            lines: Whether a photo becomes a line drawing first: auto, yes or no.
+            style: The style of these lines.
+            fit: Larger pictures: whole scales them, tiles does not, empty is the model's own way.
+            norm: Normalised by: batch is the picture itself, stored are the averages of training.
+            hints: Whether these lines keep strokes of its colours, for models that follow them.
+        """
+        with user_errors():
+            translator, source = prepare(image, model, lines, style, hints)
+            return translator.translate(
+                source, seed=parse_seed(seed), fit=parse_fit(fit), norm=norm
+            )
+
+    def vary(
+        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
+        hints: bool,
+    ) -> Any:  # fmt: skip
+        with user_errors():
+            translator, source = prepare(image, model, lines, style, hints)
+            made = [
+                (translator.translate(source, seed=s, fit=parse_fit(fit), norm=norm), f"seed {s}")
+                for s in seeds_from(parse_seed(seed))
+            ]
+        return gr.Gallery(made, visible=True)
+
+    options = [photo, name, seed, lines, style, fit, norm, hints]
+    shelf.select(pick, name, photo, show_progress="hidden", api_visibility="private")
+    gr.on([run.click, photo.change], compare, options, result, api_visibility="private", **PHOTOS)
+    several.click(vary, options, gallery, api_visibility="private", **PHOTOS)
+    # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
+    answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
+    gr.Button(visible=False).click(translate, options, answer, api_name="translate", **PHOTOS)
+    return {
+        "photo": photo, "to_pad": to_pad, "style": style, "hints": hints, "samples": shelf,
+        "norm": norm,
+    }  # fmt: skip
+
+
+def keep_file(photo: gr.Image) -> None:
+    """Gradio would open the file to learn its mode, and show a trace where it cannot; here
+    `open_picture` says why."""
+    opened = photo.preprocess
+    photo.preprocess = lambda sent: sent.path if sent and sent.path else opened(sent)

@@ -1,0 +1,105 @@
+"""Judge names given by strangers: which are safe as files, and how they sort and print."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from pix2pix.errors import UserError
+
+_MAX_PART, _MAX_NAME, _MAX_DEPTH = 255, 1000, 32  # bytes, characters, parts
+_NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control characters, undecodable bytes, line separators
+_RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}  # devices of Windows
+_RESERVED |= {f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"}
+_SAFE_NAME = re.compile(r"[^\W_](?:[\w .-]{0,62}[\w-])?")
+
+
+def printable(name: str) -> str:
+    """Make a name fit for one line of text: no control characters, not endless."""
+    return "".join(c if c.isprintable() else "?" for c in name)[:120] or "The file"
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Return a sort key by which `2.png` comes before `10.png`."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(p) if p.isdecimal() else p for p in parts], name
+
+
+def safe_name(name: str) -> str:
+    """Check the name of a new folder and strip it; raises UserError where it is not safe."""
+    name = unicodedata.normalize("NFC", str(name)).strip()
+    if not _SAFE_NAME.fullmatch(name) or is_windows_device(name) or len(name.encode()) > 200:
+        raise UserError(
+            f"'{printable(name)[:64]}' is no name that every disk can hold: use 1 to 64 letters, "
+            "digits, spaces, dots, - and _, with a letter or digit first and no dot last."
+        )
+    return name
+
+
+def is_windows_device(part: str) -> bool:
+    """Return whether Windows takes it for a device, whatever follows the first dot."""
+    return part.partition(".")[0].rstrip(" ").upper() in _RESERVED
+
+
+def unsafe_name_reason(name: str) -> str:
+    """Why a name with / between folders is unsafe as a path somewhere, or nothing."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not name.isprintable() and any(unicodedata.category(c) in _NO_TEXT for c in name):
+        return "a name with characters that are not text"
+    if name.startswith("/") or ":" in name:
+        return "a name that is no relative path"
+    if "\\" in name:
+        return "a name with a backslash"
+    if ".." in parts:
+        return "a name that leads out of its folder"
+    if any(part.endswith((".", " ")) or is_windows_device(part) for part in parts):
+        return "a name that Windows cannot store"
+    longest = max((len(part.encode()) for part in parts), default=0)
+    if longest > _MAX_PART or len(name) > _MAX_NAME or len(parts) > _MAX_DEPTH:
+        return "a name that is too long"
+    return ""
+
+
+class PathTree:
+    """The files and folders seen so far, as a disk holds them that knows neither upper and lower
+    case nor the two ways to write an accent."""
+
+    def __init__(self) -> None:
+        self.files: set[str] = set()
+        self.folders: dict[str, tuple[str, ...]] = {"": ()}
+        self.known: set[tuple[str, ...]] = {()}  # spares looking at a folder's name twice
+
+    def add(self, parts: tuple[str, ...], is_folder: bool) -> str:
+        """Take in a path and its folders; returns why that cannot be, or nothing."""
+        if not parts and not is_folder:
+            return "a file without a name"
+        folder = parts if is_folder else parts[:-1]
+        if folder not in self.known:
+            for depth in range(1, len(folder) + 1):
+                if fault := self._add_folder(folder[:depth]):
+                    return fault
+            self.known.add(folder)
+        if is_folder:
+            return ""
+        key = _fold_case(parts)
+        if key in self.folders:
+            return "a file that is also a folder"
+        if key in self.files:
+            return "a name that is there twice (upper and lower case are the same on many disks)"
+        self.files.add(key)
+        return ""
+
+    def _add_folder(self, folder: tuple[str, ...]) -> str:
+        key = _fold_case(folder)
+        if key in self.files:
+            return "a file that is also a folder"
+        if self.folders.setdefault(key, folder) != folder:
+            return "a folder's name that differs from another's by upper and lower case only"
+        return ""
+
+
+def _fold_case(parts: tuple[str, ...]) -> str:
+    name = "/".join(parts)
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())

@@ -1,0 +1,109 @@
+"""Write files and folders atomically: a reader sees the old content or the new, never a half."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pix2pix.errors import UserError
+
+RETRY_PAUSES = [0.02] * 50 if os.name == "nt" else []  # seconds
+
+
+@contextlib.contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Where this place cannot be written, raises UserError, which says why."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Call ``write`` with a temporary file beside ``path``, then put it in place.
+
+    Whatever ``write`` raises leaves the old file as it was and removes the temporary one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)  # mkstemp makes it private
+        _replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def _replace(new: Path, old: Path) -> None:
+    """On Windows a file that somebody reads right now cannot be replaced: a moment later it can."""
+    for pause in RETRY_PAUSES:
+        with contextlib.suppress(PermissionError):
+            os.replace(new, old)
+            return
+        time.sleep(pause)
+    os.replace(new, old)
+
+
+def copy_folder(
+    folder: Path, out: Path, change: Callable[[Path], None] = lambda copy: None
+) -> None:
+    """Copy a folder so that ``out`` is there whole or not at all; ``change`` may edit the copy.
+
+    Hidden files, such as one that is being written, stay behind. What was at ``out`` is replaced.
+    Raises OSError.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
+        copy = Path(place) / out.name
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".*"))
+        change(copy)
+        if out.exists():
+            os.replace(out, Path(place) / "old")
+        os.replace(copy, out)
+
+
+def write_json(path: Path, data: Any) -> None:
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda f: f.write_text(text, encoding="utf-8"))
+
+
+def unused_name(folder: Path, base: str) -> str:
+    """Return `base`, with a number behind it where the folder holds something of that name."""
+    number, name = 1, base
+    while (folder / name).exists():
+        number += 1
+        name = f"{base[:58]}-{number}"
+    return name
+
+
+def remove_old(folders: Iterable[Path], seconds: float) -> None:
+    """Delete the folders that were last changed so long ago; others may be deleting them too."""
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > seconds:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_json_object(file: Path) -> dict[str, Any]:
+    """Read the object in a JSON file, empty where there is none."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def to_number(value: Any) -> float:
+    """Return the value, 0 where it is not a number."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0

@@ -1,0 +1,257 @@
+"""The plan: every file is in a pair or refused with its reason, and nothing is written."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import random
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix.data.checks import alignment, edges
+from pix2pix.data.plan import make_plan
+from pix2pix.data.reading import THUMBNAIL_SIDE
+from pix2pix.data.records import Inputs
+from pix2pix.errors import Cancelled, UserError
+from tests.support.drawn_pairs import draw_folders, drawn_pair
+
+CUHK = Path(__file__).resolve().parents[3] / "shared" / "data" / "face-sketch" / "cuhk"
+needs_cuhk = pytest.mark.skipif(not CUHK.is_dir(), reason="the CUHK face sketches are not here")
+
+
+def kinds(found: tuple) -> dict[str, str]:
+    return {refusal.file: refusal.kind for refusal in found}
+
+
+def test_all_pairs_of_two_folders(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 12)
+    before = {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*")}
+    seen = []
+    plan = make_plan(
+        Inputs(source, target), on_progress=lambda done, total: seen.append((done, total))
+    )
+    assert (len(plan.pairs), plan.refused, plan.rule) == (12, (), "affix")
+    assert plan.examples == [(f"a-{i:03}.png", f"B2-{i:03}-x.jpg") for i in (0, 6, 11)]
+    assert seen == [(i, 24) for i in range(1, 25)]
+    assert plan.label_maps == (True, False)
+    assert {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*")} == before
+
+
+def test_what_is_wrong_with_files_is_listed_by_name_and_kind(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 14)
+    (source / "a-000.png").unlink()
+    (target / "B2-001-x.jpg").unlink()
+    whole = (target / "B2-002-x.jpg").read_bytes()
+    (target / "B2-002-x.jpg").write_bytes(whole[: len(whole) // 2])
+    (source / "a-003.png").write_bytes(b"")
+    (target / "B2-004-x.jpg").rename(target / "nonsense.jpg")
+    shutil.copy(source / "a-005.png", source / "other.png")
+    shutil.copy(target / "B2-006-x.jpg", target / "B2-006-x.jpeg")
+    plan = make_plan(Inputs(source, target))
+    assert kinds(plan.refused) == {
+        "B2-000-x.jpg": "unmatched",
+        "a-001.png": "unmatched",
+        "B2-002-x.jpg": "unreadable",
+        "a-003.png": "unreadable",
+        "nonsense.jpg": "unmatched",
+        "a-004.png": "unmatched",
+        "other.png": "duplicate",
+        "B2-006-x.jpeg": "duplicate",
+    }
+    assert len(plan.refused) == 8
+    reasons = {refusal.file: refusal.reason for refusal in plan.refused}
+    assert "a-002.png is left out with it" in reasons["B2-002-x.jpg"]
+    assert reasons["other.png"] == "is the same picture as a-005.png"
+    assert {p.source for p in plan.pairs} == {f"a-{i:03}.png" for i in range(5, 14)}
+    assert plan.counts() == {"pairs": 9, "unmatched": 4, "unreadable": 2, "duplicate": 2}
+
+
+def test_the_same_pair_twice_counts_once(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 4, "{}.png", "{}.jpg")
+    shutil.copy(source / "1.png", source / "9.png")
+    shutil.copy(target / "1.jpg", target / "9.jpg")
+    plan = make_plan(Inputs(source, target))
+    assert kinds(plan.refused) == {"9.png": "duplicate"}
+    assert len(plan.pairs) == 4
+
+
+def test_jpegs_overwritten_in_the_middle_are_found(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 6, size=(256, 256))
+    file = target / "B2-002-x.jpg"
+    content = file.read_bytes()
+    for seed in range(50):
+        middle = len(content) // 2
+        garbage = np.random.default_rng(seed).bytes(1024)
+        file.write_bytes(content[:middle] + garbage + content[middle + 1024 :])
+        with contextlib.suppress(OSError):
+            Image.open(file).load()
+            break  # the decoder says nothing
+    else:
+        pytest.fail("the decoder refused every kind of damage")
+    assert kinds(make_plan(Inputs(source, target)).refused) == {"B2-002-x.jpg": "unreadable"}
+
+
+def test_a_pair_moved_against_each_other_is_doubted(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 12, size=(128, 128))
+    _, photo = drawn_pair(5, 128, 128)
+    moved = Image.new("RGB", photo.size, (20, 80, 160))
+    moved.paste(photo, (12, 0))
+    moved.save(target / "B2-005-x.jpg")
+    plan = make_plan(Inputs(source, target))
+    assert kinds(plan.doubts) == {"a-005.png": "misaligned"}
+    assert "-12, +0 pixels" in plan.doubts[0].reason
+    assert len(plan.pairs) == 12
+
+
+def test_the_score_is_a_correlation_of_edges() -> None:
+    small = np.asarray(drawn_pair(3, THUMBNAIL_SIDE, THUMBNAIL_SIDE)[0])
+    shifted = np.roll(small, (3, -5), axis=(0, 1))
+    score, best, move = alignment(edges(small), edges(small))
+    assert score == pytest.approx(1.0, abs=1e-4) and best == score and move == (0, 0)
+    a, b = edges(small), edges(shifted)
+    assert alignment(a, b)[0] == pytest.approx(float((a * b).mean()), abs=1e-5)
+    assert alignment(a, b)[2] == (3, -5)
+
+
+def test_a_picture_without_edges_has_no_score() -> None:
+    flat = np.full((THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3), 90, np.uint8)
+    assert (
+        alignment(edges(flat), edges(np.asarray(drawn_pair(1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)[0])))[
+            0
+        ]
+        == 0.0
+    )
+
+
+def test_another_aspect_is_doubted(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 3)
+    photo = Image.open(target / "B2-001-x.jpg").resize((96, 64))
+    photo.save(target / "B2-001-x.jpg")
+    doubts = [d for d in make_plan(Inputs(source, target)).doubts if d.kind == "aspect"]
+    assert [d.file for d in doubts] == ["a-001.png"]
+    assert "96 x 96, its target 96 x 64" in doubts[0].reason
+
+
+def test_label_maps_in_jpeg_are_doubted_once(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 8, source="a-{:03}.jpg")
+    plan = make_plan(Inputs(source, target))
+    assert [(d.kind, d.side) for d in plan.doubts] == [("jpeg labels", "source")]
+    assert "7 more source pictures" in plan.doubts[0].reason
+
+
+def test_an_upright_phone_photo_fits_its_label_map(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 2, size=(96, 64))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it a quarter to the right
+    photo = Image.open(target / "B2-000-x.jpg").transpose(Image.Transpose.ROTATE_90)
+    photo.save(target / "B2-000-x.jpg", exif=exif)
+    plan = make_plan(Inputs(source, target))
+    assert plan.pairs[0].target_look.size == (96, 64)
+    assert not plan.doubts
+
+
+def test_splits_come_from_folders_and_tables(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 4, "train/{}.png", "train/{}.jpg")
+    for side in (source, target):
+        (side / "Validation").mkdir()
+        for file in (side / "train").glob("3.*"):
+            file.rename(side / "Validation" / file.name)
+    plan = make_plan(Inputs(source, target))
+    assert [p.split for p in plan.pairs] == ["train", "train", "train", "val"]
+    table = "source,target,split\ntrain/0,train/0,test\n"
+    plan = make_plan(Inputs(source, target, "csv", table))
+    assert [(p.source, p.split) for p in plan.pairs] == [("train/0.png", "test")]
+
+
+def test_a_dataset_of_strips_is_planned_as_it_is(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        label, photo = drawn_pair(len(split), 64, 64)
+        strip = Image.new("RGB", (128, 64))
+        strip.paste(label, (0, 0))
+        strip.paste(photo, (64, 0))
+        strip.save(tmp_path / split / "1.png")
+    plan = make_plan(Inputs(tmp_path))
+    assert [(p.source, p.split, p.half) for p in plan.pairs] == [
+        ("train/1.png", "train", True),
+        ("val/1.png", "val", True),
+    ]
+    assert plan.pairs[0].source_look.size == (64, 64)
+    assert plan.pairs[0].score > 0.5
+    assert plan.label_maps == (True, False)
+
+
+def test_one_folder_with_a_derivation(tmp_path: Path) -> None:
+    _, photos = draw_folders(tmp_path, 3)
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    plan = make_plan(Inputs(photos, derive="grey"))
+    assert [p.source for p in plan.pairs] == [f"B2-{i:03}-x.jpg" for i in range(3)]
+    assert kinds(plan.refused) == {"broken.jpg": "unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "sentence"),
+    [
+        ("labels", "labels", "two folders"),
+        (".", "labels", "two folders"),
+        ("labels", "empty", "'empty' holds no pictures"),
+        ("labels", "nowhere", "'nowhere' is not a folder"),
+    ],
+)
+def test_folders_that_cannot_work(tmp_path: Path, source: str, target: str, sentence: str) -> None:
+    draw_folders(tmp_path, 1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=sentence):
+        make_plan(Inputs(tmp_path / source, tmp_path / target))
+
+
+def test_planning_can_be_stopped(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 3)
+    with pytest.raises(Cancelled):
+        make_plan(Inputs(source, target), should_stop=lambda: True)
+
+
+@needs_cuhk
+@pytest.mark.parametrize("seed", range(4))
+def test_the_report_on_damaged_cuhk_folders_lists_exactly_the_damage(
+    tmp_path: Path, seed: int
+) -> None:
+    """5 files removed, 3 corrupted, 2 renamed to nonsense, 1 duplicated, at random."""
+    rng = random.Random(seed)
+    rows = list(csv.DictReader((CUHK / "split.csv").read_text().splitlines()))
+    rng.shuffle(rows)
+    folders = {"photo": tmp_path / "photos", "sketch": tmp_path / "sketches"}
+    for folder in folders.values():
+        shutil.copytree(CUHK / folder.name, folder)
+    expected = Counter()
+    for number, row in enumerate(rows[:11]):
+        side = rng.choice(["photo", "sketch"])
+        other = "sketch" if side == "photo" else "photo"
+        file = folders[side] / row[side]
+        if number < 5:
+            file.unlink()
+            expected[row[other], "unmatched"] += 1
+        elif number < 8:
+            damage = rng.choice(["cut", "text", "empty"])
+            content = file.read_bytes()
+            parts = {"cut": content[: len(content) * 2 // 3], "text": b"<html>", "empty": b""}
+            file.write_bytes(parts[damage])
+            expected[row[side], "unreadable"] += 1
+        elif number < 10:
+            file.rename(folders[side] / f"nonsense{number}.jpg")
+            expected[f"nonsense{number}.jpg", "unmatched"] += 1
+            expected[row[other], "unmatched"] += 1
+        else:
+            name = rng.choice(["a.jpg", f"{file.stem} copy.jpg", f"{file.stem}.jpeg"])
+            shutil.copy(file, folders[side] / name)
+            expected[name, "duplicate"] += 1
+    plan = make_plan(Inputs(folders["photo"], folders["sketch"]))
+    assert Counter((r.file, r.kind) for r in plan.refused) == expected
+    assert {(p.source, p.target) for p in plan.pairs} == {
+        (row["photo"], row["sketch"]) for row in rows[10:]
+    }

@@ -1,0 +1,146 @@
+"""The view of a run alone, in a real browser, with answers that the test gives."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pix2pix.imaging.picture import data_url
+from pix2pix.ui.common import UI
+from pix2pix.ui.train.live_view import SCRIPTS
+from tests.support.models_and_servers import noise
+
+pytestmark = pytest.mark.browser
+
+MOUNT = """([html, script]) => {
+  document.body.innerHTML = `<style>svg { width: 400px; height: 96px; }</style>
+    <p id="away">elsewhere</p><div id="view">${html}</div>`;
+  window.asked = [];
+  window.told = { error: "nothing yet" };
+  const server = {
+    look: async () => {
+      const told = window.told;
+      window.told = { ...told, parts: {} }; // each part is told once, as the server does
+      return told;
+    },
+    sample: async ({ step, small }) => small ? { image: "" } : new Promise((answer) => {
+      window.asked.push({ step, answer });
+    }),
+  };
+  const names = ["element", "server", "trigger", "watch", "props"];
+  const nothing = () => {};
+  new Function(...names, script)(document.getElementById("view"), server, nothing, nothing, {});
+}"""
+STATUS = {
+    "state": "stopped", "word": "Stopped", "sentence": "", "share": 0.5, "facts": [],
+    "active": False, "resumable": True, "has_model": True, "force": False,
+}  # fmt: skip
+
+
+class View:
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        script = "\n".join((UI / name).read_text(encoding="utf-8") for name in SCRIPTS)
+        page.evaluate(MOUNT, [(UI / "train/live_view.html").read_text(encoding="utf-8"), script])
+
+    def tell(self, run: str, **parts: Any) -> None:
+        """What the server knows from now on; the view looks at once."""
+        parts["runs"] = [{"name": run, "word": STATUS["word"], "state": STATUS["state"]}]
+        parts = {name: json.dumps(part) for name, part in parts.items()}
+        self.page.evaluate(
+            "(told) => {"
+            " window.told = told; document.dispatchEvent(new Event('visibilitychange')); }",
+            {"run": run, "versions": {}, "parts": parts},
+        )
+
+    def until(self, code: str) -> None:
+        self.page.wait_for_function(f"() => {code}")
+
+    def answer(self, number: int, answer: dict[str, Any]) -> None:
+        """The request for a picture of that number."""
+        self.until(f"window.asked.length > {number}")
+        self.page.evaluate("([n, told]) => window.asked[n].answer(told)", [number, answer])
+
+    def slide(self, index: int) -> None:
+        self.page.locator(".time input").fill(str(index))
+
+    def caption(self) -> str:
+        return self.page.locator(".which").inner_text()
+
+
+@pytest.fixture()
+def view(browser: Any) -> Iterator[View]:
+    page, problems = browser.new_page(), []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.set_default_timeout(15_000)
+    yield View(page)
+    page.close()
+    assert problems == []
+
+
+def test_a_model_is_published_under_the_name_of_the_run_that_is_shown(view: View) -> None:
+    for run in ("one", "two"):
+        view.tell(run, status={"name": run, **STATUS})
+        view.until(f"document.querySelector('.run > .head .name').textContent === '{run}'")
+        assert view.page.locator(".as input").input_value() == run
+
+
+def test_the_slider_asks_for_one_picture_at_a_time_and_the_last_wins(view: View) -> None:
+    sheet = {"image": data_url(noise(20, 30)), "count": 2}
+    moments = [{"step": step, "sample": True} for step in (10, 20, 30, 40, 50)]
+    view.tell("one", status={"name": "one", **STATUS}, moments=moments)
+    view.answer(0, sheet)
+    shown = "document.querySelector('.cells').dataset.step"
+    view.until(f"{shown} === '50'")
+    for index in (3, 2, 1, 0):
+        view.slide(index)
+    steps = "window.asked.map(({ step }) => step)"
+    assert view.page.evaluate(steps) == [50, 40] and view.caption() == "step 50"
+    view.answer(1, sheet)
+    view.until("window.asked.length === 3")
+    assert view.page.evaluate(steps) == [50, 40, 10] and view.caption() == "step 40"
+    view.answer(2, {"error": "gone"})
+    view.slide(4)
+    view.until(f"{shown} === '50'")
+    view.slide(1)
+    view.answer(3, {"error": "gone"})
+    view.slide(2)  # what failed keeps nothing from being asked
+    view.until("window.asked.length === 5")
+    assert view.page.evaluate(steps)[3:] == [20, 30] and view.caption() == "step 50"
+
+
+def test_the_measures_of_a_moment_are_said_and_drawn(view: View) -> None:
+    moment = {"step": 50, "l1": 0.1234, "psnr": 18.246, "ssim": 0.4567, "perceptual": 0.3}
+    moments = [{**moment, "model": True, "sample": False}, {"step": 60, "model": True, "psnr": 9}]
+    validation = {"step": [40, 50], "psnr": [17.0, 18.246], "ssim": [-0.2, 0.4567]}
+    view.tell("one", status={"name": "one", **STATUS}, moments=moments, validation=validation)
+    view.until("document.querySelectorAll('.moment').length === 2")
+    figures = view.page.locator(".moment .figures").all_inner_texts()
+    assert figures == ["PSNR 9.00", "L1 0.123, PSNR 18.2, SSIM 0.457, perceptual 0.300"]
+    charts = view.page.locator(".charts figure")
+    titles = charts.locator("h4").evaluate_all("all => all.map((h) => h.firstChild.textContent)")
+    assert titles == ["PSNR, in dB", "SSIM"]
+    for path in view.page.locator(".charts path.line").all():  # all of it is in the drawing
+        points = [float(y) for _, y in re.findall(r"([\d.]+) (-?[\d.]+)", path.get_attribute("d"))]
+        assert len(points) == 2 and 0 <= min(points) < max(points) <= 96
+
+
+def test_curves_wait_while_a_value_is_read_and_then_go_on(view: View) -> None:
+    def tell(steps: int) -> None:
+        curves = {"step": list(range(steps)), "g_l1": [0.5] * steps}
+        view.tell("one", status={"name": "one", **STATUS, "share": steps / 100}, curves=curves)
+        view.until(f"document.querySelector('.bar').getAttribute('aria-valuenow') === '{steps}'")
+
+    tell(20)
+    at = "document.querySelector('.charts .at').textContent"
+    view.until(f"{at} === 'step 19'")
+    view.page.locator(".plot svg").hover()
+    view.until(f"{at} === 'step 10'")
+    tell(30)
+    assert view.page.evaluate(at) == "step 10"
+    view.page.locator("#away").hover()
+    view.until(f"{at} === 'step 29'")

@@ -1,0 +1,173 @@
+"""What the Translate tab does with strips, with 16 bits and with the choice of the norm."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from pix2pix.models.translator import TranslatorCache
+from pix2pix.ui.page import build_page
+from pix2pix.ui.train.tab import train_tab
+from tests.imaging.test_picture import tiff
+from tests.support.drawn_pairs import drawn_strip
+from tests.support.models_and_servers import save_tiny_model, tiny_config
+
+GREY = np.arange(150 * 200, dtype=np.uint16).reshape(150, 200) * 2
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three models, and a strip, a 16-bit picture and one of five bands."""
+    folder = tmp_path_factory.mktemp("tab")
+    network = {"source_channels": 1, "target_channels": 1}
+    save_tiny_model(folder / "models" / "depth", tiny_config(network))
+    save_tiny_model(folder / "models" / "plain", tiny_config({"norm": "instance"}))
+    save_tiny_model(folder / "models" / "views", tiny_config(norm_mode="stored"))
+    drawn_strip(1, 128).save(folder / "pair.png")
+    Image.fromarray(GREY).save(folder / "grey16.png")
+    (folder / "bands.tif").write_bytes(tiff(5))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(folder: Path) -> TranslatorCache:
+    return TranslatorCache(lambda: [folder / "models"], "cpu")
+
+
+@pytest.fixture(scope="module")
+def opened(folder: Path, models: TranslatorCache) -> Iterator[tuple[gr.Blocks, str]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
+        patch.setenv("PIX2PIX_WORKSPACE", str(folder))
+        page = build_page(models, train_tab)
+        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False)
+        yield page, url
+        page.close()
+
+
+@pytest.fixture(scope="module")
+def client(opened: tuple[gr.Blocks, str]) -> Client:
+    return Client(opened[1], verbose=False)
+
+
+def handler(page: gr.Blocks, name: str) -> Callable[..., Any]:
+    return next(f.fn for f in page.fns.values() if f.api_name == name or f.name == name)
+
+
+def batch(page: gr.Blocks, files: list[Path], model: str, norm: str = "") -> tuple[Any, str, str]:
+    visitor = SimpleNamespace(session_hash="s")
+    names = [str(file) for file in files]
+    run = handler(page, "translate_batch")
+    return run(names, model, "", "", norm, visitor, lambda *a, **k: None)
+
+
+def test_16_bits_come_back_through_the_api(client: Client, folder: Path, models: Any) -> None:
+    file = folder / "grey16.png"
+    answer = client.predict(image=handle_file(file), model="depth", api_name="/translate")
+    made, right = Image.open(answer), models.get("depth").translate(Image.open(file))
+    assert made.mode == right.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(made), np.asarray(right))
+
+
+def test_a_zip_holds_16_bits_and_strips_are_said(opened: Any, folder: Path, models: Any) -> None:
+    files = [folder / name for name in ("pair.png", "grey16.png", "bands.tif")]
+    pictures, packed, said = batch(opened[0], files, "depth")
+    right = np.asarray(models.get("depth").translate(Image.open(files[1])))
+    with zipfile.ZipFile(packed) as zipped:
+        made = Image.open(io.BytesIO(zipped.read("grey16.png")))
+    np.testing.assert_array_equal(np.asarray(made), right)
+    assert len(pictures) == 2
+    lines = said.split("\n\n")
+    assert lines[0] == "2 of 3 translated." and len(lines) == 3
+    assert lines[1].startswith("pair.png looks like a pair")
+    assert lines[2].startswith("bands.tif has 5 channels and a picture has 1, 3 or 4")
+
+
+def test_the_norm_is_the_models_own_unless_told(
+    client: Client, opened: Any, folder: Path, models: Any
+) -> None:
+    source, one = folder / "pair.png", models.get("views")
+    made = {}
+    for norm in ("", "batch", "stored"):
+        asked = {"image": handle_file(source), "model": "views", **({"norm": norm} if norm else {})}
+        made[norm] = Image.open(client.predict(**asked, api_name="/translate")).tobytes()
+        assert made[norm] == one.translate(Image.open(source), norm=norm).tobytes()
+        pictures, *_ = batch(opened[0], [source], "views", norm)
+        assert Image.open(pictures[0][0]).tobytes() == made[norm]
+    assert made[""] == made["stored"] != made["batch"]
+
+
+def test_a_file_that_is_no_picture_is_refused_in_the_words_of_the_engine(
+    client: Client, folder: Path
+) -> None:
+    image = handle_file(folder / "bands.tif")
+    with pytest.raises(AppError, match=r"bands\.tif has 5 channels and a picture has 1, 3 or 4"):
+        client.predict(image=image, model="views", api_name="/translate")
+
+
+@pytest.mark.browser
+def test_a_strip_is_said_and_cut_by_a_person_and_the_norm_is_offered_where_there_is_one(
+    opened: Any, browser: Any, folder: Path, models: Any
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(opened[1])
+
+    def choose(name: str) -> None:
+        page.locator(f'.card[data-name="{name}"]').click()
+        page.wait_for_selector(f'.card[data-name="{name}"][aria-pressed="true"]')
+
+    def upload(name: str) -> None:
+        page.locator("#photo input[type=file]").first.set_input_files(folder / name)
+
+    def shown_width(width: int) -> None:
+        """Until both sides of the comparison are so many pixels wide."""
+        page.wait_for_function(
+            "width => { const all = [...document.querySelectorAll('#compared img')];"
+            " return all.length > 1 && all.every((img) => img.naturalWidth === width); }",
+            arg=width,
+        )
+
+    choose("views")
+    page.locator("#photo").wait_for(state="visible")
+    upload("pair.png")
+    page.locator("#right-half").wait_for(state="visible")
+    shown_width(256)  # translated as it is, until a person cuts it
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("#right-half").click()
+    page.locator("#strip").wait_for(state="hidden")
+    shown_width(128)
+
+    page.locator("button.label-wrap", has_text="More").locator("visible=true").first.click()
+    norm = page.get_by_text("Normalised by").locator("visible=true")
+    norm.wait_for()
+    assert page.get_by_text("This model's own: training averages.").is_visible()
+    choose("plain")
+    norm.wait_for(state="hidden")
+    choose("depth")
+    norm.wait_for()
+    assert page.get_by_text("This model's own: the picture itself.").is_visible()
+
+    page.locator("#photo button[aria-label*=lear], #photo button[aria-label*=emove]").first.click()
+    upload("grey16.png")
+    shown_width(200)
+    with page.expect_download() as download:
+        page.locator("#compared a[download], #compared button[aria-label=Download]").first.click()
+    made = np.asarray(Image.open(download.value.path()))
+    right = np.asarray(models.get("depth").translate(Image.fromarray(GREY)))
+    np.testing.assert_array_equal(made, right)
+    context.close()
