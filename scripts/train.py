@@ -121,7 +121,8 @@ class Bar:
     def judge(self) -> None:
         diagnosis = diagnose(self.recent, read_jsonl(self.run / "validation.jsonl"), self.config)
         if diagnosis.level not in ("good", self.level):
-            line = f"Step {self.recent[-1]['step']:,}: {diagnosis.line} {diagnosis.evidence} {diagnosis.advice}"
+            facts = f"{diagnosis.line} {diagnosis.evidence} {diagnosis.advice}"
+            line = f"Step {self.recent[-1]['step']:,}: {facts}"
             tqdm.write(line, file=sys.stderr)
         self.level = diagnosis.level
 

@@ -64,7 +64,8 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
     recipe, inputs = _get_typed(made, "recipe", dict), _get_typed(made, "inputs", dict)
     if side := recipe.get("size"):
         fit = FIT_TEXTS.get(str(recipe.get("fit")), "scaled")
-        yield f"- Size of each half: {escape_markdown(side)} x {escape_markdown(side)} pixels, {fit}."
+        side = escape_markdown(side)
+        yield f"- Size of each half: {side} x {side} pixels, {fit}."
     elif recipe:
         yield "- Size: as the originals have it."
     if inputs.get("derive"):
@@ -77,7 +78,8 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
     if shares := _get_typed(recipe, "split", list):
         share_list = ", ".join(escape_markdown(share) for share in shares)
         seed, alike = escape_markdown(recipe.get("seed")), "pairs that look alike stay in one split"
-        yield f"- Split by chance into shares of {share_list} (train, val, test; seed {seed}); {alike}."
+        order = f"train, val, test; seed {seed}"
+        yield f"- Split by chance into shares of {share_list} ({order}); {alike}."
     elif recipe:
         yield "- Split: as the originals say, else by chance 0.8, 0.1, 0.1 (train, val, test)."
     for key, words in (("refused", "Left out"), ("doubts", "Kept, with a doubt")):

@@ -192,6 +192,6 @@ def _wait_for_stage(look: Callable[[], Any], name: str, commit: str) -> str:
             return stage
         time.sleep(POLL_SECONDS)
     raise UserError(
-        f"{name} does not run the new version after {MAX_WAIT / 60:.0f} minutes ({last}): look at its "
-        "page."
+        f"{name} does not run the new version after {MAX_WAIT / 60:.0f} minutes ({last}): look at "
+        "its page."
     )

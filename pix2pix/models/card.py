@@ -33,7 +33,8 @@ def model_card(
     """Write the card of a run's model after so many steps on the dataset `data`. `license` is
     that of its ``dataset.json``; `measures` is its line of ``validation.jsonl``, with the
     perceptual distances of the judge, and empty where there is none."""
-    source, target = config.source_name or "source", config.target_name or "target"
+    source = escape_markdown(config.source_name or "source")
+    target = escape_markdown(config.target_name or "target")
     terms = (
         escape_markdown(strip_folders(license))
         or "not said in its `dataset.json`: look before you share"
@@ -45,8 +46,8 @@ def model_card(
     settings = ", ".join(f"`{name}={setting_text(value)}`" for name, value in changes.items())
     parts = [
         f"# {escape_markdown(title)}",
-        f"From {escape_markdown(source)} to {escape_markdown(target)}: a pix2pix generator ({config.generator}) for "
-        f"{config.size} x {config.size} pixels.",
+        f"From {source} to {target}: a pix2pix generator ({config.generator}) for {config.size} x "
+        f"{config.size} pixels.",
         "## Data and licence",
         f"The dataset {escape_markdown(data.title)}: {data.counts['train']:,} pairs for training, "
         f"{data.counts['val']:,} for validation. Licence: {terms}.",

@@ -50,8 +50,8 @@ def model_network(model: ModelConfig, overrides: Mapping[str, str]) -> dict[str,
     for key, value in values.items():
         if overrides.get(key, setting_text(value)) != setting_text(value):
             raise UserError(
-                f"The model to start from has {key}={setting_text(value)}: leave {key} out, or start "
-                "from scratch."
+                f"The model to start from has {key}={setting_text(value)}: leave {key} out, or "
+                "start from scratch."
             )
     return values
 

@@ -41,8 +41,8 @@ def load_state(run: Path) -> dict[str, Any]:
     except (RuntimeError, MemoryError, pickle.UnpicklingError, EOFError, OSError) as error:
         if out_of_memory(error):
             raise UserError(
-                f"There was not enough memory to read {run.name}/{STATE_FILE}, which is kept: end other "
-                "programs, then resume."
+                f"There was not enough memory to read {run.name}/{STATE_FILE}, which is kept: "
+                "end other programs, then resume."
             ) from error
         raise UserError(f"{run.name}/{STATE_FILE} cannot be read: start the run anew.") from error
     if state.get("format") != STATE_FORMAT:

@@ -124,8 +124,8 @@ def format_memory_need(need: int, free: int) -> str:
     if need <= free:
         return f"{need_text}; {format_memory(free // 2**20)} are free."
     return (
-        f"**{need_text}, and {format_memory(free // 2**20)} are free: lower Size, Network width or Batch size, "
-        "or set accumulate to the batch size.**"
+        f"**{need_text}, and {format_memory(free // 2**20)} are free: lower Size, Network width or "
+        "Batch size, or set accumulate to the batch size.**"
     )
 
 

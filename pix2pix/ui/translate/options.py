@@ -66,8 +66,8 @@ def norm_choice(config: ModelConfig) -> gr.Radio:
         list(NORMS.items()),
         value="",
         label="Normalised by",
-        info=f"This model's own: {default.lower()}. Training averages are the same for all tiles, so "
-        "that tones do not jump in a large picture.",
+        info=f"This model's own: {default.lower()}. Training averages are the same for all tiles, "
+        "so that tones do not jump in a large picture.",
         visible=has_stored_statistics(config.generator),
     )
 
