@@ -69,8 +69,8 @@ class TrainConfig:
     lr: float = 2e-4
     d_lr: float = 0.0  # D's own learning rate; 0: the same
     beta1: float = 0.5
-    batch_size: int = 1
-    accumulate: int = 1  # parts that a batch is computed in, one after the other, to save memory
+    batch_size: int = 1  # pairs that go through the networks together
+    gradient_accumulation_steps: int = 1  # batches whose gradients add up to one update
     epochs: int = 200
     steps: int = 0  # 0: epochs decide
     steps_per_epoch: int = 0  # 0: an epoch sees every pair once
@@ -107,7 +107,7 @@ class TrainConfig:
         check_types(self)
         check_text_length(self, "source_name", "target_name")
         check_range("batch_size", self.batch_size, 1, 4096)
-        check_range("accumulate", self.accumulate, 1, self.batch_size)
+        check_range("gradient_accumulation_steps", self.gradient_accumulation_steps, 1, 4096)
         check_range("steps", self.steps, 0, 10**9)
         check_range("steps_per_epoch", self.steps_per_epoch, 0, 10**6)
         check_range("epochs", self.epochs, 1, 10**6)
@@ -192,7 +192,14 @@ class TrainConfig:
 
         Raises UserError for anything but the fields above with values of their types.
         """
+        if isinstance(values, dict) and "accumulate" in values:
+            values = _without_accumulate(values)
         return cls(**{**dataclasses.asdict(cls()), **checked_fields(cls, values)})
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Pairs of an update: ``batch_size * gradient_accumulation_steps``."""
+        return self.batch_size * self.gradient_accumulation_steps
 
     def length(self, pass_steps: int) -> tuple[int, int]:
         """Count the steps of an epoch and of the run, where every pair once takes `pass_steps`
@@ -256,6 +263,19 @@ def _preset(name: object) -> dict[str, Any]:
     if not isinstance(name, str) or name not in PRESETS:
         raise UserError(f"There is no preset '{name}': choose one of {', '.join(PRESETS)}.")
     return {"preset": name, **PRESETS[name]}
+
+
+def _without_accumulate(values: dict[str, Any]) -> dict[str, Any]:
+    """Translate the setting of older runs, into how many parts `batch_size` was divided.
+
+    The pairs of an update stay as many, and no more of them are in memory at a time.
+    """
+    values = dict(values)
+    parts, pairs = values.pop("accumulate"), values.get("batch_size", 1)
+    if not all(isinstance(value, int) and value >= 1 for value in (parts, pairs)):
+        raise UserError("accumulate and batch_size must be whole numbers from 1.")
+    steps = next(n for n in range(min(parts, pairs), pairs + 1) if pairs % n == 0)
+    return {**values, "batch_size": pairs // steps, "gradient_accumulation_steps": steps}
 
 
 def _check_name(setting: str) -> None:

@@ -65,7 +65,8 @@ def main() -> int:
         if need > free:
             print(
                 f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
-                "free: lower size, ngf or batch_size, or set accumulate.",
+                "free: lower size, ngf or batch_size; gradient_accumulation_steps makes up for "
+                "smaller batches.",
                 file=sys.stderr,
             )
         return config, data, start_from, device

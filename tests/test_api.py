@@ -169,6 +169,19 @@ def test_what_is_replaced_or_read_back_is_not_begun_anew() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pairs", "parts", "expected"),
+    [(8, 2, (4, 2)), (8, 8, (1, 8)), (5, 2, (1, 5)), (12, 5, (2, 6))],
+)
+def test_a_run_of_before_takes_as_many_pairs_for_an_update(
+    pairs: int, parts: int, expected: tuple[int, int]
+) -> None:
+    """Its `accumulate` was the number of parts that `batch_size` was divided into."""
+    config = TrainConfig.from_json({"batch_size": pairs, "accumulate": parts})
+    assert (config.batch_size, config.gradient_accumulation_steps) == expected
+    assert config.effective_batch_size == pairs
+
+
+@pytest.mark.parametrize(
     ("preset", "changes", "said"),
     [
         ("map", {}, "no preset 'map'"),

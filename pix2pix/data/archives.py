@@ -32,6 +32,7 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.filenames import PathTree, printable, unsafe_name_reason
 from pix2pix.utils.files import remove_old, write_atomically
+from pix2pix.utils.progress import Progress, ShouldStop
 
 DATASET_SUFFIXES = IMAGE_SUFFIXES | {".json", ".csv", ".txt", ".md", ".npz"}
 _COMPRESSED_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".npz"))
@@ -44,8 +45,8 @@ def unpack(
     into: Path,
     *,
     limits: ArchiveLimits = LIMITS,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
 ) -> int:
     """Unpack a ZIP or tar (plain, gzip, bzip2 or xz, told by content) to the new folder `into`.
 
@@ -94,8 +95,8 @@ def pack_zip(
     folder: Path,
     file: Path,
     *,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
 ) -> None:
     """Pack what `unpack` would keep of `folder` into the ZIP `file`, written atomically.
 

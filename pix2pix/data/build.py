@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from pix2pix.data.report import BuiltFile, BuiltPair, DatasetRecipe, DatasetRepo
 from pix2pix.data.split import assign_splits
 from pix2pix.errors import UserError
 from pix2pix.utils.files import write_json
+from pix2pix.utils.progress import Progress, ShouldStop
 
 
 def build(
@@ -34,8 +35,8 @@ def build(
     recipe: Recipe,
     out: Path,
     *,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
 ) -> DatasetReport:
     """Make the dataset `out` and return what its `dataset.json` says.
 
@@ -93,8 +94,8 @@ def rebuild(
     source: Path | None = None,
     target: Path | None = None,
     *,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
 ) -> DatasetReport:
     """Build the dataset that a `dataset.json` describes, byte for byte, from the same originals.
 
@@ -156,8 +157,8 @@ def _write(
     head: DatasetReport,
     jobs: list[PairJob],
     out: Path,
-    should_stop: Callable[[], bool],
-    on_progress: Callable[[int, int], None],
+    should_stop: ShouldStop,
+    on_progress: Progress,
     strict: bool = False,
 ) -> DatasetReport:
     """Make all pairs in a folder beside `out`, then give it its name."""

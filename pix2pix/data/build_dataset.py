@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pix2pix.data.build import build
@@ -12,6 +12,7 @@ from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs
 from pix2pix.data.report import DatasetReport
 from pix2pix.errors import UserError
+from pix2pix.utils.progress import Progress, ShouldStop
 
 
 def build_dataset(
@@ -34,8 +35,8 @@ def build_dataset(
     leave_out: Sequence[str] = (),
     source_name: str = "",
     target_name: str = "",
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
 ) -> DatasetReport:
     """Build the dataset `out`, A|B pictures of `size` pixels a side, from two folders of pictures.
 

@@ -13,6 +13,7 @@ from scipy import fft
 from pix2pix.data.reading import THUMBNAIL_SIDE, parallel
 from pix2pix.data.records import Inputs, PlannedPair, Refusal
 from pix2pix.imaging.decode import open_picture
+from pix2pix.utils.progress import ShouldStop
 
 MAX_SHIFT_SEARCH = 12  # 64ths by which the target is moved in search of a better fit
 
@@ -68,7 +69,7 @@ def alignment(source: np.ndarray, target: np.ndarray) -> tuple[float, float, tup
 
 
 def check_pairs(
-    pairs: list[PlannedPair], should_stop: Callable[[], bool]
+    pairs: list[PlannedPair], should_stop: ShouldStop
 ) -> tuple[list[PlannedPair], list[Refusal]]:
     """Every pair with its score, and what is doubtful about any."""
 

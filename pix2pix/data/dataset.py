@@ -8,7 +8,6 @@ and is not needed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,6 @@ SAMPLED_PAIRS = 5  # pictures of a split that tell whether they are pairs
 
 
 _MAX_JSON_BYTES = 200_000_000  # bytes of a dataset.json that are read
-
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

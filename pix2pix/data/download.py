@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.utils.files import write_json
+from pix2pix.utils.progress import Progress, ShouldStop
 
 RETRY_WAITS = (1, 2, 4, 8, 16, 30)  # seconds before each further try
 RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # answers that may be different in a moment
@@ -45,8 +46,8 @@ def download(
     *,
     size: int | None = None,
     sha256: str | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
     on_wait: Callable[[str], None] = lambda sentence: None,
     waits: Sequence[float] = RETRY_WAITS,
     timeout: float = 30.0,
@@ -152,8 +153,8 @@ class Request:
     client: httpx.Client
     part: PartialFile
     size: int | None
-    should_stop: Callable[[], bool]
-    on_progress: Callable[[int, int], None]
+    should_stop: ShouldStop
+    on_progress: Progress
     on_wait: Callable[[str], None]
 
     def send(self) -> None:
@@ -259,7 +260,7 @@ def retry(request: Request, waits: Sequence[float], pause: Callable[[float], Non
             tries += 1
 
 
-def verify_checksum(part: PartialFile, sha256: str, should_stop: Callable[[], bool]) -> None:
+def verify_checksum(part: PartialFile, sha256: str, should_stop: ShouldStop) -> None:
     """Delete the file and raise UserError where this is not its SHA-256."""
     digest = hashlib.sha256()
     with (part.to if part.placed else part.path).open("rb") as file:

@@ -29,6 +29,7 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import MAX_DRAWING_PIXELS
 from pix2pix.utils.filenames import printable
 from pix2pix.utils.files import write_atomically
+from pix2pix.utils.progress import ShouldStop
 
 ENTRIES = ("arr_0.npy", "arr_1.npy")
 _HEAD = 16 * 1024  # bytes; NumPy's own heads are 128 bytes
@@ -52,7 +53,7 @@ class _ArrayHead:
 
 
 def read_pairs(
-    file: Path, *, limits: ArchiveLimits = LIMITS, should_stop: Callable[[], bool] = lambda: False
+    file: Path, *, limits: ArchiveLimits = LIMITS, should_stop: ShouldStop = lambda: False
 ) -> Iterator[tuple[Image.Image, Image.Image, int]]:
     """Each (source, target, number of pairs in all), the pictures in mode L or RGB.
 
@@ -94,7 +95,7 @@ def write_pairs(
 
 
 def _pairs(
-    file: Path, name: str, limits: ArchiveLimits, should_stop: Callable[[], bool]
+    file: Path, name: str, limits: ArchiveLimits, should_stop: ShouldStop
 ) -> Iterator[tuple[Image.Image, Image.Image, int]]:
     packed = file.stat().st_size
     with open_zip(file, limits) as opened:
@@ -143,7 +144,7 @@ def _read_head(opened: zipfile.ZipFile, entry: str, name: str) -> _ArrayHead:
 
 
 def _read_batches(
-    opened: zipfile.ZipFile, array: _ArrayHead, together: int, should_stop: Callable[[], bool]
+    opened: zipfile.ZipFile, array: _ArrayHead, together: int, should_stop: ShouldStop
 ) -> Rows:
     """Yield the array, `together` pictures at a time (the last time fewer)."""
     remaining = array.shape[0]
@@ -159,7 +160,7 @@ def _read_batches(
 
 
 def _find_value_range(
-    opened: zipfile.ZipFile, array: _ArrayHead, name: str, should_stop: Callable[[], bool]
+    opened: zipfile.ZipFile, array: _ArrayHead, name: str, should_stop: ShouldStop
 ) -> tuple[float, float]:
     """Find what is black and what is white; reads all numbers, so that damage shows itself."""
     together = max(1, _BATCH // array.row)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +36,7 @@ from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.filenames import natural_key
+from pix2pix.utils.progress import Progress, ShouldStop
 
 SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
@@ -50,8 +50,8 @@ MAX_FILES = 1_000_000
 def make_plan(
     inputs: Inputs,
     *,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
 ) -> Plan:
     """Read all files of `inputs` and say what would become of each.
 

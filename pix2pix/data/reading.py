@@ -18,6 +18,7 @@ from PIL import Image
 from pix2pix.data.records import FileInfo
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import Preview, open_preview
+from pix2pix.utils.progress import ShouldStop
 
 THUMBNAIL_SIDE = 64  # the side of the small pictures that pairs are judged by
 
@@ -67,7 +68,7 @@ def limit_big_pictures(*paths: Path) -> Any:
 
 
 def parallel(
-    work: Callable[[Item], Result], items: Sequence[Item], should_stop: Callable[[], bool]
+    work: Callable[[Item], Result], items: Sequence[Item], should_stop: ShouldStop
 ) -> Iterator[tuple[Item, Result]]:
     """(item, work(item)) in the order of `items`, on all cores; few are under way at a time.
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pix2pix.data.archive_readers import LIMITS, ArchiveLimits
 from pix2pix.data.archives import atomic_folder, unpack
-from pix2pix.data.dataset import DATASET_JSON, Progress, find_pairs, open_pair, read_dataset_json
+from pix2pix.data.dataset import DATASET_JSON, find_pairs, open_pair, read_dataset_json
 from pix2pix.data.labels import declared_label_maps
 from pix2pix.data.layout import detect_layout, subfolders
 from pix2pix.data.npz import read_pairs, write_pairs
@@ -21,6 +21,7 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.picture import resize
 from pix2pix.utils.filenames import printable, safe_name
 from pix2pix.utils.files import write_json
+from pix2pix.utils.progress import Progress, ShouldStop, part_of
 
 
 def import_dataset(
@@ -29,7 +30,7 @@ def import_dataset(
     name: str,
     *,
     limits: ArchiveLimits = LIMITS,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> Path:
     """Make `root`/`name` of an archive, an .npz file or a folder that holds a dataset.
@@ -52,8 +53,8 @@ def import_dataset(
         else:
             unpacked = folder / ".unpacked"
             first, second = (
-                _partial_progress(on_progress, 0, 500),
-                _partial_progress(on_progress, 500, 1000),
+                part_of(on_progress, 0, 500),
+                part_of(on_progress, 500, 1000),
             )
             unpack(thing, unpacked, limits=limits, on_progress=first, **options)
             inner = _find_dataset(unpacked, printable(thing.name))
@@ -67,7 +68,7 @@ def read_npz(
     into: Path,
     *,
     limits: ArchiveLimits = LIMITS,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> Path:
     """Make the new dataset `into` of `arr_0` and `arr_1` (see `npz.read_pairs`), all in train/ as
@@ -93,7 +94,7 @@ def write_npz(
     *,
     size: int = 256,
     split: str | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> int:
     """Write the pairs of one split, or of all in the order train, val, test, as `arr_0` (A) and
@@ -138,7 +139,7 @@ def _import_pairs(
     title: str,
     put: Callable[[Path, Path], Any],
     on_progress: Progress,
-    should_stop: Callable[[], bool],
+    should_stop: ShouldStop,
 ) -> None:
     """Bring every pair of the dataset `root` that can be opened, and what is written about it."""
     pairs = [(split, pair) for split in SPLITS for pair in find_pairs(root, split)]
@@ -186,8 +187,3 @@ def _write_dataset_json(
         write_json(folder / DATASET_JSON, {**known, **written, **here})
     except (RecursionError, UnicodeError):  # what can be read cannot always be written
         write_json(folder / DATASET_JSON, {**known, **here, "refused": refused})
-
-
-def _partial_progress(on_progress: Progress, begin: int, end: int) -> Progress:
-    """Make a progress that runs from the thousandth `begin` to `end` of another."""
-    return lambda done, total: on_progress(begin + (end - begin) * done // max(1, total), 1000)

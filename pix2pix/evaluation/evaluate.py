@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict, cast
@@ -41,6 +41,7 @@ from pix2pix.imaging.picture import resize
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import Translator
 from pix2pix.utils.filenames import printable
+from pix2pix.utils.progress import Progress, ShouldStop
 
 _FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
 
@@ -86,8 +87,8 @@ def evaluate(
     palette: list[str] | None = None,
     limit: int = 0,
     show: int = 8,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Measure a model, or the one of a name or folder, on a split of the dataset `data`.
 
@@ -203,7 +204,7 @@ def _palette(colours: list[str]) -> Tensor:
 
 
 def _find_palette(
-    files: list[PairFile], reader: _Reader, data: Path, should_stop: Callable[[], bool]
+    files: list[PairFile], reader: _Reader, data: Path, should_stop: ShouldStop
 ) -> Tensor | None:
     """Find the colours of the targets, K x 3 in 0..255, the commonest first, where these are label
     maps; None where `dataset.json` denies it or they hold too many colours."""

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from pix2pix.errors import Cancelled
 from pix2pix.nn.imagenet import SIDES, how_to_get, imagenet_stages, installed, normalise, to_rgb
+from pix2pix.utils.progress import ShouldStop
 
 CHOOSER, JUDGE = "efficientnet-lite0", "efficientnet-lite2"
 INSTALL_HINT = (
@@ -279,7 +280,7 @@ def validate(
     *,
     device: torch.device | str = "cpu",
     known: dict[int, Features] | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: ShouldStop = lambda: False,
 ) -> dict[str, float]:
     """Validate a generator: the mean `l1`, `psnr`, `ssim`, `perceptual` by `CHOOSER`, and the
     `spread`, without what cannot be measured.
@@ -323,7 +324,7 @@ def _add_all(
     source: Tensor,
     target: Tensor,
     known: dict[int, Features] | None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: ShouldStop = lambda: False,
 ) -> None:
     known = {} if known is None else known
     gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.utils.filenames import printable
+from pix2pix.utils.progress import ShouldStop
 
 TOKENS = "https://huggingface.co/settings/tokens"
 BILLING = "https://huggingface.co/settings/billing"
@@ -68,7 +69,7 @@ def connect(token: Token, endpoint: str | None) -> Any:
 
 
 def list_files(
-    api: Any, repo_id: str, commit: str, kind: str, limit: int, should_stop: Callable[[], bool]
+    api: Any, repo_id: str, commit: str, kind: str, limit: int, should_stop: ShouldStop
 ) -> dict[str, int]:
     """Every file of the commit and its size in bytes; asks for no more pages than it needs.
 
@@ -108,7 +109,7 @@ def hub_errors(
     repo_id: str,
     verb: str,
     token: Token,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: ShouldStop = lambda: False,
     kind: str = "dataset",
 ) -> Iterator[None]:
     """Whatever the Hub, the network or their library raise becomes a UserError about a repository

@@ -9,7 +9,6 @@ import json
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +22,7 @@ from pix2pix.hub.upload import push_files
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.escape import strip_folders
 from pix2pix.utils.filenames import PathTree, printable, unsafe_name_reason
+from pix2pix.utils.progress import Progress, ShouldStop
 
 MAX_FILES, MAX_BYTES = 150_000, 20 * 10**9  # of a repository that is pulled
 MAX_IN_FOLDER = 10_000  # files; the Hub's own limit
@@ -40,8 +40,8 @@ def pull_dataset(
     into: Path,
     *,
     token: Token = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
     endpoint: str | None = None,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
@@ -119,8 +119,8 @@ def _download(
     commit: str,
     names: list[str],
     folder: Path,
-    should_stop: Callable[[], bool],
-    on_progress: Callable[[int, int], None],
+    should_stop: ShouldStop,
+    on_progress: Progress,
 ) -> None:
     ended = threading.Event()  # one failed: the others need not go on
 
@@ -157,8 +157,8 @@ def push_dataset(
     token: Token,
     private: bool = True,
     card: str,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
     endpoint: str | None = None,
 ) -> str:
     """Make the dataset repository `repo` hold what `folder` holds, in one commit on its main

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from pix2pix.models.folder import (
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.summary import multiply_adds
 from pix2pix.utils.escape import strip_folders
+from pix2pix.utils.progress import Progress, ShouldStop
 
 MAX_WEIGHTS_BYTES = 300_000_000
 MAX_MODELS = 8  # that stay fetched; the least recently used go first
@@ -55,8 +56,8 @@ def fetch_model(
     most_work: float = math.inf,
     visitor_models: Iterable[Path] = (),
     endpoint: str | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
 ) -> Path:
     """Fetch the model of the repository `repo` (see `parse_repo`) as a folder in `cache_folder`.
 
@@ -118,8 +119,8 @@ def _download(
     into: Path,
     token: Token,
     most_work: float,
-    should_stop: Callable[[], bool],
-    on_progress: Callable[[int, int], None],
+    should_stop: ShouldStop,
+    on_progress: Progress,
 ) -> None:
     with hub_errors(repo_id, "read", token, should_stop, "model"):
         entries = api.get_paths_info(repo_id, list(LIMITS), revision=commit)
@@ -210,8 +211,8 @@ def publish_model(
     *,
     token: Token,
     private: bool = True,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
     endpoint: str | None = None,
 ) -> str:
     """Make the model repository `repo` hold the model folder, in one commit on its main branch,

@@ -15,6 +15,7 @@ from pix2pix.hub.client import (
     list_files,
     parse_repo,
 )
+from pix2pix.utils.progress import Progress, ShouldStop
 
 MAX_LISTED = 150_000  # files that a repository may hold
 BATCH = 100  # files uploaded between two looks at `should_stop`
@@ -28,8 +29,8 @@ def push_files(
     token: Token,
     private: bool,
     is_part: Callable[[str], bool],
-    should_stop: Callable[[], bool],
-    on_progress: Callable[[int, int], None],
+    should_stop: ShouldStop,
+    on_progress: Progress,
     endpoint: str | None,
 ) -> str:
     """Commit `files` (name -> path, or content) to the repository `repo` of this `kind`, which is
@@ -64,8 +65,8 @@ def _commit(
     kind: str,
     files: dict[str, str | bytes],
     stale: list[str],
-    should_stop: Callable[[], bool],
-    on_progress: Callable[[int, int], None],
+    should_stop: ShouldStop,
+    on_progress: Progress,
 ) -> None:
     """Contents first, then one commit; the library's `upload_folder` would make many."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete

@@ -16,7 +16,16 @@ METRIC_FORMATS = {"l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}", "perceptua
 
 # Settings that say how long and where a run trained, and what its card tells in words.
 HIDDEN_SETTINGS = {
-    *("epochs", "steps", "seed", "batch_size", "source_name", "target_name", "source_channels"),
+    *(
+        "epochs",
+        "steps",
+        "seed",
+        "batch_size",
+        "gradient_accumulation_steps",
+        "source_name",
+        "target_name",
+        "source_channels",
+    ),
     *("target_channels", "save_every_steps", "sample_every_steps", "keep_every_epochs"),
     *("tensorboard", "compile", "channels_last", "precision"),
 }
@@ -52,8 +61,8 @@ def model_card(
         f"The dataset {escape_markdown(data.title)}: {data.counts['train']:,} pairs for training, "
         f"{data.counts['val']:,} for validation. Licence: {terms}.",
         "## Training",
-        f"{step:,} steps at batch {config.batch_size} of the preset `{config.preset}`, seed "
-        f"{config.seed}" + (f", with {settings}." if settings else "."),
+        f"{step:,} steps at batch {config.effective_batch_size} of the preset `{config.preset}`, "
+        f"seed {config.seed}" + (f", with {settings}." if settings else "."),
         "## Metrics",
         *_metrics_table(measures),
     ]

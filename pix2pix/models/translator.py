@@ -28,6 +28,7 @@ from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import CONFIG, WEIGHTS, find_model, list_models, load_model
 from pix2pix.nn.device import has_fast_bfloat16, out_of_memory, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
+from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.workspace import model_folders
 
 # One thread computes for everybody. Dropout draws from PyTorch's global generator: two seeded
@@ -154,8 +155,8 @@ class Translator:
         seed: int | None = None,
         fit: str = "",
         norm: str = "",
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
-        should_stop: Callable[[], bool] = lambda: False,
+        on_progress: Progress = lambda done, total: None,
+        should_stop: ShouldStop = lambda: False,
     ) -> Image.Image:
         """Generate the picture in the size of ``picture``: L, RGB or RGBA, or I;16 where the
         model gives one channel and the picture has more than 8 bits.
@@ -200,7 +201,7 @@ class Translator:
         picture: Picture,
         seed: int | None,
         norm: str,
-        on_progress: Callable[[int, int], None],
+        on_progress: Progress,
     ) -> Image.Image:
         scale = self.config.generator.size / max(picture.size)
         width, height = (max(1, round(side * scale)) for side in picture.size)
@@ -216,8 +217,8 @@ class Translator:
         picture: Picture,
         seed: int | None,
         norm: str,
-        on_progress: Callable[[int, int], None],
-        should_stop: Callable[[], bool],
+        on_progress: Progress,
+        should_stop: ShouldStop,
     ) -> Image.Image:
         """Tiles overlap by a quarter and fade into each other. One row of tiles is held in
         float32 at a time, so memory stays that of the two pictures and a band."""

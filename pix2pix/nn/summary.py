@@ -131,7 +131,7 @@ def training_memory(config: TrainConfig, pairs: int = 0, free: int = 0) -> int:
 def saved_activations(config: TrainConfig) -> tuple[int, int, int]:
     """Bytes of both networks' weights, and of what one forward of both keeps for the gradients: of
     G for a part of the batch, and of D for the real and the generated pairs."""
-    generator_config, count = config.generator_config(), -(-config.batch_size // config.accumulate)
+    generator_config, count = config.generator_config(), config.batch_size
     with torch.device("meta"):
         generator = construct_generator(generator_config)
         discriminator = construct_discriminator(config.discriminator_config())

@@ -22,6 +22,7 @@ from pix2pix.training.recorder import Recorder
 from pix2pix.training.state import STATE_FILE, clear_leftovers, random_state, restore_state
 from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate, reuse_freed_memory
 from pix2pix.utils.files import write_json
+from pix2pix.utils.progress import ShouldStop
 
 STATE_MINUTES = 10.0  # a state is saved at least so often, however slow the steps are
 
@@ -46,7 +47,7 @@ def run_loop(
     device: torch.device,
     start_from: Path | None = None,
     resume: bool = False,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: ShouldStop = lambda: False,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
 ) -> Path:
     """Train in the folder ``run`` until done or told to stop; returns its model folder.
@@ -66,10 +67,10 @@ def run_loop(
         config, source_channels=source_channels, target_channels=target_channels
     )
     dataset.config = config
-    pass_steps = steps_per_epoch(len(dataset), config.batch_size, ranks.world)
-    if config.batch_size % ranks.world or not pass_steps:
+    pass_steps = steps_per_epoch(len(dataset), config.effective_batch_size, ranks.world)
+    if config.effective_batch_size % ranks.world or not pass_steps:
         raise UserError(
-            f"{ranks.world} processes cannot share batches of {config.batch_size} from "
+            f"{ranks.world} processes cannot share batches of {config.effective_batch_size} from "
             f"{len(dataset)} pairs evenly: choose a batch_size that is a multiple."
         )
     per_epoch, steps = config.length(pass_steps)
@@ -93,7 +94,8 @@ def run_loop(
         if any(ranks.any(is_model_missing)):  # it was killed between a state and its model
             save(recorder, ranks, step, per_epoch)
         started = saved = time.monotonic()
-        shares = batches(dataset, config.batch_size, config.seed, step, ranks.rank, ranks.world)
+        pairs, rank, world = config.effective_batch_size, ranks.rank, ranks.world
+        shares = batches(dataset, pairs, config.seed, step, rank, world)
         for _, source, target in shares:
             epoch = step // per_epoch
             late = time.monotonic() - saved > 60 * STATE_MINUTES

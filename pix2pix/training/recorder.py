@@ -192,7 +192,7 @@ def model_config(
     pictures are tiled; else they are scaled as a whole."""
     training = {
         "preset": config.preset, "derive": config.derive, "steps": step,
-        "batch_size": config.batch_size, "seed": config.seed,
+        "batch_size": config.effective_batch_size, "seed": config.seed,
     }  # fmt: skip
     tiles = native and config.source_kind != "drawing"
     return ModelConfig(

@@ -21,6 +21,7 @@ from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.training.worker import read_run, run_training
 from pix2pix.utils.files import write_json
+from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.validation import setting_text
 from pix2pix.utils.workspace import model_folders
 
@@ -66,7 +67,7 @@ def train(
     start_from: str | os.PathLike[str] | None = None,
     resume: bool = False,
     device: str = "auto",
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: ShouldStop = lambda: False,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
 ) -> Run:
     """Train on the dataset `data` in the folder `run` until done or told to stop.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from pix2pix.errors import Cancelled
 from pix2pix.training.run_folder import Status, is_remote, list_runs, read_status
+from pix2pix.utils.progress import ShouldStop
 
 POLL_SECONDS = 0.5  # seconds between two looks at the queue
 
@@ -19,8 +20,8 @@ POLL_SECONDS = 0.5  # seconds between two looks at the queue
 # What the time of a step depends on, besides the device.
 PACE_SETTINGS = (
     "generator", "size", "ngf", "norm", "upsample", "blocks", "discriminator", "ndf", "layers",
-    "lambda_features", "batch_size", "accumulate", "ema", "diffaugment", "precision",
-    "channels_last", "compile",
+    "lambda_features", "batch_size", "gradient_accumulation_steps", "ema", "diffaugment",
+    "precision", "channels_last", "compile",
 )  # fmt: skip
 
 
@@ -45,7 +46,7 @@ def past_step_time(settings: dict[str, Any], root: Path | None = None) -> tuple[
 
 
 @contextlib.contextmanager
-def wait_for_device(run: Path, device: str, should_stop: Callable[[], bool]) -> Iterator[None]:
+def wait_for_device(run: Path, device: str, should_stop: ShouldStop) -> Iterator[None]:
     """Wait until the device is free and no earlier run waits for it, and hold it meanwhile.
 
     Raises Cancelled if told to while waiting.

@@ -98,9 +98,9 @@ class Trainer:
     def step(self, source: Tensor, target: Tensor) -> dict[str, float]:
         """One update of D, then one of G (paper section 3.3), on N x C x H x W in [-1, 1].
 
-        A network is updated only from losses that are numbers. With ``accumulate`` the batch goes
-        through in parts and their gradients add up to the batch's, except that batch norm has the
-        statistics of each part. Raises UserError for a loss that is not a number.
+        A network is updated only from losses that are numbers. With more than one
+        ``gradient_accumulation_steps`` the pairs go through in as many parts, whose gradients add
+        up to those of all; only batch norm has the statistics of each part. Raises NonFiniteLoss.
         """
         c, parts = self.config, self.split(source, target)
         sums: Counter[str] = Counter()
@@ -189,7 +189,7 @@ class Trainer:
 
     def split(self, source: Tensor, target: Tensor) -> list[MicroBatch]:
         sides = [
-            side.to(**self.tensor_options).chunk(self.config.accumulate)
+            side.to(**self.tensor_options).chunk(self.config.gradient_accumulation_steps)
             for side in (source, target)
         ]
         return [MicroBatch(s, t, len(s) / len(source)) for s, t in zip(*sides)]

@@ -16,6 +16,7 @@ import gradio as gr
 
 from pix2pix.errors import UserError
 from pix2pix.utils.files import remove_old
+from pix2pix.utils.progress import Progress
 
 UI = Path(__file__).parent
 log = logging.getLogger(__name__)
@@ -166,7 +167,7 @@ def results_folder() -> Path:
     return folder
 
 
-def page_progress(progress: gr.Progress, what: str, unit: str = "") -> Callable[[int, int], None]:
+def page_progress(progress: gr.Progress, what: str, unit: str = "") -> Progress:
     """Make an ``on_progress`` that moves the page's bar and says the time left, a few times a
     second at most; without a `unit` it counts in per cent."""
     started = time.monotonic()

@@ -28,6 +28,7 @@ from pix2pix.imaging.picture import Picture, as_picture
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import TranslatorCache
 from pix2pix.nn.device import on_zero_gpu
+from pix2pix.utils.progress import Progress, ShouldStop
 
 # What a call asks for: less comes sooner, and whoever has less left of the day's share is refused.
 SECONDS, SECONDS_PER_MEGAPIXEL, MAX_SECONDS = 15, 1, 120
@@ -100,8 +101,8 @@ class ZeroGpuTranslator:
         seed: int | None = None,
         fit: str = "",
         norm: str = "",
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
-        should_stop: Callable[[], bool] = lambda: False,
+        on_progress: Progress = lambda done, total: None,
+        should_stop: ShouldStop = lambda: False,
     ) -> Image.Image:
         """As `Translator.translate`; it is stopped between pictures only. Raises UserError besides
         where no GPU is to be had."""

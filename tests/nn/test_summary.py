@@ -185,7 +185,9 @@ def test_wrong_arguments_exit_with_a_sentence(
 @pytest.mark.parametrize("preset", ["maps", "cityscapes", "recommended"])
 def test_what_is_kept_for_the_gradients_is_what_pytorch_keeps(preset: str) -> None:
     """On the meta device nearly as with real tensors, whose layers take other ways."""
-    config = replace(train_config(preset), size=64, ngf=4, ndf=4, batch_size=4, accumulate=2)
+    config = replace(
+        train_config(preset), size=64, ngf=4, ndf=4, batch_size=2, gradient_accumulation_steps=2
+    )
     kept: dict[int, torch.Tensor] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -214,7 +216,7 @@ def test_memory_grows_with_what_it_is_for() -> None:
     assert 0.9 < plain / 2**30 < 1.2  # 1,021 MiB were measured, program included
     for change in ({"ema": 0.99}, {"batch_size": 2}, {"ngf": 64}, {"size": 512}):
         assert training_memory(replace(config, **change)) > plain
-    parts = replace(config, batch_size=8, accumulate=8)
+    parts = replace(config, batch_size=1, gradient_accumulation_steps=8)
     assert training_memory(parts) == plain
     assert training_memory(config, 100, 2**40) - plain == 100 * 6 * 286**2
     assert training_memory(config, 10**9, 2**30) - plain == 2**28, "no more are kept than fit"

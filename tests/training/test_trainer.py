@@ -23,7 +23,8 @@ CPU = torch.device("cpu")
 SMALL = TrainConfig(size=64, ngf=4, ndf=4, precision="float32")
 OFF = {
     "adversarial": "bce", "lambda_perceptual": 0.0, "lambda_features": 0.0, "diffaugment": False,
-    "d_lr": 0.0, "schedule": "linear", "accumulate": 1, "channels_last": False, "compile": False,
+    "d_lr": 0.0, "schedule": "linear", "gradient_accumulation_steps": 1, "channels_last": False,
+    "compile": False,
 }  # fmt: skip
 
 
@@ -63,8 +64,7 @@ def test_presets_of_others_use_no_option(preset: str) -> None:
         ({"schedule": "cosine", "decay": 0.0}, "add decay=0.5"),
         ({"layers": -1}, "layers must be from 0 to 6"),
         ({"source_channels": 2}, "source_channels must be 1, 3 or 4, or 0"),
-        ({"accumulate": 0}, "accumulate must be from 1"),
-        ({"accumulate": 3, "batch_size": 2}, "accumulate must be from 1 to 2"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps must be from 1"),
         ({"diffaugment": "yes"}, "diffaugment must be of type bool"),
         ({"compile": "on"}, "compile must be of type bool"),
     ],
@@ -219,10 +219,10 @@ def test_a_step_is_that_of_plain_torch(options: dict) -> None:
 
 
 @pytest.mark.parametrize("options", [{"lambda_features": 1.0}, PROJECTED])
-@pytest.mark.parametrize("accumulate", [2, 3, 5])
-def test_parts_of_a_batch_add_up_to_it(accumulate: int, options: dict) -> None:
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_parts_of_a_batch_add_up_to_it(steps: int, options: dict) -> None:
     config = replace(SMALL, norm="instance", dropout="none", batch_size=5, **options)
-    whole, parts = doubled(config), doubled(replace(config, accumulate=accumulate))
+    whole, parts = doubled(config), doubled(replace(config, gradient_accumulation_steps=steps))
     for step in range(2):
         source, target = (pictures(2 * step + side, count=5).double() for side in (0, 1))
         expected = whole.step(source, target)
@@ -236,7 +236,7 @@ def test_parts_of_a_batch_add_up_to_it(accumulate: int, options: dict) -> None:
 
 
 def test_parts_of_a_batch_go_through_one_by_one() -> None:
-    trainer = Trainer(replace(SMALL, batch_size=4, accumulate=2), CPU)
+    trainer = Trainer(replace(SMALL, batch_size=2, gradient_accumulation_steps=2), CPU)
     sizes: list[int] = []
     trainer.generator.register_forward_hook(lambda m, given, out: sizes.append(len(out)))
     trainer.step(pictures(0, 4), pictures(1, 4))
@@ -421,7 +421,11 @@ def test_what_bfloat16_fails_is_done_again_in_float32(call: int) -> None:
 
 # ------------------------------------------------------------------------------------------ resume
 
-RESUMED = {**OPTIONS, "diffaugment": {"diffaugment": True}, "accumulate": {"accumulate": 2}}
+RESUMED = {
+    **OPTIONS,
+    "diffaugment": {"diffaugment": True},
+    "accumulate": {"gradient_accumulation_steps": 2},
+}
 RESUMED |= {"bfloat16": {"precision": "bfloat16"}, "none": {}}
 RESUMED |= {"both in bfloat16": {**PROJECTED, "precision": "bfloat16", "diffaugment": True}}
 

@@ -14,7 +14,6 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import requires
 from pathlib import Path
@@ -27,6 +26,7 @@ from pix2pix.hub.deploy import HubCall, make_call, private_bucket
 from pix2pix.hub.jobs.sync import read_job, require_token, write_sentence
 from pix2pix.training import run_folder
 from pix2pix.utils.files import write_json
+from pix2pix.utils.progress import Progress
 from pix2pix.utils.workspace import IMPORT_ROOT
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"  # Python and uv; CUDA comes with torch's wheel
@@ -169,7 +169,7 @@ def start_remote(
     hours: float,
     token: str,
     endpoint: str | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Progress = lambda done, total: None,
 ) -> str:
     """Send a new run and return the address of its job. `run` follows it from then on.
 
@@ -228,7 +228,7 @@ def _make_calls(
     job: dict[str, Any],
     token: str,
     endpoint: str | None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Progress = lambda done, total: None,
 ) -> str:
     """Make the calls, of which the last one starts the job, and write down what it is called."""
     api = connect(token, endpoint)

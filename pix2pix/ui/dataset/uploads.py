@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from pix2pix.data.transfer import read_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import pull_dataset
 from pix2pix.utils.filenames import printable
+from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.workspace import workspace
 
-Progress = Callable[[int, int], None]
 MAX_TABLE = 50_000_000  # bytes of a CSV
 
 
@@ -40,7 +40,7 @@ class UploadedInputs:
 
 
 def gather_inputs(
-    uploads: UploadedInputs, folder: Path, should_stop: Callable[[], bool], on_progress: Progress
+    uploads: UploadedInputs, folder: Path, should_stop: ShouldStop, on_progress: Progress
 ) -> Inputs:
     """Return the folders to plan from; what is unpacked, linked or fetched goes into `folder`.
 

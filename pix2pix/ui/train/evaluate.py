@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from pix2pix.ui.common import (
 )
 from pix2pix.ui.dataset.library import chosen_folder
 from pix2pix.ui.train.launch import start_model, start_models
+from pix2pix.utils.progress import ShouldStop
 
 MAX_MODELS = 6  # side by side
 SHOWN = 6  # pairs of the picture
@@ -111,7 +111,7 @@ def evaluate_form(dataset: gr.Dropdown, live: gr.HTML) -> None:
 
 def evaluate_models(
     data: str | None, names: list[str], split: str, limit: float | None,
-    should_stop: Callable[[], bool], progress: gr.Progress,
+    should_stop: ShouldStop, progress: gr.Progress,
 ) -> dict[str, Evaluation]:  # fmt: skip
     """Each model on the same pairs. Raises UserError, or Cancelled when told to."""
     if not data:

@@ -225,7 +225,7 @@ def describe_length(form: TrainForm, values: Values) -> str:
         count = dataset_info(folder).counts["train"]
     except UserError:
         return ""
-    pass_steps = steps_per_epoch(count, config.batch_size)
+    pass_steps = steps_per_epoch(count, config.effective_batch_size)
     _, steps = config.length(pass_steps)
     device = pick_device()
     free = free_memory(device)

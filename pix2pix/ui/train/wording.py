@@ -125,7 +125,7 @@ def format_memory_need(need: int, free: int) -> str:
         return f"{need_text}; {format_memory(free // 2**20)} are free."
     return (
         f"**{need_text}, and {format_memory(free // 2**20)} are free: lower Size, Network width or "
-        "Batch size, or set accumulate to the batch size.**"
+        "Batch size; gradient_accumulation_steps makes up for smaller batches.**"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.picture import MAX_PIXELS
 from pix2pix.model_config import ModelConfig
 from pix2pix.nn.layers import has_stored_statistics
+from pix2pix.utils.progress import Progress
 
 MAX_SEED = 2**32 - 1
 VARIATIONS = 4
@@ -74,7 +74,7 @@ def norm_choice(config: ModelConfig) -> gr.Radio:
 
 def tile_progress(
     progress: gr.Progress, number: int = 0, count: int = 1, name: str = ""
-) -> Callable[[int, int], None]:
+) -> Progress:
     """Make a translator's ``on_progress`` that moves the page's bar over ``count`` pictures."""
 
     def on_progress(done: int, total: int) -> None:

@@ -1,0 +1,13 @@
+"""Types of long work: how it tells its progress, and how it is asked to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int], None]  # hears (done, total)
+ShouldStop = Callable[[], bool]  # asked often: the work raises Cancelled soon after it is true
+
+
+def part_of(on_progress: Progress, begin: int, end: int) -> Progress:
+    """Make a progress that runs from the thousandth `begin` to `end` of another."""
+    return lambda done, total: on_progress(begin + (end - begin) * done // max(1, total), 1000)
