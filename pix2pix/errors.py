@@ -1,4 +1,4 @@
-"""The one exception whose text is shown to a person."""
+"""Errors that are shown to a person, and the end of work that was cancelled."""
 
 
 class UserError(ValueError):

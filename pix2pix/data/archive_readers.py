@@ -1,4 +1,4 @@
-"""ZIP and tar files from strangers, entry by entry, in bounded memory and with nothing believed.
+"""Read ZIP and tar files from strangers, entry by entry, in bounded memory.
 
 A reader yields (entry, content) in the archive's own order; content may be left unread. Names are
 not judged here: see `names`.
@@ -146,7 +146,7 @@ def read_zip_entry(
 
 
 def zip_entry_fault(info: zipfile.ZipInfo) -> str:
-    """Why this entry is not read, or nothing."""
+    """Say why this entry is not read, empty where it is."""
     if info.flag_bits & 0x41:
         return "which is encrypted"
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -220,7 +220,7 @@ class _ZipDirectory(io.BufferedReader):
 class _TarInfo(tarfile.TarInfo):
     @classmethod
     def fromtarfile(cls, opened: tarfile.TarFile) -> tarfile.TarInfo:
-        """As in tarfile, which takes a damaged header for the end of the archive."""
+        """Read the next header; tarfile itself takes a damaged one for the end of the archive."""
         try:
             return super().fromtarfile(opened)
         except tarfile.EOFHeaderError:

@@ -1,4 +1,4 @@
-"""ZIP and tar archives from strangers, unpacked without trust, and ZIP archives of our own.
+"""Unpack archives from strangers without trust, and pack ZIP archives of our own.
 
 An archive is read twice: first every entry is judged and nothing is written, then what a dataset
 can use is written to a temporary folder, which gets its name when all of it is there.

@@ -16,9 +16,8 @@ from pix2pix.config import TrainConfig
 def augment(
     both: Tensor, config: TrainConfig, rng: torch.Generator, labels: Sequence[int] = ()
 ) -> Tensor:
-    """C x S x S with S = size + jitter -> C x size x size: warp or crop, then mirror
-    (paper section 6.2). Source and target are channels of one tensor, so nothing parts them. The
-    channels `labels` are warped without mixing values."""
+    """Augment C x S x S with S = size + jitter to C x size x size: warp or crop, then mirror
+    (paper section 6.2). Source and target are channels of one tensor, so nothing parts them."""
     size = config.size
     if config.warp:
         look = warp_grid(size, config.warp, rng)

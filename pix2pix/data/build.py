@@ -1,4 +1,4 @@
-"""From a plan to a dataset on disk: A|B pictures in train, val and test, and `dataset.json`.
+"""Build a dataset from a plan: A|B pictures in train, val and test, and `dataset.json`.
 
 The folder appears under its name when it is complete, and not before. `dataset.json` names every
 original with its digest and every option, so that `rebuild` makes the same bytes from them again.
@@ -49,7 +49,7 @@ def build(
 
 
 def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJob]]:
-    """All that `dataset.json` says before any pixel is made, and the pairs to make."""
+    """Return all that `dataset.json` says before any pixel is made, and the pairs to make."""
     left_out = {d.file: d for d in plan.doubts if d.kind in recipe.leave_out and d.side == "pair"}
     pairs = [p for p in plan.pairs if p.source not in left_out]
     if not pairs:
@@ -130,7 +130,7 @@ def rebuild(
 
 
 def check_output(out: Path, inputs: Inputs) -> None:
-    """UserError unless the dataset can be made there without touching an original."""
+    """Raise UserError unless the dataset can be made there without touching an original."""
     if out.is_dir() and not any(out.iterdir()):
         out.rmdir()  # made for this
     if out.exists():

@@ -1,4 +1,4 @@
-"""From two folders to a dataset in one call: match, check, split, write."""
+"""Build a dataset from two folders in one call: match, check, split, write."""
 
 from __future__ import annotations
 

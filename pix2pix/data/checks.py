@@ -41,7 +41,8 @@ def side_folder(inputs: Inputs, side: str) -> Path:
 
 
 def edges(small: np.ndarray) -> np.ndarray:
-    """64 x 64 x 3 uint8 -> its edge map, float32, mean 0 and variance 1; zeros where it is flat."""
+    """Compute the edge map of 64 x 64 x 3 uint8: float32, mean 0 and variance 1; zeros where it
+    is flat."""
     channels = np.ascontiguousarray(small.transpose(2, 0, 1), np.float32)
     down, right = np.gradient(channels, axis=(1, 2))
     strength = np.sqrt(np.sqrt((down * down + right * right).max(axis=0)))
@@ -51,7 +52,7 @@ def edges(small: np.ndarray) -> np.ndarray:
 
 
 def alignment(source: np.ndarray, target: np.ndarray) -> tuple[float, float, tuple[int, int]]:
-    """(score as it is, best score, (down, right) move in 64ths to it) of two edge maps."""
+    """Align two edge maps: (score as it is, best score, (down, right) move in 64ths to it)."""
     room = (
         THUMBNAIL_SIDE + MAX_SHIFT_SEARCH,
         THUMBNAIL_SIDE + MAX_SHIFT_SEARCH,
@@ -71,7 +72,7 @@ def alignment(source: np.ndarray, target: np.ndarray) -> tuple[float, float, tup
 def check_pairs(
     pairs: list[PlannedPair], should_stop: ShouldStop
 ) -> tuple[list[PlannedPair], list[Refusal]]:
-    """Every pair with its score, and what is doubtful about any."""
+    """Return every pair with its score, and what is doubtful about any."""
 
     def fit(pair: PlannedPair) -> tuple[float, float, tuple[int, int]]:
         return alignment(edges(pair.source_look.small), edges(pair.target_look.small))

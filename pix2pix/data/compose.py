@@ -18,8 +18,8 @@ from pix2pix.imaging.picture import Picture, as_picture, resize
 
 
 def open_pair_job(folders: tuple[Path, Path], job: PairJob) -> tuple[Picture, Picture]:
-    """Source and target of a job at full size, read from their files once; the photo twice where
-    the source is yet to be derived from it.
+    """Open source and target of a job at full size, each file once; the photo twice where the
+    source is yet to be derived from it.
 
     Raises UserError where a file is gone or is not the one that was planned.
     """
@@ -55,7 +55,7 @@ def _half(strip: Picture, which: int) -> Picture:
 def compose_ab(
     source: Picture, target: Picture, recipe: Recipe, labels: tuple[bool, bool], how: str, key: str
 ) -> Iterator[tuple[str, Image.Image]]:
-    """(suffix of the name, A|B picture) of one pair: one, or one for each tile.
+    """Yield (suffix of the name, A|B picture) of one pair: one, or one for each tile.
 
     With a derivation `how` the source is made from the target at its final size, so that lines are
     as thick in every photo. Raises UserError where the pictures are smaller than a tile.
@@ -85,13 +85,13 @@ def _cut_pieces(
 
 
 def _tile_places(length: int, size: int) -> list[int]:
-    """Where tiles begin that cover a length evenly; neighbours overlap by less than a tile."""
+    """Return where tiles begin that cover a length evenly and overlap by less than a tile."""
     count = math.ceil(length / size)
     return [round(i * (length - size) / max(1, count - 1)) for i in range(count)]
 
 
 def _to_common_mode(source: Picture, target: Picture) -> tuple[Image.Image, Image.Image]:
-    """Both in the one mode that loses nothing which both have: 16-bit grey, grey, RGBA or RGB."""
+    """Convert both to the one mode that loses nothing: 16-bit grey, grey, RGBA or RGB."""
     if source.channels == target.channels == 1:
         if max(source.bits, target.bits) == 16:
             return _to_16bit(source), _to_16bit(target)

@@ -1,4 +1,4 @@
-"""Datasets as folders: found, described, imported and exported, without torch.
+"""Find, open and describe datasets: folders of pairs. No torch.
 
 Layouts: ``train/ val/ test/`` of A|B strips, or ``trainA/ trainB/`` (and ``valA/`` ...) of files
 with equal stems; a folder of pictures alone is all train. ``dataset.json`` beside them says more,

@@ -1,5 +1,4 @@
-"""One large file over HTTP: a transfer that broke goes on where it stopped, and only a whole file
-is put in place.
+"""Download one large file over HTTP: a broken transfer goes on where it stopped.
 
 While ``NAME`` is on its way its folder holds ``.NAME.part``, what has arrived, and
 ``.NAME.part.json``, which says of which file of which server that is the beginning.
@@ -286,7 +285,7 @@ def url_host(url: str) -> str:
 
 
 def validator(response: httpx.Response) -> str:
-    """By what the file can be recognised later: a strong ETag, else its date, else nothing."""
+    """Return what identifies the file later: a strong ETag, else its date, else nothing."""
     etag = response.headers.get("ETag", "")
     if etag and not etag.startswith("W/"):  # a weak one does not promise equal bytes
         return etag
@@ -294,7 +293,7 @@ def validator(response: httpx.Response) -> str:
 
 
 def content_range(response: httpx.Response) -> tuple[int, int | None]:
-    """First byte and total of ``Content-Range: bytes 5-9/10``; -1 and None where not given."""
+    """Parse ``Content-Range: bytes 5-9/10`` as (first byte, total); -1 and None where not given."""
     span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     first = span.partition("-")[0]
     return int(first) if first.isdigit() else -1, int(total) if total.isdigit() else None
@@ -305,5 +304,5 @@ def sidecar(to: Path, end: str) -> Path:
 
 
 def format_size(count: int) -> str:
-    """Bytes for people: 30.2 MB, 8.6 GB."""
+    """Format bytes for people: 30.2 MB, 8.6 GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -30,7 +30,8 @@ MAX_LABELS = 64  # colours of a label map
 
 
 def label_colours(pictures: Iterable[Image.Image]) -> list[tuple[int, int, int]] | None:
-    """All the colours of label maps, the commonest first; None where they are too many for such."""
+    """List the colours of label maps, the commonest first; None where there are too many for
+    such."""
     counts: Counter[tuple[int, int, int]] = Counter()
     for picture in pictures:
         colour_counts = picture.convert("RGB").getcolors(MAX_LABELS)

@@ -1,4 +1,4 @@
-"""What a folder of pictures is: a dataset, two folders that could become one, or photos."""
+"""Detect what a folder of pictures is: a dataset, two folders that could become one, or photos."""
 
 from __future__ import annotations
 

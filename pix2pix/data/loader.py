@@ -1,4 +1,4 @@
-"""Pairs as training reads them: decoded once, augmented with A and B together.
+"""Load pairs for training: decoded once, augmented with A and B together.
 
 With ``derive="grey"`` the source is the target in grey, and the files may be plain photos.
 """
@@ -91,8 +91,8 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.augmented(index, self.epoch) if self.split == "train" else self.plain(index)
 
     def count_channels(self) -> tuple[int, int]:
-        """Source and target channels: as configured, else 1 or 3, the most that one of some pairs,
-        spread over all, has."""
+        """Return source and target channels: as configured, else 1 or 3, the most that one of
+        some pairs, spread over all, has."""
         configured = self.config.source_channels, self.config.target_channels
         if self.config.colour_hints:
             return 3, 3

@@ -1,4 +1,4 @@
-"""Which source picture belongs to which target picture, judged by their names alone.
+"""Match sources with targets by their names alone.
 
 Names are paths inside the two folders, with `/` between their parts. A rule is one of
 
@@ -76,7 +76,7 @@ def match_names(
 
 
 def _rank(matching: Matching) -> tuple[int, int]:
-    """More pairs are better; where there is none, a rule that says what they could be."""
+    """Rank a matching: more pairs are better; without any, a rule that says what they could be."""
     return len(matching.pairs), sum(r.kind == "ambiguous" for r in matching.refused)
 
 
@@ -116,7 +116,7 @@ def _by_affix(source: list[str], target: list[str]) -> Matching:
 
 
 def _by_name(source: list[str], target: list[str]) -> Matching:
-    """All changes of the names' letters and numbers that enough pairs have in common."""
+    """Match by the edits of letters and numbers that enough pairs have in common."""
     votes: Counter[TokenEdit] = Counter()
     for a, b in _neighbours(source, target):
         edit = _token_edit(name_tokens(a), name_tokens(b))
@@ -166,7 +166,7 @@ def _by_edits(
 
 
 def _count_support(options: list[tuple[str, str, int]], names: int) -> list[tuple[str, str, int]]:
-    """(source, target, support): how many pairs go the same way and have no commoner way to go."""
+    """Yield (source, target, support): how many pairs have the same edit and no commoner one."""
     count = Counter(number for _, _, number in options)
     best: dict[tuple[int, str], int] = {}
     for a, b, number in options:
@@ -184,8 +184,8 @@ def _count_support(options: list[tuple[str, str, int]], names: int) -> list[tupl
 
 
 def _choices(options: list[tuple[str, str, int]], end: int) -> dict[str, list[str]]:
-    """For each name the partners it could have: only the best one where the others have less than
-    half its support, else all that come into question."""
+    """Return the partners that each name could have: only the best one where the others have
+    less than half its support, else all that come into question."""
     found = defaultdict(list)
     for option in options:
         found[option[end]].append((option[2], option[1 - end]))

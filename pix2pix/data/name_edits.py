@@ -56,7 +56,7 @@ def _squash(name: str) -> str:
 
 
 def _token_edit(a: Tokens, b: Tokens) -> TokenEdit | None:
-    """How `a` becomes `b`; None where they share no token."""
+    """Return the edit from `a` to `b`; None where they share no token."""
     changes, equal, i, j = [], 0, 0, 0
     for x, y in [*_common(a, b), (len(a), len(b))]:
         if x > i or y > j:
@@ -83,7 +83,7 @@ def _apply_token_edit(edit: TokenEdit) -> NameEdit:
 
 
 def _common(a: Tokens, b: Tokens) -> list[tuple[int, int]]:
-    """Places (i, j) of a longest common subsequence, the earliest of them."""
+    """Return the places (i, j) of a longest common subsequence, the earliest of them."""
     length = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i in reversed(range(len(a))):
         for j in reversed(range(len(b))):
@@ -102,8 +102,8 @@ def _common(a: Tokens, b: Tokens) -> list[tuple[int, int]]:
 
 
 def _neighbours(source: list[str], target: list[str]) -> Iterable[tuple[str, str]]:
-    """Pairs of names worth comparing: a sample of sources, each with targets that share its
-    rarest letters and numbers."""
+    """Yield pairs of names worth comparing: a sample of sources, each with targets that share
+    its rarest letters and numbers."""
     where = defaultdict(list)
     for name in target:
         for token in set(name_tokens(name)):

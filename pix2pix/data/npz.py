@@ -1,4 +1,5 @@
-"""Pairs of pictures in one compressed ``.npz``: ``arr_0`` is the source, ``arr_1`` the target.
+"""Read and write pairs in one compressed ``.npz``: ``arr_0`` is the source, ``arr_1`` the
+target.
 
 Neither array is ever whole in memory, so thousands of pairs cost no more than one.
 """
@@ -48,14 +49,14 @@ class _ArrayHead:
 
     @property
     def row(self) -> int:
-        """Bytes of one picture."""
+        """Return the bytes of one picture."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
 def read_pairs(
     file: Path, *, limits: ArchiveLimits = LIMITS, should_stop: ShouldStop = lambda: False
 ) -> Iterator[tuple[Image.Image, Image.Image, int]]:
-    """Each (source, target, number of pairs in all), the pictures in mode L or RGB.
+    """Yield (source, target, number of pairs in all), the pictures in mode L or RGB.
 
     `arr_0` and `arr_1` are N x H x W, N x H x W x 1 or N x H x W x 3 with the same N, H and W;
     uint8, or floats. What floats mean is judged by the smallest and largest number in the whole

@@ -59,8 +59,8 @@ def _read_rows(table: str) -> list[list[str]]:
 
 
 def _lookup(names: list[str]) -> dict[str, str]:
-    """Names as a table may write them: with or without suffix, case ignored. Where two names are
-    alike without their suffix, only the whole name counts."""
+    """Map names as a table may write them to the files: with or without suffix, in any case.
+    Where two names differ by their suffix only, the full name counts."""
     stems = Counter(name_stem(name) for name in names)
     by_stem = {name_stem(name): name for name in names if stems[name_stem(name)] == 1}
     return {**by_stem, **{name.casefold(): name for name in names}}

@@ -1,4 +1,5 @@
-"""What a dataset would hold, and what it would not and why, before anything is written.
+"""Plan a dataset: which pairs it would hold, what is refused and why, before anything is
+written.
 
 `make_plan` reads every file once: pairs by name (`pairing`), damaged files, equal pictures, pairs
 that do not fit each other, label maps that JPEG has spoilt. The originals are only read.
@@ -178,7 +179,7 @@ def _readable_pairs(
     looks: dict[tuple[str, str], FileInfo],
     unreadable: list[Refusal],
 ) -> tuple[list[PlannedPair], list[Refusal]]:
-    """Pairs of which both files can be read; each damaged file is refused once, by name."""
+    """Return the pairs of which both files can be read; each damaged file is refused once."""
     bad = {(r.side, r.file) for r in unreadable}
     sides = ("source", "target" if inputs.kind == "folders" else "source")
     pairs, partners = [], {}
@@ -218,7 +219,7 @@ def _split_from_folder(name: str) -> str:
 
 
 def _drop_duplicates(pairs: list[PlannedPair]) -> tuple[list[PlannedPair], list[Refusal]]:
-    """Pairs that are there twice, source and target, once is enough."""
+    """Drop pairs whose source and target are there twice."""
     first: dict[tuple, str] = {}
     unique, refused = [], []
     for pair in pairs:

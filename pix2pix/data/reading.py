@@ -70,7 +70,8 @@ def limit_big_pictures(*paths: Path) -> Any:
 def parallel(
     work: Callable[[Item], Result], items: Sequence[Item], should_stop: ShouldStop
 ) -> Iterator[tuple[Item, Result]]:
-    """(item, work(item)) in the order of `items`, on all cores; few are under way at a time.
+    """Yield (item, work(item)) in the order of `items`, on all cores; few are under way at a
+    time.
 
     Threads are enough: Pillow lets go of the interpreter while it decodes, scales and encodes.
     """

@@ -1,4 +1,4 @@
-"""Say how pairs are made: size, fit, format, labels, doubts and split."""
+"""The recipe of a dataset: size, fit, format, labels, doubts and split of its pairs."""
 
 from __future__ import annotations
 

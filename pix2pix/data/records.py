@@ -57,7 +57,7 @@ class Inputs:
 
     @property
     def target_folder(self) -> Path:
-        """The folder that targets are named in: the only one where there is one."""
+        """Return the folder that targets are named in: the only one where there is one."""
         return self.target or self.source
 
 
@@ -102,13 +102,13 @@ class Plan:
 
     @property
     def examples(self) -> list[tuple[str, str]]:
-        """Three pairs of names from the beginning, the middle and the end."""
+        """Return three pairs of names from the beginning, the middle and the end."""
         count = len(self.pairs)
         chosen = sorted({0, count // 2, count - 1}) if count else []
         return [(self.pairs[i].source, self.pairs[i].target) for i in chosen]
 
     def counts(self) -> dict[str, int]:
-        """How many pairs, and how many refusals and doubts of each kind."""
+        """Count the pairs, and the refusals and doubts of each kind."""
         counts = {"pairs": len(self.pairs)}
         for refusal in (*self.refused, *self.doubts):
             counts[refusal.kind] = counts.get(refusal.kind, 0) + 1

@@ -1,4 +1,4 @@
-"""The records that files and reports hold, as types: `dataset.json`, measures. No torch."""
+"""Types of `dataset.json`, the report of a build. No torch."""
 
 from __future__ import annotations
 

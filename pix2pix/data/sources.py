@@ -1,4 +1,4 @@
-"""Source pictures made from photos: one folder of photos becomes pairs, the photo is the target.
+"""Make source pictures from photos: one folder of photos becomes pairs, the photo is the target.
 
 What is random in a source follows from the seed and the photo's key alone, so a dataset comes out
 the same on every machine, in any order and with any number of processes.
@@ -74,7 +74,7 @@ def seeded_random(seed: int, key: str) -> random.Random:
 
 
 def _low_resolution(photo: Image.Image) -> Image.Image:
-    """Shrunk by area, as a sensor with fewer pixels sees it, and enlarged again to its size.
+    """Shrink by area, as a sensor with fewer pixels sees it, and enlarge to the size again.
 
     Enlarged by `images.resize`, bicubic, because that is how a small picture is enlarged before a
     translation; and nearest would leave a grid of blocks that no person's picture has.
@@ -112,8 +112,8 @@ def _uniform(low: float, high: float, chance: random.Random) -> float:
 
 
 def _random_box(size: tuple[int, int], area: float, chance: random.Random) -> list[float]:
-    """Left, top, right, bottom (all inside) of a box of `area` pixels, up to twice as long as
-    wide where the picture is."""
+    """Place a box of `area` pixels inside: left, top, right, bottom; up to twice as long as wide
+    where the picture is."""
     wide, high = size
     width = min(wide, (area * _uniform(0.5, 2.0, chance)) ** 0.5)
     height = min(high, area / width)

@@ -1,4 +1,4 @@
-"""Which pairs train and which judge: near-duplicates and what belongs together never part.
+"""Split pairs into train, val and test; near-duplicates and groups stay in one split.
 
 A model that is judged on pictures it has all but seen looks better than it is. Two pictures are
 near-duplicates where, at 16 x 16, they differ by less than 2 grey levels plus a tenth of their own
@@ -80,7 +80,7 @@ def groups_of(pairs: Sequence[PlannedPair], together: str = "") -> list[int]:
 
 
 def near_duplicates(smalls: Sequence[np.ndarray]) -> list[tuple[int, int]]:
-    """Pairs of places (i, j), i < j, of pictures (each 64 x 64 x 3 uint8) that are nearly equal."""
+    """Find pairs (i, j), i < j, of pictures (each 64 x 64 x 3 uint8) that are nearly equal."""
     if len(smalls) < 2:
         return []
     fine = np.stack([_normalise(small, 4) for small in smalls])  # 16 x 16
@@ -122,7 +122,7 @@ def _groups_by_name(pairs: Sequence[PlannedPair], together: str) -> list[tuple[i
 
 
 def _whole_counts(count: int, shares: tuple[float, float, float]) -> list[int]:
-    """Whole numbers of pairs that add up to `count`; a split with a share gets one where it can."""
+    """Divide `count` pairs by shares into integers; a split with a share gets one where it can."""
     exact = [count * share for share in shares]
     counts = [int(e + 1e-9) for e in exact]
     for i in sorted(range(3), key=lambda i: counts[i] - exact[i])[: count - sum(counts)]:

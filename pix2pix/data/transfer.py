@@ -175,7 +175,7 @@ def _write_dataset_json(
     counts: dict[str, int],
     refused: list[dict[str, str]],
 ) -> None:
-    """`dataset.json`: what its author `written`, with the counts and refusals that hold here."""
+    """Write `dataset.json`: what its author wrote, with the counts and refusals that hold here."""
     known = {"format_version": 1, "title": title, "source_name": "A", "target_name": "B"}
     known |= {"rule": "as found"}
     before = written.get("refused")

@@ -1,5 +1,4 @@
-"""How good a model is on the pairs of a dataset: its pictures made as people would get them, then
-measured and shown beside their targets."""
+"""Evaluate a model on the pairs of a dataset, and show its pictures beside the targets."""
 
 from __future__ import annotations
 
@@ -183,7 +182,7 @@ def _translate_pair(
 
 
 def _device(translator: Translator) -> torch.device | str:
-    """Where the ImageNet network runs: on a GPU where the model does."""
+    """Choose where the ImageNet network runs: on a GPU where the model does."""
     return translator.device if translator.device.type == "cuda" else "cpu"
 
 
@@ -191,7 +190,8 @@ def _device(translator: Translator) -> torch.device | str:
 
 
 def _palette(colours: list[str]) -> Tensor:
-    """K x 3 in 0..255; raises UserError for what are no two colours of the form #rrggbb."""
+    """Parse a palette as K x 3 in 0..255; raises UserError unless it holds two colours of the
+    form #rrggbb."""
     try:
         values = [bytes.fromhex(colour.removeprefix("#")) for colour in colours]
     except ValueError:
@@ -239,7 +239,8 @@ def _class_names(confused: Tensor, colours: Tensor) -> list[ClassMeasures]:
 
 
 def metrics_table(results: dict[str, Measures]) -> tuple[list[str], list[list[str]]]:
-    """(headers, rows): a row for each model, a column for each measure that any of them has."""
+    """Make (headers, rows): a row for each model, a column for each measure that any of them
+    has."""
     names = [n for n in _FORMATS if any(r.get(n) is not None for r in results.values())]
     rows = []
     for model, result in results.items():
@@ -257,8 +258,8 @@ def markdown_table(results: dict[str, Measures]) -> str:
 
 
 def comparison_picture(evaluations: dict[str, Evaluation]) -> Image.Image:
-    """Rows of source, generated and target; several models on the same pairs share the rows of
-    sources and targets and have a named row each."""
+    """Draw rows of source, generated and target; several models on the same pairs share the rows
+    of sources and targets and have a named row each."""
     size = max(e.samples[0][0].width for e in evaluations.values())
     rows: list[tuple[str, list[Image.Image]]] = []
     target: list[Image.Image] = []

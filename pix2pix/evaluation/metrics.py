@@ -1,4 +1,4 @@
-"""How close generated pictures come to their targets, in numbers.
+"""Measure how close generated pictures come to their targets.
 
 Pictures are N x C x H x W in [-1, 1] with 1, 3 or 4 channels, and are judged at the 8 bits that
 people see. L1, PSNR and SSIM reward blur. The perceptual distance and KID do not: they compare
@@ -48,19 +48,19 @@ _THUMBNAIL = 32  # side at which outputs are told apart
 
 
 def l1(generated: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of each pair, N values on the scale 0 to 1."""
+    """Compute the mean absolute difference of each pair, N values on the scale 0 to 1."""
     return (_to_8bit(generated) - _to_8bit(target)).abs().mean((1, 2, 3)) / 255
 
 
 def psnr(generated: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each pair in dB, N values of 100 at most."""
+    """Compute the peak signal-to-noise ratio of each pair in dB, N values of 100 at most."""
     error = (_to_8bit(generated) - _to_8bit(target)).square().mean((1, 2, 3)) / 255**2
     return (-10 * error.log10()).clamp(max=MAX_PSNR)
 
 
 def ssim(generated: Tensor, target: Tensor) -> Tensor:
-    """Structural similarity of each pair, N values up to 1: windows of 7 x 7 equal weights, the
-    mean over channels. A ValueError for pictures under 7 pixels."""
+    """Compute the structural similarity of each pair, N values up to 1: windows of 7 x 7 equal
+    weights, the mean over channels. Raises ValueError for pictures under 7 pixels."""
     from skimage.metrics import structural_similarity  # half a second, for who measures only
 
     pairs = zip(_to_8bit(generated).cpu().numpy(), _to_8bit(target).cpu().numpy())
@@ -110,7 +110,8 @@ def perceptual(generated: Features, target: Features) -> Tensor:
 
 
 def kid(generated: Tensor, target: Tensor) -> float | None:
-    """Kernel inception distance of two sets of `Features.whole`, N x D and M x D, times 1000.
+    """Compute the kernel inception distance of two sets of `Features.pooled`, N x D and M x D,
+    times 1000.
 
     The unbiased squared maximum mean discrepancy under the kernel (x.y / D + 1)^3 (Binkowski et
     al. 2018), so that equal sets give about 0 and often less. One subset is compared: all, or 2000
@@ -136,7 +137,7 @@ def kid(generated: Tensor, target: Tensor) -> float | None:
 
 
 def thumbnails(pictures: Tensor) -> Tensor:
-    """N x D in [-1, 1]: the pictures at a size at which noise is no difference."""
+    """Shrink pictures, N x D in [-1, 1], to a size at which noise is no difference."""
     return F.adaptive_avg_pool2d(pictures.float().cpu(), _THUMBNAIL).flatten(1)
 
 
@@ -154,8 +155,8 @@ def output_diversity(generated: Tensor, target: Tensor) -> float | None:
 
 
 def confusion(generated: Tensor, target: Tensor, palette: Tensor) -> Tensor:
-    """How many pixels of target colour i were painted in colour j, K x K, each pixel by the
-    nearest colour of the `palette` (K x 3 in 0..255)."""
+    """Count the pixels of target colour i that were painted in colour j, K x K, each pixel by
+    the nearest colour of the `palette` (K x 3 in 0..255)."""
     colours, count = palette.float(), len(palette)
 
     def nearest(picture: Tensor) -> Tensor:
@@ -183,7 +184,8 @@ def label_scores(confused: Tensor) -> dict[str, float]:
 
 
 def class_overlaps(confused: Tensor) -> Tensor:
-    """Intersection over union of each colour, K values in [0, 1], NaN for one that is nowhere."""
+    """Compute the intersection over union of each colour, K values in [0, 1], NaN for one that
+    is nowhere."""
     right = confused.diagonal().double()
     return right / (confused.sum(0) + confused.sum(1) - right)
 
@@ -255,8 +257,8 @@ class Comparison:
         return self.by_features.add(generated, target, known)
 
     def result(self) -> dict[str, float | None]:
-        """`images`, the means of `l1`, `psnr` and `ssim`, what `FeatureComparison.result` has, and
-        `spread`; None for what cannot be told (nothing was added, no network, NaN)."""
+        """Return `images`, the means of `l1`, `psnr` and `ssim`, what `FeatureComparison.result`
+        has, and `spread`; None for what cannot be measured (nothing was added, no network, NaN)."""
         means = {name: float(torch.cat(v).mean()) for name, v in self.values.items() if v}
         means |= self.by_features.result()
         means["spread"] = (
@@ -269,7 +271,7 @@ class Comparison:
 
 
 def evenly_spaced(count: int, limit: int) -> list[int]:
-    """At most `limit` of `count` positions, from the first to the last, evenly spread."""
+    """Return at most `limit` of `count` positions, from the first to the last, evenly spread."""
     return torch.linspace(0, count - 1, min(count, limit)).round().long().tolist()
 
 

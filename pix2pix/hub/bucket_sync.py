@@ -1,4 +1,4 @@
-"""Runs where files of the workspace cannot be added to, as in a mounted bucket (see `job_side`).
+"""Sync runs with a mounted bucket, whose files cannot be appended to (see `hub.jobs.worker`).
 
 They lie and train on the program's own disk. A copy of each is kept in the workspace, from which
 they come back when that disk begins anew, as a Space's does at a restart.
@@ -43,8 +43,8 @@ def _bucket_runs() -> Path:
 
 
 def start_bucket_sync() -> None:
-    """Where runs lie elsewhere, bring back those that are kept, and keep them as they change for as
-    long as this process lives."""
+    """Bring runs back from the bucket where they lie elsewhere, and save them there as they
+    change, for as long as this process lives."""
     if run_folder.runs_folder() != _bucket_runs():
         keeper = BucketSync(run_folder.runs_folder(), _bucket_runs())
         keeper.bring_back()

@@ -1,4 +1,4 @@
-"""Reaching the Hugging Face Hub: who asks, and what went wrong in one sentence.
+"""Reach the Hugging Face Hub: tokens, repository names, and errors in one sentence.
 
 The Hub is asked anonymously unless a token is given; `token=True` stands for the login that is
 saved on this machine, which only its owner may use. `endpoint` is the Hub's address, unless told
@@ -71,7 +71,7 @@ def connect(token: Token, endpoint: str | None) -> Any:
 def list_files(
     api: Any, repo_id: str, commit: str, kind: str, limit: int, should_stop: ShouldStop
 ) -> dict[str, int]:
-    """Every file of the commit and its size in bytes; asks for no more pages than it needs.
+    """List every file of the commit with its size in bytes, by no more pages than needed.
 
     Raises UserError where there are more than `limit`, and Cancelled.
     """
@@ -112,8 +112,8 @@ def hub_errors(
     should_stop: ShouldStop = lambda: False,
     kind: str = "dataset",
 ) -> Iterator[None]:
-    """Whatever the Hub, the network or their library raise becomes a UserError about a repository
-    of this `kind`.
+    """Turn whatever the Hub, the network or their library raise into a UserError about a
+    repository of this `kind`.
 
     UserErrors and Cancelled pass; after a stop whatever else is raised is Cancelled.
     """

@@ -1,4 +1,4 @@
-"""Dataset repositories of the Hugging Face Hub: one becomes a folder, a folder becomes one.
+"""Pull and push dataset repositories of the Hugging Face Hub.
 
 How the token and the Hub's address (`endpoint`) are meant: see `hub_access`.
 """

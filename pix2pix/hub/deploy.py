@@ -1,4 +1,4 @@
-"""The studio as a Hugging Face Space: which files go there, and what the Hub is asked to do.
+"""Deploy the studio as a Hugging Face Space.
 
 What is to be done is a list of calls of `huggingface_hub.HfApi`, so that a rehearsal shows exactly
 what a deployment does.

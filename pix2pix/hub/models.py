@@ -1,4 +1,4 @@
-"""Model repositories of the Hugging Face Hub: one is fetched to be used, one of ours published.
+"""Fetch and publish model repositories of the Hugging Face Hub.
 
 Nothing in a repository is trusted. Of one commit its `config.json` comes first, then weights of a
 size that fits it; they are safetensors or nothing, and must fill the network that the config names.
@@ -153,7 +153,7 @@ def _download(
 
 
 def _check_sizes(listed: dict[str, int | None], repo_id: str) -> dict[str, int]:
-    """Bytes of the two files, none of them over its limit; a UserError else."""
+    """Return the bytes of the two files; raises UserError where one is over its limit."""
     sizes = {}
     for name, limit in LIMITS.items():
         size = listed.get(name)

@@ -1,4 +1,4 @@
-"""Files of ours become the newest state of a repository of the Hugging Face Hub, in one commit."""
+"""Upload files to a repository of the Hugging Face Hub, in one commit."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _commit(
     should_stop: ShouldStop,
     on_progress: Progress,
 ) -> None:
-    """Contents first, then one commit; the library's `upload_folder` would make many."""
+    """Send contents first, then one commit; the library's `upload_folder` would make many."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     add = [CommitOperationAdd(name, content) for name, content in files.items()]

@@ -34,7 +34,7 @@ def is_ab_pair(picture: Picture) -> bool:
 
 
 def crop_half(picture: Picture, half: Half) -> Image.Image:
-    """One side of a picture of even width, with its 16 bits where it has them."""
+    """Crop one side of a picture of even width, with its 16 bits where it has them."""
     width, height = picture.size
     left = 0 if half == "left" else width // 2
     box = left, 0, left + width // 2, height

@@ -126,7 +126,7 @@ def from_data_url(text: str, max_bytes: int, max_pixels: int = MAX_DRAWING_PIXEL
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """Image files right inside `folder`, 2 before 10; hidden ones and folders are skipped."""
+    """List image files right inside `folder`, 2 before 10, without hidden ones and folders."""
     try:
         files = [path for path in Path(folder).iterdir() if path.is_file()]
     except (OSError, ValueError) as error:
@@ -152,7 +152,7 @@ def _broken_scan(content: bytes) -> bool:
 
 @contextmanager
 def _decode_errors(name: str, max_pixels: int) -> Iterator[None]:
-    """Whatever a decoder raises becomes one sentence about the file."""
+    """Turn whatever a decoder raises into one sentence about the file."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Stick faces drawn by code, placed where the face model expects a face."""
+"""Draw stick faces, placed where the face model expects a face."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHIN = 0.845
 
 
 def example_faces() -> dict[str, list[Stroke]]:
-    """Stick faces drawn by code, name -> strokes, placed where the face model expects a face."""
+    """Draw stick faces, name -> strokes, placed where the face model expects a face."""
     return {
         "Short hair": _face(1, hair="short", eyes="almond", ears=True),
         "Long hair": _face(2, hair="long", eyes="almond", mouth="lips", slim=0.96),

@@ -1,5 +1,5 @@
-"""Sources drawn by code for models of facades, streets, maps and grey photos: something to begin
-with on the first screen, and for the pictures on model cards.
+"""Draw sources for models of facades, streets, maps and grey photos: something to begin with on
+the first screen, and for the pictures on model cards.
 
 Label maps are lists of shapes with a label's name each, in fractions of the side, so that the same
 scene serves as an input of any size and as an example on the pad. No torch here.
@@ -198,13 +198,13 @@ def draw_landscape(seed: int, size: int) -> Image.Image:
 def blend_below(
     behind: np.ndarray, front: np.ndarray, y: np.ndarray, edge: np.ndarray
 ) -> np.ndarray:
-    """`front` below its `edge`, a height for each column, with a lens's soft line between."""
+    """Lay `front` below its `edge`, a height for each column, with a lens's soft line between."""
     return behind + (front - behind) * np.clip((y - edge[None]) * len(y) / 1.5 + 0.5, 0, 1)
 
 
 def texture(size: int, slope: float, rng: np.random.Generator) -> np.ndarray:
-    """size x size noise whose amplitude falls with frequency by `slope`, deviation 1: photos have
-    about 1, clouds and ridges more."""
+    """Make size x size noise whose amplitude falls with frequency by `slope`, deviation 1:
+    photos have about 1, clouds and ridges more."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = np.inf
     noise = np.fft.irfft2(

@@ -16,8 +16,8 @@ GAP = 4  # pixels of white between pictures
 
 
 def rows_picture(rows: list[np.ndarray]) -> Image.Image:
-    """Rows of pictures under each other. Each row is N x C x H x W in [-1, 1], all the same N, H
-    and W; one-channel pictures are shown in grey."""
+    """Lay out rows of pictures under each other. Each row is N x C x H x W in [-1, 1], all the
+    same N, H and W; one-channel pictures are shown in grey."""
     count, _, height, width = rows[0].shape
     size = count * (width + GAP) - GAP, len(rows) * (height + GAP) - GAP
     sheet = Image.new("RGB", size, "white")
@@ -36,7 +36,7 @@ def stack_pictures(pictures: Sequence[Image.Image], channels: int) -> Tensor:
 
 
 def labelled_rows(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
-    """Rows of equally large pictures, each under its name."""
+    """Lay out rows of equally large pictures, each under its name."""
     sheets = [
         _captioned(name, rows_picture([stack_pictures(row, 3).numpy()])) for name, row in rows
     ]

@@ -1,4 +1,4 @@
-"""Colour hints: a few strokes of a picture's own colours, laid under the lines of a drawing.
+"""Draw colour hints: a few strokes of a picture's own colours, under the lines of a drawing.
 
 Lines leave the colours open; a model that was trained with hints takes them from strokes that a
 person paints. Strokes hold fractions of the picture's side, as those of ``drawing`` do. No torch.
@@ -50,7 +50,7 @@ class Hint:
 
 
 def colour_hints(small: np.ndarray, chance: random.Random, count: int = 0) -> list[Hint]:
-    """Strokes of the colours of a picture, which is given as LOOK x LOOK x 3 in [0, 1].
+    """Draw strokes of the colours of a picture, given as LOOK x LOOK x 3 in [0, 1].
 
     Their centres lie on what is in the picture, where it has a plain backdrop, and each on pixels
     of about one colour, whose mean it has. `count` is how many, 0 for 1 to MOST by chance; none
@@ -65,8 +65,8 @@ def colour_hints(small: np.ndarray, chance: random.Random, count: int = 0) -> li
 
 
 def foreground(small: np.ndarray) -> np.ndarray:
-    """Where H x W x 3 in [0, 1] differs from its backdrop, H x W of bool; everywhere where the
-    border has no one colour."""
+    """Find where H x W x 3 in [0, 1] differs from its backdrop, H x W of bool; everywhere where
+    the border has no one colour."""
     border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
     backdrop = np.median(border, axis=0)
     if (np.abs(border - backdrop).max(axis=1) < _FLAT).mean() < 0.6:
@@ -109,7 +109,7 @@ def _inside(path: np.ndarray, thing: np.ndarray) -> np.ndarray:
 
 
 def _covered(path: np.ndarray, width: float) -> np.ndarray:
-    """Where a path of this width lies, LOOK x LOOK of bool."""
+    """Mark where a path of this width lies, LOOK x LOOK of bool."""
     mask = Image.new("L", (LOOK, LOOK))
     _trace(mask, path, width, 255)
     return np.asarray(mask) > 0
@@ -128,7 +128,8 @@ def _trace(canvas: Image.Image, path: Sequence, width: float, fill: int | tuple)
 
 
 def paint_hints(hints: Sequence[Hint], size: tuple[int, int]) -> Image.Image:
-    """Hints on white paper, RGB of `size`, with soft edges as a canvas in the browser has them."""
+    """Paint hints on white paper, RGB of `size`, with soft edges as a canvas in the browser has
+    them."""
     paper = Image.new("RGB", (2 * size[0], 2 * size[1]), "white")
     for hint in hints:
         _trace(paper, hint.points, hint.width, hint.color)
@@ -136,7 +137,8 @@ def paint_hints(hints: Sequence[Hint], size: tuple[int, int]) -> Image.Image:
 
 
 def photo_hints(photo: Image.Image, chance: random.Random | None = None) -> list[Hint]:
-    """Hints of a photo's colours: as many as may be, always the same, unless `chance` decides."""
+    """Draw hints of a photo's colours: as many as allowed, always the same, unless `chance`
+    decides."""
     small = photo.convert("RGB").resize((LOOK, LOOK), Image.Resampling.BOX)
     known = np.asarray(small, np.float32) / 255
     return colour_hints(known, chance) if chance else colour_hints(known, random.Random(0), MOST)

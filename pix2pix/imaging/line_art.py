@@ -15,7 +15,7 @@ LINE_STYLES = ("pencil", "lines", "bold")
 
 
 def line_drawing(picture: Image.Image, style: str = "lines") -> Image.Image:
-    """Any photo -> black lines on white paper, mode 'L', same size.
+    """Turn a photo into black lines on white paper, mode 'L', same size.
 
     "pencil" shades what is darker than its surroundings; "lines" draws thin outlines; "bold"
     draws thick ones and fills what is dark. The last two are the difference of Gaussians with a
@@ -65,7 +65,7 @@ def looks_like_photo(picture: Image.Image) -> bool:
 
 
 def _difference_of_gaussians(grey: np.ndarray, sigma: float) -> np.ndarray:
-    """How much darker a point is than its ring: positive where ink belongs."""
+    """Compute how much darker a point is than its ring: positive where ink belongs."""
     return ndimage.gaussian_filter(grey, 1.6 * sigma) - ndimage.gaussian_filter(grey, sigma)
 
 

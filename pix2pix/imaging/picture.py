@@ -1,4 +1,4 @@
-"""Files, pictures and arrays: every conversion between the three.
+"""Convert between files, pictures and arrays.
 
 A `Picture` keeps a file as it was decoded (8-bit, 16-bit or float, grey or colour, with or
 without alpha), upright and in sRGB, and turns regions of it into arrays on request. Networks see
@@ -260,7 +260,7 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
 
 
 def _bands(size: tuple[int, int]) -> Iterator[Box]:
-    """Boxes of whole rows, a quarter of a megapixel each, that cover a picture of `size`."""
+    """Yield boxes of full rows, a quarter of a megapixel each, that cover a picture of `size`."""
     width, height = size
     step = max(1, 2**18 // width)
     return ((0, top, width, min(top + step, height)) for top in range(0, height, step))

@@ -20,7 +20,7 @@ class Stroke:
     points: tuple[tuple[float, float], ...]
 
     def to_json(self) -> dict:
-        """Plain lists, four decimals: enough for any canvas."""
+        """Return plain lists, four decimals: enough for any canvas."""
         points = [[round(x, 4), round(y, 4)] for x, y in self.points]
         return {"width": round(self.width, 4), "points": points}
 
@@ -32,7 +32,7 @@ def make_stroke(points: Points, width: float) -> Stroke:
 
 
 def draw_strokes(strokes: Sequence[Stroke], size: int, supersample: int = 4) -> Image.Image:
-    """Strokes -> size x size 'L' picture, anti-aliased, with round caps and joins."""
+    """Draw strokes as a size x size 'L' picture, anti-aliased, with round caps and joins."""
     side = size * supersample
     canvas = Image.new("L", (side, side), 255)
     pen = ImageDraw.Draw(canvas)
@@ -48,7 +48,8 @@ def draw_strokes(strokes: Sequence[Stroke], size: int, supersample: int = 4) -> 
 
 
 def smooth(points: Points, count: int = 48, closed: bool = False) -> np.ndarray:
-    """(count, 2) points evenly spaced along a Catmull-Rom curve through the given (n, 2) points."""
+    """Return (count, 2) points evenly spaced along a Catmull-Rom curve through the given (n, 2)
+    points."""
     p = np.asarray(points, float).reshape(-1, 2)
     if len(p) < 3:
         return resample(p, count)
@@ -66,7 +67,7 @@ def smooth(points: Points, count: int = 48, closed: bool = False) -> np.ndarray:
 
 
 def resample(points: Points, count: int) -> np.ndarray:
-    """(count, 2) points evenly spaced along a polyline."""
+    """Return (count, 2) points evenly spaced along a polyline."""
     p = np.asarray(points, float).reshape(-1, 2)
     length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(p, axis=0).T))])
     at = np.linspace(0, length[-1], count)
@@ -82,6 +83,7 @@ def wobble(points: np.ndarray, amount: float, rng: np.random.Generator) -> np.nd
 
 
 def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float) -> np.ndarray:
-    """(40, 2) points of an ellipse from `start` to `stop`; degrees, clockwise, 0 to the right."""
+    """Return (40, 2) points of an ellipse from `start` to `stop`; degrees, clockwise, 0 to the
+    right."""
     a = np.radians(np.linspace(start, stop, 40))
     return np.stack([x + rx * np.cos(a), y + ry * np.sin(a)], axis=1)

@@ -1,4 +1,5 @@
-"""Generators of the PyTorch pix2pix reference (``latest_net_G.pth``) as models of our own.
+"""Convert generators of the PyTorch pix2pix reference (``latest_net_G.pth``) to models of our
+own.
 
 The reference (github.com/junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py) nests its
 U-Net: each block's ``model`` is a Sequential that holds the next block. What a file holds is read
@@ -114,7 +115,7 @@ def convert_tensors(tensors: dict[str, Tensor], name: str) -> tuple[nn.Module, G
 def take_layer(
     tensors: dict[str, Tensor], source: Layer, target: Layer, norm: str
 ) -> list[tuple[str, Tensor]]:
-    """One layer's tensors, removed from ``tensors`` and named as ours."""
+    """Take one layer's tensors out of ``tensors``, named as ours."""
     fields = [(0, "weight"), (0, "bias")]
     if norm == "batch" and target[1]:
         fields += [(1, field) for field in ("weight", "bias", *STATISTICS)]

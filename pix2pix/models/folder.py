@@ -1,4 +1,4 @@
-"""Model folders in Hub form: ``model.safetensors``, ``config.json``, ``README.md`` (the card)."""
+"""Save and load model folders: ``model.safetensors``, ``config.json``, ``README.md`` (the card)."""
 
 from __future__ import annotations
 

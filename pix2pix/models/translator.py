@@ -1,4 +1,4 @@
-"""The translator: any picture in, the generator's picture of the same size out."""
+"""Translate pictures of any size with a model, tile by tile where they are large."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ class Translator:
 
 @contextlib.contextmanager
 def _memory_errors(device: torch.device) -> Iterator[None]:
-    """Where there is not, a UserError says what to do."""
+    """Turn running out of memory into a UserError that says what to do."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Which device and precision to compute with, decided by what the hardware can do."""
+"""Pick the device and the precision by what the hardware can do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def on_zero_gpu() -> bool:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU; or the named one. Raises UserError if it is absent."""
+    """Pick CUDA, else Apple's MPS, else the CPU; or the named one. Raises UserError if it is
+    absent."""
     if name == "auto":
         if torch.cuda.is_available() and not on_zero_gpu():  # CUDA is promised there, but not here
             return torch.device("cuda:0")

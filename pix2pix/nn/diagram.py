@@ -1,4 +1,4 @@
-"""A picture of both networks: U-Nets as a U with their skip connections, the others as a chain."""
+"""Draw both networks: U-Nets as a U with their skip connections, the others as a chain."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def draw_networks(summary: Summary) -> Image.Image:
 
 
 def one_head(summary: Summary) -> list[Row]:
-    """D's rows; of the projected one, whose heads are alike, those of the first, at 1/4."""
+    """Return D's rows; of the projected one, whose heads are alike, those of the first, at 1/4."""
     rows = summary.discriminator
     starts = [i for i, row in enumerate(rows) if row.operation == "Concatenate"]
     return rows[starts[0] : starts[1]] if len(starts) > 1 else rows
@@ -159,7 +159,7 @@ class Pen:
     def network(
         self, top: float, title: str, facts: str, nodes: list[Block], u_shaped: bool
     ) -> None:
-        """One network with its title and the legend of its colours."""
+        """Draw one network with its title and the legend of its colours."""
         self.text((MARGIN, top + 32), title, 22, INK, "ls")
         self.text((MARGIN, top + 56), facts, 14, SOFT, "ls")
         self.legend(top + 80, nodes)
@@ -228,5 +228,5 @@ class Pen:
 
 
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own, so that the picture is the same on every machine."""
+    """Load Pillow's own font, so that the picture is the same on every machine."""
     return ImageFont.load_default(size * SCALE)

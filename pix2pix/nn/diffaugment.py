@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what the discriminator sees (Zhao et al. 2020, arXiv 2006.10738).
+"""Augment what the discriminator sees, differentiably (Zhao et al. 2020, arXiv 2006.10738).
 
 On small sets D learns the training pictures by heart. Here it sees them, and the generated ones,
 only after random changes, through which gradients reach the generator.
@@ -30,7 +30,7 @@ class Augmentation:
 
     @classmethod
     def draw(cls, count: int) -> Augmentation:
-        """For so many pairs, from torch's global generator on the CPU."""
+        """Draw the changes of so many pairs from torch's global generator on the CPU."""
         return cls(*torch.rand(count, 7).split((3, 2, 2), dim=1))
 
     def __call__(self, source: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,8 @@ class PatchGAN(nn.Module):
     def forward(
         self, source: Tensor, target: Tensor, other: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits for ``target``; with ``other``, a pair: those for ``target``, those for it.
+        """Return logits for ``target``; with ``other``, a pair: those for ``target``, those for
+        it.
 
         One pass for both is faster than two. Batch norm sees each side by itself, as in two.
         """

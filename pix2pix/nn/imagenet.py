@@ -1,4 +1,4 @@
-"""Frozen ImageNet networks that look at pictures: the features of losses, discriminators, measures.
+"""Frozen ImageNet networks: the features of losses, discriminators and metrics.
 
 The weights come as registry packages, one for each network: nothing is downloaded here.
 """
@@ -37,7 +37,7 @@ def imagenet_stages(
     taps: Sequence[int] = (4, 8, 16, 32),
     head: bool = True,
 ) -> nn.ModuleList:
-    """Stages of the network in `SIDES`, to be called one after the other.
+    """Return the stages of the network in `SIDES`, to be called one after the other.
 
     The first takes N x 3 x H x W as `normalise` gives it, H and W multiples of 32 or the network's
     own. The map of each is the last at 1 / tap of that size (`taps` among 2, 4, 8, 16, 32, rising);
@@ -67,7 +67,7 @@ def imagenet_stages(
 
 
 def to_rgb(pictures: Tensor) -> Tensor:
-    """N x 3 x H x W in [-1, 1]: grey repeated, transparency over white."""
+    """Convert to N x 3 x H x W in [-1, 1]: grey repeated, transparency over white."""
     if pictures.shape[1] == 4:
         opacity = (pictures[:, 3:] + 1) / 2
         return pictures[:, :3] * opacity + (1 - opacity)
@@ -75,7 +75,7 @@ def to_rgb(pictures: Tensor) -> Tensor:
 
 
 def normalise(pictures: Tensor) -> Tensor:
-    """[-1, 1] -> the range and memory format that the networks were trained with."""
+    """Convert [-1, 1] to the range and memory format that the networks were trained with."""
     return ((pictures * 127.5 + 0.5) / 128).contiguous(memory_format=torch.channels_last)
 
 

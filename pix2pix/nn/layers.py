@@ -27,7 +27,8 @@ class ConvBlock(nn.Sequential):
 
 
 def norm_layer(norm: str, channels: int) -> list[nn.Module]:
-    """Zero or one layer. Instance norm is without parameters, as in the PyTorch reference."""
+    """Return zero or one layer. Instance norm is without parameters, as in the PyTorch
+    reference."""
     if norm == "batch":
         return [nn.BatchNorm2d(channels)]
     return [nn.InstanceNorm2d(channels)] if norm == "instance" else []
@@ -62,7 +63,7 @@ class ResidualBlock(nn.Module):
 
 
 def initialise(layer: nn.Module) -> None:
-    """Weights from N(0, 0.02), norm scales from N(1, 0.02), biases 0 (paper section 6.2)."""
+    """Set weights from N(0, 0.02), norm scales from N(1, 0.02), biases 0 (paper section 6.2)."""
     if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:
@@ -73,7 +74,7 @@ def initialise(layer: nn.Module) -> None:
 
 
 def parameter_count(network: nn.Module) -> int:
-    """Trainable parameters."""
+    """Count trainable parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 

@@ -1,4 +1,4 @@
-"""The losses as pure functions of logits and pictures. Each returns a scalar tensor."""
+"""The losses, pure functions of logits and pictures. Each returns a scalar tensor."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from torch.nn.functional import (
 def discriminator_adversarial(
     logits: Tensor | Sequence[Tensor], real: bool, kind: str = "bce"
 ) -> Tensor:
-    """D's loss: patch logits N x 1 x h x w against all real or all fake; of several scales the
-    mean.
+    """Compute D's loss: patch logits N x 1 x h x w against all real or all fake; of several
+    scales the mean.
 
     `kind` is binary cross entropy "bce" (the paper's), "least-squares" (Mao et al. 2017, goals 1
     and 0) or "hinge" (Lim and Ye 2017, margins 1 and -1).
@@ -35,7 +35,8 @@ def discriminator_adversarial(
 
 
 def generator_adversarial(logits: Tensor | Sequence[Tensor], kind: str = "bce") -> Tensor:
-    """G's loss on D's logits for generated pictures; `kind` as in ``adversarial``.
+    """Compute G's loss on D's logits for generated pictures; `kind` as in
+    ``discriminator_adversarial``.
 
     It is D's loss as if they were real: maximise log D(x, G(x)) rather than minimise
     log(1 - D(x, G(x))) (paper section 3.3). Hinge has no margin here.
@@ -46,12 +47,13 @@ def generator_adversarial(logits: Tensor | Sequence[Tensor], kind: str = "bce") 
 
 
 def reconstruction(generated: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of pictures in [-1, 1] (paper section 3.1, equation 3)."""
+    """Compute the mean absolute difference of pictures in [-1, 1] (paper section 3.1, equation
+    3)."""
     return l1_loss(generated, target)
 
 
 def feature_matching(generated: list[Tensor], real: list[Tensor]) -> Tensor:
-    """Mean absolute difference of D's inner activations, the mean over its layers
+    """Compute the mean absolute difference of D's inner activations, the mean over its layers
     (Wang et al. 2018, section 3.2). `real` gets no gradient."""
     layers = [
         l1_loss(generated_features, real_features.detach())

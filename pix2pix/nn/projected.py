@@ -44,7 +44,8 @@ class ProjectedDiscriminator(nn.Module):
     def forward(
         self, source: Tensor, maps: Sequence[Tensor], other: Sequence[Tensor] | None = None
     ) -> list[Tensor] | tuple[list[Tensor], list[Tensor]]:
-        """Logits for a picture with these `maps`; with `other`, a pair: those for it as well.
+        """Return logits for a picture with these `maps`; with `other`, a pair: those for it as
+        well.
 
         Nothing here depends on the rest of a batch, so one pass for both is as two, and faster.
         """
@@ -70,7 +71,7 @@ class ProjectedDiscriminator(nn.Module):
         self.heads.eval()
 
     def mix(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """N x `CHANNEL_AXES` x h x w each -> N x 64 x h x w each."""
+        """Mix maps N x `CHANNELS` x h x w each into N x 64 x h x w each."""
         mixed: list[Tensor] = []
         for i in reversed(range(len(maps))):  # 1/32, 1/16, 1/8, 1/4
             x = F.conv2d(maps[i], getattr(self, f"mix_channels_{i}"))

@@ -1,4 +1,4 @@
-"""What a pair of networks is made of: layer tables, totals, receptive fields, memory to train.
+"""Summarise a pair of networks: layer tables, totals, receptive fields, memory to train.
 
 Networks run once on the meta device, which has shapes and no numbers, so a summary of the largest
 costs no memory.
@@ -54,7 +54,7 @@ class Summary:
     fields: list[int]  # as networks.receptive_fields returns them; none of frozen features
 
     def to_json(self) -> dict[str, dict]:
-        """As JSON: `parameters` are the trainable ones."""
+        """Return the figures as JSON: `parameters` are the trainable ones."""
         return {
             "generator": {"parameters": self.generator_parameters},
             "discriminator": {
@@ -66,7 +66,8 @@ class Summary:
 
 
 def summarise(config: TrainConfig) -> Summary:
-    """Both networks of ``config``, run on the meta device. Raises UserError for a wrong size."""
+    """Summarise both networks of ``config``, run on the meta device. Raises UserError for a
+    wrong size."""
     generator_config = config.generator_config()
     with torch.device("meta"):
         generator = construct_generator(generator_config).eval()
@@ -96,7 +97,7 @@ def statistics_count(network: nn.Module) -> int:
 
 
 def multiply_adds(config: GeneratorConfig) -> int:
-    """Of a generator's convolutions, for one picture of its own size."""
+    """Count multiply-adds of a generator's convolutions, for one picture of its own size."""
     with torch.device("meta"):
         shape = 1, config.source_channels, config.size, config.size
         rows = trace_layers(construct_generator(config).eval(), torch.empty(shape))
@@ -129,8 +130,8 @@ def training_memory(config: TrainConfig, pairs: int = 0, free: int = 0) -> int:
 
 @functools.lru_cache(maxsize=64)
 def saved_activations(config: TrainConfig) -> tuple[int, int, int]:
-    """Bytes of both networks' weights, and of what one forward of both keeps for the gradients: of
-    G for a part of the batch, and of D for the real and the generated pairs."""
+    """Count the bytes of both networks' weights, and of what one forward of both saves for the
+    gradients: of G for a batch, and of D for the real and the generated pairs."""
     generator_config, count = config.generator_config(), config.batch_size
     with torch.device("meta"):
         generator = construct_generator(generator_config)
@@ -188,7 +189,7 @@ class FunctionTracer(TorchFunctionMode):
 
 
 def trace_layers(network: nn.Module, *inputs: torch.Tensor) -> list[Row]:
-    """Every operation of one forward, in order."""
+    """Record every operation of one forward, in order."""
     rows: list[Row] = []
     inside: list[str] = []  # the layer that runs: what it calls is not listed beside it
 
@@ -270,7 +271,7 @@ def format_summary(summary: Summary) -> str:
 def network_table(
     title: str, kind: str, rows: list[Row], parameters: int, statistics: int
 ) -> list[str]:
-    """One network's lines: a title, a line for each operation, and the totals as Keras has them."""
+    """Format one network: a title, a line for each operation, and the totals as Keras has them."""
     cells = [("Layer", "Operation", "Output", "Parameters")]
     for row in rows:
         shape = " x ".join(map(str, row.output))
@@ -290,7 +291,7 @@ def network_table(
 def align_columns(
     rows: list[tuple[str, ...]], right: frozenset[int] | set[int] = frozenset()
 ) -> list:
-    """Lines with the cells aligned, the first underlined; columns in ``right`` end flush."""
+    """Align the cells of lines, the first underlined; columns in ``right`` end flush."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
     for row in rows:

@@ -26,7 +26,8 @@ class Checkpoint:
 
 
 def list_checkpoints(run: Path) -> list[Checkpoint]:
-    """All kept moments in order. `metrics` is the line of `validation.jsonl`, empty without one."""
+    """List all checkpoints in order. `metrics` is the line of `validation.jsonl`, empty without
+    one."""
     figures = {int(to_number(row.get("step"))): row for row in read_jsonl(run / "validation.jsonl")}
     samples = {_parse_step(f): f for f in (run / "samples").glob("step-*.png")}
     models = {

@@ -1,4 +1,4 @@
-"""How a run is doing, in plain words and by rule.
+"""Diagnose how a run is doing, by rule and in plain words.
 
 The rules read losses and validation as the run wrote them. The words name what was seen, and what
 to try. Losses are those of the two networks: a discriminator that can tell nothing has ln 2 = 0.69
@@ -92,7 +92,7 @@ def _strong_discriminator(
     validation: Sequence[Mapping[str, Any]],
     config: Mapping[str, Any],
 ) -> Diagnosis | None:
-    """D's losses on real and on generated pairs are both near zero, now or for long."""
+    """Detect that D's losses on real and on generated pairs are both near zero, now or for long."""
     near = NEAR_ZERO * _flat(config)
     windows = [rows[end - WINDOW : end] for end in range(len(rows), WINDOW - 1, -WINDOW)]
     near_zero = []  # newest first, while both losses are near zero
@@ -163,7 +163,7 @@ def _overfitting(
     validation: Sequence[Mapping[str, Any]],
     config: Mapping[str, Any],
 ) -> Diagnosis | None:
-    """Training L1 falls and the validation measure rises since its best."""
+    """Detect that training L1 falls while the validation measure rises since its best."""
     measures = ("perceptual", "l1")
     name = next((n for n in measures if any(_is_number(row.get(n)) for row in validation)), "")
     known = [row for row in validation if _is_number(row.get(name))]
@@ -207,7 +207,8 @@ def _median(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Each value as the median of itself and its neighbours: one odd epoch decides nothing."""
+    """Replace each value by the median of itself and its neighbours: one odd epoch decides
+    nothing."""
     return [median(values[max(0, i - 1) : i + 2]) for i in range(len(values))]
 
 

@@ -1,4 +1,4 @@
-"""Several processes that train one model together, as ``torchrun`` starts them.
+"""Train in several processes together, as ``torchrun`` starts them.
 
 Each has a rank; the first one writes, the others only compute. Alone, all of it does nothing.
 """
@@ -36,7 +36,8 @@ class ProcessGroup:
         return DistributedDataParallel(network, broadcast_buffers=False)
 
     def any(self, *flags: bool) -> list[bool]:
-        """Of each flag whether any process has raised it; all of them ask at the same step."""
+        """Return of each flag whether any process has raised it; all of them ask at the same
+        step."""
         if self.world == 1:
             return list(flags)
         raised = torch.tensor(flags, dtype=torch.int32, device=self.device)
@@ -44,7 +45,7 @@ class ProcessGroup:
         return [bool(flag) for flag in raised.tolist()]
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """Each value averaged over the processes."""
+        """Average each value over the processes."""
         if self.world == 1:
             return values
         total = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)

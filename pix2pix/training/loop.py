@@ -140,8 +140,8 @@ def is_checkpoint_epoch(config: TrainConfig, step: int, per_epoch: int) -> bool:
 
 
 def save(recorder: Recorder | None, ranks: ProcessGroup, step: int, per_epoch: int) -> None:
-    """All processes tell their random state, and the first one writes: the state before all that
-    takes time, then the model with its picture and its figures, at whichever step that is."""
+    """Save the state before all that takes time, then the model with its picture and its
+    figures. All processes send their random state, the first one writes."""
     random = ranks.gather(random_state(ranks.device))
     if recorder:
         recorder.trainer.check_weights()

@@ -58,7 +58,7 @@ def start_process(run: Path, settings: dict[str, Any] | None = None) -> None:
 
 
 def start_lock(run: Path) -> FileLock:
-    """Of those who would start a run of this folder: two at once would both find it at rest."""
+    """Lock: only one process at a time may start or claim runs of this folder."""
     return FileLock(run.parent / ".start.lock")
 
 

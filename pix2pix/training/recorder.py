@@ -1,4 +1,4 @@
-"""What a run leaves behind while it trains: losses, samples, validation, models, its state.
+"""Record a run in its folder: losses, samples, validation, models, state.
 
 The folder is described in ``runs``. Looking never changes what is trained: the generator is given
 back its running statistics, and no random number is drawn.
@@ -97,7 +97,7 @@ class Recorder:
             self.validate(step, epoch)
 
     def validate(self, step: int, epoch: int) -> None:
-        """One line of ``validation.jsonl``; nothing for a dataset without ``val``."""
+        """Append one line to ``validation.jsonl``; nothing for a dataset without ``val``."""
         if not self.held_out or not self.train_l1:
             return
         start = time.monotonic()
@@ -153,14 +153,14 @@ class Recorder:
 
 
 def sample_pairs(dataset: PairDataset, count: int) -> tuple[Tensor, Tensor]:
-    """So many pairs at most, spread over the dataset, N x C x size x size in [-1, 1]."""
+    """Return so many pairs at most, spread over the dataset, N x C x size x size in [-1, 1]."""
     pairs = [dataset.plain(i) for i in evenly_spaced(len(dataset), count)]
     return torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
 
 
 @torch.no_grad()
 def generate(trainer: Trainer, source: Tensor) -> Tensor:
-    """N x C x S x S -> the same on the CPU as the translator will show it: one picture a forward,
+    """Generate N x C x S x S on the CPU as the translator will show it: one picture a forward,
     without dropout, each normalised by its own statistics."""
     generator = trainer.current_generator()
     dropouts = [m for m in generator.modules() if isinstance(m, nn.Dropout)]

@@ -1,4 +1,5 @@
-"""The settings of a new run: what was given, the dataset, the model it begins with, a preset."""
+"""Resolve the settings of a new run: overrides, the dataset, the model to start from, the
+preset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs as folders: started, stopped, queued, watched and listed, without torch.
+"""Read the folder of a run: its status, its process, all runs there are. No torch.
 
 The run folder is the only channel between the process that trains and everyone else:
 
@@ -74,7 +74,8 @@ class Status:
 
 
 def runs_folder() -> Path:
-    """In the workspace, or beside the program where a run cannot add its lines there: `keeping`."""
+    """Return the folder of runs: in the workspace, or beside the program where the workspace
+    cannot append lines (see `hub.bucket_sync`)."""
     return (workspace() if supports_append() else local_workspace()) / "runs"
 
 
@@ -82,7 +83,7 @@ def runs_folder() -> Path:
 
 
 def list_runs(root: Path | None = None) -> list[Status]:
-    """All runs in a folder, the last started first."""
+    """List all runs in a folder, the last started first."""
     root = root or runs_folder()
     folders = [f for f in root.iterdir() if f.is_dir()] if root.is_dir() else []
     runs = [read_status(f) for f in folders if (f / "config.json").exists()]

@@ -26,7 +26,7 @@ PACE_SETTINGS = (
 
 
 def count_ahead(run: Path) -> int:
-    """How many runs come before this one on its device, the one that trains included."""
+    """Count the runs before this one on its device, the one that trains included."""
     mine = read_status(run)
     device = mine.config.get("device", "")
     others = [s for s in list_runs(run.parent) if s.is_active and s.folder != run]
@@ -34,8 +34,8 @@ def count_ahead(run: Path) -> int:
 
 
 def past_step_time(settings: dict[str, Any], root: Path | None = None) -> tuple[float, str] | None:
-    """(Seconds a step, name) of the last run in a folder whose steps were the same work on the
-    same device; None where there was none."""
+    """Return (seconds a step, name) of the last run in a folder whose steps were the same work
+    on the same device; None where there was none."""
     for status in list_runs(root):
         same = all(
             status.config.get(key) == settings.get(key) for key in ("device", *PACE_SETTINGS)

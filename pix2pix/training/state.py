@@ -33,7 +33,7 @@ def save_state(run: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(run: Path) -> dict[str, Any]:
-    """Tensors, numbers and text only; raises UserError where there is no usable state."""
+    """Load tensors, numbers and text only; raises UserError where there is no usable state."""
     try:
         state = torch.load(run / STATE_FILE, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

@@ -96,7 +96,7 @@ class Trainer:
         self.set_lr(config.lr)
 
     def step(self, source: Tensor, target: Tensor) -> dict[str, float]:
-        """One update of D, then one of G (paper section 3.3), on N x C x H x W in [-1, 1].
+        """Update D once, then G once (paper section 3.3), on N x C x H x W in [-1, 1].
 
         A network is updated only from losses that are numbers. With more than one
         ``gradient_accumulation_steps`` the pairs go through in as many parts, whose gradients add
@@ -231,7 +231,7 @@ class Trainer:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def set_lr(self, lr: float) -> None:
-        """G's learning rate; D's own, where it has one, keeps its proportion to it."""
+        """Set G's learning rate; D's own, where it has one, keeps its proportion to it."""
         d_lr = lr * self.config.d_lr / self.config.lr if self.config.d_lr else lr
         for optimizer, rate in ((self.g_optimizer, lr), (self.d_optimizer, d_lr)):
             for group in optimizer.param_groups:
@@ -309,7 +309,7 @@ def reuse_freed_memory() -> None:
 
 @contextlib.contextmanager
 def freeze(network: nn.Module) -> Iterator[None]:
-    """No gradients for its weights, which saves computing them."""
+    """Compute no gradients for the network's weights, which saves time."""
     network.requires_grad_(False)
     try:
         yield
@@ -341,8 +341,8 @@ def all_finite(values: list[float], device: torch.device) -> bool:
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Constant, then to zero over the last ``config.decay`` share of the run: along a line, or
-    along half a cosine wave, which is slow at both ends."""
+    """Return lr: constant, then to zero over the last ``config.decay`` share of the run, along a
+    line or along half a cosine wave, which is slow at both ends."""
     remaining = min(1.0, (steps - step) / max(config.decay * steps, 1)) if config.decay else 1.0
     if config.schedule == "cosine":
         remaining = (1 - math.cos(math.pi * remaining)) / 2

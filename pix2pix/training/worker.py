@@ -1,4 +1,4 @@
-"""Be the process of a run: wait for the device, train, and write down how it ends."""
+"""Train as the process of a run: wait for the device, train, write down how it ends."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class StatusReporter:
         )  # fmt: skip
 
     def memory(self) -> int:
-        """Bytes that the run takes: the GPU's where it trains on one."""
+        """Return the bytes that the run takes: the GPU's where it trains on one."""
         if torch.cuda.is_initialized():
             return torch.cuda.max_memory_reserved()
         return self.process.memory_info().rss
@@ -65,7 +65,7 @@ def run_training(
     stop_request: Callable[[], str],
     watch: Callable[[TrainProgress], None] = lambda progress: None,
 ) -> str:
-    """Be a run's process: wait for its turn, train, and write down how it ends.
+    """Run one training as its process: wait for the device, train, and write down how it ends.
 
     ``settings`` are (config, data, model to begin with, device), and ``stop_request`` is the word
     of who asks it to stop, empty while nobody does. Returns the sentence of a failure, empty if
@@ -137,8 +137,8 @@ def report_outcome(run: Path, work: Callable[[StatusReporter], str]) -> str:
 
 
 def read_run(run: Path, device: str = "") -> tuple[TrainConfig, Path, Path | None, torch.device]:
-    """(config, data, model to begin with, device, unless told) of ``config.json``; UserError where
-    it is damaged or the device is absent."""
+    """Read (config, data, model to begin with, device) of ``config.json``, or with the given
+    `device`. Raises UserError where it is damaged or the device is absent."""
     try:
         values = json.loads((run / "config.json").read_text(encoding="utf-8"))
         data, start_from, recorded_device = (
@@ -156,8 +156,8 @@ def read_run(run: Path, device: str = "") -> tuple[TrainConfig, Path, Path | Non
 
 
 def main(run: Path) -> int:
-    """``python -m pix2pix.training.worker RUN``: train what ``RUN/config.json`` says, or go on with
-    it."""
+    """Train what ``RUN/config.json`` says, or go on with it: ``python -m pix2pix.training.worker
+    RUN``."""
     signal.signal(signal.SIGTERM, lambda *_: process.request_stop(run))  # shutdown, `kill`
     set_process_up()
     sentence = run_training(run, lambda: read_run(run), lambda: process.requested_stop(run))

@@ -1,5 +1,5 @@
-"""Who may do more than translate: everybody on a machine of their own, on a public server only its
-owner."""
+"""Allow more than translation: to everybody on a machine of their own, on a public server only
+to its owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tabs share: errors as sentences, inert words, progress, and where results lie."""
+"""Share between the tabs: errors as sentences, escaping, progress, cancelling, results."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def page_error(sentence: str) -> gr.Error:
 
 
 def escape_text(words: str) -> str:
-    """Words from files' names must not become Markdown or HTML."""
+    """Escape text from strangers: nothing in it becomes Markdown or HTML."""
     return "".join(f"&#{ord(c)};" if c in "<>&*_`[]()#|\\!~" else c for c in words)
 
 
@@ -159,7 +159,7 @@ def visitor_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str | N
 
 
 def results_folder() -> Path:
-    """Where temporary results lie; those of more than a day ago are deleted. Not below
+    """Return where temporary results lie, and delete those of more than a day ago. Not below
     ``GRADIO_TEMP_DIR``: what lies there Gradio hands to whoever knows its path."""
     folder = Path(tempfile.gettempdir()) / "pix2pix-studio"
     folder.mkdir(exist_ok=True)
@@ -187,7 +187,7 @@ def page_progress(progress: gr.Progress, what: str, unit: str = "") -> Progress:
 
 
 def time_left(seconds: float, share: float) -> str:
-    """How long the rest takes if it goes on as it went; nothing while that is a guess."""
+    """Say how long the rest takes at this pace; empty while that is a guess."""
     if seconds < 2 or not 0.02 < share < 1:
         return ""
     remaining = seconds * (1 - share) / share

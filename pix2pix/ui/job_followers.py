@@ -1,4 +1,4 @@
-"""Who watches runs on Hugging Face Jobs: a thread each, with a token that lives in memory only."""
+"""Follow runs on Hugging Face Jobs: a thread each, with a token that lives in memory only."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class JobFollowers:
                 del self.followed[run]
 
     def _look(self, run: Path, token: str) -> float | None:
-        """Seconds until the next look, None where the run is over."""
+        """Look at the job; returns the seconds until the next look, None where the run is over."""
         try:
             return self.every if sync_remote(run, token).is_active else None
         except UserError as error:

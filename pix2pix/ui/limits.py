@@ -1,4 +1,4 @@
-"""How much a visitor may send: judged before it is taken, and refused with a sentence.
+"""Limit what a visitor may send: judged before it is taken, and refused with a sentence.
 
 Large uploads, too many of them, and too much waiting work of one visitor are turned away in front
 of Gradio, which would take them all. Nor does Gradio download for a visitor what an address names.
@@ -207,8 +207,8 @@ def visitor_address(request: Request) -> str:
 
 
 def event_owner(request: Request, session: str) -> str:
-    """Whom an event counts for: the page it comes from, or the address of a program that calls
-    without one, and so by another session each time."""
+    """Return whom an event counts for: the page it comes from, or the address of a program that
+    calls without one, and so by another session each time."""
     return visitor_address(request) if "/gradio_api/call/" in request.url.path else session
 
 

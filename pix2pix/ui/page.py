@@ -1,4 +1,4 @@
-"""The whole page."""
+"""Put the page together from its three tabs."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ def build_page(
 
 
 def storage_note() -> gr.Markdown:
-    """Where a tab says, as the page is loaded, what this machine cannot do; seen if it says so."""
+    """Lay out where a tab says, as the page is loaded, what this machine cannot do."""
     return gr.Markdown(elem_classes=["quiet", "note"])
 
 
 def warnings() -> list[str]:
-    """For Dataset and for Train: that what is made could not be kept, or training be slow."""
+    """Return the warnings of Dataset and Train: results will not last, or training is slow."""
     disk = storage_warning()
     return [disk, " ".join(filter(None, (training_hint(), bucket_sync.storage_hint(), disk)))]
 

@@ -12,7 +12,7 @@ CSS_FILE = Path(__file__).with_name("page.css")
 
 
 def theme() -> gr.themes.Base:
-    """No font is fetched from elsewhere: the page must work on a closed network."""
+    """Make the theme. No font is fetched from elsewhere: the page must work on a closed network."""
     base = gr.themes.Base(
         primary_hue=colors.indigo,
         neutral_hue=colors.slate,

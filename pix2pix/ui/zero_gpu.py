@@ -1,4 +1,4 @@
-"""ZeroGPU: the hardware of a Space whose GPU is lent for seconds, to one call at a time.
+"""Borrow ZeroGPU: the hardware of a Space whose GPU is lent for seconds, to one call at a time.
 
 The package `spaces`, which is there on such a Space, lends it: what it decorates runs in a process
 forked for the call, and CUDA is there alone. Arguments and results are pickled on their way. What
@@ -68,7 +68,7 @@ def borrow_models(models: TranslatorCache) -> TranslatorCache | ZeroGpuModels:
 
 
 def gpu_seconds(name: str, picture: Picture, seed: int | None, fit: str, norm: str) -> int:
-    """How long the GPU is asked for."""
+    """Return how long the GPU is asked for."""
     width, height = picture.size
     return min(MAX_SECONDS, SECONDS + SECONDS_PER_MEGAPIXEL * width * height // 10**6)
 

@@ -22,7 +22,7 @@ def strip_folders(value: Any) -> Any:
 
 
 def single_line(value: Any) -> str:
-    """One line of plain text, whatever was given."""
+    """Return one line of plain text, whatever was given."""
     text = "" if value is None else str(value)
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:2000]
 

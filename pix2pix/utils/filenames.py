@@ -42,7 +42,8 @@ def is_windows_device(part: str) -> bool:
 
 
 def unsafe_name_reason(name: str) -> str:
-    """Why a name with / between folders is unsafe as a path somewhere, or nothing."""
+    """Say why a name with / between folders is unsafe as a path somewhere, empty where it is
+    safe."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not name.isprintable() and any(unicodedata.category(c) in _NO_TEXT for c in name):
         return "a name with characters that are not text"

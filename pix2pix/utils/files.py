@@ -19,7 +19,7 @@ RETRY_PAUSES = [0.02] * 50 if os.name == "nt" else []  # seconds
 
 @contextlib.contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Where this place cannot be written, raises UserError, which says why."""
+    """Turn an OSError of this place into a UserError that says why."""
     try:
         yield
     except OSError as error:
@@ -46,7 +46,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    """On Windows a file that somebody reads right now cannot be replaced: a moment later it can."""
+    """Replace a file; on Windows one that somebody reads right now can be replaced a moment
+    later."""
     for pause in RETRY_PAUSES:
         with contextlib.suppress(PermissionError):
             os.replace(new, old)

@@ -17,8 +17,8 @@ CGROUP = Path("/sys/fs/cgroup")  # what Linux tells of this container
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a run could take: of the GPU, or of the machine and its container, where
-    copies of files that give way to a program count as free."""
+    """Return the bytes that a run could take: of the GPU, or of the machine and its container,
+    where copies of files that give way to a program count as free."""
     if device.type == "cuda":
         import torch
 
@@ -32,5 +32,5 @@ def free_memory(device: torch.device) -> int:
 
 
 def local_processes() -> int:
-    """How many processes that train together share this machine's memory."""
+    """Count the processes that train together and share this machine's memory."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -33,12 +33,12 @@ def local_workspace() -> Path:
 
 
 def hub_model_cache() -> Path:
-    """Where models of the Hub lie that visitors use. It is nobody's workspace."""
+    """Return where models of the Hub lie that visitors use. It is nobody's workspace."""
     return Path(tempfile.gettempdir()) / "pix2pix-studio-models"
 
 
 def model_folders() -> list[Path]:
-    """Folders whose children are models; where names clash the person's own come first."""
+    """List the folders whose children are models; where names clash the person's own come first."""
     return [workspace() / "models", SHIPPED_MODELS]
 
 
@@ -69,7 +69,7 @@ def storage_warning() -> str:
 
 
 def _existing_part() -> Path:
-    """As much of the workspace's path as there is."""
+    """Return as much of the workspace's path as exists."""
     place = workspace().absolute()
     while not place.exists() and place != place.parent:
         place = place.parent

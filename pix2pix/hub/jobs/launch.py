@@ -1,4 +1,4 @@
-"""Training on Hugging Face Jobs: a run is sent there, resumed and cancelled, without torch.
+"""Launch, resume and cancel runs on Hugging Face Jobs. No torch.
 
 All passes through a private bucket, where `jobs/NAME-TIME/` holds `source/` (the engine), `data/`
 (the dataset), `start/` (the model to begin with) and `run/`, the run folder. The job has it mounted

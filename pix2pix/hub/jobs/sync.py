@@ -1,4 +1,4 @@
-"""A run on Hugging Face Jobs as its folder here knows it: looked at, fetched, told in a sentence.
+"""Follow a run on Hugging Face Jobs: look at its job, fetch what is new, say its state.
 
 How it got there, and what lies where in the bucket, is said in `jobs`.
 """
@@ -71,7 +71,7 @@ def sync_remote(run: Path, token: str, endpoint: str | None = None) -> run_folde
 def _describe_state(
     stage: str, info: Any, job: dict[str, Any], status: dict[str, Any]
 ) -> tuple[str, str]:
-    """(state of the run, sentence) from the stage of its job and what the run says of itself."""
+    """Return (state of the run, sentence) from the stage of its job and its own status."""
     sentence = str(status.get("sentence") or "")[:500]
     state = status.get("state")
     if stage == "SCHEDULING":
@@ -130,7 +130,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _write_file(new: Path, old: Path) -> None:
-    """Lines are added to those that are there, where they go on: whoever reads them reads on."""
+    """Write a file; lines are added to those that are there: who reads them reads on."""
     old.parent.mkdir(parents=True, exist_ok=True)
     if new.suffix == ".jsonl" and old.exists():
         content, have = new.read_bytes(), old.read_bytes()

@@ -1,4 +1,5 @@
-"""A run on a machine of Hugging Face Jobs: ``python -m pix2pix.hub.jobs.worker MOUNT WORK``.
+"""Train a run on a machine of Hugging Face Jobs: ``python -m pix2pix.hub.jobs.worker MOUNT
+WORK``.
 
 A mounted bucket takes whole new files only: no line is added to one, and nothing is locked. So the
 run trains on the machine's own disk, and what changes in its folder is copied into the bucket.

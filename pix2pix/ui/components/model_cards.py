@@ -1,4 +1,4 @@
-"""The models as small cards above the picture: thumbnail, name, direction in words."""
+"""Show the models as small cards above the picture: thumbnail, name, direction in words."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def known_models(models: ModelSource, mine: dict[str, str]) -> dict[str, Path]:
 
 
 def model_cards(models: dict[str, Path], chosen: str) -> gr.HTML:
-    """Cards for ``models`` (name -> folder). Its ``select`` event carries the chosen name."""
+    """Lay out cards for ``models`` (name -> folder). Its ``select`` event carries the chosen
+    name."""
     return gr.HTML(
         value=model_card_items(models, chosen),
         html_template=read_asset("components/cards.html"),
@@ -80,7 +81,7 @@ def first_model(models: dict[str, Path]) -> str:
 
 
 def sample_photos(folder: Path) -> list[tuple[Image.Image, str]]:
-    """(photo, name) to try the model on, or none."""
+    """List (photo, name) to try the model on."""
     photos = []
     for file in sample_files(folder)[:MAX_SAMPLES]:
         with contextlib.suppress(UserError):

@@ -1,4 +1,4 @@
-"""Pairs as pictures on the page: a dozen at a time, one of them with its source over its target.
+"""Show pairs as pictures: a dozen at a time, one of them with its source over its target.
 
 A pair that is to be built is made by the code that builds it, so the page shows what is written.
 """

@@ -1,4 +1,4 @@
-"""`/build_dataset`: what scripts/build_dataset.py does, for programs that use the running app."""
+"""Offer `/build_dataset` to programs that use the running app."""
 
 from __future__ import annotations
 

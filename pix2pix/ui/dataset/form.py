@@ -1,5 +1,5 @@
-"""What a person fills in for a dataset: step 1, where pictures come from, and step 3, how pairs are
-made of them. Every value is read by its component, never by its position."""
+"""The form of a dataset: step 1, where pictures come from, and step 3, how pairs are made of
+them. Every value is read by its component, never by its position."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class RecipeForm:
         return set(vars(self).values())
 
     def seen(self) -> list[Any]:
-        """Those that change how pairs look."""
+        """List the components that change how pairs look."""
         return [self.as_is, self.size, self.fit, self.labels, self.keep, self.leave_out]
 
     def look(self, values: Values) -> Recipe:
@@ -240,7 +240,7 @@ def whole_number(value: Any, what: str) -> int:
 
 
 def shares(text: Any) -> tuple[float, float, float] | None:
-    """Three numbers from what was typed; None where the folders or the CSV shall say the split."""
+    """Parse three numbers; None where the folders or the CSV shall say the split."""
     words = str(text or "").strip()
     if words in ("", AS_FOUND):
         return None

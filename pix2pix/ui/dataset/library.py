@@ -1,4 +1,4 @@
-"""The datasets of the workspace: chosen from cards, looked at, downloaded, sent to the Hub."""
+"""Show the datasets of the workspace: choose, look, download, send to the Hub."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def dataset_thumbnail(folder: Path, times: tuple[int, ...]) -> tuple[str, str]:
 
 
 def about_dataset(folder: Path) -> str:
-    """One line on what the dataset holds, and what its building warned of."""
+    """Say in one line what the dataset holds, and what its building warned of."""
     facts, info = dataset_info(folder), read_dataset_json(folder)
     direction = f"{facts.source_name} to {facts.target_name}"
     size = f" of {facts.size[0]} x {facts.size[1]} pixels" if facts.size else ""

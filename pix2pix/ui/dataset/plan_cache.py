@@ -1,4 +1,4 @@
-"""What the server holds between "check" and "build": a bounded number of plans, one a visitor."""
+"""Hold plans between "check" and "build": a bounded number, one a visitor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dataset: three steps in sight of each other, folders, check and build, and what is there."""
+"""Lay out the Dataset tab: folders, check and build, and the datasets that there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 1 of a dataset: what a person gave becomes folders that can be planned from."""
+"""Turn what a person gave in step 1 into folders that can be planned from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan in words: the rule, the counts, and the table of what is refused or doubtful."""
+"""Put a plan into words: the rule, the counts, and the table of what is refused or doubtful."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ AS_FOUND = "as the folders say"
 
 
 def format_counts(plan: Plan) -> str:
-    """138 pairs, 5 without a partner, 3 damaged."""
+    """Format counts: 138 pairs, 5 without a partner, 3 damaged."""
     counts = plan.counts()
     parts = [format_pairs(counts.pop("pairs"))]
     refused = {refusal.kind for refusal in plan.refused}
@@ -85,7 +85,7 @@ def _row(refusal: Refusal) -> list[str]:
 
 
 def doubt_kinds(plan: Plan) -> list[tuple[str, str]]:
-    """Choices of what the table shows, with numbers; nothing where it would be empty."""
+    """List the choices of what the table shows, with numbers; empty where it would be."""
     counts = plan.counts()
     counts.pop("pairs")
     if not counts:
@@ -104,5 +104,5 @@ def default_shares(plan: Plan) -> str:
 
 
 def format_splits(numbers: dict[str, int]) -> str:
-    """110 train, 14 val, 14 test."""
+    """Format splits: 110 train, 14 val, 14 test."""
     return ", ".join(f"{numbers.get(split, 0):,} {split}" for split in SPLITS)

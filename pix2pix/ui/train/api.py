@@ -1,4 +1,4 @@
-"""`/start_training`, `/stop_training` and `/training_status`, for programs that use the app."""
+"""Offer `/start_training`, `/stop_training` and `/training_status` to programs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stop_training(run: str, pause: bool = False) -> dict[str, Any]:
 
 
 def training_status(run: str = "") -> dict[str, Any]:
-    """How a run is doing, or with an empty name {"runs": [...]} for all, the newest first.
+    """Say how a run is doing, or with an empty name {"runs": [...]} for all, the newest first.
 
     Each is {"run", "state", "step", "steps", "epoch", "per_epoch", "seconds_per_step",
     "seconds_left", "memory_mib", "sentence", "started", "updated"}; that of one run also has

@@ -1,4 +1,4 @@
-"""Measure models on the chosen dataset: a table of figures and the pictures beside the targets."""
+"""Evaluate models on the chosen dataset: a table of figures and the pictures beside the targets."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def evaluate_models(
     data: str | None, names: list[str], split: str, limit: float | None,
     should_stop: ShouldStop, progress: gr.Progress,
 ) -> dict[str, Evaluation]:  # fmt: skip
-    """Each model on the same pairs. Raises UserError, or Cancelled when told to."""
+    """Evaluate each model on the same pairs. Raises UserError, or Cancelled when asked to stop."""
     if not data:
         raise UserError("Choose a dataset first.")
     if not names:
@@ -140,7 +140,7 @@ def format_results(evaluations: dict[str, Evaluation]) -> str:
 
 
 def save_result(picture: Image.Image) -> str:
-    """As a PNG among the temporary results: an image in the page would be a lossy WebP."""
+    """Save a PNG among the temporary results: an image in the page would be a lossy WebP."""
     file = Path(tempfile.mkdtemp(dir=results_folder())) / "measured.png"
     save_png(picture, file)
     return str(file)

@@ -1,4 +1,4 @@
-"""What a person fills in for a run. Every value is read by its component, never by its position."""
+"""The form of a run. Every value is read by its component, never by its position."""
 
 from __future__ import annotations
 
@@ -210,14 +210,14 @@ def directions(info: DatasetInfo | None) -> list[tuple[str, str]]:
 
 
 def propose_name(typed: str | None, proposed: str, dataset: str | None) -> tuple[str, str]:
-    """(name of the run, what was proposed): a typed name stays."""
+    """Return (name of the run, what was proposed): a typed name stays."""
     new = unused_name(runs_folder(), dataset) if dataset else ""
     return (new if not typed or typed == proposed else typed), new
 
 
 def describe_length(form: TrainForm, values: Values) -> str:
-    """How many steps the run will take, how long if a run of the same work was here before, and
-    how much memory; nothing while a value is wrong, which *Start* says."""
+    """Say how many steps the run will take, how long if a run of the same work was here before,
+    and how much memory; empty while a value is wrong, which *Start* says."""
     try:
         folder, preset = chosen_folder(values[form.dataset] or ""), values[form.preset] or ""
         start_from = values[form.start_from] or ""

@@ -1,4 +1,4 @@
-"""The part of the form that sends a run to Hugging Face Jobs, and watches and resumes it there."""
+"""The part of the form that sends a run to Hugging Face Jobs, and follows and resumes it there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run needs before it starts: its settings from a form or a program, checked, and a name."""
+"""Check what a run needs before it starts: its settings from a form or a program, and a name."""
 
 from __future__ import annotations
 

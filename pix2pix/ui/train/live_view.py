@@ -1,4 +1,4 @@
-"""The living run: a view of our own on `gr.HTML` that asks the server what is new."""
+"""The live view of a run: a view of our own on `gr.HTML` that asks the server what is new."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
 
 
 def parse_step(value: Any) -> int | None:
-    """None for "newest", which is the model as it is now."""
+    """Return the step, None for "newest", which is the model as it is now."""
     if value != "newest" and type(value) is not int:
         raise UserError("The page asked for no model: reload it.")
     return None if value == "newest" else value

@@ -54,7 +54,7 @@ def preview_pairs(folder: Path, times: tuple[int, ...]) -> dict[str, Any]:
 
 
 def settings_table(preset: str) -> dict[str, Any]:
-    """Every setting with the preset's value and what else it may be."""
+    """Return every setting with the preset's value and its choices."""
     config, hints = preset_values(preset), get_type_hints(TrainConfig)
 
     def row(name: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Train: set a run up on the left, watch it live on the right, publish what came out."""
+"""Lay out the Train tab: set-up on the left, the live run on the right."""
 
 from __future__ import annotations
 

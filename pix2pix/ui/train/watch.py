@@ -1,4 +1,4 @@
-"""What pages show of runs, read from their folders once for everybody who looks."""
+"""Read run folders for the page, once for everybody who looks."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ class RunWatcher:
         self.free_at = -float("inf")  # when the next slot is that no page has taken
 
     def look(self, name: str, known_versions: dict[str, int]) -> dict[str, Any]:
-        """{"run": name of the run that is shown, "parts": {part: JSON}, "versions": {part: n},
-        "wait": seconds until the page should look again}, longer the more pages there are.
+        """Answer {"run": name of the run that is shown, "parts": {part: JSON}, "versions":
+        {part: n}, "wait": seconds until the page should look again}, longer the more pages there
+        are.
 
         Without a `name` it is the run that trains, or whose turn is next, else the newest. Raises a
         UserError where there is no run of that name.
@@ -79,7 +80,7 @@ class RunWatcher:
         return self.free_at - now
 
     def hurry(self) -> None:
-        """Something was done to a run: the next look reads anew."""
+        """Let the next look read anew: something was done to a run."""
         with self.lock:
             self.listed_at = -float("inf")
             for run in self.watched.values():

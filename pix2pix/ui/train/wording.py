@@ -1,4 +1,4 @@
-"""Runs in words: the state, the pace, the time left, and what a run was started with."""
+"""Put runs into words: the state, the pace, the time left, and their settings."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def format_memory(mib: int) -> str:
 
 
 def format_memory_need(need: int, free: int) -> str:
-    """Bytes that a run will take beside those that are free."""
+    """Say how many bytes a run will take, and how many are free."""
     need_text = f"About {format_memory(need // 2**20)} of memory"
     if need <= free:
         return f"{need_text}; {format_memory(free // 2**20)} are free."
@@ -130,7 +130,7 @@ def format_memory_need(need: int, free: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """50 s, 12 min, 1 h 5 min, 2 days 3 h."""
+    """Format a duration: 50 s, 12 min, 1 h 5 min, 2 days 3 h."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""What a person may choose of a translation, checked: seed, fit, norm, and how much at once."""
+"""Check the options of a translation: seed, fit, norm, and how much at once."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def parse_fit(value: str) -> str:
 
 
 def norm_choice(config: ModelConfig) -> gr.Radio:
-    """Nothing to see where the model has one way only."""
+    """Lay out the choice of the norm, hidden where the model has one way only."""
     default = next(words for words, norm in NORMS.items() if norm == config.norm_mode)
     return gr.Radio(
         list(NORMS.items()),

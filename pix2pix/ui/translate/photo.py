@@ -33,7 +33,8 @@ from pix2pix.ui.translate.options import (
 
 
 def ab_pair_notice(photo: gr.Image, max_pixels: int) -> None:
-    """Seen while `photo` looks like a strip; a button puts the half in its place."""
+    """Lay out what is seen while `photo` looks like an A|B picture: a button puts one half in
+    its place."""
     with gr.Column(visible=False, elem_classes="squares", elem_id="strip") as part:
         gr.Markdown(
             "This looks like a pair, two pictures side by side, and the model takes one of them.",
@@ -220,7 +221,7 @@ def photo_mode(
 
 
 def keep_file(photo: gr.Image) -> None:
-    """Gradio would open the file to learn its mode, and show a trace where it cannot; here
-    `open_picture` says why."""
+    """Leave the file as it is: Gradio would open it to learn its mode, and show a trace where it
+    cannot; here `open_picture` says why."""
     opened = photo.preprocess
     photo.preprocess = lambda sent: sent.path if sent and sent.path else opened(sent)

@@ -1,4 +1,4 @@
-"""Translate: draw, or give photos or tiles, and see the model's picture."""
+"""Lay out the Translate tab: draw, or give photos or tiles, and see the model's picture."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def model_pad_state(chosen: str, folders: dict[str, Path]) -> dict[str, Any]:
 
 
 def describe_models(models: ModelSource) -> list[dict[str, Any]]:
-    """Every model's name with what it turns into what."""
+    """List every model's name with its source and target."""
     descriptions = []
     for name, folder in models.models().items():
         config = read_config(folder)

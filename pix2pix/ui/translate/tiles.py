@@ -151,7 +151,7 @@ def pack(done: list[Path]) -> Path:
 
 
 def distinct_names(files: list[str]) -> list[tuple[str, str]]:
-    """(file, stem), with a number added where two files of one upload share a stem."""
+    """Yield (file, stem), with a number added where two files of one upload share a stem."""
     used: set[str] = set()
     names = []
     for file in files:
