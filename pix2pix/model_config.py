@@ -17,14 +17,8 @@ from pix2pix.utils.validation import (
 )
 
 MODEL_FORMAT = 1
-
-
 Norm = Literal["batch", "instance", "none"]
-
-
 Direction = Literal["AtoB", "BtoA"]
-
-
 # Which statistics normalise a picture at translate time: its own, or those kept from training.
 NormMode = Literal["batch", "stored"]
 

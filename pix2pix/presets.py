@@ -59,8 +59,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay": 0.0,
     },
 }
-
-
 # Settings that networks of a kind are built without.
 UNUSED_SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "generator": {

@@ -335,8 +335,8 @@ def watch(address: str, component: int, session: str, watching: threading.Event)
         with contextlib.suppress(httpx.HTTPError):  # the app ends before this thread does
             answer = ask("look", run="drawn", seen=versions)
             versions.update(answer["versions"])
-            if moments := json.loads(answer["parts"].get("moments", "[]")):
-                ask("sample", run="drawn", step=max(moment["step"] for moment in moments))
+            if saved := json.loads(answer["parts"].get("checkpoints", "[]")):
+                ask("sample", run="drawn", step=max(one["step"] for one in saved))
             time.sleep(max(LOOK_EVERY, answer["wait"]))
 
 

@@ -1,7 +1,7 @@
 """Read ZIP and tar files from strangers, entry by entry, in bounded memory.
 
 A reader yields (entry, content) in the archive's own order; content may be left unread. Names are
-not judged here: see `names`.
+not judged here: see `utils.filenames`.
 """
 
 from __future__ import annotations

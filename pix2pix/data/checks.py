@@ -16,17 +16,9 @@ from pix2pix.imaging.decode import open_picture
 from pix2pix.utils.progress import ShouldStop
 
 MAX_SHIFT_SEARCH = 12  # 64ths by which the target is moved in search of a better fit
-
-
 SHIFT, GAIN, PEAK = 3, 0.1, 0.25  # of a move: at least so far, so much better, so good
-
-
 OUTLIER = 4.5  # robust standard deviations below the median score
-
-
 ASPECT = 1.03  # a pair's aspects may differ by this factor
-
-
 SAMPLED_FILES = 16  # files of a side that are looked at for being label maps
 
 

@@ -22,14 +22,8 @@ from pix2pix.imaging.decode import list_images, open_picture
 from pix2pix.utils.filenames import printable
 
 DATASET_JSON = "dataset.json"
-
-
 HINTED = "lines+colours"  # the derivation of ``derive`` that makes them
-
-
 SAMPLED_PAIRS = 5  # pictures of a split that tell whether they are pairs
-
-
 _MAX_JSON_BYTES = 200_000_000  # bytes of a dataset.json that are read
 
 

@@ -40,8 +40,6 @@ from pix2pix.errors import UserError
 from pix2pix.utils.filenames import natural_key
 
 RULES = ("auto", "stem", "affix", "name", "order", "csv")
-
-
 MIN_SUPPORT = 0.05  # the share of names that must differ in the same way before it counts as a rule
 
 

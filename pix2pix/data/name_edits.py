@@ -8,14 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 MAX_SAMPLED_NAMES = 200  # names looked at to find out in which ways two folders' names differ
-
-
 MAX_EDITS = 40  # of these ways, so many are tried on all names
-
-
 Tokens = tuple[str, ...]
-
-
 NameEdit = Callable[[str], str | None]  # a source's key -> the key its target would have
 
 

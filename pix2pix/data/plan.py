@@ -40,11 +40,7 @@ from pix2pix.utils.filenames import natural_key
 from pix2pix.utils.progress import Progress, ShouldStop
 
 SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
-
-
 SPLIT_NAMES |= {name: name for name in SPLITS}
-
-
 MAX_FILES = 1_000_000
 
 

@@ -21,19 +21,11 @@ from pix2pix.imaging.decode import Preview, open_preview
 from pix2pix.utils.progress import ShouldStop
 
 THUMBNAIL_SIDE = 64  # the side of the small pictures that pairs are judged by
-
-
 BIG_PICTURE_PIXELS = (
     16_000_000  # pictures of more pixels are decoded one at a time, so that memory stays bounded
 )
-
-
 THREADS = min(8, os.cpu_count() or 1)
-
-
 Item, Result = TypeVar("Item"), TypeVar("Result")
-
-
 _big_picture_lock = threading.Lock()
 
 

@@ -14,17 +14,9 @@ FITS = {
     "crop": "Crop the centre",
     "tiles": "Cut into tiles",
 }
-
-
 FORMATS = {"png": ".png", "jpg": ".jpg"}
-
-
 LABELS = ("auto", "none", "source", "target", "both")
-
-
 DOUBTS = ("aspect", "misaligned", "jpeg labels")
-
-
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
 
 

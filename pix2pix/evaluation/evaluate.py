@@ -43,17 +43,9 @@ from pix2pix.utils.filenames import printable
 from pix2pix.utils.progress import Progress, ShouldStop
 
 _FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
-
-
 _FORMATS |= {"perceptual": "{:.4f}", "perceptual_halves": "{:.4f}"}
-
-
 _FORMATS |= {"kid": "{:.1f}", "kid_halves": "{:.1f}"}
-
-
 _FORMATS |= {"accuracy": "{:.4f}", "mean_iou": "{:.4f}", "commonest": "{:.4f}"}
-
-
 Sample = tuple[Image.Image, Image.Image, Image.Image]  # source, generated, target
 
 
@@ -63,11 +55,10 @@ class Evaluation:
 
     `measures` has `images`, `l1` (on the scale 0 to 1), `psnr` in dB, `ssim`, `perceptual`, `kid`
     (times 1000), both by the network that `judge` names, each also between the two halves of the
-    real pictures (`perceptual_halves`, `kid_halves`), and `spread`, None where one cannot be told;
-    for label maps also `accuracy`, `mean_iou`, `commonest` and `classes`, each {"color", "share"
-    of the target's pixels, "iou"}.
-    `shown` are some of the triples, square and at the model's size. `refused` says which pairs
-    were left out: {"file", "reason"}.
+    real pictures (`perceptual_halves`, `kid_halves`), and `spread`, None where one cannot be
+    measured; for label maps also `accuracy`, `mean_iou`, `commonest` and `classes`, each {"color",
+    "share" of the target's pixels, "iou"}. `samples` are some of the triples, square and at the
+    model's size. `refused` says which pairs were left out: {"file", "reason"}.
     """
 
     measures: Measures

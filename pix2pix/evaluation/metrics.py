@@ -115,7 +115,7 @@ def kid(generated: Tensor, target: Tensor) -> float | None:
 
     The unbiased squared maximum mean discrepancy under the kernel (x.y / D + 1)^3 (Binkowski et
     al. 2018), so that equal sets give about 0 and often less. One subset is compared: all, or 2000
-    spread over all. None for fewer than 2 pictures, and mostly noise for fewer than `FEW`.
+    spread over all. None for fewer than 2 pictures, and mostly noise for fewer than `FEW_IMAGES`.
     """
     if min(len(generated), len(target)) < 2:
         return None

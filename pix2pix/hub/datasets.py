@@ -1,6 +1,6 @@
 """Pull and push dataset repositories of the Hugging Face Hub.
 
-How the token and the Hub's address (`endpoint`) are meant: see `hub_access`.
+How the token and the Hub's address (`endpoint`) are meant: see `hub.client`.
 """
 
 from __future__ import annotations

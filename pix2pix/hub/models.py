@@ -2,7 +2,7 @@
 
 Nothing in a repository is trusted. Of one commit its `config.json` comes first, then weights of a
 size that fits it; they are safetensors or nothing, and must fill the network that the config names.
-How the token and the Hub's address (`endpoint`) are meant: see `hub_access`.
+How the token and the Hub's address (`endpoint`) are meant: see `hub.client`.
 """
 
 from __future__ import annotations

@@ -20,20 +20,10 @@ from pix2pix.imaging.picture import MAX_PIXELS, MODES, Picture, as_picture
 from pix2pix.utils.filenames import natural_key, printable
 
 MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
-
-
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM")  # none that runs another program
-
-
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".gif"))
-
-
 IMAGE_SUFFIXES |= {".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
-
-
 _BAD_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7\xc4\xcc\xda-\xdd\xe0-\xef\xfe]")
-
-
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 

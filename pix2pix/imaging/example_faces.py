@@ -11,11 +11,7 @@ from pix2pix.imaging.strokes import Points, Stroke, arc, make_stroke, resample, 
 # Where the features of a face sit in the square frame (fractions of the side). The face dataset
 # is prepared with the same numbers, so a drawing that keeps to them meets what the model has seen.
 EYE_LINE = 0.48
-
-
 EYE_GAP = 0.20  # between the pupils
-
-
 CHIN = 0.845
 
 

@@ -30,20 +30,10 @@ from pix2pix.utils.filenames import printable
 from pix2pix.utils.files import write_atomically
 
 MAX_PIXELS = 200_000_000  # 200 megapixels: 800 MB of RGB in Pillow, which uses 4 bytes a pixel
-
-
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it
-
-
 Crop = tuple[slice, slice, slice]  # an index into C x H x W
-
-
 _LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601
-
-
 _FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
-
-
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 
 

@@ -12,8 +12,6 @@ from pix2pix.utils.escape import escape_markdown, strip_folders
 from pix2pix.utils.validation import setting_text
 
 METRIC_FORMATS = {"l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}", "perceptual": "{:.4f}"}
-
-
 # Settings that say how long and where a run trained, and what its card tells in words.
 HIDDEN_SETTINGS = {
     *(

@@ -24,8 +24,6 @@ from pix2pix.nn.layers import (
 )
 
 WIDEST_LINE = 8 / 256  # of a side; what is wider is a stroke of colour
-
-
 SLIGHT = 1e-4  # weight of the farther strokes beside the nearer
 
 

@@ -17,7 +17,7 @@ from pix2pix.utils.workspace import workspace
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A moment of a run that was kept: its picture, its figures and, if not pruned, its model."""
+    """A step of a run that was saved: its picture, its figures and, if not pruned, its model."""
 
     step: int
     sample: Path | None
@@ -51,7 +51,7 @@ def best_checkpoint(run: Path) -> Checkpoint | None:
 def publish_checkpoint(
     run: Path, name: str, step: int | None = None, root: Path | None = None
 ) -> Path:
-    """Copy a kept model, the newest unless `step` says which, to the person's models as `name`.
+    """Copy a saved model, the newest unless `step` says which, to the person's models as `name`.
 
     Raises UserError where there is no such model or the name is no safe one or taken.
     """

@@ -50,12 +50,12 @@ def run_loop(
     should_stop: ShouldStop = lambda: False,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
 ) -> Path:
-    """Train in the folder ``run`` until done or told to stop; returns its model folder.
+    """Train in the folder ``run`` until done or asked to stop; returns its model folder.
 
-    The run folder is described in ``runs``. With ``resume`` it goes on from the saved state, where
-    there is one. Under ``torchrun`` every process calls this, and each takes its share of every
-    batch. Raises UserError for data or settings that cannot work, a loss that is no number and a
-    disk that is full; the last saved state stays whole.
+    The run folder is described in ``run_folder``. With ``resume`` it goes on from the saved state,
+    where there is one. Under ``torchrun`` every process calls this, and each takes its share of
+    every batch. Raises UserError for data or settings that cannot work, a loss that is no number
+    and a disk that is full; the last saved state stays whole.
     """
     saved_before = (run / STATE_FILE).exists()
     if is_first() and not resume:

@@ -1,7 +1,7 @@
 """Record a run in its folder: losses, samples, validation, models, state.
 
-The folder is described in ``runs``. Looking never changes what is trained: the generator is given
-back its running statistics, and no random number is drawn.
+The folder is described in ``run_folder``. Looking never changes what is trained: the generator is
+given back its running statistics, and no random number is drawn.
 """
 
 from __future__ import annotations
@@ -33,14 +33,8 @@ from pix2pix.training.trainer import Trainer
 from pix2pix.utils.files import copy_folder
 
 SAMPLE_PAIRS = 8  # pairs that every sample grid shows
-
-
 VALIDATION_PAIRS = 32  # validation pairs that are measured at most, spread over all
-
-
 SAMPLED_SOURCES = 50  # sources whose colours are the palette of a model of label maps
-
-
 VALIDATION_TIME_SHARE = 0.02  # of the time that validations between two saved models may take
 
 

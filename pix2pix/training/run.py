@@ -70,7 +70,7 @@ def train(
     should_stop: ShouldStop = lambda: False,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
 ) -> Run:
-    """Train on the dataset `data` in the folder `run` until done or told to stop.
+    """Train on the dataset `data` in the folder `run` until done or asked to stop.
 
     Without a `config` the preset ``recommended`` is used. With `start_from`, the name or folder of
     a model, its weights are fine-tuned, and its network is the run's. With `resume` the run goes on

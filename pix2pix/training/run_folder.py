@@ -5,7 +5,7 @@ The run folder is the only channel between the process that trains and everyone 
 - `config.json`: every value of the run, its dataset and the model that it began from;
 - `process.json`: pid and start of the process, which together name it for ever;
 - `status.json`: state, step, steps, epoch, speed and a sentence, replaced whole;
-- `job.json`: of a run that trains elsewhere, on Hugging Face Jobs (see `jobs`);
+- `job.json`: of a run that trains elsewhere, on Hugging Face Jobs (see `hub.jobs`);
 - `stop`: there while someone asks the run to stop, with the word that it will be called by;
 - `metrics.jsonl` (a line a step), `validation.jsonl` (a line a validation), `samples/`,
   `checkpoints/`, `model/` (the current generator), `state.pt` (to go on from), `log.txt`.
@@ -30,14 +30,8 @@ from pix2pix.utils.files import read_json_object, to_number, write_json
 from pix2pix.utils.workspace import local_workspace, supports_append, workspace
 
 ACTIVE = ("queued", "starting", "running", "stopping")
-
-
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
-
-
 JOB_FILE = "job.json"
-
-
 WATCH_TIMEOUT = 120.0  # seconds without a look at its job, after which a run's state is old news
 
 

@@ -15,8 +15,6 @@ from pix2pix.training.run_folder import Status, is_remote, list_runs, read_statu
 from pix2pix.utils.progress import ShouldStop
 
 POLL_SECONDS = 0.5  # seconds between two looks at the queue
-
-
 # What the time of a step depends on, besides the device.
 PACE_SETTINGS = (
     "generator", "size", "ngf", "norm", "upsample", "blocks", "discriminator", "ndf", "layers",

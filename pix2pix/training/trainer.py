@@ -65,7 +65,7 @@ class Trainer:
         device: torch.device,
         shared: Callable[[nn.Module], nn.Module] = lambda network: network,
     ) -> None:
-        """``shared`` makes a network average its gradients over processes; see ``ranks``."""
+        """``shared`` makes a network average its gradients over processes; see ``distributed``."""
         self.config, self.device = config, device
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.tensor_options = {"device": device, "memory_format": layout}

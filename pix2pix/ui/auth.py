@@ -91,7 +91,7 @@ def signed_in_user(request: Any) -> str | None:
 def owner_only(page: gr.Blocks, roles: Roles) -> Iterator[None]:
     """Show what is laid out inside to those who may use it, and a sentence to the others.
 
-    This is for people's eyes; `guard` is what refuses.
+    This is for people's eyes; `guard_events` is what refuses.
     """
     if roles.everybody:
         yield

@@ -64,9 +64,12 @@ NO_ADDRESS = "Send the file itself, not its address."
 
 
 class LimitsMiddleware:
-    """ASGI middleware. `waiting()` gives whose each event is that waits, see `whose`. With `own`
+    """ASGI middleware that judges requests before Gradio takes them.
+
+    `waiting()` lists the owner of each event that waits, see `event_owner`. With `loopback_only`
     only what was sent to an address of this machine is taken: a foreign page may have its own name
-    lead here, and the browser believes that both are one."""
+    lead here, and the browser believes that both are one.
+    """
 
     def __init__(
         self,

@@ -11,8 +11,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pix2pix.errors import UserError
 
 MAX_TEXT = 200  # characters of a title or a name
-
-
 MAX_COLOURS = 256  # of a palette
 
 

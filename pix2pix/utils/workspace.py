@@ -78,7 +78,7 @@ def _existing_part() -> Path:
 
 def supports_append() -> bool:
     """Return whether files in the workspace can be added to and locked, which in a mounted
-    bucket they cannot; True where none can be written at all, which `probe` tells."""
+    bucket they cannot; True where none can be written at all, which `storage_warning` says."""
     try:
         return _try_append(_existing_part())
     except OSError:

@@ -581,11 +581,11 @@ def test_ten_watchers_cost_one_reading(workspace: Path, monkeypatch: pytest.Monk
     assert len({answer.pop("wait") for answer in answers}) == 10, "each in a slot of its own"
     assert all(answer == answers[0] for answer in answers)
     assert read.count("list_runs") == read.count("update") == 1
-    looks = read.count("moments")
+    looks = read.count("list_checkpoints")
     clock.now = 1.5
     watch.look("one", {})
     assert read.count("list_runs") == read.count("update") == 2
-    assert read.count("moments") == looks, "no picture and no validation came since"
+    assert read.count("list_checkpoints") == looks, "no picture and no validation came since"
 
 
 def test_many_pages_look_more_seldom_and_all_as_often(workspace: Path) -> None:
@@ -610,19 +610,19 @@ def test_only_what_changed_is_sent(workspace: Path) -> None:
     first = watch.look("", {})
     assert first["run"] == "one"
     assert first["parts"].keys() == {
-        *("runs", "status", "about", "curves", "health", "moments", "validation"),
+        *("runs", "status", "about", "curves", "health", "checkpoints", "validation"),
     }
     seen = first["versions"]
     clock.now = 10
     assert watch.look("one", seen)["parts"] == {}
     add_picture(run, 20)
     clock.now = 20
-    assert watch.look("one", seen)["parts"].keys() == {"moments"}
+    assert watch.look("one", seen)["parts"].keys() == {"checkpoints"}
     measures = {"l1": 0.1, "psnr": 18.25, "ssim": 0.5, "perceptual": 0.3}
     (run / "validation.jsonl").write_text(json.dumps({"step": 20, "epoch": 1, **measures}) + "\n")
     clock.now = 25
     newer = watch.look("one", seen)["parts"]
-    assert measures.items() <= json.loads(newer["moments"])[-1].items()
+    assert measures.items() <= json.loads(newer["checkpoints"])[-1].items()
     columns = {name: [value] for name, value in measures.items()}
     assert columns.items() <= json.loads(newer["validation"]).items()
     with (run / "metrics.jsonl").open("a") as metrics:

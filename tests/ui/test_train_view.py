@@ -92,7 +92,7 @@ def test_a_model_is_published_under_the_name_of_the_run_that_is_shown(view: View
 def test_the_slider_asks_for_one_picture_at_a_time_and_the_last_wins(view: View) -> None:
     sheet = {"image": data_url(noise(20, 30)), "count": 2}
     moments = [{"step": step, "sample": True} for step in (10, 20, 30, 40, 50)]
-    view.tell("one", status={"name": "one", **STATUS}, moments=moments)
+    view.tell("one", status={"name": "one", **STATUS}, checkpoints=moments)
     view.answer(0, sheet)
     shown = "document.querySelector('.cells').dataset.step"
     view.until(f"{shown} === '50'")
@@ -117,7 +117,7 @@ def test_the_measures_of_a_moment_are_said_and_drawn(view: View) -> None:
     moment = {"step": 50, "l1": 0.1234, "psnr": 18.246, "ssim": 0.4567, "perceptual": 0.3}
     moments = [{**moment, "model": True, "sample": False}, {"step": 60, "model": True, "psnr": 9}]
     validation = {"step": [40, 50], "psnr": [17.0, 18.246], "ssim": [-0.2, 0.4567]}
-    view.tell("one", status={"name": "one", **STATUS}, moments=moments, validation=validation)
+    view.tell("one", status={"name": "one", **STATUS}, checkpoints=moments, validation=validation)
     view.until("document.querySelectorAll('.moment').length === 2")
     figures = view.page.locator(".moment .figures").all_inner_texts()
     assert figures == ["PSNR 9.00", "L1 0.123, PSNR 18.2, SSIM 0.457, perceptual 0.300"]

@@ -2,7 +2,7 @@
 
 All passes through a private bucket, where `jobs/NAME-TIME/` holds `source/` (the engine), `data/`
 (the dataset), `start/` (the model to begin with) and `run/`, the run folder. The job has it mounted
-and runs `job_side`, which trains and copies what it writes to `run/`; from there `job_watch` brings
+and runs `worker`, which trains and copies what it writes to `run/`; from there `sync` brings
 it into the folder of the run here, so that whoever watches runs sees this one as any other. Such a
 folder has a `job.json`. A person's token comes with every call and is written down nowhere: the job
 needs none.

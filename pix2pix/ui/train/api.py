@@ -57,7 +57,7 @@ def training_status(run: str = "") -> dict[str, Any]:
         return {
             **described(status),
             "ahead": scheduler.count_ahead(folder) if status.state == "queued" else 0,
-            "models": [moment.step for moment in list_checkpoints(folder) if moment.model],
+            "models": [one.step for one in list_checkpoints(folder) if one.model],
             "validation": rows[-1] if rows else None,
         }
 

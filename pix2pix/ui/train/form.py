@@ -32,26 +32,12 @@ from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import setting_text
 
 FIRST = "recommended"  # preset
-
-
 SCRATCH = ("From scratch", "")
-
-
 SIZES = [64, 128, 256, 512, 1024]
-
-
 WIDTHS = [("64, the paper's", 64), ("32, several times faster", 32), ("16, for a first try", 16)]
-
-
 HINTS = {"colour_hints": 0.85, "recolour": 0.5}
-
-
 FIXED_WIDTH = "The small U-Net's is fixed."
-
-
 NO_DATASET = "No dataset yet: build one in the Dataset tab."
-
-
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
 
 

@@ -167,7 +167,7 @@ class _WatchedRun:
         rows = self.validation = read_jsonl(self.run / "validation.jsonl")
         favourite = best_checkpoint(self.run)
         self.parts.put(
-            "moments", [checkpoint_item(moment, favourite) for moment in list_checkpoints(self.run)]
+            "checkpoints", [checkpoint_item(one, favourite) for one in list_checkpoints(self.run)]
         )
         thinned = rows[:: -(-len(rows) // MAX_ROWS)] if rows else []
         names = ("step", "train_l1", *MEASURES)
@@ -184,12 +184,13 @@ class _WatchedRun:
             return 0.0
 
 
-def checkpoint_item(moment: Checkpoint, favourite: Checkpoint | None) -> dict[str, Any]:
+def checkpoint_item(checkpoint: Checkpoint, favourite: Checkpoint | None) -> dict[str, Any]:
     """Return a checkpoint as the page gets it."""
-    figures = {name: finite_number(moment.metrics.get(name)) for name in (*MEASURES, "epoch")}
+    figures = {name: finite_number(checkpoint.metrics.get(name)) for name in (*MEASURES, "epoch")}
     return {
-        "step": moment.step, "sample": moment.sample is not None, "model": moment.model is not None,
-        "best": favourite is not None and favourite.step == moment.step,
+        "step": checkpoint.step, "sample": checkpoint.sample is not None,
+        "model": checkpoint.model is not None,
+        "best": favourite is not None and favourite.step == checkpoint.step,
         **{name: value for name, value in figures.items() if value is not None},
     }  # fmt: skip
 

@@ -72,8 +72,6 @@ def ab_pair_notice(photo: gr.Image, max_pixels: int) -> None:
 
 # So many at once: the pad has the larger share of the forwards.
 PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
-
-
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
 
 

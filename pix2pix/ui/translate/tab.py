@@ -40,7 +40,8 @@ MAX_DRAWING_SIDE = 1024
 @dataclass(frozen=True)
 class TranslateTab:
     """The parts that the rest of the page uses: the `row` of models, those that are the visitor's
-    alone (`mine`, see ``known``), the chosen one's `name`, and `to_hub`, where it is sent from."""
+    alone (`mine`, see ``known_models``), the chosen one's `name`, and `to_hub`, where it is sent
+    from."""
 
     row: gr.HTML
     mine: gr.State

@@ -58,11 +58,11 @@ function take(answer) {
   wanted = answer.run; // it stays in sight when another one's turn comes
   Object.assign(seen, answer.versions);
   for (const [part, text] of Object.entries(answer.parts)) parts[part] = JSON.parse(text);
-  const { status: head, about, health, moments: kept, runs, curves, validation } = answer.parts;
+  const { status: head, about, health, checkpoints: kept, runs, curves, validation } = answer.parts;
   if (head) showStatus(parts.status);
   if (health) showHealth(parts.health);
   if (curves || validation) drawCharts(find(".charts"), parts);
-  if (kept) { showMoments(parts.moments); showKept(); }
+  if (kept) { showMoments(parts.checkpoints); showKept(); }
   if (about) showAbout(parts.about);
   if (runs || head) showRuns(parts.runs ?? []);
   const none = (parts.runs ?? []).length === 0;
@@ -157,7 +157,7 @@ function showAbout(rows) {
 
 /** The moments whose model was kept, the newest first. */
 function showKept() {
-  const kept = (parts.moments ?? []).filter((moment) => moment.model).reverse();
+  const kept = (parts.checkpoints ?? []).filter((moment) => moment.model).reverse();
   const rows = kept.length || !status?.has_model ? kept : [{ step: "newest" }];
   find(".models").hidden = rows.length === 0;
   const name = find(".as input");
