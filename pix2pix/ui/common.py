@@ -54,11 +54,6 @@ def page_error(sentence: str) -> gr.Error:
     return gr.Error(words, print_exception=False)
 
 
-def escape_text(words: str) -> str:
-    """Escape text from strangers: nothing in it becomes Markdown or HTML."""
-    return "".join(f"&#{ord(c)};" if c in "<>&*_`[]()#|\\!~" else c for c in words)
-
-
 def escape_template(value: Any) -> Any:
     """Escape a value for an ``html_template``. Gradio fills the braces, which escapes HTML, and
     then runs the result as a JavaScript template literal: there `\\` and `$` must be quoted."""

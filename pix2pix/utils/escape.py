@@ -1,4 +1,4 @@
-"""Escape text from strangers for Markdown, and cut folders of this machine out of it."""
+"""Escape text from strangers, and cut folders of this machine out of it."""
 
 from __future__ import annotations
 
@@ -28,5 +28,10 @@ def single_line(value: Any) -> str:
 
 
 def escape_markdown(value: Any) -> str:
-    """Return one line of text in which nothing is Markdown or a link."""
+    """Return one line for a Markdown file, in which nothing is markup or a link."""
     return re.sub(r"[\\`*_{}\[\]()#+!|<>~&:@$/=^.]|^-", r"\\\g<0>", single_line(value))
+
+
+def escape_text(text: str) -> str:
+    """Return text for the page, in which nothing becomes Markdown or HTML."""
+    return "".join(f"&#{ord(c)};" if c in "<>&*_`[]()#|\\!~" else c for c in text)

@@ -16,7 +16,6 @@ from pix2pix.ui.common import (
     HIDDEN_EVENT,
     CancelSwitches,
     busy_buttons,
-    escape_text,
     idle_buttons,
     page_progress,
     user_errors,
@@ -25,6 +24,7 @@ from pix2pix.ui.common import (
 from pix2pix.ui.components.model_cards import ModelSource
 from pix2pix.ui.limits import DISK_FULL, is_disk_full
 from pix2pix.ui.translate.options import Limits
+from pix2pix.utils.escape import escape_text
 from pix2pix.utils.workspace import hub_model_cache
 
 

@@ -93,21 +93,21 @@ def dataset_pair_views(folder: Path, start: int = 0) -> dict[str, Any]:
 def join_pair(file: PairFile) -> Image.Image:
     """Join A and B side by side, B at A's size."""
     a, b = (side.convert("RGB") for side in open_pair(file))
-    strip = Image.new("RGB", (2 * a.width, a.height))
-    strip.paste(a, (0, 0))
-    strip.paste(resize(b, a.size), (a.width, 0))
-    return strip
+    pair = Image.new("RGB", (2 * a.width, a.height))
+    pair.paste(a, (0, 0))
+    pair.paste(resize(b, a.size), (a.width, 0))
+    return pair
 
 
-def encode_pair(strip: Image.Image) -> dict[str, Any]:
+def encode_pair(pair: Image.Image) -> dict[str, Any]:
     """Encode an A|B picture for the page, unscaled up to a height of ``SIDE``."""
-    ratio = strip.width / 2 / strip.height
-    if strip.height > SIDE or strip.width > 4 * SIDE:
-        scale = min(SIDE / strip.height, 4 * SIDE / strip.width)
-        half = max(1, round(strip.width / 2 * scale))
-        strip = as_picture(strip).to_pil(3)
-        strip = strip.resize((2 * half, max(1, round(strip.height * scale))))
-    return {"image": data_url(strip), "ratio": f"{min(4, max(0.25, ratio)):.4f}"}
+    ratio = pair.width / 2 / pair.height
+    if pair.height > SIDE or pair.width > 4 * SIDE:
+        scale = min(SIDE / pair.height, 4 * SIDE / pair.width)
+        half = max(1, round(pair.width / 2 * scale))
+        pair = as_picture(pair).to_pil(3)
+        pair = pair.resize((2 * half, max(1, round(pair.height * scale))))
+    return {"image": data_url(pair), "ratio": f"{min(4, max(0.25, ratio)):.4f}"}
 
 
 def _page_of(

@@ -64,9 +64,9 @@ def build_dataset(
         )
         if (datasets_folder() / name).exists():
             raise UserError(f"'{name}' is there already: choose another name.")
-        scratch = TempDir()
+        temp_dir = TempDir()
         never, silent = lambda: False, lambda done, total: None
-        plan = make_plan(gather_inputs(uploads, scratch.folder, never, silent))
+        plan = make_plan(gather_inputs(uploads, temp_dir.folder, never, silent))
         made = build(plan, recipe, datasets_folder() / name)
     refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
     return {"dataset": name, **made["counts"], "rule": made["rule"], "refused": refused}

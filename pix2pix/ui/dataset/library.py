@@ -22,7 +22,6 @@ from pix2pix.imaging.picture import data_url, resize
 from pix2pix.ui.common import (
     HIDDEN_EVENT,
     escape_template,
-    escape_text,
     page_progress,
     read_asset,
     results_folder,
@@ -32,6 +31,7 @@ from pix2pix.ui.components.hub_forms import upload_form
 from pix2pix.ui.components.model_cards import CHOOSE
 from pix2pix.ui.components.pairs_view import dataset_pair_views, join_pair, pairs_view
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
+from pix2pix.utils.escape import escape_text
 from pix2pix.utils.workspace import workspace
 
 WIDE_STYLE = (

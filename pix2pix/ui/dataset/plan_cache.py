@@ -30,8 +30,8 @@ class TempDir:
 class CheckedPlan:
     """A plan, and the folder that its files lie in."""
 
-    def __init__(self, plan: Plan, scratch: TempDir) -> None:
-        self.plan, self.temp_dir = plan, scratch
+    def __init__(self, plan: Plan, temp_dir: TempDir) -> None:
+        self.plan, self.temp_dir = plan, temp_dir
 
 
 class PlanCache:

@@ -17,7 +17,6 @@ from pix2pix.errors import Cancelled
 from pix2pix.ui.common import (
     HIDDEN_EVENT,
     busy_buttons,
-    escape_text,
     idle_buttons,
     page_progress,
     read_asset,
@@ -37,6 +36,7 @@ from pix2pix.ui.dataset.wording import (
     doubt_rows,
     report_items,
 )
+from pix2pix.utils.escape import escape_text
 from pix2pix.utils.filenames import safe_name
 from pix2pix.utils.files import unused_name
 
@@ -78,7 +78,7 @@ def dataset_tab(page: gr.Blocks, train: Callable[..., None] | None = None) -> No
     `train(button, name)` wires a button "Train on this dataset" to where training is set up;
     `name` is a textbox that holds the dataset's name. Without `train` there is no such button.
     """
-    desk = PlanCache()
+    plans = PlanCache()
     with gr.Row(elem_classes="steps", elem_id="steps"):
         with gr.Column(min_width=0, elem_classes="step"):
             gr.HTML("<h2 class='step-title'><b>1</b> Folders</h2>")
@@ -92,19 +92,19 @@ def dataset_tab(page: gr.Blocks, train: Callable[..., None] | None = None) -> No
         with gr.Column(min_width=0, elem_classes="step"):
             gr.HTML("<h2 class='step-title'><b>3</b> Build</h2>")
             name = gr.Textbox(label="Name", placeholder="faces", elem_id="dataset-name")
-            making = recipe_form()
+            form = recipe_form()
             start = gr.Button("Build the dataset", interactive=False, elem_id="build")
             stop_build = gr.Button("Stop", visible=False, elem_id="stop-build")
             built = gr.Markdown(elem_classes="quiet", elem_id="built")
     results = CheckResults(check, stop_check, checked, *parts, name, start, stop_build, built)
     library = dataset_library(page, train)
-    wire_check(desk, sources, making, results)
-    wire_preview(desk, making, results)
-    wire_build(desk, making, results, library)
+    wire_check(plans, sources, form, results)
+    wire_preview(plans, form, results)
+    wire_build(plans, form, results, library)
     dataset_api()
 
     def leave(request: gr.Request) -> None:
-        desk.leave(request.session_hash)
+        plans.leave(request.session_hash)
 
     page.unload(leave)
 
@@ -134,7 +134,7 @@ def check_results() -> tuple[Any, ...]:
 
 
 def wire_check(
-    desk: PlanCache, sources: SourcesForm, making: RecipeForm, results: CheckResults
+    plans: PlanCache, sources: SourcesForm, form: RecipeForm, results: CheckResults
 ) -> None:
     def check(
         values: Values, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008
@@ -143,40 +143,40 @@ def wire_check(
         try:
             with user_errors():
                 uploads = sources.read(values, values[results.match])
-                plan = make_checked_plan(desk, session, uploads, progress)
+                plan = make_checked_plan(plans, session, uploads, progress)
         except Cancelled:
             return {results.checked: STOPPED}
-        return show_check(plan, values, making, results)
+        return show_check(plan, values, form, results)
 
     outputs = [
         *(results.checked, results.report, results.match, results.pictures, results.problems),
         *(results.kind, results.table, results.name, results.build, results.check),
-        *(making.split, making.as_is),
+        *(form.split, form.as_is),
     ]
     buttons = [results.check, results.stop_check]
     # The rule can be chosen only by a person who has seen a check, so that makes another one.
     started = gr.on(
         [results.check.click, results.match.input],
-        busy_buttons(desk.running, "check"),
+        busy_buttons(plans.running, "check"),
         None,
         buttons,
         queue=False,
         **HIDDEN_EVENT,
     )
     ended = started.then(
-        check, {*sources.inputs(), *making.inputs(), results.match, results.name}, outputs,
+        check, {*sources.inputs(), *form.inputs(), results.match, results.name}, outputs,
         show_progress_on=results.checked, api_visibility="private", **CONCURRENCY,
     )  # fmt: skip
     for after in (ended.then, ended.failure):  # a failure triggers only the latter
         after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
 
     def stop(request: gr.Request) -> None:
-        desk.running.stop(request.session_hash, "check")
+        plans.running.stop(request.session_hash, "check")
 
     results.stop_check.click(stop, None, None, queue=False, api_visibility="private")
 
     def touch(request: gr.Request) -> list[Any]:
-        desk.leave(request.session_hash)
+        plans.leave(request.session_hash)
         build = gr.Button(variant="secondary", interactive=False)
         return [gr.Button(variant="primary"), build, CHANGED]
 
@@ -187,30 +187,30 @@ def wire_check(
 
 
 def make_checked_plan(
-    desk: PlanCache, session: str, uploads: UploadedInputs, progress: gr.Progress
+    plans: PlanCache, session: str, uploads: UploadedInputs, progress: gr.Progress
 ) -> Plan:
-    """Make the plan and put it on the desk."""
-    scratch = TempDir()
-    with desk.running.at_work(session, "check") as switch:
+    """Make the plan and cache it."""
+    temp_dir = TempDir()
+    with plans.running.at_work(session, "check") as switch:
         options = {"should_stop": switch.is_set}
         inputs = gather_inputs(
-            uploads, scratch.folder, on_progress=page_progress(progress, "Opening"), **options
+            uploads, temp_dir.folder, on_progress=page_progress(progress, "Opening"), **options
         )
         reading = page_progress(progress, "Reading", "pictures")
         plan = make_plan(inputs, on_progress=reading, **options)
         if switch.is_set():
             raise Cancelled
-    desk.put(session, CheckedPlan(plan, scratch))
+    plans.put(session, CheckedPlan(plan, temp_dir))
     return plan
 
 
 def show_check(
-    plan: Plan, values: Values, making: RecipeForm, results: CheckResults
+    plan: Plan, values: Values, form: RecipeForm, results: CheckResults
 ) -> dict[Any, Any]:
     is_dataset, ready = plan.inputs.kind == "dataset", bool(plan.pairs)
-    values = {**values, making.as_is: is_dataset}
+    values = {**values, form.as_is: is_dataset}
     with user_errors():
-        pictures = planned_pair_views(plan, making.look(values))
+        pictures = planned_pair_views(plan, form.look(values))
     choices = doubt_kinds(plan)
     return {
         results.checked: "",
@@ -223,38 +223,38 @@ def show_check(
         results.name: values.get(results.name) or unused_name(datasets_folder(), "pairs"),
         results.build: gr.Button(variant="primary" if ready else "secondary", interactive=ready),
         results.check: gr.Button(variant="secondary" if ready else "primary"),
-        making.split: default_shares(plan),
-        making.as_is: gr.Checkbox(is_dataset, visible=is_dataset),
+        form.split: default_shares(plan),
+        form.as_is: gr.Checkbox(is_dataset, visible=is_dataset),
     }
 
 
 # ------------------------------------------------------------------------- looking at a check
 
 
-def wire_preview(desk: PlanCache, making: RecipeForm, results: CheckResults) -> None:
+def wire_preview(plans: PlanCache, form: RecipeForm, results: CheckResults) -> None:
     def look(values: Values, request: gr.Request) -> Any:
         """Show the first dozen again, as the pairs look now; nothing without a check."""
-        if request.session_hash not in desk.checks:
+        if request.session_hash not in plans.checks:
             return gr.skip()
         with user_errors():
-            checked = desk.get(request.session_hash)
-            return planned_pair_views(checked.plan, making.look(values))
+            checked = plans.get(request.session_hash)
+            return planned_pair_views(checked.plan, form.look(values))
 
     gr.on(
-        [part.input for part in making.seen()], look, set(making.seen()), results.pictures,
+        [part.input for part in form.seen()], look, set(form.seen()), results.pictures,
         trigger_mode="always_last", show_progress="minimal", api_visibility="private",
     )  # fmt: skip
 
     def turn(values: Values, request: gr.Request, event: gr.EventData) -> Any:
         with user_errors():
-            checked = desk.get(request.session_hash)
-            return planned_pair_views(checked.plan, making.look(values), int(event.value))
+            checked = plans.get(request.session_hash)
+            return planned_pair_views(checked.plan, form.look(values), int(event.value))
 
-    results.pictures.select(turn, set(making.seen()), results.pictures, **HIDDEN_EVENT)
+    results.pictures.select(turn, set(form.seen()), results.pictures, **HIDDEN_EVENT)
 
     def filtered(kind: str, request: gr.Request) -> list[list[str]]:
         with user_errors():
-            return doubt_rows(desk.get(request.session_hash).plan, kind or "")
+            return doubt_rows(plans.get(request.session_hash).plan, kind or "")
 
     results.kind.input(filtered, results.kind, results.table, **HIDDEN_EVENT)
 
@@ -263,7 +263,7 @@ def wire_preview(desk: PlanCache, making: RecipeForm, results: CheckResults) -> 
 
 
 def wire_build(
-    desk: PlanCache, making: RecipeForm, results: CheckResults, library: DatasetLibrary
+    plans: PlanCache, form: RecipeForm, results: CheckResults, library: DatasetLibrary
 ) -> None:
     def make(
         values: Values, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008
@@ -271,8 +271,8 @@ def wire_build(
         try:
             with user_errors():
                 name = safe_name(values[results.name] or "")
-                recipe = None if values[making.as_is] else making.recipe(values)
-                build_checked(desk, request.session_hash, name, recipe, progress)
+                recipe = None if values[form.as_is] else form.recipe(values)
+                build_checked(plans, request.session_hash, name, recipe, progress)
         except Cancelled:
             return {results.built: STOPPED}
         updates = dict(zip(library.outputs, library.show(name)))
@@ -281,10 +281,10 @@ def wire_build(
         return {results.built: f"{escape_text(name)} is ready, see below.", **updates}
 
     buttons = [results.build, results.stop_build]
-    at_once = busy_buttons(desk.running, "build")
+    at_once = busy_buttons(plans.running, "build")
     started = results.build.click(at_once, None, buttons, queue=False, **HIDDEN_EVENT)
     ended = started.then(
-        make, {*making.inputs(), results.name}, [results.built, results.build, *library.outputs],
+        make, {*form.inputs(), results.name}, [results.built, results.build, *library.outputs],
         show_progress_on=results.built, api_visibility="private", **CONCURRENCY,
     )  # fmt: skip
     for after in (ended.then, ended.failure):
@@ -292,17 +292,17 @@ def wire_build(
     ended.success(None, results.built, None, js=SCROLL)
 
     def stop(request: gr.Request) -> None:
-        desk.running.stop(request.session_hash, "build")
+        plans.running.stop(request.session_hash, "build")
 
     results.stop_build.click(stop, None, None, queue=False, api_visibility="private")
 
 
 def build_checked(
-    desk: PlanCache, session: str, name: str, recipe: Recipe | None, progress: gr.Progress
+    plans: PlanCache, session: str, name: str, recipe: Recipe | None, progress: gr.Progress
 ) -> None:
     """Build what was checked; without a recipe the files of a dataset are taken as they are."""
-    checked = desk.get(session)  # its files stay
-    with desk.running.at_work(session, "build") as switch:
+    checked = plans.get(session)  # its files stay
+    with plans.running.at_work(session, "build") as switch:
         options = {"should_stop": switch.is_set}
         if recipe is None:
             copying, here = page_progress(progress, "Copying"), datasets_folder()

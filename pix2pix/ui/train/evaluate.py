@@ -19,7 +19,6 @@ from pix2pix.ui.common import (
     HIDDEN_EVENT,
     CancelSwitches,
     busy_buttons,
-    escape_text,
     idle_buttons,
     page_progress,
     results_folder,
@@ -27,6 +26,7 @@ from pix2pix.ui.common import (
 )
 from pix2pix.ui.dataset.library import chosen_folder
 from pix2pix.ui.train.launch import start_model, start_models
+from pix2pix.utils.escape import escape_text
 from pix2pix.utils.progress import ShouldStop
 
 MAX_MODELS = 6  # side by side

@@ -16,7 +16,7 @@ from pix2pix.presets import PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import matching_direction
 from pix2pix.training.run_folder import runs_folder
 from pix2pix.training.scheduler import past_step_time
-from pix2pix.ui.common import escape_text, read_asset
+from pix2pix.ui.common import read_asset
 from pix2pix.ui.dataset.library import chosen_folder, datasets_folder
 from pix2pix.ui.train.launch import (
     form_config,
@@ -27,6 +27,7 @@ from pix2pix.ui.train.launch import (
 )
 from pix2pix.ui.train.preview import settings_table
 from pix2pix.ui.train.wording import PRESET_TEXTS, format_duration, format_memory_need
+from pix2pix.utils.escape import escape_text
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import setting_text

@@ -42,9 +42,9 @@ def preview_pairs(folder: Path, times: tuple[int, ...]) -> dict[str, Any]:
     pictures = []
     for pair in pairs[:: max(1, len(pairs) // PREVIEW_PAIRS)][:PREVIEW_PAIRS]:
         try:
-            strip = join_pair(pair)
-            strip.thumbnail((256, 256))
-            pictures.append({**encode_pair(strip), "name": pair.name})
+            picture = join_pair(pair)
+            picture.thumbnail((256, 256))
+            pictures.append({**encode_pair(picture), "name": pair.name})
         except UserError:
             continue  # the Dataset tab says what is wrong with it
     words = [f"{format_pairs(info.total)}: {format_splits(info.counts)}."]

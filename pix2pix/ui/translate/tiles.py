@@ -20,7 +20,6 @@ from pix2pix.ui.common import (
     HIDDEN_EVENT,
     CancelSwitches,
     busy_buttons,
-    escape_text,
     idle_buttons,
     results_folder,
     user_errors,
@@ -35,6 +34,7 @@ from pix2pix.ui.translate.options import (
     parse_seed,
     tile_progress,
 )
+from pix2pix.utils.escape import escape_text
 from pix2pix.utils.files import write_atomically
 
 # So many at once: the pad has the larger share of the forwards.
