@@ -150,9 +150,6 @@ def side_names(inputs: Inputs) -> tuple[str, str]:
     return "A", "B"
 
 
-# --------------------------------------------------------------------------------------- writing
-
-
 def _write(
     head: DatasetReport,
     jobs: list[PairJob],

@@ -22,9 +22,6 @@ ASPECT = 1.03  # a pair's aspects may differ by this factor
 SAMPLED_FILES = 16  # files of a side that are looked at for being label maps
 
 
-# ------------------------------------------------------------------------------- names and pairs
-
-
 def side_folder(inputs: Inputs, side: str) -> Path:
     return inputs.source if side == "source" else inputs.target_folder
 

@@ -78,7 +78,7 @@ def _rank(matching: Matching) -> tuple[int, int]:
     return len(matching.pairs), sum(r.kind == "ambiguous" for r in matching.refused)
 
 
-# ------------------------------------------------------------------- ways in which names differ
+# ----------------------------------------------------------------------------------- edits of names
 
 
 def _by_same_name(key: str) -> str:
@@ -129,7 +129,7 @@ def _by_name(source: list[str], target: list[str]) -> Matching:
     return _by_edits(source, target, "name", _squash, ways)
 
 
-# ------------------------------------------------------------------------------- who gets whom
+# ----------------------------------------------------------------------------------- pairs by edits
 
 
 def _by_edits(
@@ -227,7 +227,7 @@ def _leftover(
     return refused
 
 
-# ------------------------------------------------------------------------------ order and tables
+# ----------------------------------------------------------------------------------------- by order
 
 
 def _by_order(source: list[str], target: list[str]) -> Matching:

@@ -120,9 +120,6 @@ def write_npz(
     return len(files)
 
 
-# ----------------------------------------------------------------------------------- one import
-
-
 def _find_dataset(folder: Path, name: str = "") -> Path:
     layout = detect_layout(folder)
     if layout.kind != "dataset":

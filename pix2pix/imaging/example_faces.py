@@ -15,9 +15,6 @@ EYE_GAP = 0.20  # between the pupils
 CHIN = 0.845
 
 
-# ------------------------------------------------------------------------------ example faces
-
-
 def example_faces() -> dict[str, list[Stroke]]:
     """Draw stick faces, name -> strokes, placed where the face model expects a face."""
     return {

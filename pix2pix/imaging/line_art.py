@@ -11,9 +11,6 @@ from pix2pix.errors import UserError
 LINE_STYLES = ("pencil", "lines", "bold")
 
 
-# ---------------------------------------------------------------------------------- of a photo
-
-
 def line_drawing(picture: Image.Image, style: str = "lines") -> Image.Image:
     """Turn a photo into black lines on white paper, mode 'L', same size.
 

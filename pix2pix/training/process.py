@@ -25,7 +25,7 @@ from pix2pix.training.run_folder import (
 from pix2pix.utils.files import read_json_object, to_number, write_atomically, write_json
 from pix2pix.utils.workspace import IMPORT_PATH, ROOT
 
-# ------------------------------------------------------------------------------ for those who ask
+# -------------------------------------------------------------------------------------- for the app
 
 
 def start_process(run: Path, settings: dict[str, Any] | None = None) -> None:
@@ -112,7 +112,7 @@ def extend_run(run: Path, epochs: int) -> None:
     write_json(run / "config.json", config)
 
 
-# ------------------------------------------------------------------------- for the run's process
+# ------------------------------------------------------------------------ for the run's own process
 
 
 def requested_stop(run: Path) -> str:

@@ -73,9 +73,6 @@ def runs_folder() -> Path:
     return (workspace() if supports_append() else local_workspace()) / "runs"
 
 
-# ---------------------------------------------------------------------------------- for watchers
-
-
 def list_runs(root: Path | None = None) -> list[Status]:
     """List all runs in a folder, the last started first."""
     root = root or runs_folder()

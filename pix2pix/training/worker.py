@@ -25,9 +25,6 @@ from pix2pix.training.loop import TrainProgress, run_loop, save_errors, set_proc
 STATUS_SECONDS = 1.0  # between two lines of status
 
 
-# ----------------------------------------------------------------------- the run's own process
-
-
 class StatusReporter:
     """Tells ``status.json`` about the steps, seldom enough to cost nothing."""
 
