@@ -1,4 +1,4 @@
-"""List, rank, publish and prune a run's checkpoints."""
+"""List, rank, publish and prune a run's checkpoints. No torch."""
 
 from __future__ import annotations
 

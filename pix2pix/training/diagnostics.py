@@ -1,4 +1,4 @@
-"""Diagnose how a run is doing, by rule and in plain words.
+"""Diagnose how a run is doing, by rule and in plain words. No torch.
 
 The rules read losses and validation as the run wrote them. The words name what was seen, and what
 to try. Losses are those of the two networks: a discriminator that can tell nothing has ln 2 = 0.69

@@ -1,4 +1,4 @@
-"""Read `metrics.jsonl` on as it grows, as curves that stay light."""
+"""Read `metrics.jsonl` on as it grows, as curves that stay light. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start, stop, resume and extend the processes of runs."""
+"""Start, stop, resume and extend the processes of runs. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queue runs: one trains on a device at a time, in the order of their start."""
+"""Queue runs: one trains on a device at a time, in the order of their start. No torch."""
 
 from __future__ import annotations
 
