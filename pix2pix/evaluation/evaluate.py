@@ -123,7 +123,9 @@ def evaluate(
 
     made = triples()
     while batch := list(itertools.islice(made, BATCH)):
-        _, generated, target = (stack_pictures(side, channels) for side in zip(*batch))
+        _, generated, target = (
+            torch.from_numpy(stack_pictures(side, channels)) for side in zip(*batch)
+        )
         compared.add(generated, target)
         if colours is not None:
             confused += confusion(generated, target, colours)
@@ -264,7 +266,7 @@ def comparison_picture(evaluations: dict[str, Evaluation]) -> Image.Image:
         target = targets
     rows.append(("target", target))
     if len(evaluations) == 1:
-        return rows_picture([stack_pictures(pictures, 3).numpy() for _, pictures in rows])
+        return rows_picture([stack_pictures(pictures, 3) for _, pictures in rows])
     return labelled_rows(rows)
 
 

@@ -1,5 +1,4 @@
-"""Sync runs with a mounted bucket, whose files cannot be appended to (see `hub.jobs.worker`). No
-torch.
+"""Sync runs with a mounted bucket, whose files cannot be appended to. No torch.
 
 They lie and train on the program's own disk. A copy of each is kept in the workspace, from which
 they come back when that disk begins anew, as a Space's does at a restart.

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from pix2pix.imaging.picture import from_array, to_array
 from pix2pix.utils.filenames import printable
 
 GAP = 4  # pixels of white between pictures
+_CAPTION = 22  # height in pixels of a row's name
 
 
 def rows_picture(rows: list[np.ndarray]) -> Image.Image:
@@ -28,18 +27,14 @@ def rows_picture(rows: list[np.ndarray]) -> Image.Image:
     return sheet
 
 
-_CAPTION = 22  # height in pixels of a row's name
-
-
-def stack_pictures(pictures: Sequence[Image.Image], channels: int) -> Tensor:
-    return torch.from_numpy(np.stack([to_array(picture, channels) for picture in pictures]))
+def stack_pictures(pictures: Sequence[Image.Image], channels: int) -> np.ndarray:
+    """Stack equally large pictures, N x `channels` x H x W in [-1, 1]."""
+    return np.stack([to_array(picture, channels) for picture in pictures])
 
 
 def labelled_rows(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
     """Lay out rows of equally large pictures, each under its name."""
-    sheets = [
-        _captioned(name, rows_picture([stack_pictures(row, 3).numpy()])) for name, row in rows
-    ]
+    sheets = [_captioned(name, rows_picture([stack_pictures(row, 3)])) for name, row in rows]
     height = sheets[0].height + GAP
     picture = Image.new("RGB", (max(s.width for s in sheets), len(sheets) * height - GAP), "white")
     for number, sheet in enumerate(sheets):
