@@ -395,7 +395,7 @@ def test_the_form_sends_watches_stops_and_watches_again(
     values = {part: part.value for part in send.inputs}
     given = {
         "train-dataset": "blocks", "run-name": "faces", "jobs-token": OWNER, "jobs-bucket": BUCKET,
-        "overrides": "\n".join(f"{k}={v}" for k, v in TINY.items()),
+        "overrides": "\n".join(f"{k}={v}" for k, v in {**TINY, "discriminator": "patch"}.items()),
     }  # fmt: skip
     values |= {part: given[part.elem_id] for part in values if part.elem_id in given}
     token = next(part for part in values if part.elem_id == "jobs-token")
