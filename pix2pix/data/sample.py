@@ -14,7 +14,7 @@ from pix2pix.imaging.example_houses import PALETTE, draw_house
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import Progress, ShouldStop
 
-SAMPLE_NAME = "houses"  # of the dataset in the workspace
+SAMPLE_NAME = "little-houses"  # of the dataset in the workspace
 PAIRS, SIZE = 200, 128  # pairs, and pixels of a side of each half
 VALIDATION = 0.1  # share of the pairs
 

@@ -86,13 +86,13 @@ def _house(
     right, top = left + width, ground - height
     eaves, peak = 0.035, top - rng.uniform(0.1, 0.2)
     middle = left + width * rng.choice([0.5, 0.35, 0.65])
+    low, high = (left - eaves, top), (right + eaves, top)
     forms = [
-        [(left - eaves, top), (middle, peak), (right + eaves, top)],
-        [(left - eaves, top), (left + 0.07, peak), (right - 0.07, peak), (right + eaves, top)],
-        [(left - eaves, top), (left - eaves, top - 0.05), (right + eaves, peak), (right + eaves, top)],
-        [(left - eaves, top), (left - eaves, top - 0.06), (right + eaves, top - 0.06),
-         (right + eaves, top)],
-    ]  # fmt: skip
+        [low, (middle, peak), high],
+        [low, (left + 0.07, peak), (right - 0.07, peak), high],
+        [low, (left - eaves, top - 0.05), (right + eaves, peak), high],
+        [low, (left - eaves, top - 0.06), (right + eaves, top - 0.06), high],
+    ]
     shapes = [box("wall", left, top, right, ground)]
     chimney = left + width * rng.uniform(0.2, 0.3)
     form = rng.choice(4, p=[0.4, 0.35, 0.15, 0.1])
