@@ -81,7 +81,8 @@ def test_sample_training_publishing_and_painting(page: Any, workspace: Path) -> 
     page.wait_for_selector(f"#models .card[data-name={SAMPLE_NAME}][aria-pressed=true]")
     assert read_config(workspace / "models" / SAMPLE_NAME).source_kind == "labels"
 
-    page.wait_for_function(f"{PAD} && {PAD}.idle() && {PAD}.shownCount > 0")
+    page.get_by_role("button", name="wall", exact=True).wait_for()
+    page.wait_for_function(f"{PAD}.idle()")
     named = {button.inner_text().strip() for button in page.locator(".palette button").all()}
     assert {"sky", "grass", "wall", "roof", "window"} <= named <= set(PALETTE)
     before = page.evaluate(f"{PAD}.shownCount")
