@@ -1,4 +1,4 @@
-"""Build a dataset of A|B pictures from two folders, or from one folder and a derivation."""
+"""Build a dataset of A|B pictures from two folders, from one and a derivation, or a drawn one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pix2pix.data.matching import RULES
 from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
 from pix2pix.data.records import SPLITS, Inputs, Plan
+from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
@@ -26,7 +27,8 @@ def main() -> int:
     args = arguments()
     set_pillow_limits()
     try:
-        made = again(args) if args.rebuild else from_folders(args)
+        make = sample if args.sample else again if args.rebuild else from_folders
+        made = make(args)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -56,6 +58,12 @@ def from_folders(args: argparse.Namespace) -> dict[str, Any]:
     for warning in made["warnings"]:
         print(warning, file=sys.stderr)
     return made
+
+
+def sample(args: argparse.Namespace) -> dict[str, Any]:
+    size, seed = args.size or SIZE, args.seed
+    counts = make_sample_dataset(args.out, size=size, seed=seed, on_progress=Bar("drawing"))
+    return {"counts": counts, "rule": "drawn", "refused": []}
 
 
 def again(args: argparse.Namespace) -> dict[str, Any]:
@@ -111,7 +119,8 @@ def arguments() -> argparse.Namespace:
     add("--match", choices=RULES, default="auto", help="rule that pairs the names (default: auto)")
     add("--csv", type=Path, help="table of pairs: source, target, and split or group if you like")
     add("--derive", choices=list(DERIVATIONS), default="", help="make the source from the picture")
-    add("--size", type=int, default=256, help="side of each half in pixels, 0 keeps the pictures'")
+    add("--size", type=int, help="side of each half in pixels (default: 256, of a sample 128), "
+        "0 keeps the pictures'")  # fmt: skip
     add("--fit", choices=list(FITS), default="stretch", help="how pictures get to that size")
     add("--split", type=shares, help="shares of train,val,test (default: as the folders or the CSV "
         "say, else 0.8,0.1,0.1)")  # fmt: skip
@@ -126,9 +135,14 @@ def arguments() -> argparse.Namespace:
     add("--source-name", default="", help="what A is called, such as sketch")
     add("--target-name", default="", help="what B is called, such as photo")
     add("--plan", action="store_true", help="only say what would be built")
+    add("--sample", action="store_true", help=f"draw {PAIRS} pairs of label maps and little houses")
     add("--rebuild", type=Path, metavar="DATASET.JSON", help="build the same dataset again")
     args = parser.parse_args()
-    if not args.rebuild and not args.source:
+    if args.sample and (args.source or args.rebuild or args.plan):
+        parser.error("--sample takes no pictures: leave --source, --rebuild and --plan out")
+    if args.size is None and not args.sample:
+        args.size = 256
+    if not args.rebuild and not args.source and not args.sample:
         parser.error("--source is required")
     if not args.out and not args.plan:
         parser.error("--out is required")

@@ -85,10 +85,10 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     assert not any(cell["outputs"] for cell in cells), "clear the outputs before you commit"
     code = "\n".join("".join(cell["source"]) for cell in cells)
     code = re.sub(r"(?m)^( *)%pip.*", r"\1raise", code)  # it is there: nothing to install
-    assert "MINUTES = 2\n" in code
-    code = code.replace("MINUTES = 2\n", "MINUTES = 0.02\n")
+    assert 'from_preset("quick")' in code
+    code = code.replace('from_preset("quick")', 'from_preset("quick", steps=2)')
     code += '\nprint(sorted(evaluate(run, work / "houses").measures))\nsheet.save("sheet.png")'
     said = run_python(code, tmp_path)
-    assert "'pairs': 60" in said and "stopped after" in said and "'l1'" in said
+    assert "'pairs': 200" in said and "finished after 2 steps" in said and "'l1'" in said
     made = np.asarray(Image.open(tmp_path / "sheet.png"))[:, 128:256]
     assert made.std() > 5, "the model's picture is no empty one"

@@ -27,6 +27,7 @@ from scripts.dev.study import ARMS
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FOLDERS = {  # of A and B; the source alone for colours
     "recommended": ("facades/train/label", "facades/train/photo"),
+    "quick": ("facades/train/label", "facades/train/photo"),
     "maps": ("maps/train/photo", "maps/train/map"),
     "cityscapes": ("streets/train/photo", "streets/train/label"),
     "scratch": ("facades/train/label", "facades/train/photo"),
@@ -87,3 +88,10 @@ def test_recommended_is_what_the_study_measured() -> None:
     *_, changes = ARMS["half, resize convolution"].split(" ", 1)
     measured = train_config("maps", dict(map(split_setting, changes.split())))
     assert train_config("recommended") == dataclasses.replace(measured, preset="recommended")
+
+
+def test_quick_is_the_recipe_of_recommended_made_small() -> None:
+    quick, whole = (dataclasses.asdict(train_config(name)) for name in ("quick", "recommended"))
+    small = {"preset", "size", "jitter", "ngf", "ndf", "ema", "lr", "batch_size", "epochs"}
+    small |= {"steps_per_epoch", "save_every_steps", "sample_every_steps", "keep_every_epochs"}
+    assert {name for name in quick if quick[name] != whole[name]} == small

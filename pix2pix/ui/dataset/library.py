@@ -15,6 +15,7 @@ from pix2pix.data.archives import pack_zip
 from pix2pix.data.card import dataset_card
 from pix2pix.data.dataset import dataset_info, find_pairs, list_datasets, read_dataset_json
 from pix2pix.data.records import SPLITS
+from pix2pix.data.sample import SAMPLE_NAME, make_sample_dataset
 from pix2pix.data.transfer import write_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import push_dataset
@@ -30,6 +31,7 @@ from pix2pix.ui.common import (
 from pix2pix.ui.components.hub_forms import upload_form
 from pix2pix.ui.components.model_cards import CHOOSE
 from pix2pix.ui.components.pairs_view import dataset_pair_views, join_pair, pairs_view
+from pix2pix.ui.dataset.plan_cache import CONCURRENCY
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
 from pix2pix.utils.escape import escape_text
 from pix2pix.utils.workspace import workspace
@@ -84,8 +86,9 @@ def dataset_library(page: gr.Blocks, train: Callable[..., None] | None) -> Datas
         elem_id="datasets",
         elem_classes="bare",
     )
+    sample = gr.Button("Make a sample dataset", visible=False, size="md", elem_id="make-sample")
     # A callable value would be called as the page is built, and be in its public configuration.
-    page.load(dataset_card_items, None, row, **HIDDEN_EVENT)
+    page.load(library_items, None, [row, sample], **HIDDEN_EVENT)
     name = gr.Textbox("", visible=False, label="Dataset")
     with gr.Column(visible=False, elem_id="dataset") as detail, gr.Row(elem_classes="shelf"):
         with gr.Column(min_width=0):
@@ -106,9 +109,14 @@ def dataset_library(page: gr.Blocks, train: Callable[..., None] | None) -> Datas
         with user_errors():
             folder = chosen_folder(chosen)
             view, words = dataset_pair_views(folder), about_dataset(folder)
-        return [chosen, gr.Column(visible=True), view, words, "", dataset_card_items(chosen)]
+        return [chosen, gr.Column(visible=True), view, words, "", *library_items(chosen)]
 
-    outputs = [name, detail, pictures, about, message, row]
+    outputs = [name, detail, pictures, about, message, row, sample]
+
+    def make(progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+        return show(ready_sample(progress).name)
+
+    sample.click(make, None, outputs, show_progress_on=row, api_visibility="private", **CONCURRENCY)
 
     def choose(event: gr.EventData) -> list[Any]:
         return show(str(event.value))
@@ -156,6 +164,21 @@ def packed_dataset(
         file = Path(tempfile.mkdtemp(dir=results_folder())) / f"{name}{suffix}"
         write(folder, file, on_progress=page_progress(progress, "Packing"))
     return str(file), f"{escape_text(file.name)} is packed and comes as a download."
+
+
+def ready_sample(progress: gr.Progress) -> Path:
+    """Return the folder of the sample dataset, made if it is not there."""
+    folder = datasets_folder() / SAMPLE_NAME
+    if not folder.exists():
+        with user_errors():
+            make_sample_dataset(folder, on_progress=page_progress(progress, "Drawing", "pairs"))
+    return folder
+
+
+def library_items(chosen: str = "") -> list[Any]:
+    """List the datasets' cards, and the button that makes the first where there are none."""
+    cards = dataset_card_items(chosen)
+    return [cards, gr.Button(visible=not cards["datasets"])]
 
 
 def dataset_card_items(chosen: str = "") -> dict[str, Any]:

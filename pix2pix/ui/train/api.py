@@ -20,9 +20,10 @@ def start_training(
 ) -> dict[str, Any]:  # fmt: skip
     """Start a run on a dataset of the workspace; it goes on when the caller leaves.
 
-    `preset` is recommended, maps, cityscapes, scratch, colorize or face-sketch; `settings` is an
-    object of overrides such as {"epochs": 20, "ngf": 32}; `start_from` is the name of a model to
-    fine-tune, or "run: NAME". An empty `name` takes a free one. Answers {"run": name}.
+    `preset` is recommended, quick, maps, cityscapes, scratch, colorize or face-sketch;
+    `settings` is an object of overrides such as {"epochs": 20, "ngf": 32}; `start_from` is the
+    name of a model to fine-tune, or "run: NAME". An empty `name` takes a free one. Answers
+    {"run": name}.
     """
     with user_errors():
         return {"run": start_run(dataset, preset, name, read_overrides(settings), start_from)}

@@ -14,7 +14,7 @@ from pix2pix.nn.device import pick_device
 from pix2pix.nn.summary import training_memory
 from pix2pix.presets import PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import matching_direction
-from pix2pix.training.run_folder import runs_folder
+from pix2pix.training.run_folder import list_runs, runs_folder
 from pix2pix.training.scheduler import past_step_time
 from pix2pix.ui.common import read_asset
 from pix2pix.ui.dataset.library import chosen_folder, datasets_folder
@@ -64,9 +64,10 @@ class TrainForm:
     more: gr.Textbox
     table: gr.HTML
     start: gr.Button
+    trial: gr.Button  # seen while there are no runs
 
     def inputs(self) -> set[Any]:
-        outputs_only = (self.preview, self.length, self.table, self.start)
+        outputs_only = (self.preview, self.length, self.table, self.start, self.trial)
         return {part for part in vars(self).values() if part not in outputs_only}
 
     def overrides(self, values: Values) -> dict[str, Any]:
@@ -91,6 +92,9 @@ class TrainForm:
 
 def training_form() -> TrainForm:
     first = preset_values(FIRST)
+    trial = gr.Button(
+        "Try it: two minutes on this computer", size="md", visible=False, elem_id="trial"
+    )
     dataset = gr.Dropdown([], value=None, label="Dataset", info=NO_DATASET, elem_id="train-dataset")
     preview = read_template("train/preview.html", {}, elem_id="train-preview")
     presets = [(f"{PRESET_TEXTS[key][0]} ({key})", key) for key in PRESETS]
@@ -127,7 +131,7 @@ def training_form() -> TrainForm:
     start = gr.Button("Start training", variant="primary", elem_id="start-training")
     return TrainForm(
         dataset, preview, preset, name, gr.State(""), direction, start_from, epochs, size, width,
-        batch, lr, mirror, hints, length, more, table, start,
+        batch, lr, mirror, hints, length, more, table, start, trial,
     )  # fmt: skip
 
 
@@ -152,6 +156,11 @@ def dataset_choices(chosen: str | None, sent: str) -> Any:
     if chosen in names:
         return gr.Dropdown(names, info=info)
     return gr.Dropdown(names, value=sent if sent in names else next(iter(names), None), info=info)
+
+
+def trial_button() -> Any:
+    """Offer a trial while nothing has been trained here."""
+    return gr.Button(visible=not list_runs())
 
 
 def start_choices(chosen: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.ui.common import HIDDEN_EVENT, read_asset, user_errors
+from pix2pix.ui.dataset.library import ready_sample
 from pix2pix.ui.train.api import train_api
 from pix2pix.ui.train.evaluate import evaluate_form
 from pix2pix.ui.train.form import (
@@ -23,6 +24,7 @@ from pix2pix.ui.train.form import (
     start_choices,
     start_fields,
     training_form,
+    trial_button,
 )
 from pix2pix.ui.train.jobs import jobs_fields, wire_jobs
 from pix2pix.ui.train.launch import start_run
@@ -31,6 +33,7 @@ from pix2pix.ui.train.preview import dataset_preview
 from pix2pix.ui.train.watch import RunWatcher
 
 STYLE = read_asset("train/tab.css")
+TRIAL = "quick"  # preset of the first run of who only wants to see
 
 
 def train_tab(dataset: gr.Textbox) -> None:
@@ -55,9 +58,9 @@ def train_tab(dataset: gr.Textbox) -> None:
 def wire_choices(form: TrainForm, live: gr.HTML, chosen: gr.Textbox) -> None:
     def refresh(dataset: str | None, sent: str, start_from: str) -> list[Any]:
         """Update the choices, which change while the page is open."""
-        return [dataset_choices(dataset, sent), start_choices(start_from)]
+        return [dataset_choices(dataset, sent), start_choices(start_from), trial_button()]
 
-    choices = [form.dataset, form.start_from]
+    choices = [form.dataset, form.start_from, form.trial]
     live.shown(refresh, [form.dataset, chosen, form.start_from], choices, **HIDDEN_EVENT)
 
     def take(sent: str) -> list[Any]:
@@ -133,7 +136,22 @@ def wire_start(form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
             live: {"run": name, "at": next(numbers)},
             form.name: proposed,
             form.proposed: proposed,
+            form.trial: gr.Button(visible=False),
         }
 
-    outputs = [live, form.name, form.proposed]
+    outputs = [live, form.name, form.proposed, form.trial]
     form.start.click(begin, form.inputs(), outputs, **HIDDEN_EVENT)
+
+    def try_it(progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+        """Train the preset `quick` on the sample dataset, which is made where it is missing."""
+        dataset = ready_sample(progress).name
+        with user_errors():
+            name = start_run(dataset, TRIAL, "", {})
+        watch.hurry()
+        shown = {"run": name, "at": next(numbers)}
+        return [shown, dataset_choices(None, dataset), gr.Button(visible=False)]
+
+    form.trial.click(
+        try_it, None, [live, form.dataset, form.trial],
+        show_progress_on=form.trial, api_visibility="private",
+    )  # fmt: skip

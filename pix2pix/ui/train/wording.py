@@ -20,6 +20,7 @@ STATE_TEXTS = {
 }
 PRESET_TEXTS = {
     "recommended": ("Any pairs", "What made better pictures in the same time: docs/benchmarks.md."),
+    "quick": ("A first try", "Small and soon there: 64 pixels, two minutes without a GPU."),
     "maps": ("Photos and maps", "The paper's network and losses, with mirror and jitter."),
     "cityscapes": ("Label maps to scenes", "A small, fast network; the label map is on the right."),
     "scratch": ("Wide patches", "The paper's U-Net against a discriminator that sees 142 pixels."),

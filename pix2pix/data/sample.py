@@ -1,0 +1,72 @@
+"""Make the sample dataset: little houses that our code draws, for a first run without own pairs."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+from PIL import Image
+
+from pix2pix.data.archives import atomic_folder
+from pix2pix.data.dataset import DATASET_JSON
+from pix2pix.errors import Cancelled, UserError
+from pix2pix.imaging.example_houses import PALETTE, draw_house
+from pix2pix.utils.files import write_json
+from pix2pix.utils.progress import Progress, ShouldStop
+
+SAMPLE_NAME = "little-houses"  # of the dataset in the workspace
+PAIRS, SIZE = 200, 128  # pairs, and pixels of a side of each half
+VALIDATION = 0.1  # share of the pairs
+
+
+def make_sample_dataset(
+    out: Path,
+    *,
+    pairs: int = PAIRS,
+    size: int = SIZE,
+    seed: int = 0,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> dict[str, int]:
+    """Draw label maps of houses (A) and pictures of them (B) into the dataset `out`, and return
+    its counts.
+
+    `size` is the side of each half in pixels. The same seed gives the same bytes. Raises UserError
+    where `out` is taken, a number is out of range or the disk is full, and Cancelled when told to
+    stop: then there is no `out`.
+    """
+    if not 2 <= pairs <= 100_000 or not 32 <= size <= 1024:
+        raise UserError("Ask for 2 to 100,000 sample pairs of 32 to 1024 pixels.")
+    val = max(1, round(pairs * VALIDATION))
+    counts = {"pairs": pairs, "train": pairs - val, "val": val, "test": 0}
+    with atomic_folder(out) as folder:
+        for split in ("train", "val"):
+            (folder / split).mkdir()
+        for number in range(pairs):
+            if should_stop():
+                raise Cancelled
+            strip = Image.new("RGB", (2 * size, size))
+            for side, picture in enumerate(draw_house(seed * 100_000 + number, size)):
+                strip.paste(picture, (side * size, 0))
+            split = "train" if number < counts["train"] else "val"
+            strip.save(folder / split / f"{number:04}.png", compress_type=zlib.Z_RLE)
+            on_progress(number + 1, pairs)
+        write_json(folder / DATASET_JSON, describe_sample(counts, size, seed))
+    return counts
+
+
+def describe_sample(counts: dict[str, int], size: int, seed: int) -> dict[str, object]:
+    """Return what `dataset.json` says of it."""
+    return {
+        "format_version": 1,
+        "title": "Little houses",
+        "source_name": "labels",
+        "target_name": "houses",
+        "label_maps": [True, False],
+        "palette": [{"name": name, "color": colour} for name, colour in PALETTE.items()],
+        "drawn": {"size": size, "seed": seed},
+        "counts": counts,
+        "warnings": [],
+        "refused": [],
+        "doubts": [],
+    }

@@ -1,0 +1,109 @@
+"""The first minute: from an empty workspace to a model that paints houses, by mouse alone."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from pix2pix.data.dataset import list_datasets
+from pix2pix.data.sample import SAMPLE_NAME, make_sample_dataset
+from pix2pix.imaging.decode import from_data_url
+from pix2pix.imaging.example_houses import PALETTE
+from pix2pix.models.folder import read_config
+from pix2pix.models.translator import TranslatorCache
+from pix2pix.presets import PRESETS
+from pix2pix.training import process
+from pix2pix.ui.auth import Roles
+from pix2pix.ui.dataset import library
+from pix2pix.ui.page import build_page
+from pix2pix.ui.theme import CSS_FILE, theme
+from pix2pix.ui.train.tab import train_tab
+from tests.support.models_and_servers import save_tiny_model
+
+PAD = "document.querySelector('.pad').parentElement.pad"
+FEW = {"steps": 3, "ngf": 4, "ndf": 4, "batch_size": 1, "sample_every_steps": 3}
+
+
+@pytest.fixture()
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Empty. The sample has few pairs and the preset few steps, so that a minute is a moment."""
+    folder = tmp_path / "workspace"
+    monkeypatch.setenv("PIX2PIX_WORKSPACE", str(folder))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    monkeypatch.setitem(PRESETS, "quick", {**PRESETS["quick"], **FEW})
+    few = functools.partial(make_sample_dataset, pairs=6, size=64)
+    monkeypatch.setattr(library, "make_sample_dataset", few)
+    yield folder
+    for run in (folder / "runs").glob("*/"):
+        process.force_stop(run, patience=0.0)
+
+
+@pytest.fixture()
+def page(browser: Any, workspace: Path, tmp_path: Path) -> Iterator[Any]:
+    """The whole page, with a model that it came with and none of the person's."""
+    save_tiny_model(tmp_path / "shipped" / "other")
+    models = TranslatorCache(lambda: [workspace / "models", tmp_path / "shipped"])
+    app = build_page(models, train_tab, Roles(everybody=True))
+    _, url, _ = app.launch(
+        prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE, _frontend=False
+    )
+    context, problems = browser.new_context(viewport={"width": 1280, "height": 900}), []
+    opened = context.new_page()
+    opened.set_default_timeout(180_000)
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.goto(url)
+    yield opened
+    context.close()
+    app.close(verbose=False)
+    assert problems == []
+
+
+@pytest.mark.browser
+def test_sample_training_publishing_and_painting(page: Any, workspace: Path) -> None:
+    page.get_by_role("tab", name="Dataset").click()
+    page.locator("#make-sample").click()
+    page.get_by_text("6 pairs of 64 x 64 pixels, labels to houses.").wait_for()
+    page.locator("#make-sample").wait_for(state="hidden")
+    page.get_by_role("tab", name="Train").click()
+    page.locator("#trial").click()
+    page.wait_for_function(
+        "document.querySelector('#live .state b')?.textContent.startsWith('Finished')"
+    )
+    page.locator("#trial").wait_for(state="hidden")
+    page.locator("#live [data-publish]").first.click()
+    page.locator("#live .open").click()
+    page.wait_for_selector(f"#models .card[data-name={SAMPLE_NAME}][aria-pressed=true]")
+    assert read_config(workspace / "models" / SAMPLE_NAME).source_kind == "labels"
+
+    page.get_by_role("button", name="wall", exact=True).wait_for()
+    page.wait_for_function(f"{PAD}.idle()")
+    named = {button.inner_text().strip() for button in page.locator(".palette button").all()}
+    assert {"sky", "grass", "wall", "roof", "window"} <= named <= set(PALETTE)
+    before = page.evaluate(f"{PAD}.shownCount")
+    page.get_by_role("button", name="wall", exact=True).click()
+    box = page.locator(".pad .paper").bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.6 * box["height"], steps=4)
+    page.mouse.up()
+    page.wait_for_function(f"{PAD}.idle() && {PAD}.shownCount > {before}")
+    painted = np.asarray(from_data_url(page.evaluate(f"{PAD}.png()"), 10_000_000).convert("RGB"))
+    assert bytes.fromhex(PALETTE["wall"][1:]) in {bytes(pixel) for pixel in painted[32]}
+    shown = page.evaluate("document.querySelector('.pad canvas.picture').toDataURL('image/png')")
+    assert np.asarray(from_data_url(shown, 10_000_000).convert("RGB")).std() > 5
+
+
+def test_the_sample_is_made_once_and_found_again(workspace: Path) -> None:
+    assert library.library_items()[1].visible
+    made = library.ready_sample(gr.Progress())
+    assert list(list_datasets(workspace / "datasets")) == [made.name] == [SAMPLE_NAME]
+    before = {file: file.stat().st_mtime_ns for file in made.rglob("*")}
+    assert library.ready_sample(gr.Progress()) == made
+    assert {file: file.stat().st_mtime_ns for file in made.rglob("*")} == before
+    assert not library.library_items()[1].visible
