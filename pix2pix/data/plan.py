@@ -1,7 +1,7 @@
 """Plan a dataset: which pairs it would hold, what is refused and why, before anything is
 written.
 
-`make_plan` reads every file once: pairs by name (`pairing`), damaged files, equal pictures, pairs
+`make_plan` reads every file once: pairs by name (`matching`), damaged files, equal pictures, pairs
 that do not fit each other, label maps that JPEG has spoilt. The originals are only read.
 
 Alignment. Both pictures are seen at 64 x 64; the square root of the gradient's magnitude is their

@@ -1,7 +1,6 @@
 """The generators: U-Net, small U-Net and ResNet.
 
-Every generator maps a source N x C x H x W in [-1, 1] to a target N x C' x H x W in [-1, 1]. Every
-discriminator maps source and target to logits N x 1 x h x w, one for each patch.
+Every generator maps a source N x C x H x W in [-1, 1] to a target N x C' x H x W in [-1, 1].
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Follow a run on Hugging Face Jobs: look at its job, fetch what is new, say its state.
 
-How it got there, and what lies where in the bucket, is said in `jobs`.
+How it got there, and what lies where in the bucket, `launch` says.
 """
 
 from __future__ import annotations
