@@ -38,7 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ema": 0.98,
         "lr": 4e-4,
         "batch_size": 4,
-        "epochs": 10,
+        "epochs": 8,
         "steps_per_epoch": 50,
         "decay": 0.0,
         "save_every_steps": 250,
