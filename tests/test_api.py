@@ -407,7 +407,7 @@ def test_ctrl_c_in_a_notebook_leaves_a_run_that_goes_on(data: Path, tmp_path: Pa
 
 def test_a_model_is_fine_tuned_with_its_own_network(data: Path, tmp_path: Path) -> None:
     model = save_tiny_model(tmp_path / "m")
-    config = TrainConfig.from_preset("recommended", steps=1, jitter=4, ndf=4, layers=2)
+    config = TrainConfig.from_preset("recommended", steps=1, jitter=4, ndf=4)
     run = train(data, tmp_path / "run", config, start_from=model, device="cpu")
     assert read_config(run.model).generator == read_config(model).generator
     assert (run.config.ngf, run.config.size) == (TINY["ngf"], TINY["size"])

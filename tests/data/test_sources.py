@@ -23,9 +23,10 @@ GREY = {"grey", "lines", "lines-pencil", "lines-bold", "lines-mixed"}
 # Derives everything in a process of its own; the argument is the order of the keys.
 ELSEWHERE = """
 import hashlib, sys
-from tests.data.test_sources import DERIVATIONS, KEYS, digest, derive, scene
+from tests.data.test_sources import DERIVATIONS, KEYS, digest, derive_source, scene
 photo, keys = scene(), KEYS[:: int(sys.argv[1])]
-print(sorted((how, key, digest(derive(photo, how, key))) for how in DERIVATIONS for key in keys))
+made = ((how, key, derive_source(photo, how, key)) for how in DERIVATIONS for key in keys)
+print(sorted((how, key, digest(source)) for how, key, source in made))
 """
 KEYS = ["a/1.png", "a/2.png", "b/1.png", "Ü 3.jpg", "broken-\udc80.png"]
 

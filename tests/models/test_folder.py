@@ -93,7 +93,7 @@ def test_loading_is_strict(change: str, tmp_path: Path) -> None:
     ("values", "says"),
     [
         ({"colour": "blue"}, "does not know: colour"),
-        ({"generator__depth": 3}, "does not know: depth"),
+        ({"generator__height": 3}, "does not know: height"),
         ({"generator__ngf": "64"}, "ngf must be of type int"),
         ({"generator__ngf": True}, "ngf must be of type int"),
         ({"generator__ngf": float("nan")}, "ngf must be of type int"),
