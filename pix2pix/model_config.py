@@ -56,8 +56,9 @@ class GeneratorConfig:
         check_range("blocks", self.blocks, 1, 64)
         check_range("depth", self.depth, 0, int(math.log2(self.size)))
         check_range("widest", self.widest, 1, 8)
-        if self.hints and (self.kind, self.source_channels) != ("unet", 3):
-            raise UserError("Hints of colour need a U-Net with 3 source channels.")
+        channels = self.source_channels, self.target_channels
+        if self.hints and (self.kind, *channels) != ("unet", 3, 3):
+            raise UserError("Hints of colour need a U-Net with 3 source and 3 target channels.")
 
     @property
     def halvings(self) -> int:

@@ -17,6 +17,7 @@ from pix2pix.imaging.strokes import smooth
 
 LOOK = 64  # pixels on a side at which colours are looked up: means of small areas, and quick
 MOST = 6  # strokes
+TRIED = 3  # places for the first stroke: a person begins with the main colour
 THIN, WIDE = 10 / 256, 32 / 256  # widths of most strokes
 AREA = 76 / 256  # and of a few, whose discs fill a good part of a thing
 BROAD = 0.15  # share of the strokes that are so wide
@@ -52,16 +53,17 @@ class Hint:
 def colour_hints(small: np.ndarray, chance: random.Random, count: int = 0) -> list[Hint]:
     """Draw strokes of the colours of a picture, given as LOOK x LOOK x 3 in [0, 1].
 
-    Their centres lie on what is in the picture, where it has a plain backdrop, and each on pixels
-    of about one colour, whose mean it has. `count` is how many, 0 for 1 to MOST by chance; none
-    where there is nothing but backdrop. Of `chance` only ``random()`` is used.
+    Their centres lie on what is in the picture, where it has a plain backdrop. Each has the mean of
+    all pixels that are about as where it begins: a red stroke stands for the red parts. `count` is
+    how many, 0 for 1 to MOST by chance; none where there is nothing but backdrop. Of `chance` only
+    ``random()`` is used.
     """
     thing = foreground(small)
     places = np.flatnonzero(thing)
     if len(places) < _LEAST:
         return []
     count = count or 1 + int(MOST * chance.random() ** 1.5)
-    return [_hint(small, thing, places, chance) for _ in range(count)]
+    return [_hint(small, thing, places, chance, TRIED if i == 0 else 1) for i in range(count)]
 
 
 def foreground(small: np.ndarray) -> np.ndarray:
@@ -74,13 +76,15 @@ def foreground(small: np.ndarray) -> np.ndarray:
     return np.abs(small - backdrop).max(axis=2) > _APART
 
 
-def _hint(small: np.ndarray, thing: np.ndarray, places: np.ndarray, chance: random.Random) -> Hint:
+def _hint(
+    small: np.ndarray, thing: np.ndarray, places: np.ndarray, chance: random.Random, tries: int
+) -> Hint:
     width = THIN * (WIDE / THIN) ** chance.random()
     if chance.random() < BROAD:
         width = WIDE + (AREA - WIDE) * chance.random()
-    start = places[int(len(places) * chance.random())]
-    y, x = divmod(int(start), LOOK)
-    alike = thing & (np.abs(small - small[y, x]).max(axis=2) < _ALIKE)
+    (y, x), alike = max(
+        (_start(small, thing, places, chance) for _ in range(tries)), key=lambda s: s[1].sum()
+    )
     rows, columns = np.nonzero(alike)
     reach = LOOK * (0.08 + 0.4 * chance.random())
     near = np.flatnonzero(np.hypot(rows - y, columns - x) < reach)
@@ -90,15 +94,22 @@ def _hint(small: np.ndarray, thing: np.ndarray, places: np.ndarray, chance: rand
         stops.append((columns[pick], rows[pick]))
     path = (np.asarray(stops, float) + 0.5) / LOOK
     path = _inside(smooth(path, 24) if len(path) > 1 else path, thing)
-    under = _covered(path, width)
+    covered = _covered(path, width)
     # What is painted beside a thin heel tells nothing, so a brush too wide for a place is narrowed.
-    while width > THIN and np.count_nonzero(under & thing) < _WITHIN * np.count_nonzero(under):
+    while width > THIN and (covered & thing).sum() < _WITHIN * covered.sum():
         width = max(THIN, width / 1.5)
-        under = _covered(path, width)
-    under &= alike
-    color = small[under].mean(axis=0) if under.any() else small[y, x]
+        covered = _covered(path, width)
+    color = small[alike].mean(axis=0)
     points = tuple((float(px), float(py)) for px, py in path)
     return Hint(tuple(int(v) for v in np.rint(255 * color)), float(width), points)
+
+
+def _start(
+    small: np.ndarray, thing: np.ndarray, places: np.ndarray, chance: random.Random
+) -> tuple[tuple[int, int], np.ndarray]:
+    """A place of the thing by chance, (row, column), and where the thing is of about its colour."""
+    y, x = divmod(int(places[int(len(places) * chance.random())]), LOOK)
+    return (y, x), thing & (np.abs(small - small[y, x]).max(axis=2) < _ALIKE)
 
 
 def _inside(path: np.ndarray, thing: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from pix2pix.nn.layers import (
 )
 
 WIDEST_LINE = 8 / 256  # of a side; what is wider is a stroke of colour
+LIVELY = 0.9  # of a stroke's colour is where a picture begins: tanh has no end
 SLIGHT = 1e-4  # weight of the farther strokes beside the nearer
 
 
@@ -58,7 +59,8 @@ class UNet(nn.Module):
         skips = []
         x = source  # N x C x 256 x 256
         if self.spread:
-            x = torch.cat([x, self.spread(x)], dim=1)
+            colours = self.spread(source)
+            x = torch.cat([x, colours], dim=1)
         for i, block in enumerate(self.down):
             x = block(x if i == 0 else nn.functional.leaky_relu(x, 0.2))  # 128, 64, ... 1
             skips.append(x)
@@ -66,7 +68,10 @@ class UNet(nn.Module):
         for block in self.up:
             x = block(nn.functional.relu(x))  # 2, 4, ... 128
             x = torch.cat([x, skips.pop()], dim=1)
-        return torch.tanh(self.out(nn.functional.relu(x)))  # N x C' x 256 x 256
+        x = self.out(nn.functional.relu(x))
+        if self.spread:  # begin at what the strokes say; to find it takes thousands of steps
+            x = x + torch.atanh(LIVELY * colours)
+        return torch.tanh(x)  # N x C' x 256 x 256
 
 
 class SpreadColours(nn.Module):
