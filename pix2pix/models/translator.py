@@ -41,7 +41,7 @@ _forward_pool = ThreadPoolExecutor(1, "forward")
 
 def _reset_pool_after_fork() -> None:
     """Make the pool anew: a forked process has neither its thread nor OpenMP's, and would wait."""
-    global _one_at_a_time
+    global _forward_pool
     _forward_pool = ThreadPoolExecutor(1, "forward")
     torch.set_num_threads(1)
 

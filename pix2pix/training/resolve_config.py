@@ -44,8 +44,9 @@ def model_network(model: ModelConfig, overrides: Mapping[str, str]) -> dict[str,
     size may differ where the weights do not depend on it. Raises UserError where `overrides`
     contradicts it."""
     generator = model.generator
-    if overrides.get("size", "").isdigit():
-        generator = generator.at_size(int(overrides["size"]))
+    size = int(overrides["size"]) if overrides.get("size", "").isdigit() else 0
+    if size >= (2**generator.halvings if generator.kind == "unet" else 1):
+        generator = generator.at_size(size)
     network = dataclasses.asdict(generator)
     values = {"generator": network.pop("kind"), **network}
     for key, value in values.items():

@@ -246,7 +246,8 @@ def test_a_deleted_dataset_stops_the_run_with_a_sentence(data: Path, root: Path)
 def test_a_full_disk_stops_the_run_and_the_last_state_is_whole(data: Path, root: Path) -> None:
     run = root / "full"
     training_process.start_process(run, settings(data, steps=6))
-    assert wait(run, ended).state == "finished"
+    wait(run, lambda status: not run_folder.is_alive(run))  # it says so before it is gone
+    assert run_folder.read_status(run).state == "finished"
     before = (run / "state.pt").read_bytes()
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**config, "steps": 12}))

@@ -215,7 +215,9 @@ def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
     lines = [
         f"{key}={value}" for key, value in ENDLESS.items() if key not in ("size", "ngf", "ndf")
     ]
-    page.locator("#overrides textarea").fill("\n".join([*lines, "source_kind=drawing"]))
+    page.locator("#overrides textarea").fill(
+        "\n".join([*lines, "discriminator=patch", "source_kind=drawing"])
+    )
     page.locator("#start-training").click()
     settled(page, "blocks", "Running")
     page.locator("#live .charts path.line").first.wait_for()
