@@ -77,7 +77,7 @@ def test_photos_and_batches_borrow_the_gpu_and_the_pad_does_not(
     right = models.get("faces").translate(photo)
     assert handler(page, "translate")(str(file), "faces") == right
     assert len(spaces.borrowed) == 1
-    handler(page, "vary")(str(file), "faces", "", "auto", "pencil", "", "")
+    handler(page, "vary")(str(file), "faces", "", "auto", "pencil", "", "", False)
     assert len(spaces.borrowed) == 1 + 4
 
     visitor, progress = SimpleNamespace(session_hash="s"), lambda *a, **k: None
