@@ -98,9 +98,9 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
         *("pick", "compare", "vary", "translate", "translate_batch", "stop_batch", "show"),
         *("choose", "to_pad", "list_models", "refresh"),
         *("look", "use"),  # a pair that was given for a photo
-        *("working", "fetch", "resting", "end"),  # a model from the Hub, for oneself
+        *("working", "fetch", "idle_buttons", "end"),  # a model from the Hub, for oneself
     }
-    assert silent == {"leave", "show", "cards", "warn"}
+    assert silent == {"leave", "show", "library_items", "warn"}
     assert server.tree() == before
 
 
@@ -110,7 +110,9 @@ def test_what_every_page_begins_with_names_nothing(server: Server) -> None:
 
 
 def test_what_is_silent_answers_nothing(server: Server) -> None:
-    cards = next(number for number, event in server.page.fns.items() if event.name == "cards")
+    cards = next(
+        number for number, event in server.page.fns.items() if event.name == "library_items"
+    )
     shown = server.ask(cards, [], STRANGER)
     assert shown["success"] and "faces" not in json.dumps(shown)
     assert "faces" in json.dumps(server.ask(cards, [], ANN))
@@ -363,7 +365,7 @@ def test_a_full_disk_takes_no_results(
     held = server.http.post("gradio_api/upload", files=files).json()[0]
     picture = {"path": held, "meta": {"_type": "gradio.FileData"}}
     numbers = {event.name: number for number, event in server.page.fns.items()}
-    photo = [picture, "tiny", "", "auto", "pencil", "", ""]
+    photo = [picture, "tiny", "", "auto", "pencil", "", "", False]
     asked = {
         **{name: photo for name in ("compare", "translate", "vary")},
         "translate_batch": [[picture], "tiny", "", "", ""],
@@ -480,7 +482,7 @@ def test_the_app_opens_no_public_link_and_starts_by_no_guess(
     start_app()
     assert asked.pop("share") is False
     (middleware,) = asked["app_kwargs"]["middleware"]
-    assert middleware.kwargs["own"]
+    assert middleware.kwargs["loopback_only"]
     monkeypatch.setenv(ALLOW, "nein")
     with pytest.raises(SystemExit):
         start_app()

@@ -100,7 +100,7 @@ def photo_mode(
         drawn = config.source_kind == "drawing"
         to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
     some = sample_photos(first)
-    gallery = gr.Gallery(
+    samples = gr.Gallery(
         some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
         format="png", allow_preview=False, elem_classes="squares", elem_id="samples",
     )  # fmt: skip
@@ -206,14 +206,14 @@ def photo_mode(
         return gr.Gallery(made, visible=True)
 
     options = [photo, name, seed, lines, style, fit, norm, hints]
-    gallery.select(pick, name, photo, show_progress="hidden", api_visibility="private")
+    samples.select(pick, name, photo, show_progress="hidden", api_visibility="private")
     gr.on([run.click, photo.change], compare, options, result, api_visibility="private", **PHOTOS)
     several.click(vary, options, gallery, api_visibility="private", **PHOTOS)
     # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
     answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
     gr.Button(visible=False).click(translate, options, answer, api_name="translate", **PHOTOS)
     return {
-        "photo": photo, "to_pad": to_pad, "style": style, "hints": hints, "samples": gallery,
+        "photo": photo, "to_pad": to_pad, "style": style, "hints": hints, "samples": samples,
         "norm": norm,
     }  # fmt: skip
 
