@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from pix2pix.errors import Cancelled
 from pix2pix.nn.imagenet import SIDES, how_to_get, imagenet_stages, installed, normalise, to_rgb
+from pix2pix.nn.losses import perceptual_distances
 from pix2pix.utils.progress import ShouldStop
 
 CHOOSER, JUDGE = "efficientnet-lite0", "efficientnet-lite2"
@@ -99,14 +100,8 @@ def features(pictures: Tensor, network: str, device: torch.device | str = "cpu")
 
 
 def perceptual(generated: Features, target: Features) -> Tensor:
-    """Perceptual distance of each pair, N values from 0 (equal) to 4: at every place the squared
-    distance of the two unit vectors of channels, averaged over places, then over the four maps."""
-
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        a, b = F.normalize(a, dim=1, eps=1e-8), F.normalize(b, dim=1, eps=1e-8)
-        return (a - b).square().sum(1).mean((1, 2))
-
-    return torch.stack(list(map(distance, generated.maps, target.maps))).mean(0)
+    """Compute the perceptual distance of each pair, N values from 0 (equal) to 4."""
+    return perceptual_distances(generated.maps, target.maps)
 
 
 def kid(generated: Tensor, target: Tensor) -> float | None:

@@ -63,12 +63,18 @@ def feature_matching(generated: list[Tensor], real: list[Tensor]) -> Tensor:
 
 
 def perceptual(generated: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
-    """Squared distance of the unit vectors of channels, the mean over places, then over the maps
-    N x C x h x w of a frozen network: 0 for equal pictures, 4 at most (the measure of Zhang et al.
-    2018, arXiv 1801.03924, without its learned weights)."""
+    """Compute the mean of `perceptual_distances`, from 0 for equal pictures to 4."""
+    return perceptual_distances(generated, target).mean()
+
+
+def perceptual_distances(generated: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """Compute how far two pictures are apart in the maps N x C x h x w of a frozen network, N
+    values from 0 (equal) to 4: at every place the squared distance of the two unit vectors of
+    channels, averaged over places, then over the maps (the measure of Zhang et al. 2018, arXiv
+    1801.03924, without its learned weights)."""
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
         a, b = normalize(a, dim=1, eps=1e-8), normalize(b, dim=1, eps=1e-8)
-        return (a - b).square().sum(1).mean()
+        return (a - b).square().sum(1).mean((1, 2))
 
-    return torch.stack(list(map(distance, generated, target))).mean()
+    return torch.stack(list(map(distance, generated, target))).mean(0)
