@@ -16,7 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.example_faces import example_faces
+from pix2pix.imaging.example_shoes import example_shoes
 from pix2pix.imaging.example_sources import EXAMPLE_SOURCES, draw_landscape, draw_shapes
+from pix2pix.imaging.hints import over_hints
 from pix2pix.imaging.picture import save_png
 from pix2pix.imaging.strokes import draw_strokes
 from pix2pix.model_config import ModelConfig
@@ -63,6 +65,12 @@ def drawn(kind: str, config: ModelConfig) -> list[Drawn]:
     if kind == "faces":
         faces = example_faces().items()
         return [Drawn(n, draw_strokes(f, size), [s.to_json() for s in f]) for n, f in faces]
+    if kind == "shoes":
+        return [
+            Drawn(name, over_hints(draw_strokes(lines, size), colours),
+                  [stroke.to_json() for stroke in (*lines, *colours)])
+            for name, (lines, colours) in example_shoes().items()
+        ]  # fmt: skip
     if kind == "landscapes":
         return [Drawn(f"Landscape {n}", draw_landscape(n, size)) for n in range(1, SHOWN + 1)]
     palette = {label["name"]: label["color"] for label in config.palette}
@@ -111,7 +119,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")
     parser.add_argument(
         "--examples",
-        choices=["faces", *EXAMPLE_SOURCES, "landscapes"],
+        choices=["faces", "shoes", *EXAMPLE_SOURCES, "landscapes"],
         help="sources drawn by code to add",
     )
     parser.add_argument(

@@ -20,10 +20,12 @@ def example_faces() -> dict[str, list[Stroke]]:
     return {
         "Short hair": _face(1, hair="short", eyes="almond", ears=True),
         "Long hair": _face(2, hair="long", eyes="almond", mouth="lips", slim=0.96),
-        "Round face": _face(3, hair="fringe", eyes="round", slim=1.1, ears=True),
         "Glasses": _face(4, hair="short", eyes="dot", glasses=True, ears=True),
-        "Smiling": _face(5, hair="bob", eyes="round", mouth="smile"),
+        "Beard": _face(8, hair="short", eyes="almond", beard=True, ears=True),
+        "Grinning": _face(9, hair="long", eyes="round", mouth="grin", slim=0.98),
         "Curly": _face(6, hair="curly", eyes="almond", mouth="lips", slim=1.03),
+        "Round face": _face(3, hair="fringe", eyes="round", slim=1.1, ears=True),
+        "Smiling": _face(5, hair="bob", eyes="round", mouth="smile"),
         "A child's drawing": _face(7, hair="none", eyes="dot", mouth="smile", plain=True),
     }
 
@@ -36,6 +38,7 @@ def _face(
     slim: float = 1.0,
     glasses: bool = False,
     ears: bool = False,
+    beard: bool = False,
     plain: bool = False,
 ) -> list[Stroke]:
     rng = np.random.default_rng(seed)
@@ -88,6 +91,11 @@ def _face(
         )
     if mouth == "smile":
         line([(cx - 0.09, 0.69), (cx, 0.732), (cx + 0.09, 0.688)])
+    elif mouth == "grin":
+        line([(cx - 0.085, 0.685), (cx, 0.7), (cx + 0.085, 0.685)])
+        line([(cx - 0.085, 0.685), (cx - 0.04, 0.732), (cx + 0.04, 0.732), (cx + 0.085, 0.685)])
+        for x in (-0.04, 0.0, 0.04):
+            line([(cx + x, 0.697), (cx + x, 0.732)])
     else:
         line([(cx - 0.078, 0.704), (cx, 0.707), (cx + 0.078, 0.703)])
     if mouth == "lips":
@@ -101,8 +109,21 @@ def _face(
             ]
         )
         line([(cx - 0.066, 0.708), (cx, 0.736), (cx + 0.066, 0.708)])
+    if beard:
+        _beard(line, cx, rx, rng)
     _hair(line, hair, cx, rx)
     return strokes
+
+
+def _beard(line: Callable[[Points], None], cx: float, rx: float, rng: np.random.Generator) -> None:
+    """Draw its upper edge around the mouth, a moustache, and short strokes along the jaw."""
+    edge = [(-0.95, 0.6), (-0.5, 0.69), (-0.42, 0.66), (0, 0.745), (0.42, 0.66), (0.5, 0.69)]
+    line([(cx + x * rx, y) for x, y in [*edge, (0.95, 0.6)]])
+    line([(cx - 0.09, 0.695), (cx, 0.66), (cx + 0.09, 0.695)])
+    for angle in np.radians(np.linspace(15, 165, 22)):
+        out = rng.uniform(0.93, 1.03)
+        x, y = cx + out * rx * np.cos(angle), 0.6 + out * 0.235 * np.sin(angle)
+        line([(x, y), (cx + 0.75 * (x - cx), 0.6 + 0.75 * (y - 0.6))])
 
 
 def _hair(line: Callable[[Points], None], kind: str, cx: float, rx: float) -> None:

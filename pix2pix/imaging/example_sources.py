@@ -66,35 +66,52 @@ def band(label: str, points: Points, width: float) -> Shape:
 
 
 def facade_shapes(seed: int) -> list[Shape]:
-    """Make a house front: floors of windows, some with balconies, a shop, trees, a street."""
+    """Make a house front: floors of windows between moldings, balconies, a shop or a door below."""
     rng = np.random.default_rng(seed)
-    left, right = rng.uniform(-0.05, 0.15), rng.uniform(0.85, 1.05)
-    top, ground = rng.uniform(0.08, 0.2), rng.uniform(0.82, 0.9)
-    shapes = [box("sky", 0, 0, 1, 1), box("wall", left, top, right, ground)]
-    shapes.append(box("road", 0, ground, 1, 1))
-    floors, columns = int(rng.integers(3, 6)), int(rng.integers(3, 6))
-    shop = rng.random() < 0.5
-    storey, bay = (ground - top) / floors, (right - left) / columns
-    balconies = set(rng.choice(columns, columns // 2, replace=False).tolist())
-    if shop:
-        shapes.append(box("shop", left, ground - storey * 0.95, right, ground))
-    for floor in range(floors):
+    left, right = rng.uniform(-0.05, 0.12), rng.uniform(0.88, 1.05)
+    top, ground = rng.uniform(0.04, 0.14), rng.uniform(0.92, 0.98)
+    shapes = [box("background", 0, 0, 1, 1), box("wall", left, top, right, ground)]
+    shapes.append(box("molding", left - 0.02, top, right + 0.02, top + 0.035))
+    floors, columns = int(rng.integers(3, 6)), int(rng.integers(3, 7))
+    storey, bay = (ground - top - 0.04) / floors, (right - left) / columns
+    balconies = set(rng.choice(columns, columns // 3, replace=False).tolist())
+    blinds, arched = rng.random() < 0.3, rng.random() < 0.5
+    for floor in range(floors - 1):
+        y = top + 0.04 + storey * floor
         for column in range(columns):
-            x, y = left + bay * column, top + storey * floor
-            window = box(
-                "window", x + bay * 0.3, y + storey * 0.22, x + bay * 0.7, y + storey * 0.8
-            )
-            shapes.append(window)
-            if column in balconies and 0 < floor < floors - shop:
-                shapes.append(
-                    box("balcony", x + bay * 0.12, y + storey * 0.6, x + bay * 0.88, y + storey)
-                )
-    for x in rng.uniform(0.05, 0.95, int(rng.integers(0, 4))):
-        shapes.append(blob("plants", float(x), ground, 0.07, 0.06, rng))
-    if rng.random() < 0.5:
-        x = float(rng.uniform(0.1, 0.6))
-        shapes.append(blob("car", x + 0.12, ground + 0.06, 0.13, 0.05, rng))
+            _window(shapes, left + bay * column, y, bay, storey, arched, blinds)
+            if column in balconies and floor:
+                x = left + bay * column
+                shapes.append(box("balcony", x, y + storey * 0.7, x + bay, y + storey * 0.95))
+        if floor % 2:
+            shapes.append(box("molding", left, y + storey * 0.96, right, y + storey * 1.02))
+    y = ground - storey
+    shapes.append(box("molding", left, y - 0.01, right, y + 0.015))
+    door = int(rng.integers(columns))
+    shop = rng.random() < 0.6
+    for column in range(columns):
+        x = left + bay * column
+        if column == door:
+            shapes.append(box("door", x + bay * 0.28, y + storey * 0.22, x + bay * 0.72, ground))
+        elif shop:
+            shapes.append(box("shop", x + bay * 0.1, y + storey * 0.22, x + bay * 0.9, ground))
+        else:
+            _window(shapes, x, y, bay, storey, False, False)
     return shapes
+
+
+def _window(
+    shapes: list[Shape], x: float, y: float, bay: float, storey: float, arched: bool, blinds: bool
+) -> None:
+    """Add a window with its sill, in a bay of a floor; a cornice above, or blinds beside it."""
+    left, right, top, foot = x + bay * 0.3, x + bay * 0.7, y + storey * 0.22, y + storey * 0.8
+    if blinds:
+        shapes.append(box("blind", left - bay * 0.16, top, right + bay * 0.16, foot))
+    shapes.append(box("window", left, top, right, foot))
+    shapes.append(box("sill", left - bay * 0.05, foot, right + bay * 0.05, foot + storey * 0.06))
+    if arched:
+        over = top - storey * 0.1
+        shapes.append(box("cornice", left - bay * 0.06, over, right + bay * 0.06, top))
 
 
 def street_shapes(seed: int) -> list[Shape]:

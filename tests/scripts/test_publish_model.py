@@ -17,8 +17,11 @@ from pix2pix.models.folder import WEIGHTS, read_config
 from pix2pix.models.translator import Translator
 from tests.support.models_and_servers import load_script, save_tiny_model, tiny_config
 
-LABELS = ("sky", "wall", "window", "balcony", "shop", "plants", "road", "car")
-PALETTE = {name: f"#{30 * number:02x}8040" for number, name in enumerate(LABELS)}
+LABELS = (
+    "background", "wall", "window", "sill", "cornice",
+    "molding", "blind", "balcony", "door", "shop",
+)  # fmt: skip
+PALETTE = {name: f"#{20 * number:02x}8040" for number, name in enumerate(LABELS)}
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def test_scenes_become_examples_of_the_pad_and_the_cards_picture(
     assert read_config(out).title == "Mine" and (out / "README.md").read_text() == "# A card\n"
     examples = json.loads((out / "examples.json").read_text())
     first = examples[0]["strokes"][0]
-    assert first["kind"] == "shape" and first["color"] == PALETTE["sky"]
+    assert first["kind"] == "shape" and first["color"] == PALETTE["background"]
     source = draw_shapes(EXAMPLE_SOURCES["facades"](1), PALETTE, 64)
     made = Translator.load(out, "cpu").translate(source)
     with Image.open(out / "results.jpg") as sheet:
@@ -90,9 +93,9 @@ def test_a_model_that_a_run_kept_is_published_by_its_folder(
 def test_a_palette_that_lacks_a_label_is_refused(
     publish: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    run = labels_run(tmp_path / "run", {"sky": "#000000"})
+    run = labels_run(tmp_path / "run", {"background": "#000000"})
     assert publish(run, "--examples", "facades") == 1
-    assert "The model's palette has no balcony, car" in capsys.readouterr().err
+    assert "The model's palette has no balcony, cornice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", EXAMPLE_SOURCES)
