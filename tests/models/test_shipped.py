@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from pix2pix.data.labels import label_palette
+from pix2pix.imaging.line_art import line_drawing
 from pix2pix.models.folder import read_config, sample_files
 from pix2pix.models.translator import Translator
 from pix2pix.training.resolve_config import resolve_config
@@ -24,19 +25,24 @@ from tests.support.models_and_servers import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
-SHIPPED = ("colorize", "facades", "face-sketch", "map-to-satellite", "satellite-to-map", "streets")
+SHIPPED = (
+    "colorize", "facades", "face-sketch", "map-to-satellite", "satellite-to-map", "shoes",
+    "streets",
+)  # fmt: skip
 DRAWN = {"face-sketch": "faces", "facades": "facades", "map-to-satellite": "towns"}
-DRAWN |= {"streets": "streets"}
+DRAWN |= {"shoes": "shoes", "streets": "streets"}
 BRUSHES = {
-    "facades": "wall sky plants window balcony road fence shop car shed sign",
+    "facades": (
+        "background wall molding cornice pillar window door sill blind balcony shop decoration"
+    ),
     "map-to-satellite": "building land water road plants other",
     "streets": "road building tree sky pavement fence bicyclist car other sign pedestrian pole",
 }
 REAL = {  # source and target of two pairs that the model was not trained on
     "colorize": [(f"colour/landscapes/sunrise-sunrise{n}.jpg",) * 2 for n in (46, 225)],
     "facades": [
-        (f"facades/train/label/{n}.png", f"facades/train/photo/{n}.jpg")
-        for n in ("20230329_205118_667_R_scaled_0", "20230329_205123_667_R_scaled_0")
+        (f"facades-cmp/val/label/{n}.png", f"facades-cmp/val/photo/{n}.jpg")
+        for n in ("val-1", "val-11")
     ],
     "face-sketch": [
         (f"face-sketch/cuhk/sketches/{n}-sz1.jpg", f"face-sketch/cuhk/photos/{n}.jpg")
@@ -46,6 +52,7 @@ REAL = {  # source and target of two pairs that the model was not trained on
         (f"maps/train/map/{n}.png", f"maps/train/photo/{n}.jpg")
         for n in ("t4p1_0000_0000", "t4p5_0590_0281")
     ],
+    "shoes": [(f"shoes/{n}.jpg",) * 2 for n in ("0031", "0224")],
     "streets": [
         (f"streets/val/label/{n}.png", f"streets/val/photo/{n}.jpg")
         for n in ("0016E5_07959", "0016E5_08119")
@@ -113,10 +120,11 @@ def test_its_cards_commands_make_such_a_model(
     assert {run.run for run in trained} >= {Path(*published.run.parts[:2])}
     assert all(args.model == [name] for args in evaluated)
     last = [args for args in trained if not args.resume][-1]
+    later = [pair for args in trained if args.resume for pair in args.set]
     said = re.search(r"```json\n(.*?)```", card(name), re.DOTALL)
     described = json.loads(said[1]) if said else {}
     write_json(last.data / "dataset.json", described)
-    made = resolve_config(last.preset, dict(last.set), last.data)
+    made = resolve_config(last.preset, dict([*last.set, *later]), last.data)
     assert made.generator_config() == config.generator
     for key in ("source_kind", "source_name", "target_name", "direction"):
         assert getattr(made, key) == getattr(config, key)
@@ -141,7 +149,8 @@ def pair(name: str, number: int) -> tuple[Image.Image, Image.Image | None]:
     if DATA.is_dir():
         source, target = (DATA / file for file in REAL[name][number])
         with Image.open(source) as a, Image.open(target) as b:
-            return a.convert(mode), b.convert("RGB")
+            made = line_drawing(a) if name == "shoes" else a.convert(mode)
+            return made, b.convert("RGB")
     if config.source_kind == "photo":
         with Image.open(sample_files(ROOT / "checkpoints" / name)[number]) as sample:
             return sample.convert(mode), None
