@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -34,6 +35,7 @@ from pix2pix.training.state import load_state
 from pix2pix.utils import files
 from pix2pix.utils.files import write_json
 from tests.support.drawn_pairs import draw_dataset
+from tests.support.fork_server import ForkServer
 
 TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1, "steps": 40, "ema": 0.9}
 SAVING = {"save_every_steps": 3, "sample_every_steps": 20}
@@ -49,6 +51,13 @@ def root(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "runs"
     for run in (tmp_path / "runs").glob("*/"):
         training_process.force_stop(run, patience=0.0)
+
+
+@pytest.fixture
+def forked(forks: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs start as forks; other tests here start them as people do."""
+    starts = SimpleNamespace(Popen=forks.popen, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(training_process, "subprocess", starts)
 
 
 def settings(data: Path, **values: object) -> dict:
@@ -101,6 +110,7 @@ def kill(run: Path) -> None:
     process.wait(30)
 
 
+@pytest.mark.usefixtures("forked")
 def test_ten_kills_change_no_bit(data: Path, root: Path) -> None:
     """With all that a step may draw, average and rebuild: frozen features are not in the state."""
     straight, killed = root / "straight", root / "killed"
@@ -146,6 +156,7 @@ def test_a_run_outlives_the_process_that_started_it(data: Path, root: Path) -> N
     assert run_folder.read_status(run).state == "stopped"
 
 
+@pytest.mark.usefixtures("forked")
 def test_the_second_run_waits_for_the_first(data: Path, root: Path) -> None:
     first, second, third = (root / name for name in ("first", "second", "third"))
     training_process.start_process(first, settings(data, steps=100_000))
@@ -165,6 +176,7 @@ def test_the_second_run_waits_for_the_first(data: Path, root: Path) -> None:
     assert ends == sorted(ends)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_queued_run_can_be_stopped(data: Path, root: Path) -> None:
     training_process.start_process(root / "first", settings(data, steps=100_000))
     wait(root / "first", lambda s: s.step > 0)
@@ -230,6 +242,7 @@ def test_damaged_files_are_no_trouble_to_those_who_watch(root: Path, text: str) 
     assert not run_folder.is_alive(run)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_deleted_dataset_stops_the_run_with_a_sentence(data: Path, root: Path) -> None:
     run = root / "faces"
     training_process.start_process(run, settings(data))
@@ -242,6 +255,7 @@ def test_a_deleted_dataset_stops_the_run_with_a_sentence(data: Path, root: Path)
     assert "Traceback" not in (run / "log.txt").read_text()
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="file modes are of POSIX systems")
 def test_a_full_disk_stops_the_run_and_the_last_state_is_whole(data: Path, root: Path) -> None:
     run = root / "full"
@@ -281,6 +295,7 @@ def test_a_disk_that_takes_nothing_any_more_is_told(
     assert status.state == "interrupted" and "make space on the disk" in status.sentence
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_broken_config_is_one_sentence(root: Path) -> None:
     run = root / "broken"
     training_process.start_process(
@@ -290,6 +305,7 @@ def test_a_broken_config_is_one_sentence(root: Path) -> None:
     assert status.state == "failed" and "magic" in status.sentence
 
 
+@pytest.mark.usefixtures("forked")
 def test_names_that_are_taken_or_unknown(data: Path, root: Path) -> None:
     with pytest.raises(UserError, match="There is no run 'x'"):
         training_process.start_process(root / "x")
@@ -382,6 +398,7 @@ def test_publishing_copies_one_moment_under_a_new_name(root: Path, tmp_path: Pat
         publish_checkpoint(root / "a", "../other", 100, tmp_path / "models")
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_finished_run_goes_on_for_more_epochs(data: Path, root: Path) -> None:
     run = root / "faces"
     training_process.start_process(run, settings(data, steps=0, epochs=2, decay=0.0))

@@ -79,7 +79,8 @@ def named_dataset(folder: Path, train: int = 6, val: int = 2) -> Path:
 class App:
     """`python app.py`, which can be killed and started again on the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *command: str) -> None:
+        self.command = [sys.executable, *command]
         self.folder, self.workspace = folder, folder / "workspace"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -88,7 +89,7 @@ class App:
     def start(self) -> None:
         environment = {**os.environ, "PIX2PIX_WORKSPACE": str(self.workspace)}
         environment["GRADIO_TEMP_DIR"] = str(self.folder / "gradio")
-        command = [sys.executable, str(ROOT / "app.py"), "--port", str(self.port)]
+        command = [*self.command, str(ROOT / "app.py"), "--port", str(self.port)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         until(self.answers, 120)
@@ -121,10 +122,10 @@ class App:
 
 
 @contextmanager
-def started_app(folder: Path) -> Iterator[App]:
-    """Its workspace holds the dataset "blocks"."""
+def started_app(folder: Path, *command: str) -> Iterator[App]:
+    """Its workspace holds the dataset "blocks"; `command` may start it in another way."""
     named_dataset(folder / "workspace" / "datasets" / "blocks")
-    app = App(folder)
+    app = App(folder, *command)
     try:
         yield app
     finally:
@@ -141,7 +142,8 @@ def new_app(tmp_path: Path) -> Iterator[App]:
 
 @pytest.fixture(scope="module")
 def one_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    with started_app(tmp_path_factory.mktemp("app")) as app:
+    forking = str(ROOT / "tests" / "support" / "fork_server.py")  # its runs start at once
+    with started_app(tmp_path_factory.mktemp("app"), forking) as app:
         yield app
 
 
