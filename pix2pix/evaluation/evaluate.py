@@ -39,8 +39,8 @@ from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.picture import resize
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import Translator
-from pix2pix.utils.filenames import printable
 from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.text import printable
 
 _FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
 _FORMATS |= {"perceptual": "{:.4f}", "perceptual_halves": "{:.4f}"}

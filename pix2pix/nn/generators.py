@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pix2pix.model_config import GeneratorConfig
-from pix2pix.nn.fast_convolutions import FastDownConv
 from pix2pix.nn.layers import (
     ConvBlock,
+    FastDownConv,
     ResidualBlock,
     has_dropout,
     initialise,

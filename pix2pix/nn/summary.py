@@ -19,11 +19,10 @@ from torch.overrides import TorchFunctionMode
 from pix2pix.config import TrainConfig
 from pix2pix.data.loader import CACHE_SHARE
 from pix2pix.model_config import GeneratorConfig
-from pix2pix.nn.discriminators import construct_discriminator, receptive_fields
+from pix2pix.nn.discriminators import CHANNELS, construct_discriminator, receptive_fields
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.imagenet import LITE0, imagenet_stages
 from pix2pix.nn.layers import parameter_count
-from pix2pix.nn.projected import CHANNELS
 
 Shape = tuple[int, ...]  # channels, height, width
 

@@ -19,7 +19,7 @@ from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
 from pix2pix.training.distributed import ProcessGroup, is_first, join_group
 from pix2pix.training.recorder import Recorder
-from pix2pix.training.state import STATE_FILE, clear_leftovers, random_state, restore_state
+from pix2pix.training.saved_state import STATE_FILE, clear_leftovers, random_state, restore_state
 from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate, reuse_freed_memory
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import ShouldStop

@@ -28,7 +28,7 @@ from pix2pix.models.card import model_card
 from pix2pix.models.folder import save_model
 from pix2pix.training.checkpoints import checkpoint_folder, prune_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.state import save_state
+from pix2pix.training.saved_state import save_state
 from pix2pix.training.trainer import Trainer
 from pix2pix.utils.files import copy_folder
 

@@ -69,7 +69,7 @@ class Status:
 
 def runs_folder() -> Path:
     """Return the folder of runs: in the workspace, or beside the program where the workspace
-    cannot append lines (see `hub.bucket_sync`)."""
+    cannot append lines (see `hub.bucket_backup`)."""
     return (workspace() if supports_append() else local_workspace()) / "runs"
 
 

@@ -18,8 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
 from pix2pix.nn.device import has_fast_bfloat16, out_of_memory
-from pix2pix.nn.diffaugment import Augmentation
-from pix2pix.nn.discriminators import build_discriminator
+from pix2pix.nn.discriminators import Augmentation, build_discriminator
 from pix2pix.nn.generators import build_generator
 from pix2pix.nn.imagenet import LITE0, imagenet_stages, normalise, to_rgb
 from pix2pix.nn.losses import (

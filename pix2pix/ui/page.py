@@ -7,22 +7,18 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.hub import bucket_sync
+from pix2pix.hub import bucket_backup
 from pix2pix.ui.auth import Roles, guard_events, owner_only
-from pix2pix.ui.common import HIDDEN_EVENT, RESULT_SECONDS, escape_template
 from pix2pix.ui.components.hub_forms import publish_form
 from pix2pix.ui.components.model_cards import ModelSource, known_models, model_card_items
 from pix2pix.ui.dataset.tab import dataset_tab
-from pix2pix.ui.limits import block_url_downloads
+from pix2pix.ui.events import HIDDEN_EVENT
+from pix2pix.ui.gradio_patches import block_url_downloads, escape_template
+from pix2pix.ui.long_work import RESULT_SECONDS
 from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab
 from pix2pix.ui.zero_gpu import training_hint
 from pix2pix.utils.workspace import storage_warning
-
-MCP_TOOLS = (
-    "translate",
-    "list_models",
-)  # for programs that speak MCP: nothing that trains or writes
 
 # Gradio reloads the page when the app is back after a restart: who watched a run finds it again.
 TAB_SCRIPT = """() => {
@@ -106,7 +102,7 @@ def storage_note() -> gr.Markdown:
 def warnings() -> list[str]:
     """Return the warnings of Dataset and Train: results will not last, or training is slow."""
     disk = storage_warning()
-    return [disk, " ".join(filter(None, (training_hint(), bucket_sync.storage_hint(), disk)))]
+    return [disk, " ".join(filter(None, (training_hint(), bucket_backup.storage_hint(), disk)))]
 
 
 def show_new_models(
@@ -123,18 +119,3 @@ def show_new_models(
 
     for opened in (page.load, tab.select):
         opened(refresh, [row, mine], row, show_progress="hidden", api_visibility="private")
-
-
-def expose_mcp_tools() -> None:
-    """Let an MCP server that is launched after this offer TOOLS alone. Gradio would make a tool of
-    every endpoint that it documents, and one that is undocumented takes no arguments by name."""
-    import gradio.mcp
-
-    class Tools(gradio.mcp.GradioMCPServer):
-        def get_tool_to_endpoint(self) -> dict[str, str]:
-            endpoints = super().get_tool_to_endpoint()
-            return {
-                tool: end for tool, end in endpoints.items() if end.removeprefix("/") in MCP_TOOLS
-            }
-
-    gradio.mcp.GradioMCPServer = Tools

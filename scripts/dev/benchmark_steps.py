@@ -29,7 +29,7 @@ def step():
 PLAIN_STEP = """
 from pix2pix.nn.discriminators import build_discriminator
 from pix2pix.nn.generators import build_generator
-from pix2pix.nn.fast_convolutions import FastUpConv, FastDownConv, WinogradConv
+from pix2pix.nn.layers import FastUpConv, FastDownConv, WinogradConv
 FastDownConv.forward = WinogradConv.forward = nn.Conv2d.forward
 FastUpConv.forward = nn.ConvTranspose2d.forward
 G = build_generator(config.generator_config())
@@ -72,7 +72,7 @@ PATCHGAN_STEP = (
         'train_config("maps", {"ngf": "32", "ndf": "32", "upsample": "resize", ',
     )
     + """
-from pix2pix.nn.fast_convolutions import ResizeConv
+from pix2pix.nn.layers import ResizeConv
 ResizeConv.forward = nn.Sequential.forward
 """
 )

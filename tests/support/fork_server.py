@@ -77,9 +77,9 @@ class ForkServer:
 
 def serve_app(words: list[str]) -> None:
     """`python app.py`, whose runs start as forks."""
-    from pix2pix.training import process
+    from pix2pix.training import run_control
 
-    process.subprocess = SimpleNamespace(Popen=ForkServer().popen, DEVNULL=subprocess.DEVNULL)
+    run_control.subprocess = SimpleNamespace(Popen=ForkServer().popen, DEVNULL=subprocess.DEVNULL)
     execute(words)
 
 
@@ -88,7 +88,7 @@ def serve() -> None:
     import torch
 
     import pix2pix.models.translator
-    import pix2pix.training.worker  # noqa: F401
+    import pix2pix.training.run_process  # noqa: F401
     from pix2pix.evaluation.metrics import judge, validate
 
     pictures = torch.zeros(2, 3, 64, 64)

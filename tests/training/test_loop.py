@@ -24,13 +24,12 @@ from torch import nn
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
 from pix2pix.models.folder import load_model, read_config
-from pix2pix.training import process as training_process
-from pix2pix.training import run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import diagnose
 from pix2pix.training.loop import TrainProgress, run_loop
-from pix2pix.training.state import load_state
+from pix2pix.training.run_process import StatusReporter, main, report_outcome
+from pix2pix.training.saved_state import load_state
 from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate
-from pix2pix.training.worker import StatusReporter, main, report_outcome
 from tests.support.fork_server import ForkServer
 from tests.support.models_and_servers import load_script, save_tiny_model, tiny_config
 
@@ -361,7 +360,7 @@ def test_a_run_in_the_terminal_is_one_of_the_list(
             with pytest.raises(Timeout):
                 FileLock(tmp_path / ".cpu.lock").acquire(blocking=False)
             if progress.step == 3:
-                training_process.request_stop(run, "paused")
+                run_control.request_stop(run, "paused")
 
     monkeypatch.setattr(script, "Bar", Pausing)
     monkeypatch.setattr(script.signal, "signal", lambda *_: None)

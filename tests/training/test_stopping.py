@@ -12,7 +12,7 @@ import pytest
 
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator import TranslatorCache
-from pix2pix.ui.common import CancelSwitches
+from pix2pix.ui.long_work import CancelSwitches
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.evaluate import STOPPED
 from pix2pix.ui.train.tab import train_tab

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
-from pix2pix.nn.diffaugment import Augmentation
-from pix2pix.nn.fast_convolutions import FastDownConv, FastUpConv, WinogradConv, is_faster
+from pix2pix.nn.discriminators import Augmentation
+from pix2pix.nn.layers import FastDownConv, FastUpConv, WinogradConv, is_faster
 from pix2pix.presets import PRESETS
 from pix2pix.training.trainer import Trainer, learning_rate
 
@@ -572,12 +572,12 @@ def test_a_step_has_the_gradients_of_the_plain_one(monkeypatch: pytest.MonkeyPat
         return taken[-1]
 
     source, target = (nn.functional.interpolate(pictures(n, 1), scale_factor=4) for n in (0, 1))
-    monkeypatch.setattr("pix2pix.nn.fast_convolutions.is_faster", counted)
+    monkeypatch.setattr("pix2pix.nn.layers.is_faster", counted)
     ours = Trainer(config, CPU)
     torch.manual_seed(1)
     found = ours.step(source, target)
     assert sum(taken) > 8
-    monkeypatch.setattr("pix2pix.nn.fast_convolutions.is_faster", lambda layer, x: False)
+    monkeypatch.setattr("pix2pix.nn.layers.is_faster", lambda layer, x: False)
     plain = Trainer(config, CPU)
     torch.manual_seed(1)
     assert plain.step(source, target) == pytest.approx(found, rel=1e-5)

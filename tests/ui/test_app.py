@@ -114,7 +114,7 @@ def test_gradios_own_variables_say_where_to_listen(
         return SimpleNamespace(launch=lambda **said: seen.update(said, roles=roles))
 
     monkeypatch.setattr(server, "build_page", page)
-    monkeypatch.setattr(server, "start_bucket_sync", lambda: seen.update(kept=True))
+    monkeypatch.setattr(server, "start_bucket_backup", lambda: seen.update(kept=True))
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
     for name in ("PIX2PIX_ALLOW_TRAINING", "SPACE_ID"):

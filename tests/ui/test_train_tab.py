@@ -31,7 +31,7 @@ from pix2pix.imaging.decode import from_data_url
 from pix2pix.models.translator import Translator
 from pix2pix.nn.device import pick_device
 from pix2pix.presets import PRESETS
-from pix2pix.training import process, run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.metrics_log import Curves, read_jsonl
 from pix2pix.ui.train import evaluate as train_evaluate
 from pix2pix.ui.train import watch as train_watch
@@ -118,7 +118,7 @@ class App:
 
     def end_runs(self) -> None:
         for run in (self.workspace / "runs").glob("*/"):
-            process.force_stop(run, patience=0.0)
+            run_control.force_stop(run, patience=0.0)
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def step_shown(page: Any) -> int:
 
 
 def stop(app: App, name: str) -> None:
-    process.request_stop(app.run(name))
+    run_control.request_stop(app.run(name))
     until(lambda: not app.status(name).is_active)
 
 
@@ -669,7 +669,7 @@ def test_force_is_offered_when_a_stop_takes_long(workspace: Path) -> None:
     pictures_run(run, [10])
     run_folder.write_status(run, state="running")
     (run / "process.json").write_text(json.dumps(run_folder.process_identity(psutil.Process())))
-    process.request_stop(run)
+    run_control.request_stop(run)
     offered = []
     for age in (0, 60):
         os.utime(run / "stop", (time.time() - age,) * 2)

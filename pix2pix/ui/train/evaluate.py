@@ -15,19 +15,18 @@ from pix2pix.evaluation.evaluate import Evaluation, comparison_picture, evaluate
 from pix2pix.evaluation.metrics import INSTALL_HINT, NOISY_KID
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator import Translator
-from pix2pix.ui.common import (
-    HIDDEN_EVENT,
+from pix2pix.ui.dataset.library import chosen_folder
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.long_work import (
     CancelSwitches,
     busy_buttons,
     idle_buttons,
     page_progress,
     results_folder,
-    user_errors,
 )
-from pix2pix.ui.dataset.library import chosen_folder
 from pix2pix.ui.train.launch import start_model, start_models
-from pix2pix.utils.escape import escape_text
 from pix2pix.utils.progress import ShouldStop
+from pix2pix.utils.text import escape_text
 
 MAX_MODELS = 6  # side by side
 SHOWN = 6  # pairs of the picture

@@ -15,12 +15,12 @@ from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import list_models, read_config
 from pix2pix.nn.device import pick_device
 from pix2pix.presets import PRESETS
-from pix2pix.training import process, run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.loop import run_config
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.ui.dataset.library import chosen_folder
-from pix2pix.utils.filenames import printable, safe_name
 from pix2pix.utils.files import unused_name
+from pix2pix.utils.text import printable, safe_name
 from pix2pix.utils.validation import setting_text
 from pix2pix.utils.workspace import model_folders
 
@@ -37,7 +37,7 @@ def start_run(
     `start_models`. Raises a UserError for anything that cannot work.
     """
     run, settings = prepared_run(dataset, preset, name, overrides, start_from)
-    process.start_process(run, settings)
+    run_control.start_process(run, settings)
     return run.name
 
 

@@ -18,9 +18,11 @@ from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.folder import read_config
-from pix2pix.ui.common import HIDDEN_EVENT, results_folder, user_errors
 from pix2pix.ui.components.model_cards import ModelSource, sample_photos
-from pix2pix.ui.limits import DISK_FULL, is_disk_full
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.gradio_patches import keep_file
+from pix2pix.ui.limits import check_disk
+from pix2pix.ui.long_work import results_folder
 from pix2pix.ui.translate.options import (
     FITS,
     Limits,
@@ -138,8 +140,7 @@ def photo_mode(
             raise UserError("Choose a picture first: drop one on the left square.")
         if lines not in LINES.values():
             raise UserError("lines must be auto, yes or no.")
-        if is_disk_full():
-            raise UserError(DISK_FULL)
+        check_disk()
         picture, translator = open_picture(file, max_pixels=limits.pixels), models.get(model)
         as_lines = lines == "yes" or (
             lines == "auto"
@@ -216,10 +217,3 @@ def photo_mode(
         "photo": photo, "to_pad": to_pad, "style": style, "hints": hints, "samples": samples,
         "norm": norm,
     }  # fmt: skip
-
-
-def keep_file(photo: gr.Image) -> None:
-    """Leave the file as it is: Gradio would open it to learn its mode, and show a trace where it
-    cannot; here `open_picture` says why."""
-    opened = photo.preprocess
-    photo.preprocess = lambda sent: sent.path if sent and sent.path else opened(sent)

@@ -17,7 +17,6 @@ from pix2pix.imaging.hints import photo_hints
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import read_config
-from pix2pix.ui.common import OFFSCREEN, user_errors
 from pix2pix.ui.components.hub_forms import hub_models
 from pix2pix.ui.components.model_cards import (
     ModelSource,
@@ -29,9 +28,11 @@ from pix2pix.ui.components.model_cards import (
     sample_photos,
 )
 from pix2pix.ui.components.pad import MAX_IMAGE_CHARS, pad
+from pix2pix.ui.events import user_errors
+from pix2pix.ui.theme import OFFSCREEN
+from pix2pix.ui.translate.batch import tiles_mode
 from pix2pix.ui.translate.options import Limits, norm_choice, parse_seed, seeds_from
 from pix2pix.ui.translate.photo import photo_mode
-from pix2pix.ui.translate.tiles import tiles_mode
 
 MODES = ("Draw", "Photo", "Tiles")
 MAX_DRAWING_SIDE = 1024

@@ -15,11 +15,11 @@ from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
 from pix2pix.models.folder import find_model
 from pix2pix.nn.device import pick_device
-from pix2pix.training import process, run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.loop import TrainProgress, check_unused, run_config
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import resolve_config
-from pix2pix.training.worker import read_run, run_training
+from pix2pix.training.run_process import read_run, run_training
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.validation import setting_text
@@ -99,12 +99,12 @@ def train(
         begin_run(folder, None if resume else run_config(config, data, model, place))
         return config, data, model, place
 
+    def stop_request() -> str:
+        return "stopped" if should_stop() else run_control.requested_stop(folder)
+
     on_gpu = [place] if place.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):  # the caller's random numbers stay as they are
-        sentence = run_training(
-            folder, begin, lambda: "stopped" if should_stop() else process.requested_stop(folder),
-            on_progress,
-        )  # fmt: skip
+        sentence = run_training(folder, begin, stop_request, on_progress)
     if sentence:
         raise UserError(sentence)
     return Run(folder)

@@ -16,16 +16,10 @@ from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.folder import read_config
-from pix2pix.ui.common import (
-    HIDDEN_EVENT,
-    CancelSwitches,
-    busy_buttons,
-    idle_buttons,
-    results_folder,
-    user_errors,
-)
 from pix2pix.ui.components.model_cards import ModelSource
-from pix2pix.ui.limits import DISK_FULL, is_disk_full
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.limits import DISK_FULL, DiskFull, check_disk
+from pix2pix.ui.long_work import CancelSwitches, busy_buttons, idle_buttons, results_folder
 from pix2pix.ui.translate.options import (
     FITS,
     Limits,
@@ -34,8 +28,8 @@ from pix2pix.ui.translate.options import (
     parse_seed,
     tile_progress,
 )
-from pix2pix.utils.escape import escape_text
 from pix2pix.utils.files import write_atomically
+from pix2pix.utils.text import escape_text
 
 # So many at once: the pad has the larger share of the forwards.
 BATCHES = {"concurrency_id": "batches", "concurrency_limit": 2}
@@ -112,18 +106,19 @@ def translate_files(
     folder = Path(tempfile.mkdtemp(dir=results_folder()))
     done, refused, note, strips = [], [], "", []
     for number, (file, stem) in enumerate(distinct_names(files)):
-        if is_disk_full():
-            note = f" {DISK_FULL}"
-            break
         on_progress = tile_progress(progress, number, len(files), Path(file).name)
         on_progress(0, 1)
         try:
+            check_disk()
             picture = open_picture(file, max_pixels=limits.pixels)
             if is_ab_pair(picture):
                 strips.append(f"{Path(file).name} {AB_PAIR_HINT}")
             made = translator.translate(picture, on_progress=on_progress, **options)
             save_png(made, folder / f"{stem}.png")
             done.append(folder / f"{stem}.png")
+        except DiskFull as error:
+            note = f" {error}"
+            break
         except UserError as error:
             refused.append(str(error))
         except Cancelled:
@@ -146,7 +141,7 @@ def pack(done: list[Path]) -> Path:
         write_atomically(packed, write)
     except OSError as error:
         shutil.rmtree(packed.parent, ignore_errors=True)
-        raise UserError(DISK_FULL) from error
+        raise DiskFull(DISK_FULL) from error
     return packed
 
 
