@@ -59,16 +59,7 @@ def main() -> int:
     def begin() -> tuple[TrainConfig, Path, Path | None, torch.device]:
         new = None if args.resume else run_config(config, data, start_from, device)
         begin_run(args.run, new)
-        if ahead := run_control.count_ahead(args.run):
-            print(f"Waiting behind {ahead} other run(s) on {device}.", file=sys.stderr)
-        need, free = training_memory(config), free_memory(device)
-        if need > free:
-            print(
-                f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
-                "free: lower size, ngf or batch_size; gradient_accumulation_steps makes up for "
-                "smaller batches.",
-                file=sys.stderr,
-            )
+        warn(args.run, config, device)
         return config, data, start_from, device
 
     bar = Bar(args.run, config)
@@ -81,6 +72,20 @@ def main() -> int:
     ended = run_folder.read_status(args.run).state
     print(json.dumps({"model": str(args.run / "model"), "stopped": ended != "finished"}))
     return 0
+
+
+def warn(run: Path, config: TrainConfig, device: torch.device) -> None:
+    """Say what the run waits for, and that it takes more memory than there is."""
+    if ahead := run_control.count_ahead(run):
+        print(f"Waiting behind {ahead} other run(s) on {device}.", file=sys.stderr)
+    need, free = training_memory(config), free_memory(device)
+    if need > free:
+        print(
+            f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
+            "free: lower size, ngf or batch_size; gradient_accumulation_steps makes up for "
+            "smaller batches.",
+            file=sys.stderr,
+        )
 
 
 def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, torch.device]:

@@ -52,6 +52,8 @@ def start_bucket_backup() -> None:
 
 
 class BucketBackup:
+    """Copies runs from the program's own disk to a mounted bucket, and back."""
+
     def __init__(self, local: Path, bucket_copy: Path) -> None:
         self.local, self.bucket_copy = local, bucket_copy
         self.known: dict[str, Stamps] = {}  # run -> what of it is kept
@@ -69,6 +71,7 @@ class BucketBackup:
                 log.exception("%s cannot be brought back", run.name)
 
     def work(self) -> None:
+        """Look again and again, for as long as the process lives."""
         while True:
             start = time.monotonic()
             self.look()

@@ -41,11 +41,13 @@ class Augmentation:
         return cls(*torch.rand(count, 7).split((3, 2, 2), dim=1))
 
     def __call__(self, source: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Change the source and the picture alike, but for colours: the source keeps its own."""
         both = torch.cat([source, self.recoloured(picture)], dim=1)
         both = self.cut(self.moved(both))
         return both[:, : source.shape[1]], both[:, source.shape[1] :]
 
     def recoloured(self, x: Tensor) -> Tensor:
+        """Change brightness, saturation and contrast, N x C x H x W."""
         brightness, saturation, contrast = self.colour.to(x)[..., None, None, None].unbind(1)
         x = x + brightness - 0.5
         grey = x.mean(dim=1, keepdim=True)
@@ -54,6 +56,7 @@ class Augmentation:
         return mean + (x - mean) * (0.5 + contrast)
 
     def moved(self, x: Tensor) -> Tensor:
+        """Move each picture; what comes into sight is 0."""
         height, width = x.shape[-2:]
         down, right = height // SHIFT, width // SHIFT
         padded = pad(x, (right, right, down, down))
@@ -62,6 +65,7 @@ class Augmentation:
         return torch.stack(windows)
 
     def cut(self, x: Tensor) -> Tensor:
+        """Set a square of each picture to 0."""
         inside = []
         for axis in (-2, -1):
             side = x.shape[axis]
@@ -141,6 +145,7 @@ class ProjectedDiscriminator(nn.Module):
 
 
 def head(channels: int, ndf: int) -> nn.Sequential:
+    """Build the judge of one scale: N x channels x h x w to N x 1 x h x w."""
     return nn.Sequential(
         spectral_norm(nn.Conv2d(channels, 2 * ndf, 3, padding=1)),
         nn.LeakyReLU(0.2),

@@ -33,6 +33,7 @@ class FastDownConv(nn.Conv2d):
     """The 4x4 convolution of stride 2 and padding 1: H, W to H/2, W/2."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map N x C x H x W to N x C' x H/2 x W/2."""
         n, _, height, width = x.shape
         if height % 2 or width % 2 or not (is_faster(self, x) and n * height * width <= 4 * FEW):
             return super().forward(x)
@@ -45,6 +46,7 @@ class FastUpConv(nn.ConvTranspose2d):
     """The transposed 4x4 convolution of stride 2 and padding 1: H, W to 2H, 2W."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map N x C x H x W to N x C' x 2H x 2W."""
         n, _, height, width = x.shape
         if not (is_faster(self, x) and n * height * width <= FEW):
             return super().forward(x)
@@ -57,6 +59,7 @@ class WinogradConv(nn.Conv2d):
     """The 4x4 convolution of stride 1."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map N x C x H x W as the convolution does."""
         if not (is_faster(self, x) and x[:, 0].numel() >= MANY):
             return super().forward(x)
         n, c, pad = *x.shape[:2], self.padding[0]
@@ -89,6 +92,7 @@ class ResizeConv(nn.Sequential):
         super().__init__(nn.Upsample(scale_factor=2), conv)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map N x C x H x W to N x C' x 2H x 2W."""
         conv = self[1]
         n, _, height, width = x.shape
         if x.device.type != "cpu" or x.dtype == torch.bfloat16:
@@ -185,6 +189,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map N x C x H x W to as much."""
         return x + self.layers(x)
 
 

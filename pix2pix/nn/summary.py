@@ -106,6 +106,7 @@ def multiply_adds(config: GeneratorConfig) -> int:
 
 
 def pixels(shape: Shape) -> int:
+    """Count the places of a shape C x H x W."""
     return shape[1] * shape[2]
 
 
@@ -238,6 +239,7 @@ def describe_layer(layer: nn.Module) -> str:
 
 
 def is_convolution(row: Row) -> bool:
+    """Return whether the row is a convolution, which has most of the multiply-adds."""
     return row.operation.startswith(("Conv ", "Transposed conv "))
 
 

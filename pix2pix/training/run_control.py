@@ -71,6 +71,7 @@ def start_lock(run: Path) -> FileLock:
 
 
 def refuse_remote(run: Path) -> None:
+    """Raise UserError for a run that trains elsewhere."""
     if is_remote(run):
         raise UserError(
             f"'{run.name}' trains on Hugging Face Jobs: resume it there, or fine-tune its model."

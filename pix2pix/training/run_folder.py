@@ -59,10 +59,12 @@ class Status:
 
     @property
     def is_active(self) -> bool:
+        """Return whether it waits, trains or is about to stop."""
         return self.state in ACTIVE
 
     @property
     def seconds_left(self) -> float | None:
+        """Return how long the rest takes at this pace; None where that is not known."""
         known = self.state == "running" and self.seconds_per_step > 0
         return (self.steps - self.step) * self.seconds_per_step if known else None
 

@@ -35,6 +35,7 @@ class StatusReporter:
         self.progress: dict[str, int] = {}
 
     def __call__(self, progress: TrainProgress) -> None:
+        """Hear of a step, and write it down at most once in STATUS_SECONDS."""
         names = "step", "steps", "epoch", "per_epoch"
         self.progress = {name: getattr(progress, name) for name in names}
         now = time.monotonic()

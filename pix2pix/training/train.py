@@ -22,7 +22,6 @@ from pix2pix.training.resolve_config import resolve_config
 from pix2pix.training.run_process import read_run, run_training
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import ShouldStop
-from pix2pix.utils.validation import setting_text
 from pix2pix.utils.workspace import model_folders
 
 
@@ -119,8 +118,8 @@ def begin_run(run: Path, settings: Mapping[str, object] | None) -> None:
         write_json(run / "config.json", settings)
 
 
-def _changes(config: TrainConfig) -> dict[str, str]:
+def _changes(config: TrainConfig) -> dict[str, object]:
     """List what differs from the config's own preset, as the settings of a new run are given."""
     base = TrainConfig.from_preset(config.preset)
     values = dataclasses.asdict(config).items()
-    return {name: setting_text(value) for name, value in values if value != getattr(base, name)}
+    return {name: value for name, value in values if value != getattr(base, name)}

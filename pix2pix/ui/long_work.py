@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from pix2pix.ui.events import HIDDEN_EVENT
 from pix2pix.utils.files import remove_old
 from pix2pix.utils.progress import Progress
 
@@ -78,6 +79,31 @@ def busy_buttons(running: CancelSwitches, work: str) -> Callable[[gr.Request], l
 
 def idle_buttons() -> list[Any]:
     return [gr.Button(interactive=True), gr.Button(visible=False)]
+
+
+def wire_work(
+    running: CancelSwitches,
+    work: str,
+    buttons: list[gr.Button],
+    function: Callable[..., Any],
+    inputs: Any,
+    outputs: Any,
+    **options: Any,
+) -> None:
+    """Wire two `buttons`: the first starts `function`, the second stops it and is seen meanwhile.
+
+    `function` works inside `running.at_work(session, work)`; `options` are those of its event.
+    """
+    start, stop = buttons
+    started = start.click(busy_buttons(running, work), None, buttons, queue=False, **HIDDEN_EVENT)
+    ended = started.then(function, inputs, outputs, **options)
+    for after in (ended.then, ended.failure):
+        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
+
+    def end(request: gr.Request) -> None:
+        running.stop(str(request.session_hash), work)
+
+    stop.click(end, None, None, queue=False, api_visibility="private")
 
 
 def results_folder() -> Path:

@@ -35,6 +35,12 @@ TAB_SCRIPT = """() => {
 }"""
 
 
+MASTHEAD = (
+    '<header class="masthead"><h1>Pix2Pix Studio</h1>'
+    "<p>Draw, and the picture follows. Bring pairs, and they become a model.</p></header>"
+)
+
+
 def build_page(
     models: ModelSource,
     train_tab: Callable[[gr.Textbox], None] | None = None,
@@ -53,19 +59,14 @@ def build_page(
     with gr.Blocks(
         title="Pix2Pix Studio", analytics_enabled=False, delete_cache=cache_times
     ) as page:
-        gr.HTML(
-            '<header class="masthead"><h1>Pix2Pix Studio</h1>'
-            "<p>Draw, and the picture follows. Bring pairs, and they become a model.</p></header>"
-        )
+        gr.HTML(MASTHEAD)
         to_train = gr.Textbox("", visible=False, label="Dataset to train on")
         with gr.Tabs(elem_id="tabs") as tabs:
 
             def take(button: gr.Button, name: gr.Textbox) -> None:
                 """Bring the dataset and the person to the Train tab."""
-                button.click(
-                    lambda chosen: [chosen, gr.Tabs(selected="train")], name, [to_train, tabs],
-                    show_progress="hidden", api_visibility="private",
-                )  # fmt: skip
+                shown = [to_train, tabs]
+                button.click(lambda x: [x, gr.Tabs(selected="train")], name, shown, **HIDDEN_EVENT)
 
             with gr.Tab("Translate", id="translate") as translate:
                 limits = Limits() if roles.everybody else PUBLIC_LIMITS
@@ -84,10 +85,7 @@ def build_page(
                     notes.append(storage_note())
                     train_tab(to_train)
 
-        def warn() -> dict[gr.Markdown, str]:
-            return dict(zip(notes, warnings()))
-
-        page.load(warn, None, notes, **HIDDEN_EVENT)
+        warn_on_load(page, notes)
         page.load(None, None, None, js=TAB_SCRIPT)
     guard_events(page, roles, *for_all)
     page.queue(max_size=256, default_concurrency_limit=2, api_open=False)  # nothing goes past it
@@ -97,6 +95,13 @@ def build_page(
 def storage_note() -> gr.Markdown:
     """Lay out where a tab says, as the page is loaded, what this machine cannot do."""
     return gr.Markdown(elem_classes=["quiet", "note"])
+
+
+def warn_on_load(page: gr.Blocks, notes: list[gr.Markdown]) -> None:
+    def warn() -> dict[gr.Markdown, str]:
+        return dict(zip(notes, warnings()))
+
+    page.load(warn, None, notes, **HIDDEN_EVENT)
 
 
 def warnings() -> list[str]:

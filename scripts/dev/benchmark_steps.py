@@ -20,7 +20,8 @@ torch.manual_seed(0)
 source, target = torch.rand(2, 1, 3, 256, 256) * 2 - 1
 """
 OUR_STEP = """
-from pix2pix.training.trainer import Trainer, reuse_freed_memory
+from pix2pix.training.loop import reuse_freed_memory
+from pix2pix.training.trainer import Trainer
 reuse_freed_memory()
 trainer = Trainer(config, torch.device("cpu"))
 def step():

@@ -95,7 +95,7 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
             continue
         (silent if hasattr(event.fn, "__wrapped__") else allowed).add(event.name)
     assert allowed == {
-        *("pick", "compare", "vary", "translate", "translate_batch", "stop_batch", "show"),
+        *("pick", "compare", "vary", "translate", "translate_batch", "show_mode"),
         *("choose", "to_pad", "list_models", "refresh"),
         *("look", "use"),  # a pair that was given for a photo
         *("working", "fetch", "idle_buttons", "end"),  # a model from the Hub, for oneself

@@ -21,7 +21,6 @@ from pix2pix.training.resolve_config import resolve_config
 from pix2pix.ui.dataset.library import chosen_folder
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.text import printable, safe_name
-from pix2pix.utils.validation import setting_text
 from pix2pix.utils.workspace import model_folders
 
 RUN = "run: "  # before the name of a run whose current generator is a starting point
@@ -70,10 +69,7 @@ def form_config(
     data: Path, preset: str, overrides: Mapping[str, Any], start_from: str = ""
 ) -> TrainConfig:
     """Resolve the settings of a run on a dataset. Raises UserError for values that cannot be."""
-    overrides_text = {str(key): setting_text(value) for key, value in overrides.items()}
-    return resolve_config(
-        preset, overrides_text, data, start_model(start_from) if start_from else None
-    )
+    return resolve_config(preset, overrides, data, start_model(start_from) if start_from else None)
 
 
 def start_models() -> dict[str, Path]:

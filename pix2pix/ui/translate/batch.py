@@ -17,9 +17,9 @@ from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.folder import read_config
 from pix2pix.ui.components.model_cards import ModelSource
-from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.events import user_errors
 from pix2pix.ui.limits import DISK_FULL, DiskFull, check_disk
-from pix2pix.ui.long_work import CancelSwitches, busy_buttons, idle_buttons, results_folder
+from pix2pix.ui.long_work import CancelSwitches, results_folder, wire_work
 from pix2pix.ui.translate.options import (
     FITS,
     Limits,
@@ -39,18 +39,15 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
     """Lay out the mode; returns the choice of the norm, which depends on the model."""
     with gr.Row(elem_classes="squares"):
         files = gr.File(
-            file_count="multiple",
-            label="Tiles, or one large mosaic: any image files",
-            height=240,
+            file_count="multiple", label="Tiles, or one large mosaic: any image files", height=240,
             elem_id="tiles",
-        )
+        )  # fmt: skip
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
             stop = gr.Button("Stop", visible=False, elem_id="stop")
             with gr.Accordion("More", open=False):
-                fit = gr.Radio(
-                    list(FITS.items()), value="", label="Pictures larger than the model's size"
-                )
+                fits = list(FITS.items())
+                fit = gr.Radio(fits, value="", label="Pictures larger than the model's size")
                 norm = norm_choice(read_config(first))
                 seed = gr.Textbox("", label="Seed", info="A number gives noise.")
     message = gr.Markdown(elem_classes=["quiet", "squares"], elem_id="said")
@@ -66,10 +63,7 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
         request: gr.Request = None, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:  # fmt: skip
         with running.at_work(str(request.session_hash), "batch") as switch, user_errors():
-            if not files:
-                raise UserError("Choose some pictures first: drop them on the left.")
-            if len(files) > limits.files:
-                raise UserError(f"At most {limits.files} pictures at a time: choose fewer.")
+            check_count(files, limits)
             options = {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm}
             options["should_stop"] = switch.is_set
             done, message = translate_files(models.get(model), files, limits, options, progress)
@@ -79,19 +73,19 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
         pictures = [(str(file), file.name) for file in done]
         return pictures, str(packed), "\n\n".join(escape_text(words) for words in message)
 
-    def stop_batch(request: gr.Request) -> None:
-        running.stop(str(request.session_hash), "batch")
-
-    buttons = [run, stop]
-    started = run.click(busy_buttons(running, "batch"), None, buttons, queue=False, **HIDDEN_EVENT)
-    ended = started.then(
-        translate_batch, [files, name, seed, fit, norm], [gallery, archive, message],
-        api_name="translate_batch", **BATCHES,
+    wire_work(
+        running, "batch", [run, stop], translate_batch, [files, name, seed, fit, norm],
+        [gallery, archive, message], api_name="translate_batch", **BATCHES,
     )  # fmt: skip
-    for after in (ended.then, ended.failure):
-        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
-    stop.click(stop_batch, None, None, queue=False, api_visibility="private")
     return norm
+
+
+def check_count(files: list[str] | None, limits: Limits) -> None:
+    """Raise UserError for no files, and for more than a visitor may send at a time."""
+    if not files:
+        raise UserError("Choose some pictures first: drop them on the left.")
+    if len(files) > limits.files:
+        raise UserError(f"At most {limits.files} pictures at a time: choose fewer.")
 
 
 def translate_files(
