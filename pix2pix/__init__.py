@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pix2pix.errors import Cancelled, UserError
     from pix2pix.evaluation.evaluate import evaluate
     from pix2pix.models.translator import Translator
-    from pix2pix.training.run import Run, train
+    from pix2pix.training.train import Run, train
 
 __all__ = [
     "Cancelled",
@@ -33,14 +33,14 @@ __all__ = [
 
 _HOMES = {
     "PairDataset": "pix2pix.data.loader",
-    "Run": "pix2pix.training.run",
+    "Run": "pix2pix.training.train",
     "Cancelled": "pix2pix.errors",
     "TrainConfig": "pix2pix.config",
     "Translator": "pix2pix.models.translator",
     "UserError": "pix2pix.errors",
     "build_dataset": "pix2pix.data.build_dataset",
     "evaluate": "pix2pix.evaluation.evaluate",
-    "train": "pix2pix.training.run",
+    "train": "pix2pix.training.train",
 }
 
 

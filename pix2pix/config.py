@@ -17,9 +17,19 @@ from pix2pix.utils.validation import (
     check_types,
     checked_fields,
     parse_value,
+    setting_text,
 )
 
 Config = TypeVar("Config")
+RANGES = {
+    "batch_size": (1, 4096), "gradient_accumulation_steps": (1, 4096), "steps": (0, 10**9),
+    "steps_per_epoch": (0, 10**6), "epochs": (1, 10**6), "layers": (0, 6),
+    "save_every_steps": (1, 10**9), "sample_every_steps": (1, 10**9),
+    "keep_every_epochs": (0, 10**6), "lr": (0.0, 1.0), "d_lr": (0.0, 1.0), "beta1": (0.0, 0.9999),
+    "lambda_l1": (0.0, 1e6), "lambda_perceptual": (0.0, 1e6), "lambda_features": (0.0, 1e6),
+    "d_weight": (0.0, 1e3), "decay": (0.0, 1.0), "ema": (0.0, 0.99999), "warp": (0.0, 1.0),
+    "colour_hints": (0.0, 1.0), "recolour": (0.0, 1.0),
+}  # fmt: skip
 
 
 def _begin_with_preset(cls: type[Config]) -> type[Config]:
@@ -106,35 +116,17 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_types(self)
         check_text_length(self, "source_name", "target_name")
-        check_range("batch_size", self.batch_size, 1, 4096)
-        check_range("gradient_accumulation_steps", self.gradient_accumulation_steps, 1, 4096)
-        check_range("steps", self.steps, 0, 10**9)
-        check_range("steps_per_epoch", self.steps_per_epoch, 0, 10**6)
-        check_range("epochs", self.epochs, 1, 10**6)
         check_range("jitter", self.jitter, 0, self.size)
-        check_range("layers", self.layers, 0, 6)
-        check_range("save_every_steps", self.save_every_steps, 1, 10**9)
-        check_range("sample_every_steps", self.sample_every_steps, 1, 10**9)
-        check_range("keep_every_epochs", self.keep_every_epochs, 0, 10**6)
-        for name, low, high in (
-            ("lr", 0.0, 1.0),
-            ("d_lr", 0.0, 1.0),
-            ("beta1", 0.0, 0.9999),
-            ("lambda_l1", 0.0, 1e6),
-            ("lambda_perceptual", 0.0, 1e6),
-            ("lambda_features", 0.0, 1e6),
-            ("d_weight", 0.0, 1e3),
-            ("decay", 0.0, 1.0),
-            ("ema", 0.0, 0.99999),
-            ("warp", 0.0, 1.0),
-            ("colour_hints", 0.0, 1.0),
-            ("recolour", 0.0, 1.0),
-        ):
+        for name, (low, high) in RANGES.items():
             check_range(name, getattr(self, name), low, high)
         for name in ("source_channels", "target_channels"):
             if getattr(self, name) not in (0, 1, 3, 4):
                 raise UserError(f"{name} must be 1, 3 or 4, or 0 to follow the data.")
         self.check_hints()
+        self.check_combinations()
+
+    def check_combinations(self) -> None:
+        """Raise UserError for settings that each can be, and not together."""
         if self.schedule == "cosine" and not self.decay:
             raise UserError("schedule=cosine says how lr falls: add decay=0.5, or leave it out.")
         if self.d_lr and not self.lr:
@@ -241,21 +233,29 @@ class TrainConfig:
 
 def train_config(
     preset: str,
-    overrides: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
     begin: Mapping[str, Any] | None = None,
 ) -> TrainConfig:
-    """Take a preset, changed by the values `begin`, with ``key=value`` overrides given as text.
+    """Take a preset, changed by the values `begin`, with overrides as `parse_settings` reads them.
 
     Raises UserError naming the key, for one that the networks do not have too.
     """
-    values = {**_preset(preset), **(begin or {})}
-    hints = get_type_hints(TrainConfig)
-    for key, text in (overrides or {}).items():
-        _check_name(key)
-        values[key] = parse_value(key, text, hints[key])
-    config = TrainConfig(**values)
-    refuse_unused(config, overrides or {})
+    given = parse_settings(overrides or {})
+    config = TrainConfig(**{**_preset(preset), **(begin or {}), **given})
+    refuse_unused(config, given)
     return config
+
+
+def parse_settings(overrides: Mapping[str, object]) -> dict[str, Any]:
+    """Read settings that a form, a command or a program gave, as text or as values.
+
+    Raises UserError naming the key, for one that there is not and a value of another type.
+    """
+    kinds, given = get_type_hints(TrainConfig), {}
+    for key, value in overrides.items():
+        _check_name(key)
+        given[key] = parse_value(key, setting_text(value), kinds[key])
+    return given
 
 
 def _preset(name: object) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs
 from pix2pix.imaging.picture import set_pillow_limits
-from pix2pix.training import process as training_process
+from pix2pix.training import run_control
 from scripts.dev.benchmark_load import app_at, load
 from scripts.dev.benchmark_steps import recipe_against_patchgan, step_against_plain
 
@@ -163,7 +163,7 @@ def watched_against_alone(seconds: float, tabs: int) -> dict[str, object]:
         app, client = stack.enter_context(app_at(folder))
         settings = {"ngf": 32, "ndf": 32, "steps": 10**6, "sample_every_steps": 50}
         client.predict("drawn", "maps", "drawn", settings, "", api_name="/start_training")
-        stack.callback(training_process.force_stop, run, 0.0)
+        stack.callback(run_control.force_stop, run, 0.0)
         count_steps(run, at_least=20)  # warm
         watching = threading.Event()
         component = next(

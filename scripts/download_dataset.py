@@ -25,8 +25,8 @@ from pix2pix.data.download import discard_download, download, format_size, url_h
 from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
-from pix2pix.utils.filenames import safe_name
 from pix2pix.utils.files import write_errors
+from pix2pix.utils.text import safe_name
 from pix2pix.utils.workspace import workspace
 
 ADDRESS = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{}.tar.gz"

@@ -21,14 +21,14 @@ from pix2pix.models.folder import find_model
 from pix2pix.nn.device import pick_device
 from pix2pix.nn.summary import training_memory
 from pix2pix.presets import PRESETS
-from pix2pix.training import process, run_folder, scheduler
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import RECENT, WINDOW, diagnose
 from pix2pix.training.distributed import is_first
 from pix2pix.training.loop import TrainProgress, check_unused, run_config, run_loop, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import resolve_config
-from pix2pix.training.run import begin_run
-from pix2pix.training.worker import read_run, run_training
+from pix2pix.training.run_process import read_run, run_training
+from pix2pix.training.train import begin_run
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import split_setting
 from pix2pix.utils.workspace import model_folders
@@ -59,20 +59,11 @@ def main() -> int:
     def begin() -> tuple[TrainConfig, Path, Path | None, torch.device]:
         new = None if args.resume else run_config(config, data, start_from, device)
         begin_run(args.run, new)
-        if ahead := scheduler.count_ahead(args.run):
-            print(f"Waiting behind {ahead} other run(s) on {device}.", file=sys.stderr)
-        need, free = training_memory(config), free_memory(device)
-        if need > free:
-            print(
-                f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
-                "free: lower size, ngf or batch_size; gradient_accumulation_steps makes up for "
-                "smaller batches.",
-                file=sys.stderr,
-            )
+        warn(args.run, config, device)
         return config, data, start_from, device
 
     bar = Bar(args.run, config)
-    stop_request = lambda: "stopped" if stop else process.requested_stop(args.run)  # noqa: E731
+    stop_request = lambda: "stopped" if stop else run_control.requested_stop(args.run)  # noqa: E731
     sentence = run_training(args.run, begin, stop_request, bar)
     bar.close()
     if sentence:
@@ -81,6 +72,20 @@ def main() -> int:
     ended = run_folder.read_status(args.run).state
     print(json.dumps({"model": str(args.run / "model"), "stopped": ended != "finished"}))
     return 0
+
+
+def warn(run: Path, config: TrainConfig, device: torch.device) -> None:
+    """Say what the run waits for, and that it takes more memory than there is."""
+    if ahead := run_control.count_ahead(run):
+        print(f"Waiting behind {ahead} other run(s) on {device}.", file=sys.stderr)
+    need, free = training_memory(config), free_memory(device)
+    if need > free:
+        print(
+            f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
+            "free: lower size, ngf or batch_size; gradient_accumulation_steps makes up for "
+            "smaller batches.",
+            file=sys.stderr,
+        )
 
 
 def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, torch.device]:

@@ -18,7 +18,7 @@ from pix2pix.imaging.decode import list_images, open_picture
 from pix2pix.imaging.picture import save_png, set_pillow_limits
 from pix2pix.models.folder import find_model
 from pix2pix.models.translator import Translator
-from pix2pix.utils.filenames import printable
+from pix2pix.utils.text import printable
 from pix2pix.utils.workspace import model_folders
 
 

@@ -74,3 +74,13 @@ def hub() -> Iterator[object]:
 
     with serving() as hub:
         yield hub
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[object]:
+    """Processes that have PyTorch when they start."""
+    from tests.support.fork_server import ForkServer
+
+    server = ForkServer()
+    yield server
+    server.close()

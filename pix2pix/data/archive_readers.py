@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.utils.filenames import printable
+from pix2pix.utils.text import printable
 
 CHUNK = 2**18  # bytes read at once
 _DIRECTORY_ENTRY = 512  # bytes that a ZIP's directory may take for an entry, on average

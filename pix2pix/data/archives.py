@@ -30,9 +30,9 @@ from pix2pix.data.archive_readers import (
 )
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
-from pix2pix.utils.filenames import PathTree, printable, unsafe_name_reason
 from pix2pix.utils.files import remove_old, write_atomically
 from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.text import PathTree, printable, unsafe_name_reason
 
 DATASET_SUFFIXES = IMAGE_SUFFIXES | {".json", ".csv", ".txt", ".md", ".npz"}
 _COMPRESSED_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".npz"))

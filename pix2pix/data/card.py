@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pix2pix.utils.escape import escape_markdown, single_line, strip_folders
+from pix2pix.utils.text import escape_markdown, single_line, strip_folders
 
 FIT_TEXTS = {  # how pictures got to a square
     "stretch": "stretched",

@@ -19,7 +19,7 @@ from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture
-from pix2pix.utils.filenames import printable
+from pix2pix.utils.text import printable
 
 DATASET_JSON = "dataset.json"
 HINTED = "lines+colours"  # the derivation of ``derive`` that makes them

@@ -13,7 +13,7 @@ from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import (
     read_dataset_json,
 )
-from pix2pix.utils.filenames import printable
+from pix2pix.utils.text import printable
 
 
 def find_label_sides(folder: Path, config: TrainConfig) -> tuple[bool, bool]:

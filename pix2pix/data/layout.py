@@ -8,7 +8,7 @@ from pathlib import Path
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
-from pix2pix.utils.filenames import printable
+from pix2pix.utils.text import printable
 
 _MAX_WRAPPERS = 3  # folders around what is looked for
 

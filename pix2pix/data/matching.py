@@ -37,7 +37,7 @@ from pix2pix.data.name_edits import (
 from pix2pix.data.pair_table import _by_table
 from pix2pix.data.records import Match, Matching, Refusal
 from pix2pix.errors import UserError
-from pix2pix.utils.filenames import natural_key
+from pix2pix.utils.text import natural_key
 
 RULES = ("auto", "stem", "affix", "name", "order", "csv")
 MIN_SUPPORT = 0.05  # the share of names that must differ in the same way before it counts as a rule

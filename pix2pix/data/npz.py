@@ -28,9 +28,9 @@ from pix2pix.data.archive_readers import (
 from pix2pix.data.archives import save_error, zip_info
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import MAX_DRAWING_PIXELS
-from pix2pix.utils.filenames import printable
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.progress import ShouldStop
+from pix2pix.utils.text import printable
 
 ENTRIES = ("arr_0.npy", "arr_1.npy")
 _HEAD = 16 * 1024  # bytes; NumPy's own heads are 128 bytes

@@ -39,8 +39,8 @@ from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.picture import resize
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import Translator
-from pix2pix.utils.filenames import printable
 from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.text import printable
 
 _FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
 _FORMATS |= {"perceptual": "{:.4f}", "perceptual_halves": "{:.4f}"}
@@ -98,13 +98,9 @@ def evaluate(
     files = [files[i] for i in evenly_spaced(len(files), limit or len(files))]
     if isinstance(model, (str, os.PathLike)):
         model = Translator.from_pretrained(model)
-    translator = model
-    reader = _Reader(translator.config, data, direction, derive)
+    reader = _Reader(model.config, data, direction, derive)
     colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
-    shown_indices = evenly_spaced(len(files), show)
-    channels = translator.config.generator.target_channels
-    compared, confused = Comparison(JUDGE, _device(translator)), 0
-    result = Evaluation({})
+    result, shown = Evaluation({}), evenly_spaced(len(files), show)
 
     def triples() -> Iterator[Sample]:
         for done, file in enumerate(files):
@@ -112,33 +108,40 @@ def evaluate(
                 raise Cancelled
             on_progress(done, len(files))
             try:
-                triple = _translate_pair(translator, reader.open(file), fit, colours is not None)
+                triple = _translate_pair(model, reader.open(file), fit, colours is not None)
             except UserError as error:
                 result.refused.append({"file": file.a.name, "reason": str(error)})
                 continue
             # Where one is left out, the next that can be read is shown.
-            if len(result.samples) < bisect_right(shown_indices, done):
+            if len(result.samples) < bisect_right(shown, done):
                 result.samples.append(triple)
             yield triple
 
-    made = triples()
-    while batch := list(itertools.islice(made, BATCH)):
+    result.measures.update(_measure(triples(), model, colours))
+    on_progress(len(files), len(files))
+    if not result.measures["images"]:
+        reason = result.refused[0]["reason"]
+        raise UserError(f"No pair in {split}/ of {printable(data.name)} can be used: {reason}")
+    return result
+
+
+def _measure(triples: Iterator[Sample], model: Translator, colours: Tensor | None) -> Measures:
+    """Compare generated pictures with targets, as label maps too where there are `colours`."""
+    channels = model.config.generator.target_channels
+    compared, confused = Comparison(JUDGE, _device(model)), 0
+    while batch := list(itertools.islice(triples, BATCH)):
         _, generated, target = (
             torch.from_numpy(stack_pictures(side, channels)) for side in zip(*batch)
         )
         compared.add(generated, target)
         if colours is not None:
             confused += confusion(generated, target, colours)
-    on_progress(len(files), len(files))
-    result.measures.update(cast("Measures", compared.result()))
-    result.measures["judge"] = None if result.measures["perceptual"] is None else JUDGE
-    if not result.measures["images"]:
-        reason = result.refused[0]["reason"]
-        raise UserError(f"No pair in {split}/ of {printable(data.name)} can be used: {reason}")
-    if colours is not None:
-        result.measures.update(cast("Measures", label_scores(confused)))
-        result.measures["classes"] = _class_names(confused, colours)
-    return result
+    measures = cast("Measures", compared.result())
+    measures["judge"] = None if measures["perceptual"] is None else JUDGE
+    if colours is not None and measures["images"]:
+        measures.update(cast("Measures", label_scores(confused)))
+        measures["classes"] = _class_names(confused, colours)
+    return measures
 
 
 class _Reader:

@@ -1,4 +1,4 @@
-"""Reach the Hugging Face Hub: tokens, repository names, and errors in one sentence.
+"""Reach the Hugging Face Hub: tokens, names, errors in one sentence, and uploads.
 
 The Hub is asked anonymously unless a token is given; `token=True` stands for the login that is
 saved on this machine, which only its owner may use. `endpoint` is the Hub's address, unless told
@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.utils.filenames import printable
-from pix2pix.utils.progress import ShouldStop
+from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.text import printable
 
 TOKENS = "https://huggingface.co/settings/tokens"
 BILLING = "https://huggingface.co/settings/billing"
@@ -170,3 +170,69 @@ def _explain(causes: list[BaseException], repo: str, verb: str, has_token: bool)
     if any(isinstance(cause, OSError) and cause.errno for cause in causes):
         return "A file cannot be read or written here: check its folder's rights and free space."
     return "The transfer broke off: check the network, a proxy's login page perhaps, and try again."
+
+
+MAX_LISTED = 150_000  # files that a repository may hold
+BATCH = 100  # files uploaded between two looks at `should_stop`
+
+
+def push_files(
+    files: dict[str, str | bytes],
+    repo: str,
+    kind: str,
+    *,
+    token: Token,
+    private: bool,
+    is_part: Callable[[str], bool],
+    should_stop: ShouldStop,
+    on_progress: Progress,
+    endpoint: str | None,
+) -> str:
+    """Commit `files` (name -> path, or content) to the repository `repo` of this `kind`, which is
+    made where there is none, and return the address of its page.
+
+    What `is_part` says of an older push and is not in `files` leaves the newest state; the rest
+    stays. `on_progress` hears files. Raises UserError where there is no token, where it may not
+    write, where the repository is public and `private` is True; and Cancelled before the commit.
+    """
+    repo_id, revision = parse_repo(repo, kind)
+    if revision:
+        raise UserError(f"It goes to the main branch: give '{repo_id}' without a revision.")
+    if not token:
+        raise UserError(f"Sending a {kind} needs a token that may write: make one at {TOKENS}.")
+    with hub_errors(repo_id, "write", token, should_stop, kind):
+        api = connect(token, endpoint)
+        api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True)
+        repo_info = api.repo_info(repo_id, repo_type=kind, timeout=30, expand=["private", "sha"])
+        if private and not repo_info.private:
+            raise UserError(
+                f"{repo_id} is there and public: choose another name, or agree to that."
+            )
+        existing = list_files(api, repo_id, repo_info.sha, kind, MAX_LISTED, should_stop)
+        stale = [name for name in existing if is_part(name) and name not in files]
+        _commit(api, repo_id, kind, files, stale, should_stop, on_progress)
+    return f"{api.endpoint}/{REPO_KINDS[kind]}{repo_id}"
+
+
+def _commit(
+    api: Any,
+    repo_id: str,
+    kind: str,
+    files: dict[str, str | bytes],
+    stale: list[str],
+    should_stop: ShouldStop,
+    on_progress: Progress,
+) -> None:
+    """Send contents first, then one commit; the library's `upload_folder` would make many."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    add = [CommitOperationAdd(name, content) for name, content in files.items()]
+    for start in range(0, len(add), BATCH):
+        if should_stop():
+            raise Cancelled
+        batch = add[start : start + BATCH]
+        api.preupload_lfs_files(repo_id, additions=batch, repo_type=kind)
+        on_progress(start + len(batch), len(add))
+    operations = [*(CommitOperationDelete(name) for name in stale), *add]
+    message = f"{kind.title()} from Pix2Pix Studio"
+    api.create_commit(repo_id, operations, repo_type=kind, commit_message=message)

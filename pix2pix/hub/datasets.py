@@ -17,12 +17,18 @@ from pix2pix.data.archives import atomic_folder
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.hub.client import Token, byte_progress, connect, hub_errors, list_files, parse_repo
-from pix2pix.hub.upload import push_files
+from pix2pix.hub.client import (
+    Token,
+    byte_progress,
+    connect,
+    hub_errors,
+    list_files,
+    parse_repo,
+    push_files,
+)
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
-from pix2pix.utils.escape import strip_folders
-from pix2pix.utils.filenames import PathTree, printable, unsafe_name_reason
 from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.text import PathTree, printable, strip_folders, unsafe_name_reason
 
 MAX_FILES, MAX_BYTES = 150_000, 20 * 10**9  # of a repository that is pulled
 MAX_IN_FOLDER = 10_000  # files; the Hub's own limit

@@ -15,7 +15,7 @@ from typing import Any
 
 from pix2pix.errors import UserError
 from pix2pix.hub.client import Token, check_repo_name, connect, hub_errors
-from pix2pix.utils.filenames import printable
+from pix2pix.utils.text import printable
 
 FILES = ("app.py", "requirements.txt", "packages.txt", "README.md", "LICENSE")
 PICTURE_SUFFIXES = ".github"  # that the README and docs/ show

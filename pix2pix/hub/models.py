@@ -21,8 +21,7 @@ import torch
 
 from pix2pix.data.archives import atomic_folder
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.hub.client import Token, byte_progress, connect, hub_errors, parse_repo
-from pix2pix.hub.upload import push_files
+from pix2pix.hub.client import Token, byte_progress, connect, hub_errors, parse_repo, push_files
 from pix2pix.imaging.decode import IMAGE_SUFFIXES, list_images
 from pix2pix.imaging.picture import MODES
 from pix2pix.model_config import ModelConfig
@@ -39,8 +38,8 @@ from pix2pix.models.folder import (
 )
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.summary import multiply_adds
-from pix2pix.utils.escape import strip_folders
 from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.text import strip_folders
 
 MAX_WEIGHTS_BYTES = 300_000_000
 MAX_MODELS = 8  # that stay fetched; the least recently used go first

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, TiffImagePlugin
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import MAX_PIXELS, MODES, Picture, as_picture
-from pix2pix.utils.filenames import natural_key, printable
+from pix2pix.utils.text import natural_key, printable
 
 MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM")  # none that runs another program

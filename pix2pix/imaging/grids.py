@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pix2pix.imaging.picture import from_array, to_array
-from pix2pix.utils.filenames import printable
+from pix2pix.utils.text import printable
 
 GAP = 4  # pixels of white between pictures
 _CAPTION = 22  # height in pixels of a row's name

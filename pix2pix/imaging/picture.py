@@ -26,8 +26,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from pix2pix.errors import UserError
-from pix2pix.utils.filenames import printable
 from pix2pix.utils.files import write_atomically
+from pix2pix.utils.text import printable
 
 MAX_PIXELS = 200_000_000  # 200 megapixels: 800 MB of RGB in Pillow, which uses 4 bytes a pixel
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it

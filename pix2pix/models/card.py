@@ -8,7 +8,7 @@ from typing import Any
 
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.data.dataset import DatasetInfo
-from pix2pix.utils.escape import escape_markdown, strip_folders
+from pix2pix.utils.text import escape_markdown, strip_folders
 from pix2pix.utils.validation import setting_text
 
 METRIC_FORMATS = {"l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}", "perceptual": "{:.4f}"}

@@ -226,6 +226,7 @@ def own_layers(generator: nn.Module) -> list[Layer]:
 
 
 def unknown_layout_error(name: str) -> UserError:
+    """Make the error for weights of another network than the reference's."""
     return UserError(
         f"'{name}' is not a generator of the PyTorch pix2pix reference: give a *_net_G.pth of "
         "unet_128, unet_256, resnet_6blocks or resnet_9blocks."

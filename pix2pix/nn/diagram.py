@@ -39,18 +39,22 @@ class Block:
 
     @property
     def height(self) -> float:
+        """Height of the block in the picture, in points."""
         return 10 + 9 * math.log2(self.size)
 
     @property
     def widths(self) -> list[float]:
+        """Width of each part, in points."""
         return [7 + 3.4 * math.log2(channels) for channels, _ in self.parts]
 
     @property
     def right(self) -> float:
+        """Right edge, in points."""
         return self.x + sum(self.widths) / 2
 
     @property
     def left(self) -> float:
+        """Left edge, in points."""
         return self.x - sum(self.widths) / 2
 
 
@@ -178,6 +182,7 @@ class Pen:
                     self.text((node.x, y), words, 12, SOFT, "ms")
 
     def legend(self, y: float, nodes: list[Block]) -> None:
+        """Draw what the colours mean that these blocks have."""
         used = {kind for node in nodes for _, kind in node.parts}
         x = float(MARGIN)
         for kind, (color, meaning) in KINDS.items():
@@ -199,6 +204,7 @@ class Pen:
         self.arrow(path, LINE)
 
     def block(self, node: Block) -> None:
+        """Draw a block with its channels and size above it."""
         top, bottom, x = node.y - node.height / 2, node.y + node.height / 2, node.left
         for (_, kind), width in zip(node.parts, node.widths):
             self.box((x, top, x + width, bottom), KINDS[kind][0])
@@ -208,10 +214,12 @@ class Pen:
         self.text((node.x, top - 6), f"{node.size} x {node.size}", 11, SOFT, "ms")
 
     def box(self, box: tuple[float, float, float, float], color: str) -> None:
+        """Draw a filled box: left, top, right and bottom in points."""
         box = tuple(round(value * SCALE) for value in box)
         self.draw.rounded_rectangle(box, 3 * SCALE, fill=color, outline="white", width=SCALE)
 
     def arrow(self, path: list[tuple[float, float]], color: str) -> None:
+        """Draw a line through these points, with a head at its end."""
         (x0, y0), (x1, y1) = path[-2:]
         length = math.hypot(x1 - x0, y1 - y0) or 1.0
         dx, dy = (x1 - x0) / length, (y1 - y0) / length
@@ -223,6 +231,7 @@ class Pen:
         self.draw.polygon([(x * SCALE, y * SCALE) for x, y in [(x1, y1), *sides]], color)
 
     def text(self, at: tuple[float, float], words: str, size: int, color: str, anchor: str) -> None:
+        """Write words at a point; `anchor` is Pillow's."""
         place = at[0] * SCALE, at[1] * SCALE
         self.draw.text(place, words, color, font(size), anchor)
 

@@ -1,14 +1,158 @@
-"""PatchGAN discriminators (paper section 3.2.2 and appendix 6.1.2), and their receptive fields."""
+"""Discriminators: PatchGAN and the projected one, and the augmentation of what they see."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.functional import pad
+from torch.nn.utils.parametrizations import spectral_norm
 
 from pix2pix.model_config import DiscriminatorConfig
-from pix2pix.nn.fast_convolutions import WinogradConv
-from pix2pix.nn.layers import initialise, norm_layer
-from pix2pix.nn.projected import ProjectedDiscriminator
+from pix2pix.nn.layers import WinogradConv, initialise, norm_layer
+
+SHIFT = 8  # pictures move by up to an eighth of their side
+HOLE = 2  # the square that is cut out has half their side
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One change for each pair: colours of its picture, place and hole of source and picture.
+
+    DiffAugment (Zhao et al. 2020, arXiv 2006.10738): on small sets D learns the training pictures
+    by heart. Here it sees them, and the generated ones, only after random changes, through which
+    gradients reach the generator.
+
+    Calling it maps a source and the picture to judge with it, N x C x H x W in [-1, 1], to both
+    changed; uncovered and cut-out pixels are 0. The same object changes any picture the same way.
+    """
+
+    colour: Tensor  # N x 3 in [0, 1): brightness, saturation, contrast
+    shift: Tensor  # N x 2 in [0, 1): down, right
+    hole: Tensor  # N x 2 in [0, 1): its centre
+
+    @classmethod
+    def draw(cls, count: int) -> Augmentation:
+        """Draw the changes of so many pairs from torch's global generator on the CPU."""
+        return cls(*torch.rand(count, 7).split((3, 2, 2), dim=1))
+
+    def __call__(self, source: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Change the source and the picture alike, but for colours: the source keeps its own."""
+        both = torch.cat([source, self.recoloured(picture)], dim=1)
+        both = self.cut(self.moved(both))
+        return both[:, : source.shape[1]], both[:, source.shape[1] :]
+
+    def recoloured(self, x: Tensor) -> Tensor:
+        """Change brightness, saturation and contrast, N x C x H x W."""
+        brightness, saturation, contrast = self.colour.to(x)[..., None, None, None].unbind(1)
+        x = x + brightness - 0.5
+        grey = x.mean(dim=1, keepdim=True)
+        x = grey + (x - grey) * 2 * saturation
+        mean = x.mean(dim=(1, 2, 3), keepdim=True)
+        return mean + (x - mean) * (0.5 + contrast)
+
+    def moved(self, x: Tensor) -> Tensor:
+        """Move each picture; what comes into sight is 0."""
+        height, width = x.shape[-2:]
+        down, right = height // SHIFT, width // SHIFT
+        padded = pad(x, (right, right, down, down))
+        places = (self.shift * torch.tensor([2 * down + 1, 2 * right + 1])).long().tolist()
+        windows = [one[:, y : y + height, z : z + width] for one, (y, z) in zip(padded, places)]
+        return torch.stack(windows)
+
+    def cut(self, x: Tensor) -> Tensor:
+        """Set a square of each picture to 0."""
+        inside = []
+        for axis in (-2, -1):
+            side = x.shape[axis]
+            centre = (self.hole[:, axis, None] * side).floor()
+            inside.append((torch.arange(side) - centre + 0.5).abs() < side / HOLE / 2)
+        hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+        return x * (~hole).to(x)
+
+
+CHANNELS = (24, 40, 112, 320)  # of EfficientNet-lite0's maps at 1/4, 1/8, 1/16 and 1/32
+MIXED = 64  # channels of each map after mixing
+SEED = 2111  # of the random mixing, which is the same in all runs and is not saved
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Logits N x 1 x h x w at each scale, from the maps of a picture and its source.
+
+    Sauer et al. 2021 (arXiv 2111.01007): it judges what a frozen ImageNet network sees in a
+    picture, at four scales, instead of its pixels. It need not learn to see first, so the generator
+    has something to learn from within minutes.
+
+    Fixed random convolutions mix the channels of each map (1x1) and, from the deepest up, the
+    scales (3x3) (section 3.2), so that no head can look at a few channels alone. A head is two
+    3x3 convolutions with spectral norm (Miyato et al. 2018), and sees the source as well.
+    """
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(SEED)
+        for i, channels in enumerate(CHANNELS):
+            for name, width, kernel in (("channels", channels, 1), ("scales", MIXED, 3)):
+                weight = torch.randn(MIXED, width, kernel, kernel, generator=rng)
+                weight *= math.sqrt(2 / (width * kernel**2))  # He et al. 2015
+                self.register_buffer(f"mix_{name}_{i}", weight, persistent=False)
+        channels = MIXED + config.source_channels
+        self.heads = nn.ModuleList(head(channels, config.ndf) for _ in CHANNELS)
+        self.heads.eval()  # in training each forward would turn the norms on: see `update_norms`
+
+    def forward(
+        self, source: Tensor, maps: Sequence[Tensor], other: Sequence[Tensor] | None = None
+    ) -> list[Tensor] | tuple[list[Tensor], list[Tensor]]:
+        """Return logits for a picture with these `maps`; with `other`, a pair: those for it as
+        well.
+
+        Nothing here depends on the rest of a batch, so one pass for both is as two, and faster.
+        """
+        if other is not None:
+            maps = [torch.cat(both) for both in zip(maps, other)]
+            source = torch.cat([source, source])
+        logits = []
+        for mixed, judge in zip(self.mix(maps), self.heads):
+            small = F.adaptive_avg_pool2d(source, mixed.shape[-2:])
+            logits.append(judge(torch.cat([mixed, small], dim=1)))
+        if other is None:
+            return logits
+        real, fake = zip(*(both.chunk(2) for both in logits))
+        return [*real], [*fake]
+
+    @torch.no_grad()
+    def update_norms(self) -> None:
+        """Follow weights that an update changed by one power iteration of each spectral norm."""
+        self.heads.train()
+        for layer in self.heads.modules():
+            if isinstance(layer, nn.Conv2d):
+                _ = layer.weight  # computed anew whenever it is read
+        self.heads.eval()
+
+    def mix(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Mix maps N x `CHANNELS` x h x w each into N x 64 x h x w each."""
+        mixed: list[Tensor] = []
+        for i in reversed(range(len(maps))):  # 1/32, 1/16, 1/8, 1/4
+            x = F.conv2d(maps[i], getattr(self, f"mix_channels_{i}"))
+            if mixed:
+                x = x + F.interpolate(mixed[0], x.shape[-2:], mode="bilinear")
+            mixed.insert(0, F.conv2d(x, getattr(self, f"mix_scales_{i}"), padding=1))
+        return mixed
+
+
+def head(channels: int, ndf: int) -> nn.Sequential:
+    """Build the judge of one scale: N x channels x h x w to N x 1 x h x w."""
+    return nn.Sequential(
+        spectral_norm(nn.Conv2d(channels, 2 * ndf, 3, padding=1)),
+        nn.LeakyReLU(0.2),
+        spectral_norm(nn.Conv2d(2 * ndf, 2 * ndf, 3, padding=1)),
+        nn.LeakyReLU(0.2),
+        spectral_norm(nn.Conv2d(2 * ndf, 1, 1)),
+    )
 
 
 class PatchGAN(nn.Module):

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pix2pix.model_config import GeneratorConfig
-from pix2pix.nn.fast_convolutions import FastDownConv
 from pix2pix.nn.layers import (
     ConvBlock,
+    FastDownConv,
     ResidualBlock,
     has_dropout,
     initialise,
@@ -56,6 +56,7 @@ class UNet(nn.Module):
         self.out = upsample_layer(channels, config.target_channels, config.upsample, bias=True)
 
     def forward(self, source: Tensor) -> Tensor:
+        """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]."""
         skips = []
         x = source  # N x C x 256 x 256
         if self.spread:
@@ -90,6 +91,7 @@ class SpreadColours(nn.Module):
         self.halvings = int(math.log2(size))
 
     def forward(self, source: Tensor) -> Tensor:
+        """Spread the strokes of N x C x H x W over the paper."""
         strokes = F.max_pool2d(source, 2 * self.reach + 1, 1, self.reach)
         strokes = -F.max_pool2d(-strokes, 2 * self.reach + 1, 1, self.reach)
         weight = (1.8 - 2 * strokes.amin(1, keepdim=True)).clamp(0, 1)  # of paper 0
@@ -132,6 +134,7 @@ class SmallUNet(nn.Module):
         self.out = nn.Conv2d(channels, config.target_channels, 1)
 
     def forward(self, source: Tensor) -> Tensor:
+        """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]."""
         skips = []
         x = source  # N x C x 256 x 256
         for i, conv in enumerate(self.down):
@@ -178,6 +181,7 @@ class ResNet(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, source: Tensor) -> Tensor:
+        """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]."""
         return self.layers(source)
 
 

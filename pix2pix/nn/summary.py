@@ -19,11 +19,10 @@ from torch.overrides import TorchFunctionMode
 from pix2pix.config import TrainConfig
 from pix2pix.data.loader import CACHE_SHARE
 from pix2pix.model_config import GeneratorConfig
-from pix2pix.nn.discriminators import construct_discriminator, receptive_fields
+from pix2pix.nn.discriminators import CHANNELS, construct_discriminator, receptive_fields
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.imagenet import LITE0, imagenet_stages
 from pix2pix.nn.layers import parameter_count
-from pix2pix.nn.projected import CHANNELS
 
 Shape = tuple[int, ...]  # channels, height, width
 
@@ -107,6 +106,7 @@ def multiply_adds(config: GeneratorConfig) -> int:
 
 
 def pixels(shape: Shape) -> int:
+    """Count the places of a shape C x H x W."""
     return shape[1] * shape[2]
 
 
@@ -239,6 +239,7 @@ def describe_layer(layer: nn.Module) -> str:
 
 
 def is_convolution(row: Row) -> bool:
+    """Return whether the row is a convolution, which has most of the multiply-adds."""
     return row.operation.startswith(("Conv ", "Transposed conv "))
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from pix2pix.errors import UserError
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.utils.escape import escape_markdown
-from pix2pix.utils.filenames import safe_name
 from pix2pix.utils.files import copy_folder, read_json_object, to_number, write_json
+from pix2pix.utils.text import escape_markdown, safe_name
 from pix2pix.utils.workspace import workspace
 
 

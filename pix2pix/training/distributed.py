@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those that train together, which number ``world``."""
+    """One process among those that train together, which number ``world``."""
 
     device: torch.device
     rank: int = 0
@@ -24,6 +24,7 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
+        """Return whether this process is the one that writes."""
         return self.rank == 0
 
     def shared(self, network: nn.Module) -> nn.Module:

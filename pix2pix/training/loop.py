@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +20,8 @@ from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
 from pix2pix.training.distributed import ProcessGroup, is_first, join_group
 from pix2pix.training.recorder import Recorder
-from pix2pix.training.state import STATE_FILE, clear_leftovers, random_state, restore_state
-from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate, reuse_freed_memory
+from pix2pix.training.saved_state import STATE_FILE, clear_leftovers, random_state, restore_state
+from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import ShouldStop
 
@@ -37,6 +38,19 @@ class TrainProgress:
     per_epoch: int  # steps
     losses: dict[str, float]
     seconds: float  # since this process began the run
+
+
+@dataclass
+class Training:
+    """What one process of a run trains with; the first one's `recorder` writes."""
+
+    config: TrainConfig
+    dataset: PairDataset
+    ranks: ProcessGroup
+    trainer: Trainer
+    per_epoch: int  # steps
+    steps: int
+    recorder: Recorder | None = None
 
 
 def run_loop(
@@ -60,12 +74,31 @@ def run_loop(
     saved_before = (run / STATE_FILE).exists()
     if is_first() and not resume:
         check_unused(run)
-    ranks = join_group(device)
+    work = set_up(data, config, join_group(device))
+    if start_from and not saved_before:
+        load_initial_weights(work.trainer, start_from)
+    torch.manual_seed(config.seed + work.ranks.rank)  # of the noise: each process has its own
+    with save_errors(run), contextlib.ExitStack() as stack:
+        step = restore_state(run, work.trainer, work.ranks) if saved_before else 0
+        is_model_missing = False
+        if work.ranks.is_first:
+            if not saved_before:
+                clear_leftovers(run)
+            write_json(run / "config.json", run_config(work.config, data, start_from, device))
+            recorder = Recorder(run, work.trainer, work.dataset, data, work.per_epoch, step)
+            work.recorder = stack.enter_context(contextlib.closing(recorder))
+            is_model_missing = saved_before and not recorder.has_checkpoint(step)
+        if any(work.ranks.any(is_model_missing)):  # it was killed between a state and its model
+            save(work, step)
+        train_from(work, step, should_stop, on_progress)
+    return run / "model"
+
+
+def set_up(data: Path, config: TrainConfig, ranks: ProcessGroup) -> Training:
+    """Open the dataset and make the networks. Raises UserError where batches cannot be shared."""
     dataset = PairDataset(data, "train", config)
-    source_channels, target_channels = dataset.channels
-    config = dataclasses.replace(
-        config, source_channels=source_channels, target_channels=target_channels
-    )
+    source, target = dataset.channels
+    config = dataclasses.replace(config, source_channels=source, target_channels=target)
     dataset.config = config
     pass_steps = steps_per_epoch(len(dataset), config.effective_batch_size, ranks.world)
     if config.effective_batch_size % ranks.world or not pass_steps:
@@ -73,59 +106,55 @@ def run_loop(
             f"{ranks.world} processes cannot share batches of {config.effective_batch_size} from "
             f"{len(dataset)} pairs evenly: choose a batch_size that is a multiple."
         )
-    per_epoch, steps = config.length(pass_steps)
-    trainer, first_step = Trainer(config, ranks.device, ranks.shared), 0
-    if start_from and not saved_before:
-        load_initial_weights(trainer, start_from)
-    torch.manual_seed(config.seed + ranks.rank)  # of the noise: each process has its own
-    with save_errors(run), contextlib.ExitStack() as stack:
-        if saved_before:
-            first_step = restore_state(run, trainer, ranks)
-        step, recorder = first_step, None
-        if ranks.is_first:
-            if not saved_before:
-                clear_leftovers(run)
-            write_json(run / "config.json", run_config(config, data, start_from, device))
-            recorder = Recorder(run, trainer, dataset, data, per_epoch, first_step)
-            stack.enter_context(contextlib.closing(recorder))
-        is_model_missing = (
-            recorder is not None and saved_before and not recorder.has_checkpoint(step)
-        )
-        if any(ranks.any(is_model_missing)):  # it was killed between a state and its model
-            save(recorder, ranks, step, per_epoch)
-        started = saved = time.monotonic()
-        pairs, rank, world = config.effective_batch_size, ranks.rank, ranks.world
-        shares = batches(dataset, pairs, config.seed, step, rank, world)
-        for _, source, target in shares:
-            epoch = step // per_epoch
-            late = time.monotonic() - saved > 60 * STATE_MINUTES
-            stop, late = ranks.any(step >= steps or should_stop(), late)
-            due = step % config.save_every_steps == 0 or is_checkpoint_epoch(
-                config, step, per_epoch
-            )
-            if stop or late or (step > first_step and due):
-                save(recorder, ranks, step, per_epoch)
-                saved = time.monotonic()
-            if stop:
-                break
-            trainer.set_lr(learning_rate(config, step, steps))
-            try:
-                losses = ranks.mean(trainer.step(source, target))
-            except NonFiniteLoss as error:
-                if recorder:  # for the curves and the health line
-                    recorder.row(step + 1, epoch, error.losses)
-                raise
-            step += 1
-            if recorder:
-                recorder.losses(step, epoch, losses)
-                is_sampled = step % config.sample_every_steps == 0 or step == steps
-                if is_sampled or is_checkpoint_epoch(config, step, per_epoch):
-                    recorder.sample(step)
-                if step % per_epoch == 0:
-                    recorder.epoch_ended(step, epoch)
-                seconds = time.monotonic() - started
-                on_progress(TrainProgress(step, steps, epoch, per_epoch, losses, seconds))
-    return run / "model"
+    trainer = Trainer(config, ranks.device, ranks.shared)
+    return Training(config, dataset, ranks, trainer, *config.length(pass_steps))
+
+
+def train_from(
+    work: Training,
+    first_step: int,
+    should_stop: ShouldStop,
+    on_progress: Callable[[TrainProgress], None],
+) -> None:
+    """Train from a step on, and save what is due, until done or asked to stop."""
+    config, ranks, per_epoch, step = work.config, work.ranks, work.per_epoch, first_step
+    started = saved = time.monotonic()
+    shares = batches(
+        work.dataset, config.effective_batch_size, config.seed, step, ranks.rank, ranks.world
+    )
+    for _, source, target in shares:
+        epoch = step // per_epoch
+        late = time.monotonic() - saved > 60 * STATE_MINUTES
+        stop, late = ranks.any(step >= work.steps or should_stop(), late)
+        due = step % config.save_every_steps == 0 or is_checkpoint_epoch(config, step, per_epoch)
+        if stop or late or (step > first_step and due):
+            save(work, step)
+            saved = time.monotonic()
+        if stop:
+            break
+        work.trainer.set_lr(learning_rate(config, step, work.steps))
+        try:
+            losses = ranks.mean(work.trainer.step(source, target))
+        except NonFiniteLoss as error:
+            if work.recorder:  # for the curves and the health line
+                work.recorder.row(step + 1, epoch, error.losses)
+            raise
+        step += 1
+        if work.recorder:
+            record_step(work, work.recorder, step, losses)
+            seconds = time.monotonic() - started
+            on_progress(TrainProgress(step, work.steps, epoch, per_epoch, losses, seconds))
+
+
+def record_step(work: Training, recorder: Recorder, step: int, losses: dict[str, float]) -> None:
+    """Write down a step's losses, and the picture and the validation that are due after it."""
+    epoch = (step - 1) // work.per_epoch
+    recorder.losses(step, epoch, losses)
+    is_sampled = step % work.config.sample_every_steps == 0 or step == work.steps
+    if is_sampled or is_checkpoint_epoch(work.config, step, work.per_epoch):
+        recorder.sample(step)
+    if step % work.per_epoch == 0:
+        recorder.epoch_ended(step, epoch)
 
 
 def check_unused(run: Path) -> None:
@@ -139,16 +168,16 @@ def is_checkpoint_epoch(config: TrainConfig, step: int, per_epoch: int) -> bool:
     return bool(config.keep_every_epochs) and step % (per_epoch * config.keep_every_epochs) == 0
 
 
-def save(recorder: Recorder | None, ranks: ProcessGroup, step: int, per_epoch: int) -> None:
+def save(work: Training, step: int) -> None:
     """Save the state before all that takes time, then the model with its picture and its
     figures. All processes send their random state, the first one writes."""
-    random = ranks.gather(random_state(ranks.device))
-    if recorder:
-        recorder.trainer.check_weights()
+    random = work.ranks.gather(random_state(work.ranks.device))
+    if recorder := work.recorder:
+        work.trainer.check_weights()
         recorder.save_state(step, random)
         if recorder.sampled != step:
             recorder.sample(step)
-        recorder.validate(step, max(0, step - 1) // per_epoch)
+        recorder.validate(step, max(0, step - 1) // work.per_epoch)
         recorder.save_checkpoint(step)
 
 
@@ -192,3 +221,15 @@ def set_process_up() -> None:
     """Set what holds for a whole process that trains and does nothing else."""
     set_pillow_limits()
     reuse_freed_memory()
+
+
+def reuse_freed_memory() -> None:
+    """Let this process keep the memory that a step frees for the next step, where glibc hands it
+    out: fetching a fresh page from the system for all of it costs about a tenth of a step.
+
+    For processes that train and do nothing else: malloc stays so until the process ends.
+    """
+    with contextlib.suppress(OSError, TypeError, AttributeError):  # other systems
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap as well
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: and the heap does not shrink

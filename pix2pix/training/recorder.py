@@ -28,7 +28,7 @@ from pix2pix.models.card import model_card
 from pix2pix.models.folder import save_model
 from pix2pix.training.checkpoints import checkpoint_folder, prune_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.state import save_state
+from pix2pix.training.saved_state import save_state
 from pix2pix.training.trainer import Trainer
 from pix2pix.utils.files import copy_folder
 
@@ -70,10 +70,12 @@ class Recorder:
         self.train_l1 = [row["g_l1"] / 2 for row in losses]  # since the last validation
 
     def row(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+        """Append a line to ``metrics.jsonl``."""
         self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
         self.metrics.flush()
 
     def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+        """Append a step's losses, and keep what the next validation is compared with."""
         self.row(step, epoch, losses)
         self.train_l1.append(losses["g_l1"] / 2)  # from [-1, 1] to the scale 0 to 1
         self.log_tensorboard(step, "loss", losses)
@@ -113,6 +115,7 @@ class Recorder:
         )  # fmt: skip
 
     def has_checkpoint(self, step: int) -> bool:
+        """Return whether the model of a step was saved."""
         return checkpoint_folder(self.run, step).exists()
 
     def save_state(self, step: int, random: list[Tensor]) -> None:
@@ -136,11 +139,13 @@ class Recorder:
         prune_checkpoints(self.run, every=self.checkpoint_every)
 
     def log_tensorboard(self, step: int, group: str, values: dict[str, float]) -> None:
+        """Show values in TensorBoard, where that was asked for."""
         if self.tensorboard_writer:
             for name, value in values.items():
                 self.tensorboard_writer.add_scalar(f"{group}/{name}", value, step)
 
     def close(self) -> None:
+        """Close the files."""
         self.metrics.close()
         if self.tensorboard_writer:
             self.tensorboard_writer.close()

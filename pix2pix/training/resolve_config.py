@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pix2pix.config import TrainConfig, train_config
+from pix2pix.config import TrainConfig, parse_settings, train_config
 from pix2pix.data.dataset import DatasetInfo, dataset_info, has_hints
 from pix2pix.data.labels import declared_label_maps
 from pix2pix.errors import UserError
@@ -21,16 +21,19 @@ HINTS = 0.8  # colour_hints of a run that begins with a model that follows them
 
 
 def resolve_config(
-    preset: str, overrides: Mapping[str, str], data: Path, start_from: Path | None = None
+    preset: str, overrides: Mapping[str, object], data: Path, start_from: Path | None = None
 ) -> TrainConfig:
-    """Each setting is the one that was `overrides`, else what the dataset says of itself, else the
-    model's that the run begins with, else the preset's. Raises UserError where these contradict
-    each other or cannot be."""
+    """Find every setting of a new run: the one in `overrides`, read as `parse_settings` does, else
+    what the dataset says of itself, else the model's that the run begins with, else the preset's.
+
+    Raises UserError where these contradict each other or cannot be.
+    """
+    given = parse_settings(overrides)
     if not start_from:
-        return with_dataset_facts(train_config(preset, overrides), data, overrides)
+        return with_dataset_facts(train_config(preset, given), data, given)
     model = read_config(start_from)
-    begin = {**model_network(model, overrides), **model_task(model, preset, overrides, data)}
-    config = with_dataset_facts(train_config(preset, overrides, begin), data, overrides)
+    begin = {**model_network(model, given), **model_task(model, preset, given, data)}
+    config = with_dataset_facts(train_config(preset, given, begin), data, given)
     if config.generator_config().hints and not model.generator.hints:
         raise UserError(
             "The model to start from has no hints of colour: leave colour_hints out and choose a "
@@ -39,18 +42,18 @@ def resolve_config(
     return config
 
 
-def model_network(model: ModelConfig, overrides: Mapping[str, str]) -> dict[str, Any]:
+def model_network(model: ModelConfig, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the model's network, channels included, since its weights fit no other; only the
-    size may differ where the weights do not depend on it. Raises UserError where `overrides`
-    contradicts it."""
+    size may differ where the weights do not depend on it. Raises UserError where a setting that was
+    `given` contradicts it."""
     generator = model.generator
-    size = int(overrides["size"]) if overrides.get("size", "").isdigit() else 0
+    size = given.get("size", 0)
     if size >= (2**generator.halvings if generator.kind == "unet" else 1):
         generator = generator.at_size(size)
     network = dataclasses.asdict(generator)
     values = {"generator": network.pop("kind"), **network}
     for key, value in values.items():
-        if overrides.get(key, setting_text(value)) != setting_text(value):
+        if given.get(key, value) != value:
             raise UserError(
                 f"The model to start from has {key}={setting_text(value)}: leave {key} out, or "
                 "start from scratch."
@@ -59,15 +62,15 @@ def model_network(model: ModelConfig, overrides: Mapping[str, str]) -> dict[str,
 
 
 def model_task(
-    model: ModelConfig, preset: str, overrides: Mapping[str, str], data: Path
+    model: ModelConfig, preset: str, given: Mapping[str, Any], data: Path
 ) -> dict[str, Any]:
     """Return what the model translates: its direction on this dataset, the kind of its sources,
     their names. Empty for a run in the other direction, or that makes grey sources where the
     model had others."""
     direction = matching_direction(model, dataset_info(data) if data.is_dir() else None)
-    derive = overrides.get("derive") or PRESETS.get(preset, {}).get("derive")
+    derive = given.get("derive") or PRESETS.get(preset, {}).get("derive")
     if not model.colours_grey and (
-        derive == "grey" or overrides.get("direction", direction) != direction
+        derive == "grey" or given.get("direction", direction) != direction
     ):
         return {}
     values = {"direction": direction, "source_kind": model.source_kind}
@@ -89,12 +92,10 @@ def matching_direction(model: ModelConfig, data: DatasetInfo | None) -> Directio
     return model.direction
 
 
-def with_dataset_facts(
-    config: TrainConfig, data: Path, overrides: Mapping[str, Any]
-) -> TrainConfig:
-    """With the dataset's own names for source and target, and with sources that are label maps
-    or drawings over strokes of colour taken as such, where the dataset says so and nothing of it
-    was `overrides`."""
+def with_dataset_facts(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> TrainConfig:
+    """Take the dataset's own names for source and target, and sources that are label maps or
+    drawings over strokes of colour as such, where the dataset says so and nothing of it was
+    `given`."""
     if config.derive != "pairs" or not data.is_dir():
         return config
     info, labels = dataset_info(data), declared_label_maps(data)
@@ -108,4 +109,6 @@ def with_dataset_facts(
     if config.colour_hints or (turn == 1 and has_hints(data)):
         values["source_kind"] = "drawing"
         values["hints"] = True
-    return dataclasses.replace(config, **{k: v for k, v in values.items() if not overrides.get(k)})
+    return dataclasses.replace(
+        config, **{k: v for k, v in values.items() if given.get(k, "") == ""}
+    )

@@ -59,17 +59,19 @@ class Status:
 
     @property
     def is_active(self) -> bool:
+        """Return whether it waits, trains or is about to stop."""
         return self.state in ACTIVE
 
     @property
     def seconds_left(self) -> float | None:
+        """Return how long the rest takes at this pace; None where that is not known."""
         known = self.state == "running" and self.seconds_per_step > 0
         return (self.steps - self.step) * self.seconds_per_step if known else None
 
 
 def runs_folder() -> Path:
     """Return the folder of runs: in the workspace, or beside the program where the workspace
-    cannot append lines (see `hub.bucket_sync`)."""
+    cannot append lines (see `hub.bucket_backup`)."""
     return (workspace() if supports_append() else local_workspace()) / "runs"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,8 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
 from pix2pix.nn.device import has_fast_bfloat16, out_of_memory
-from pix2pix.nn.diffaugment import Augmentation
-from pix2pix.nn.discriminators import build_discriminator
+from pix2pix.nn.discriminators import Augmentation, build_discriminator
 from pix2pix.nn.generators import build_generator
 from pix2pix.nn.imagenet import LITE0, imagenet_stages, normalise, to_rgb
 from pix2pix.nn.losses import (
@@ -132,6 +130,7 @@ class Trainer:
         return dict(sums)
 
     def d_losses(self, part: MicroBatch) -> dict[str, Tensor]:
+        """Compute D's losses on a part of the batch."""
         # One forward serves both updates; one of several parts keeps no activations, and G's
         # update computes them again.
         with torch.set_grad_enabled(part.share == 1):
@@ -145,6 +144,7 @@ class Trainer:
         }
 
     def g_losses(self, part: MicroBatch) -> dict[str, Tensor]:
+        """Compute G's losses on a part of the batch."""
         c, losses = self.config, {}
         if part.share < 1:
             part.generated = self.g(part.source)
@@ -188,6 +188,7 @@ class Trainer:
         return maps
 
     def split(self, source: Tensor, target: Tensor) -> list[MicroBatch]:
+        """Cut a batch into the parts that go through the networks together."""
         sides = [
             side.to(**self.tensor_options).chunk(self.config.gradient_accumulation_steps)
             for side in (source, target)
@@ -226,6 +227,7 @@ class Trainer:
             raise NonFiniteLoss({})
 
     def autocast(self) -> contextlib.AbstractContextManager:
+        """Compute in bfloat16 where that is fast."""
         if not self.bfloat16:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -242,11 +244,13 @@ class Trainer:
         return self.average.module if self.average else self.generator
 
     def parts(self) -> dict[str, Any]:
+        """List what a state holds, by name."""
         parts = {name: getattr(self, name) for name in ("generator", "discriminator")}
         parts |= {name: getattr(self, name) for name in ("g_optimizer", "d_optimizer")}
         return parts | ({"average": self.average} if self.average else {})
 
     def state_dict(self) -> dict[str, Any]:
+        """Return networks, optimisers and average as they are."""
         state = {name: part.state_dict() for name, part in self.parts().items()}
         return state | {"guard": {"redone": torch.tensor(self.retried_steps)}}
 
@@ -271,6 +275,7 @@ class Trainer:
 
 
 def detached(shown: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    """Cut what D sees from G's gradients."""
     return shown.detach() if isinstance(shown, Tensor) else [x.detach() for x in shown]
 
 
@@ -293,18 +298,6 @@ def match_memory_format(optimizer: torch.optim.Optimizer) -> None:
         for name, value in state.items():
             if value.shape == weight.shape:
                 state[name] = torch.empty_like(weight).copy_(value)
-
-
-def reuse_freed_memory() -> None:
-    """Let this process keep the memory that a step frees for the next step, where glibc hands it
-    out: fetching a fresh page from the system for all of it costs about a tenth of a step.
-
-    For processes that train and do nothing else: malloc stays so until the process ends.
-    """
-    with contextlib.suppress(OSError, TypeError, AttributeError):  # other systems
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap as well
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: and the heap does not shrink
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from pix2pix.errors import UserError
-from pix2pix.ui.common import page_error
+from pix2pix.ui.events import page_error
 
 ALLOW, OWNERS = "PIX2PIX_ALLOW_TRAINING", "PIX2PIX_OWNERS"
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -144,3 +144,8 @@ def _raise_page_error(sentence: str) -> Any:
 
 def _error_reply(sentence: str) -> dict[str, str]:
     return {"error": sentence}
+
+
+def visitor_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str | None:
+    """Return the token that a visitor typed, else that of their sign-in; never the server's."""
+    return (typed or "").strip() or (signed_in.token if signed_in else None)

@@ -22,15 +22,15 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import gradio as gr
-from gradio import processing_utils
-from gradio.utils import get_upload_folder, is_in_or_equal
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pix2pix.errors import UserError
 from pix2pix.ui.auth import ALLOW, Roles, is_loopback
-from pix2pix.ui.common import page_error
+from pix2pix.ui.gradio_patches import NO_ADDRESS, queued_events
 
 MIB = 2**20
 MAX_WAITING = 16  # events of one visitor in the queue: a page load brings about ten
@@ -60,7 +60,10 @@ FOREIGN_HOST = (
     "This app is for its own machine: open it as http://127.0.0.1 or localhost there, or behind a "
     f"proxy of yours start it with {ALLOW}=0 or 1."
 )
-NO_ADDRESS = "Send the file itself, not its address."
+
+
+class DiskFull(UserError):
+    """The disk takes no more results: nothing that is tried next would be taken either."""
 
 
 class LimitsMiddleware:
@@ -148,30 +151,9 @@ def limits_middleware(page: gr.Blocks, roles: Roles, loopback_only: bool = False
     """Make the middleware for ``page.launch``."""
 
     def waiting() -> list[str]:
-        queues = page._queue.event_queue_per_concurrency_id.values()
-        events = [event for queue in queues for event in list(queue.queue)]
-        return [event_owner(event.request, event.session_hash) for event in events]
+        return [event_owner(event.request, event.session_hash) for event in queued_events(page)]
 
     return Middleware(LimitsMiddleware, roles=roles, waiting=waiting, loopback_only=loopback_only)
-
-
-def block_url_downloads() -> None:
-    """Let Gradio refuse an address in the place of a file. It would load the whole of it into
-    memory, whatever its size, and every component looks for the functions where they are set here.
-    The address of a file that this server holds stands for the file: programs that speak MCP
-    upload first."""
-
-    async def own_file(url: str, cache_dir: str) -> str:
-        file = unquote(url.partition("/gradio_api/file=")[2])
-        if file and is_in_or_equal(file, get_upload_folder()) and Path(file).is_file():
-            return file
-        return await refused(url)
-
-    async def refused(url: str) -> Any:
-        raise page_error(NO_ADDRESS)
-
-    processing_utils.async_ssrf_protected_download = own_file
-    processing_utils.async_ssrf_protected_get = refused
 
 
 def upload_disk() -> Any:
@@ -182,11 +164,14 @@ def upload_disk() -> Any:
     return shutil.disk_usage(place)
 
 
-def is_disk_full() -> bool:
-    """Return whether no more results and models of the Hub are taken, which lie in a temporary
-    folder and, for a day, where Gradio copies them, beside the uploads."""
+def check_disk() -> None:
+    """Raise UserError where no more results and models of the Hub are taken.
+
+    They lie in a temporary folder and, for a day, where Gradio copies them, beside the uploads.
+    """
     disks = upload_disk(), shutil.disk_usage(tempfile.gettempdir())
-    return min(disk.free for disk in disks) < MIN_FREE_DISK
+    if min(disk.free for disk in disks) < MIN_FREE_DISK:
+        raise DiskFull(DISK_FULL)
 
 
 def request_host(request: Request) -> str:

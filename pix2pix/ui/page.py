@@ -7,22 +7,18 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.hub import bucket_sync
+from pix2pix.hub import bucket_backup
 from pix2pix.ui.auth import Roles, guard_events, owner_only
-from pix2pix.ui.common import HIDDEN_EVENT, RESULT_SECONDS, escape_template
 from pix2pix.ui.components.hub_forms import publish_form
 from pix2pix.ui.components.model_cards import ModelSource, known_models, model_card_items
 from pix2pix.ui.dataset.tab import dataset_tab
-from pix2pix.ui.limits import block_url_downloads
+from pix2pix.ui.events import HIDDEN_EVENT
+from pix2pix.ui.gradio_patches import block_url_downloads, escape_template
+from pix2pix.ui.long_work import RESULT_SECONDS
 from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab
 from pix2pix.ui.zero_gpu import training_hint
 from pix2pix.utils.workspace import storage_warning
-
-MCP_TOOLS = (
-    "translate",
-    "list_models",
-)  # for programs that speak MCP: nothing that trains or writes
 
 # Gradio reloads the page when the app is back after a restart: who watched a run finds it again.
 TAB_SCRIPT = """() => {
@@ -37,6 +33,12 @@ TAB_SCRIPT = """() => {
     });
   } catch { /* the browser keeps nothing for us */ }
 }"""
+
+
+MASTHEAD = (
+    '<header class="masthead"><h1>Pix2Pix Studio</h1>'
+    "<p>Draw, and the picture follows. Bring pairs, and they become a model.</p></header>"
+)
 
 
 def build_page(
@@ -57,19 +59,14 @@ def build_page(
     with gr.Blocks(
         title="Pix2Pix Studio", analytics_enabled=False, delete_cache=cache_times
     ) as page:
-        gr.HTML(
-            '<header class="masthead"><h1>Pix2Pix Studio</h1>'
-            "<p>Draw, and the picture follows. Bring pairs, and they become a model.</p></header>"
-        )
+        gr.HTML(MASTHEAD)
         to_train = gr.Textbox("", visible=False, label="Dataset to train on")
         with gr.Tabs(elem_id="tabs") as tabs:
 
             def take(button: gr.Button, name: gr.Textbox) -> None:
                 """Bring the dataset and the person to the Train tab."""
-                button.click(
-                    lambda chosen: [chosen, gr.Tabs(selected="train")], name, [to_train, tabs],
-                    show_progress="hidden", api_visibility="private",
-                )  # fmt: skip
+                shown = [to_train, tabs]
+                button.click(lambda x: [x, gr.Tabs(selected="train")], name, shown, **HIDDEN_EVENT)
 
             with gr.Tab("Translate", id="translate") as translate:
                 limits = Limits() if roles.everybody else PUBLIC_LIMITS
@@ -88,10 +85,7 @@ def build_page(
                     notes.append(storage_note())
                     train_tab(to_train)
 
-        def warn() -> dict[gr.Markdown, str]:
-            return dict(zip(notes, warnings()))
-
-        page.load(warn, None, notes, **HIDDEN_EVENT)
+        warn_on_load(page, notes)
         page.load(None, None, None, js=TAB_SCRIPT)
     guard_events(page, roles, *for_all)
     page.queue(max_size=256, default_concurrency_limit=2, api_open=False)  # nothing goes past it
@@ -103,10 +97,17 @@ def storage_note() -> gr.Markdown:
     return gr.Markdown(elem_classes=["quiet", "note"])
 
 
+def warn_on_load(page: gr.Blocks, notes: list[gr.Markdown]) -> None:
+    def warn() -> dict[gr.Markdown, str]:
+        return dict(zip(notes, warnings()))
+
+    page.load(warn, None, notes, **HIDDEN_EVENT)
+
+
 def warnings() -> list[str]:
     """Return the warnings of Dataset and Train: results will not last, or training is slow."""
     disk = storage_warning()
-    return [disk, " ".join(filter(None, (training_hint(), bucket_sync.storage_hint(), disk)))]
+    return [disk, " ".join(filter(None, (training_hint(), bucket_backup.storage_hint(), disk)))]
 
 
 def show_new_models(
@@ -123,18 +124,3 @@ def show_new_models(
 
     for opened in (page.load, tab.select):
         opened(refresh, [row, mine], row, show_progress="hidden", api_visibility="private")
-
-
-def expose_mcp_tools() -> None:
-    """Let an MCP server that is launched after this offer TOOLS alone. Gradio would make a tool of
-    every endpoint that it documents, and one that is undocumented takes no arguments by name."""
-    import gradio.mcp
-
-    class Tools(gradio.mcp.GradioMCPServer):
-        def get_tool_to_endpoint(self) -> dict[str, str]:
-            endpoints = super().get_tool_to_endpoint()
-            return {
-                tool: end for tool, end in endpoints.items() if end.removeprefix("/") in MCP_TOOLS
-            }
-
-    gradio.mcp.GradioMCPServer = Tools

@@ -19,12 +19,13 @@ from pix2pix.ui.zero_gpu import borrow_models  # the first to import torch: see 
 import gradio as gr
 
 from pix2pix.errors import UserError
-from pix2pix.hub.bucket_sync import start_bucket_sync
+from pix2pix.hub.bucket_backup import start_bucket_backup
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.translator import TranslatorCache
 from pix2pix.ui.auth import Roles, is_local_only
+from pix2pix.ui.gradio_patches import expose_mcp_tools
 from pix2pix.ui.limits import limits_middleware
-from pix2pix.ui.page import build_page, expose_mcp_tools
+from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train.tab import train_tab
 from pix2pix.utils.workspace import hub_model_cache, model_folders
@@ -45,7 +46,7 @@ def main() -> None:
         roles = Roles.of_server(args.host)
     except UserError as error:
         parser.exit(2, f"{error}\n")
-    start_bucket_sync()
+    start_bucket_backup()
     page = build_page(models, train_tab, roles, borrow_models(models))
     page.launch(
         server_name=args.host,

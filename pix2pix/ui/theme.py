@@ -1,4 +1,4 @@
-"""The look of the page: one accent colour, system fonts, light and dark."""
+"""The look of the page: one accent colour, system fonts, light and dark; its files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import gradio as gr
 from gradio.themes.utils import colors, sizes
 
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
-CSS_FILE = Path(__file__).with_name("page.css")
+UI = Path(__file__).parent
+CSS_FILE = UI / "page.css"
+OFFSCREEN = "away"  # hidden by CSS: what is in it stays in the page, such as the drawing on the pad
+
+
+def read_asset(name: str) -> str:
+    """Read an HTML, CSS or JavaScript file, named by its path below `pix2pix/ui`."""
+    return (UI / name).read_text(encoding="utf-8")
 
 
 def theme() -> gr.themes.Base:

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 try:
     # Before torch: in this process it only promises CUDA. Models that are moved there lie on disk
@@ -54,20 +55,18 @@ def borrow_models(models: TranslatorCache) -> TranslatorCache | ZeroGpuModels:
         with contextlib.suppress(UserError):  # said when it is chosen
             on_gpu.get(name)
 
-    def translate(
-        name: str, picture: Picture, seed: int | None, fit: str, norm: str
-    ) -> Image.Image | str:
+    def translate(name: str, picture: Picture, options: dict[str, Any]) -> Image.Image | str:
         """Return a sentence instead of raising UserError, of which only its kind would come
         back."""
         try:
-            return on_gpu.get(name).translate(picture, seed=seed, fit=fit, norm=norm)
+            return on_gpu.get(name).translate(picture, **options)
         except UserError as error:
             return str(error)
 
     return ZeroGpuModels(models, spaces.GPU(translate, duration=gpu_seconds))
 
 
-def gpu_seconds(name: str, picture: Picture, seed: int | None, fit: str, norm: str) -> int:
+def gpu_seconds(name: str, picture: Picture, *options: object) -> int:
     """Return how long the GPU is asked for."""
     width, height = picture.size
     return min(MAX_SECONDS, SECONDS + SECONDS_PER_MEGAPIXEL * width * height // 10**6)
@@ -98,19 +97,17 @@ class ZeroGpuTranslator:
         self,
         picture: Picture | Image.Image,
         *,
-        seed: int | None = None,
-        fit: str = "",
-        norm: str = "",
         on_progress: Progress = lambda done, total: None,
         should_stop: ShouldStop = lambda: False,
+        **options: Any,
     ) -> Image.Image:
-        """As `Translator.translate`; it is stopped between pictures only. Raises UserError besides
-        where no GPU is to be had."""
+        """Translate as `Translator.translate` does, with its `options`, stopped between pictures
+        only. Raises UserError besides where no GPU is to be had."""
         if should_stop():
             raise Cancelled
         source = picture if isinstance(picture, Picture) else as_picture(picture)
         try:
-            made = self.borrow(self.name, source, seed, fit, norm)
+            made = self.borrow(self.name, source, options)
         except gr.Error as error:  # the quota is used up, or nobody gave the GPU back in time
             raise UserError(str(error.message)) from error
         if isinstance(made, str):

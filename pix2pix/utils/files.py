@@ -75,6 +75,7 @@ def copy_folder(
 
 
 def write_json(path: Path, data: Any) -> None:
+    """Write an object as indented JSON, atomically."""
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda f: f.write_text(text, encoding="utf-8"))
 

@@ -20,7 +20,8 @@ torch.manual_seed(0)
 source, target = torch.rand(2, 1, 3, 256, 256) * 2 - 1
 """
 OUR_STEP = """
-from pix2pix.training.trainer import Trainer, reuse_freed_memory
+from pix2pix.training.loop import reuse_freed_memory
+from pix2pix.training.trainer import Trainer
 reuse_freed_memory()
 trainer = Trainer(config, torch.device("cpu"))
 def step():
@@ -29,7 +30,7 @@ def step():
 PLAIN_STEP = """
 from pix2pix.nn.discriminators import build_discriminator
 from pix2pix.nn.generators import build_generator
-from pix2pix.nn.fast_convolutions import FastUpConv, FastDownConv, WinogradConv
+from pix2pix.nn.layers import FastUpConv, FastDownConv, WinogradConv
 FastDownConv.forward = WinogradConv.forward = nn.Conv2d.forward
 FastUpConv.forward = nn.ConvTranspose2d.forward
 G = build_generator(config.generator_config())
@@ -72,7 +73,7 @@ PATCHGAN_STEP = (
         'train_config("maps", {"ngf": "32", "ndf": "32", "upsample": "resize", ',
     )
     + """
-from pix2pix.nn.fast_convolutions import ResizeConv
+from pix2pix.nn.layers import ResizeConv
 ResizeConv.forward = nn.Sequential.forward
 """
 )

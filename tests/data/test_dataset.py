@@ -29,7 +29,7 @@ from pix2pix.data.dataset import (
 from pix2pix.data.layout import detect_layout, is_dataset
 from pix2pix.data.transfer import import_dataset, read_npz, write_npz
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.utils.filenames import safe_name
+from pix2pix.utils.text import safe_name
 
 
 def picture(seed: int, width: int = 16, height: int = 16) -> Image.Image:

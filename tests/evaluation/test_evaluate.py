@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pix2pix.models.folder import load_model
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_json
 from tests.support.drawn_pairs import COLOURS, draw_dataset, drawn_pair
+from tests.support.fork_server import ForkServer
 from tests.support.models_and_servers import (
     Constants,
     Recorder,
@@ -313,9 +315,13 @@ def test_several_models_on_the_same_pairs_share_the_rows_of_sources_and_targets(
 # ------------------------------------------------------------------------------------- the command
 
 
-def run(*arguments: object, code: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, *(code or (SCRIPT,)), *arguments, "--device", "cpu"]
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=300)
+def run(
+    forks: ForkServer | None, *arguments: object, code: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """The command as a fork, or with other `code` before it as a new process."""
+    words = [sys.executable, *(code or (SCRIPT,)), *map(str, arguments), "--device", "cpu"]
+    new = functools.partial(subprocess.run, capture_output=True, text=True, timeout=300)
+    done = (forks.run if forks else new)(words)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
@@ -335,10 +341,13 @@ def epochs(tmp_path_factory) -> Path:
     return run
 
 
-def test_one_model_ends_with_its_figures_and_writes_the_files_asked_for(data, epochs, tmp_path):
+def test_one_model_ends_with_its_figures_and_writes_the_files_asked_for(
+    data, epochs, tmp_path, forks
+):
     folder = epochs / "checkpoints" / "step-0000001"
     files = {n: tmp_path / "out" / n for n in ("r.json", "r.md", "rows.png")}
     done = run(
+        forks,
         *("--model", folder, "--data", data, "--json", files["r.json"]),
         *("--markdown", files["r.md"], "--picture", files["rows.png"], "--show", 3),
     )
@@ -358,11 +367,13 @@ def test_one_model_ends_with_its_figures_and_writes_the_files_asked_for(data, ep
     assert {file.name for file in (tmp_path / "out").iterdir()} == set(files)
 
 
-def test_a_runs_folder_stands_for_its_epochs_and_a_broken_pair_is_told_once(epochs, tmp_path):
+def test_a_runs_folder_stands_for_its_epochs_and_a_broken_pair_is_told_once(
+    epochs, tmp_path, forks
+):
     data = write_strips(tmp_path / "blocks", 3)
     (data / "val" / "01.png").write_bytes(b"no picture")
     own = save_tiny_model(tmp_path / "own")
-    done = run("--model", epochs, own, "--data", data, "--picture", tmp_path / "rows.png")
+    done = run(forks, "--model", epochs, own, "--data", data, "--picture", tmp_path / "rows.png")
     assert done.returncode == 1
     found = last_line(done)["models"]
     assert list(found) == ["faces step-0000001", "faces step-0000002", "own"]
@@ -379,7 +390,7 @@ def test_without_the_packages_a_sentence_names_them(data, epochs, tmp_path):
     )
     model = epochs / "checkpoints" / "step-0000002"
     picture = "--picture", tmp_path / "p.png"
-    done = run("--model", model, "--data", data, *picture, code=("-c", hide))
+    done = run(None, "--model", model, "--data", data, *picture, code=("-c", hide))
     assert done.returncode == 0
     assert all(last_line(done)[name] is None for name in ("perceptual", "kid", "judge"))
     assert metrics.INSTALL_HINT in done.stderr.splitlines()

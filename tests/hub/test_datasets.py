@@ -21,7 +21,7 @@ from pix2pix.data.card import dataset_card
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import parse_repo
 from pix2pix.hub.datasets import pull_dataset, push_dataset
-from pix2pix.utils.escape import strip_folders
+from pix2pix.utils.text import strip_folders
 from tests.support.fake_hub import READER, WRITER, Hub
 
 ID = "ann/faces"
@@ -348,7 +348,7 @@ def test_what_was_pushed_is_pulled_again(hub, tmp_path):
 
 def test_large_files_go_by_lfs_and_small_ones_in_the_commit(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr("pix2pix.hub.upload.BATCH", 2)
+    monkeypatch.setattr("pix2pix.hub.client.BATCH", 2)
     hub.large = 300
     progress = []
     push(hub, built(tmp_path), on_progress=lambda *at: progress.append(at))

@@ -20,14 +20,14 @@ import pytest
 from PIL import Image
 
 from pix2pix.errors import UserError
+from pix2pix.hub.jobs.follow import read_job, sync_remote
 from pix2pix.hub.jobs.launch import cancel_remote, flavours, plan_job, resume_remote, start_remote
-from pix2pix.hub.jobs.sync import read_job, sync_remote
 from pix2pix.hub.jobs.worker import copy_changes, file_stamps
 from pix2pix.models.folder import load_model
-from pix2pix.training import process, run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import list_checkpoints, publish_checkpoint
-from pix2pix.training.worker import read_run
-from pix2pix.ui import job_followers
+from pix2pix.training.run_process import read_run
+from pix2pix.ui.train import follow_jobs
 from pix2pix.ui.train.jobs import flavour_label
 from pix2pix.ui.train.launch import run_settings
 from pix2pix.ui.train.live_view import handle_action
@@ -290,7 +290,7 @@ def test_a_run_that_nobody_watches_says_how_to_go_on(run: Path) -> None:
     run_folder.write_status(run, looked=time.time() - 3600)
     status = run_folder.read_status(run)
     assert status.state == "starting" and "give your token" in status.sentence
-    for call in (lambda: process.start_process(run), lambda: process.extend_run(run, 3)):
+    for call in (lambda: run_control.start_process(run), lambda: run_control.extend_run(run, 3)):
         with pytest.raises(UserError, match="trains on Hugging Face Jobs"):
             call()
 
@@ -375,8 +375,8 @@ def test_only_changes_are_copied_and_the_end_comes_last(
 @pytest.fixture
 def page(hub: FakeHub, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The handlers of the tab by name, and its components by their elem_id."""
-    followers = job_followers.JobFollowers(every=0.01)
-    monkeypatch.setattr(job_followers, "FOLLOWERS", followers)
+    followers = follow_jobs.JobFollowers(every=0.01)
+    monkeypatch.setattr(follow_jobs, "FOLLOWERS", followers)
     monkeypatch.setattr("pix2pix.ui.train.jobs.FOLLOWERS", followers)
     with gr.Blocks() as blocks:
         train_tab(gr.Textbox())
@@ -411,16 +411,16 @@ def test_the_form_sends_watches_stops_and_watches_again(
         handle_action(RunWatcher(), {"run": "faces", "action": "pause"})
     handle_action(RunWatcher(), {"run": "faces", "action": "stop"})
     until(lambda: run_folder.read_status(run).state == "stopped")
-    until(lambda: not job_followers.FOLLOWERS.followed)
+    until(lambda: not follow_jobs.FOLLOWERS.followed)
     signed_in = gr.OAuthToken(token=OWNER, scope="jobs", expires_at=0)
     handler(page, "resume").fn("", "faces", "l4x1", 1, signed_in)
-    job_followers.FOLLOWERS.followed.clear()  # as a restart of the app does
+    follow_jobs.FOLLOWERS.followed.clear()  # as a restart of the app does
     with pytest.raises(UserError, match="give your token"):
         handle_action(RunWatcher(), {"run": "faces", "action": "stop"})
     again = handler(page, "watch_again")
     with pytest.raises(gr.Error, match="does not accept"):
         again.fn("hf_unknown", "faces", None)
-    assert not job_followers.FOLLOWERS.followed
+    assert not follow_jobs.FOLLOWERS.followed
     again.fn(OWNER, "faces", None)
     hub.refuse = {"/api/jobs": 500}
     until(lambda: "error 500" in run_folder.read_status(run).sentence)

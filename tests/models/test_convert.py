@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import pickle
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from pix2pix.errors import UserError
 from pix2pix.models.convert import convert_tensors, import_weights, read_tensors
 from pix2pix.models.folder import load_model
 from pix2pix.nn.layers import use_own_statistics
+from tests.support.fork_server import ForkServer
 
 ROOT = Path(__file__).resolve().parents[2]
 NORMS = {
@@ -283,14 +283,13 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     assert [f.name for f in tmp_path.iterdir()] == ["x.pth"]
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, forks: ForkServer) -> None:
     torch.save(ReferenceUNet(7, "batch").state_dict(), tmp_path / "latest_net_G.pth")
     command = [sys.executable, ROOT / "scripts" / "import_weights.py"]
     names = ["--source-name", "labels", "--target-name", "facade", "--direction", "BtoA"]
-    done = subprocess.run(
-        [*command, tmp_path / "latest_net_G.pth", "--out", tmp_path / "facades", *names],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    weights = tmp_path / "latest_net_G.pth"
+    done = forks.run([*command, weights, "--out", tmp_path / "facades", *names])
+    assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["generator"]["kind"] == "unet" and result["generator"]["size"] == 128
     generator, config = load_model(tmp_path / "facades")
@@ -298,8 +297,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert config.direction == "BtoA"
     assert config.norm_mode == "batch"
     assert next(generator.parameters()).dtype == torch.float32
-    refused = subprocess.run(
-        [*command, tmp_path / "absent.pth", "--out", tmp_path / "y"], capture_output=True, text=True
-    )
+    refused = forks.run([*command, tmp_path / "absent.pth", "--out", tmp_path / "y"])
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     assert refused.stderr.count("\n") == 1

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pix2pix.model_config import DiscriminatorConfig
-from pix2pix.nn.discriminators import build_discriminator
+from pix2pix.nn.discriminators import CHANNELS, MIXED, ProjectedDiscriminator, build_discriminator
 from pix2pix.nn.layers import parameter_count
-from pix2pix.nn.projected import CHANNELS, MIXED, ProjectedDiscriminator
 
 CONFIG = DiscriminatorConfig(kind="projected", ndf=8)
 

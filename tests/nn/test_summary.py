@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -34,6 +33,7 @@ from pix2pix.nn.summary import (
 )
 from pix2pix.presets import PRESETS
 from pix2pix.ui.translate.options import PUBLIC_LIMITS
+from tests.support.fork_server import ForkServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -143,12 +143,10 @@ def test_a_discriminator_too_deep_for_the_size_is_refused() -> None:
         summarise(train_config("maps", {"size": "64", "layers": "6"}))
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, forks: ForkServer) -> None:
     image = tmp_path / "networks.png"
     command = [sys.executable, ROOT / "scripts" / "summary.py", "--preset", "maps"]
-    done = subprocess.run(
-        [*command, "--size", "1024", "--image", image], capture_output=True, text=True, check=True
-    )
+    done = forks.run([*command, "--size", "1024", "--image", image])
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["discriminator"]["output"] == [126, 126]
     assert Image.open(image).format == "PNG"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from pix2pix.errors import UserError
 from pix2pix.training.distributed import ProcessGroup
 from pix2pix.training.loop import run_loop
 from pix2pix.training.run_folder import read_status
-from pix2pix.training.state import load_state, restore_state, save_state
+from pix2pix.training.run_process import main
+from pix2pix.training.saved_state import load_state, restore_state, save_state
 from pix2pix.training.trainer import Trainer
-from pix2pix.training.worker import main
 from tests.support.drawn_pairs import draw_dataset
+from tests.support.fork_server import ForkServer
+from tests.support.models_and_servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # One picture at a time is normalised, and no noise is drawn: then shares of a batch add up to it.
@@ -33,33 +36,52 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_dataset(tmp_path_factory.mktemp("ranks") / "data", train=10, val=2)
 
 
-def command(run: Path, data: Path, steps: int, world: int, *more: str) -> list[str]:
-    launch = [sys.executable]
-    if world > 1:
-        launch += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "--"]
-    launch += [str(ROOT / "scripts" / "train.py"), "--data", str(data), "--run", str(run)]
-    launch += ["--steps", str(steps), "--device", "cpu"]
+def command(run: Path, data: Path, steps: int, *more: str) -> list[str]:
+    launch = [sys.executable, str(ROOT / "scripts" / "train.py"), "--data", str(data)]
+    launch += ["--run", str(run), "--steps", str(steps), "--device", "cpu"]
     frozen = "discriminator=projected" in more  # which has no layers of its own to count
     settings = [setting for setting in SETTINGS if not (frozen and setting.startswith("layers"))]
     return launch + [part for setting in settings for part in ("--set", setting)] + list(more)
 
 
-def trained(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300)
-    assert (done.returncode == 0) == (code == 0), done.stderr
+def launched(world: int, words: list[str]) -> subprocess.CompletedProcess[str]:
+    """The command as torchrun starts it, so many times."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "--"]
+    words = [words[0], *torchrun, *words[1:]]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
     return done
+
+
+def trained(forks: ForkServer, world: int, words: list[str]) -> None:
+    """What torchrun does, without the seconds that every process takes until PyTorch is there."""
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    with contextlib.ExitStack() as stack:
+        waits = [
+            stack.enter_context(
+                forks.running(
+                    words, **shared, WORLD_SIZE=str(world), LOCAL_WORLD_SIZE=str(world),
+                    RANK=str(rank), LOCAL_RANK=str(rank),
+                )
+            )
+            for rank in range(world)
+        ]  # fmt: skip
+        for done in [wait() for _, wait in waits]:
+            assert done.returncode == 0, done.stderr
 
 
 def losses(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_train_what_one_trains_on_frozen_features(data: Path, tmp_path: Path) -> None:
+def test_two_processes_train_what_one_trains_on_frozen_features(
+    data: Path, tmp_path: Path, forks: ForkServer
+) -> None:
     alone, both = tmp_path / "alone", tmp_path / "both"
     recipe = ["discriminator=projected", "adversarial=hinge", "lambda_perceptual=10"]
     more = [part for setting in recipe for part in ("--set", setting)]
-    trained(alone, data, 3, 1, *more)
-    trained(both, data, 3, 2, *more)
+    for world, run in ((1, alone), (2, both)):
+        trained(forks, world, command(run, data, 3, *more))
     # Three steps: hinge has corners, over which later steps part by more than rounding.
     for mine, theirs in zip(losses(alone), losses(both), strict=True):
         assert mine == pytest.approx(theirs, rel=2e-3, abs=2e-3)
@@ -69,10 +91,10 @@ def test_two_processes_train_what_one_trains_on_frozen_features(data: Path, tmp_
     assert apart.mean() < 2e-5
 
 
-def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path) -> None:
+def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path, forks: ForkServer) -> None:
     alone, both, parts = (tmp_path / name for name in ("alone", "both", "parts"))
-    trained(alone, data, 12, 1)
-    said = trained(both, data, 12, 2)
+    trained(forks, 1, command(alone, data, 12))
+    said = launched(2, command(both, data, 12))
     assert [json.loads(x)["model"] for x in said.stdout.splitlines() if x.startswith("{")] == [
         str(both / "model")
     ]  # one writer
@@ -85,8 +107,8 @@ def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path) -> None
     assert apart.mean() < 2e-5
 
     # Stopped in the middle and gone on with by as many processes: the same to the bit.
-    trained(parts, data, 6, 2)
-    trained(parts, data, 12, 2, "--resume")
+    trained(forks, 2, command(parts, data, 6))
+    trained(forks, 2, command(parts, data, 12, "--resume"))
     again = load_file(parts / "model" / "model.safetensors")
     assert all(torch.equal(weights, again[name]) for name, weights in two.items())
     assert losses(parts) == losses(both)

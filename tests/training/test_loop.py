@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from filelock import FileLock, Timeout
@@ -24,13 +24,13 @@ from torch import nn
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
 from pix2pix.models.folder import load_model, read_config
-from pix2pix.training import process as training_process
-from pix2pix.training import run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import diagnose
 from pix2pix.training.loop import TrainProgress, run_loop
-from pix2pix.training.state import load_state
+from pix2pix.training.run_process import StatusReporter, main, report_outcome
+from pix2pix.training.saved_state import load_state
 from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate
-from pix2pix.training.worker import StatusReporter, main, report_outcome
+from tests.support.fork_server import ForkServer
 from tests.support.models_and_servers import load_script, save_tiny_model, tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,10 +151,9 @@ def lines(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_resuming_continues_bit_for_bit(ema: float, pairs: Path, tmp_path: Path) -> None:
+def test_resuming_continues_bit_for_bit(pairs: Path, tmp_path: Path) -> None:
     config = replace(
-        SMALL, steps=9, batch_size=2, warp=0.5, decay=0.5, ema=ema,
+        SMALL, steps=9, batch_size=2, warp=0.5, decay=0.5, ema=0.9,
         save_every_steps=4, sample_every_steps=3,
     )  # fmt: skip
     straight, broken = tmp_path / "straight", tmp_path / "broken"
@@ -186,15 +185,15 @@ def command(data: Path, run: Path, *more: str) -> list[str]:
     return [*script, "--data", str(data), "--run", str(run), *sets, *more]
 
 
-def wait_for_line(run: Path, step: int, process: subprocess.Popen) -> None:
+def wait_for_line(run: Path, step: int, process: psutil.Process) -> None:
     limit = time.monotonic() + 120
-    while time.monotonic() < limit and process.poll() is None:
+    while time.monotonic() < limit and process.is_running():
         metrics = run / "metrics.jsonl"
         if metrics.exists() and metrics.read_bytes().count(b"\n") >= step:
             return
         time.sleep(0.01)
     process.kill()
-    pytest.fail(f"no step {step} in time: {process.communicate()[1]}")
+    pytest.fail(f"no step {step} in time")
 
 
 @pytest.mark.parametrize("what", ["loss", "weight"])
@@ -226,35 +225,39 @@ def test_what_is_no_number_stops_the_run_and_the_last_state_is_whole(
     assert math.isfinite(lines(run)[3]["d_real"])
 
 
-def test_a_run_is_stopped_killed_and_resumed(pairs: Path, tmp_path: Path) -> None:
+def test_a_run_is_stopped_killed_and_resumed(
+    pairs: Path, tmp_path: Path, forks: ForkServer
+) -> None:
     run = tmp_path / "run"
     arguments = command(pairs, run, "--steps", "80")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
-    with subprocess.Popen(arguments, **pipes) as process:
+    with forks.running(arguments) as (process, wait):
         wait_for_line(run, 3, process)
-        process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert json.loads(output.splitlines()[-1]) == {"model": str(run / "model"), "stopped": True}
+        process.terminate()
+        done = wait()
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last == {"model": str(run / "model"), "stopped": True}
     stopped = load_state(run)["step"]
     assert 3 <= stopped < 80 and [row["step"] for row in lines(run)] == [*range(1, stopped + 1)]
     load_model(run / "model")
 
-    with subprocess.Popen([*arguments, "--resume"], **pipes) as process:
+    with forks.running([*arguments, "--resume"]) as (process, wait):
         wait_for_line(run, stopped + 13, process)
         process.kill()
+        assert wait().returncode == -signal.SIGKILL
     assert load_state(run)["step"] >= 10
     load_model(run / "model")
 
     again = [*arguments[:2], "--run", str(run), "--resume"]  # the run knows its own settings
-    done = subprocess.run(again, check=True, **pipes)
+    done = forks.run(again)
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["stopped"] is False
     config = json.loads((run / "config.json").read_text())
     assert (config["steps"], config["ngf"], config["data"]) == (80, 4, str(pairs))
-    last = {row["step"]: row for row in lines(run)}
-    assert [*last] == [*range(1, 81)]
-    assert last[1].keys() == {"step", "epoch", "d_real", "d_fake", "g_adversarial", "g_l1"}
+    rows = {row["step"]: row for row in lines(run)}
+    assert [*rows] == [*range(1, 81)]
+    assert rows[1].keys() == {"step", "epoch", "d_real", "d_fake", "g_adversarial", "g_l1"}
     samples = sorted(file.name for file in (run / "samples").iterdir())
     shown = {stopped, *range(10, 81, 10)}  # every 20 steps, and of every model
     assert samples == [f"step-{step:07d}.png" for step in sorted(shown)]
@@ -357,7 +360,7 @@ def test_a_run_in_the_terminal_is_one_of_the_list(
             with pytest.raises(Timeout):
                 FileLock(tmp_path / ".cpu.lock").acquire(blocking=False)
             if progress.step == 3:
-                training_process.request_stop(run, "paused")
+                run_control.request_stop(run, "paused")
 
     monkeypatch.setattr(script, "Bar", Pausing)
     monkeypatch.setattr(script.signal, "signal", lambda *_: None)

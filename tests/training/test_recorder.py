@@ -32,7 +32,7 @@ from pix2pix.training.checkpoints import best_checkpoint, publish_checkpoint
 from pix2pix.training.loop import TrainProgress, run_loop
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.recorder import Recorder, tensorboard
-from pix2pix.training.state import (
+from pix2pix.training.saved_state import (
     STATE_FILE,
     STATE_FORMAT,
     load_state,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -21,8 +22,7 @@ import torch
 
 from pix2pix.config import TrainConfig
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.training import process as training_process
-from pix2pix.training import run_folder, scheduler
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import (
     best_checkpoint,
     list_checkpoints,
@@ -30,10 +30,11 @@ from pix2pix.training.checkpoints import (
     publish_checkpoint,
 )
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.state import load_state
+from pix2pix.training.saved_state import load_state
 from pix2pix.utils import files
 from pix2pix.utils.files import write_json
 from tests.support.drawn_pairs import draw_dataset
+from tests.support.fork_server import ForkServer
 
 TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1, "steps": 40, "ema": 0.9}
 SAVING = {"save_every_steps": 3, "sample_every_steps": 20}
@@ -48,7 +49,14 @@ def data(tmp_path: Path) -> Path:
 def root(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "runs"
     for run in (tmp_path / "runs").glob("*/"):
-        training_process.force_stop(run, patience=0.0)
+        run_control.force_stop(run, patience=0.0)
+
+
+@pytest.fixture
+def forked(forks: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs start as forks; other tests here start them as people do."""
+    starts = SimpleNamespace(Popen=forks.popen, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(run_control, "subprocess", starts)
 
 
 def settings(data: Path, **values: object) -> dict:
@@ -101,6 +109,7 @@ def kill(run: Path) -> None:
     process.wait(30)
 
 
+@pytest.mark.usefixtures("forked")
 def test_ten_kills_change_no_bit(data: Path, root: Path) -> None:
     """With all that a step may draw, average and rebuild: frozen features are not in the state."""
     straight, killed = root / "straight", root / "killed"
@@ -108,16 +117,16 @@ def test_ten_kills_change_no_bit(data: Path, root: Path) -> None:
         "discriminator": "projected", "adversarial": "hinge", "lambda_perceptual": 10.0,
         "diffaugment": True, "ema": 0.99,
     }  # fmt: skip
-    training_process.start_process(straight, settings(data, **both))
+    run_control.start_process(straight, settings(data, **both))
     assert wait(straight, ended).state == "finished"
     rng = random.Random(0)
-    training_process.start_process(killed, settings(data, **both))
+    run_control.start_process(killed, settings(data, **both))
     for moment in sorted(rng.sample(range(1, 28), 10)):
         wait(killed, lambda status, m=moment: steps_done(killed) >= m or ended(status))
         assert run_folder.is_alive(killed), "it ended before it could be killed"
         kill(killed)
         assert run_folder.read_status(killed).state == "interrupted"
-        training_process.start_process(killed)
+        run_control.start_process(killed)
     assert wait(killed, ended).state == "finished"
     assert equal(weights(straight), weights(killed))
     assert (straight / "metrics.jsonl").read_text() == (killed / "metrics.jsonl").read_text()
@@ -126,8 +135,8 @@ def test_ten_kills_change_no_bit(data: Path, root: Path) -> None:
 
 def test_a_run_outlives_the_process_that_started_it(data: Path, root: Path) -> None:
     run = root / "faces"
-    code = "import json, sys; from pathlib import Path; from pix2pix.training import process\n"
-    code += "process.start_process(Path(sys.argv[1]), json.loads(sys.argv[2]))\n"
+    code = "import json, sys; from pathlib import Path; from pix2pix.training import run_control\n"
+    code += "run_control.start_process(Path(sys.argv[1]), json.loads(sys.argv[2]))\n"
     code += "assert 'torch' not in sys.modules"
     command = [sys.executable, "-c", code, str(run), json.dumps(settings(data, steps=4000))]
     subprocess.run(command, check=True)
@@ -135,27 +144,28 @@ def test_a_run_outlives_the_process_that_started_it(data: Path, root: Path) -> N
     assert (status.state, status.steps) == ("running", 4000)
     assert [s.name for s in run_folder.list_runs(root)] == ["faces"]
     with pytest.raises(UserError, match="running already"):
-        training_process.start_process(run)
-    training_process.request_stop(run, "paused")
+        run_control.start_process(run)
+    run_control.request_stop(run, "paused")
     assert wait(run, ended).state == "paused"
     assert not (run / "stop").exists() and (run / "model" / "model.safetensors").exists()
     step = run_folder.read_status(run).step
-    training_process.start_process(run)
+    run_control.start_process(run)
     assert wait(run, lambda s: s.step > step).state == "running"
-    training_process.force_stop(run, patience=0.0)
+    run_control.force_stop(run, patience=0.0)
     assert run_folder.read_status(run).state == "stopped"
 
 
+@pytest.mark.usefixtures("forked")
 def test_the_second_run_waits_for_the_first(data: Path, root: Path) -> None:
     first, second, third = (root / name for name in ("first", "second", "third"))
-    training_process.start_process(first, settings(data, steps=100_000))
+    run_control.start_process(first, settings(data, steps=100_000))
     wait(first, lambda s: s.step > 0)
     for run in (second, third):
-        training_process.start_process(run, settings(data, steps=3))
+        run_control.start_process(run, settings(data, steps=3))
     assert (
-        scheduler.count_ahead(first),
-        scheduler.count_ahead(second),
-        scheduler.count_ahead(third),
+        run_control.count_ahead(first),
+        run_control.count_ahead(second),
+        run_control.count_ahead(third),
     ) == (0, 1, 2)
     assert run_folder.read_status(second).state == "queued"
     kill(first)  # the lock goes with the process
@@ -165,11 +175,12 @@ def test_the_second_run_waits_for_the_first(data: Path, root: Path) -> None:
     assert ends == sorted(ends)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_queued_run_can_be_stopped(data: Path, root: Path) -> None:
-    training_process.start_process(root / "first", settings(data, steps=100_000))
+    run_control.start_process(root / "first", settings(data, steps=100_000))
     wait(root / "first", lambda s: s.step > 0)
-    training_process.start_process(root / "second", settings(data))
-    training_process.request_stop(root / "second")
+    run_control.start_process(root / "second", settings(data))
+    run_control.request_stop(root / "second")
     assert wait(root / "second", ended).state == "stopped"
     assert steps_done(root / "second") == 0
     pid = json.loads((root / "first" / "process.json").read_text())["pid"]
@@ -209,7 +220,7 @@ def test_of_two_who_start_a_run_at_once_one_does(data: Path, root: Path) -> None
     run = root / "once"
     with ThreadPoolExecutor(2) as pool:
         calls = [
-            pool.submit(training_process.start_process, run, settings(data, steps=100_000))
+            pool.submit(run_control.start_process, run, settings(data, steps=100_000))
             for _ in range(2)
         ]
     refused = [str(call.exception()) for call in calls if call.exception()]
@@ -217,7 +228,7 @@ def test_of_two_who_start_a_run_at_once_one_does(data: Path, root: Path) -> None
     words = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     assert sum(str(run) in line for line in words) == 1
     with pytest.raises(UserError, match="running already"):
-        training_process.claim_run(run)
+        run_control.claim_run(run)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"state": 3, "step": "x", "sentence": []}'])
@@ -230,22 +241,24 @@ def test_damaged_files_are_no_trouble_to_those_who_watch(root: Path, text: str) 
     assert not run_folder.is_alive(run)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_deleted_dataset_stops_the_run_with_a_sentence(data: Path, root: Path) -> None:
     run = root / "faces"
-    training_process.start_process(run, settings(data))
+    run_control.start_process(run, settings(data))
     assert wait(run, ended).state == "finished"
     shutil.rmtree(data)
-    training_process.start_process(run)
+    run_control.start_process(run)
     status = wait(run, ended)
     assert status.state == "failed" and "holds no pictures" in status.sentence
     assert len(weights(run)) > 0
     assert "Traceback" not in (run / "log.txt").read_text()
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="file modes are of POSIX systems")
 def test_a_full_disk_stops_the_run_and_the_last_state_is_whole(data: Path, root: Path) -> None:
     run = root / "full"
-    training_process.start_process(run, settings(data, steps=6))
+    run_control.start_process(run, settings(data, steps=6))
     wait(run, lambda status: not run_folder.is_alive(run))  # it says so before it is gone
     assert run_folder.read_status(run).state == "finished"
     before = (run / "state.pt").read_bytes()
@@ -253,10 +266,10 @@ def test_a_full_disk_stops_the_run_and_the_last_state_is_whole(data: Path, root:
     (run / "config.json").write_text(json.dumps({**config, "steps": 12}))
     # As on a full disk, every write beyond what fits fails: a limit on the size of files.
     code = "import resource, signal, sys; from pathlib import Path\n"
-    code += "from pix2pix.training import worker\n"
+    code += "from pix2pix.training import run_process\n"
     code += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     code += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-    code += "sys.exit(worker.main(Path(sys.argv[1])))"
+    code += "sys.exit(run_process.main(Path(sys.argv[1])))"
     done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True)
     status = run_folder.read_status(run)
     assert (done.returncode, status.state) == (1, "failed"), done.stderr
@@ -270,7 +283,7 @@ def test_a_disk_that_takes_nothing_any_more_is_told(
     data: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = root / "full"
-    training_process.start_process(run, settings(data, steps=100_000))
+    run_control.start_process(run, settings(data, steps=100_000))
     wait(run, lambda s: s.step > 0)
     process = psutil.Process(json.loads((run / "process.json").read_text())["pid"])
     process.rlimit(psutil.RLIMIT_FSIZE, (0, 0))
@@ -281,25 +294,27 @@ def test_a_disk_that_takes_nothing_any_more_is_told(
     assert status.state == "interrupted" and "make space on the disk" in status.sentence
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_broken_config_is_one_sentence(root: Path) -> None:
     run = root / "broken"
-    training_process.start_process(
+    run_control.start_process(
         run, {"data": "nowhere", "start_from": "", "device": "cpu", "magic": 1}
     )
     status = wait(run, ended)
     assert status.state == "failed" and "magic" in status.sentence
 
 
+@pytest.mark.usefixtures("forked")
 def test_names_that_are_taken_or_unknown(data: Path, root: Path) -> None:
     with pytest.raises(UserError, match="There is no run 'x'"):
-        training_process.start_process(root / "x")
-    training_process.start_process(root / "x", settings(data, steps=1))
+        run_control.start_process(root / "x")
+    run_control.start_process(root / "x", settings(data, steps=1))
     with pytest.raises(UserError, match="There is a run 'x' already"):
-        training_process.start_process(root / "x", settings(data))
+        run_control.start_process(root / "x", settings(data))
 
 
 def test_waiting_for_a_turn_can_be_stopped(root: Path) -> None:
-    with pytest.raises(Cancelled), scheduler.wait_for_device(root / "x", "cpu", lambda: True):
+    with pytest.raises(Cancelled), run_control.wait_for_device(root / "x", "cpu", lambda: True):
         pytest.fail("it was told to stop")
 
 
@@ -357,7 +372,7 @@ def test_what_a_killed_process_was_writing_goes_and_is_never_published(tmp_path:
     (run / "checkpoints" / ".step-0000200.x4").mkdir()
     published = publish_checkpoint(run, "mine", None, tmp_path / "models")
     assert {f.name for f in published.iterdir()} == {"config.json", "model.safetensors"}
-    training_process.claim_run(run)
+    run_control.claim_run(run)
     assert not [f for f in run.rglob(".*")] and (run / "process.json").exists()
 
 
@@ -365,7 +380,7 @@ def test_a_run_of_steps_goes_on_for_whole_epochs(root: Path) -> None:
     run = root / "a"
     write_json(run / "config.json", {"steps": 1001})
     run_folder.write_status(run, state="finished", step=1001, epoch=1, per_epoch=1000)
-    training_process.extend_run(run, 10)
+    run_control.extend_run(run, 10)
     assert files.read_json_object(run / "config.json")["steps"] == 11_001
 
 
@@ -382,15 +397,16 @@ def test_publishing_copies_one_moment_under_a_new_name(root: Path, tmp_path: Pat
         publish_checkpoint(root / "a", "../other", 100, tmp_path / "models")
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_finished_run_goes_on_for_more_epochs(data: Path, root: Path) -> None:
     run = root / "faces"
-    training_process.start_process(run, settings(data, steps=0, epochs=2, decay=0.0))
+    run_control.start_process(run, settings(data, steps=0, epochs=2, decay=0.0))
     assert wait(run, ended).step == 10
-    training_process.extend_run(run, 3)
-    training_process.start_process(run)
+    run_control.extend_run(run, 3)
+    run_control.start_process(run)
     assert wait(run, ended).state == "finished"
     assert [row["step"] for row in read_jsonl(run / "metrics.jsonl")] == list(range(1, 26))
     straight = root / "straight"
-    training_process.start_process(straight, settings(data, steps=0, epochs=5, decay=0.0))
+    run_control.start_process(straight, settings(data, steps=0, epochs=5, decay=0.0))
     wait(straight, ended)
     assert equal(weights(run), weights(straight))

@@ -12,7 +12,7 @@ import pytest
 
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator import TranslatorCache
-from pix2pix.ui.common import CancelSwitches
+from pix2pix.ui.long_work import CancelSwitches
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.evaluate import STOPPED
 from pix2pix.ui.train.tab import train_tab
@@ -42,7 +42,7 @@ def silent(*said: Any, **more: Any) -> None: ...
 @pytest.fixture()
 def stopped(page: gr.Blocks) -> None:
     """A visitor pressed every button of work, and Stop before its turn came."""
-    begins, ends = functions(page, "working"), functions(page, "stop", "end", "stop_batch")
+    begins, ends = functions(page, "working"), functions(page, "stop", "end")
     assert len(begins) == len(ends) == 5  # check, build, load, measure, translate all
     for handler in (*begins, *ends):
         handler(VISITOR)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -21,21 +22,27 @@ from pix2pix.models.translator import Translator
 from pix2pix.training.loop import run_loop
 from pix2pix.training.metrics_log import read_jsonl
 from tests.support.drawn_pairs import draw_dataset, draw_folders, drawn_pair
+from tests.support.fork_server import ForkServer
 
 CPU, SIDE = torch.device("cpu"), 64
 SMALL = {"size": "64", "ngf": "4", "ndf": "4", "jitter": "4", "batch_size": "1", "layers": "2"}
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_script(name: str, *words: object) -> dict:
+@pytest.fixture
+def run_script(forks: ForkServer) -> Callable[..., dict]:
     """The JSON object that a command ends with."""
-    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+
+    def run(name: str, *words: object) -> dict:
+        done = forks.run([sys.executable, ROOT / "scripts" / name, *words])
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
 
 
 def test_maps_goes_through_npz_and_keeps_a_model_and_three_rows_every_ten_epochs(
-    tmp_path: Path,
+    tmp_path: Path, run_script: Callable[..., dict]
 ) -> None:
     pairs = draw_dataset(tmp_path / "pairs", train=2)
     write_npz(pairs, tmp_path / "maps.npz", size=SIDE)
@@ -83,7 +90,9 @@ def test_cityscapes_takes_the_right_half_and_shows_input_target_and_prediction(
     assert all(np.array_equal(row, np.asarray(picture)) for row, picture in zip(rows, expected))
 
 
-def test_scratch_prints_its_layers_totals_and_true_receptive_field(tmp_path: Path) -> None:
+def test_scratch_prints_its_layers_totals_and_true_receptive_field(
+    tmp_path: Path, run_script: Callable[..., dict]
+) -> None:
     said = run_script("summary.py", "--preset", "scratch", "--image", tmp_path / "nets.png")
     assert said["generator"]["parameters"] == 54_419_459
     assert said["discriminator"] == {
@@ -106,7 +115,7 @@ def test_colorize_greys_each_photo_and_gives_colour_back(tmp_path: Path) -> None
 
 
 def test_face_sketch_pairs_names_that_differ_and_turns_sketches_into_photos(
-    tmp_path: Path,
+    tmp_path: Path, run_script: Callable[..., dict]
 ) -> None:
     photos, sketches = draw_folders(
         tmp_path, 4, source="f-{:03}-01.jpg", target="F2-{:03}-01-sz1.jpg"

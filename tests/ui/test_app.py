@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +27,7 @@ from pix2pix.imaging.picture import save_png
 from pix2pix.imaging.strokes import draw_strokes
 from pix2pix.ui import server
 from pix2pix.ui.auth import Roles
+from tests.support.fork_server import ForkServer
 from tests.support.models_and_servers import (
     connected,
     free_port,
@@ -113,7 +114,7 @@ def test_gradios_own_variables_say_where_to_listen(
         return SimpleNamespace(launch=lambda **said: seen.update(said, roles=roles))
 
     monkeypatch.setattr(server, "build_page", page)
-    monkeypatch.setattr(server, "start_bucket_sync", lambda: seen.update(kept=True))
+    monkeypatch.setattr(server, "start_bucket_backup", lambda: seen.update(kept=True))
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
     for name in ("PIX2PIX_ALLOW_TRAINING", "SPACE_ID"):
@@ -125,10 +126,15 @@ def test_gradios_own_variables_say_where_to_listen(
     assert seen["roles"].everybody is everybody  # who else can reach it may only translate
 
 
-def by_script(file: Path, out: Path, *options: str) -> Image.Image:
-    script = [sys.executable, str(ROOT / "scripts" / "translate.py"), "--model", str(MODEL)]
-    subprocess.run([*script, str(file), "--out", str(out), *options], check=True)
-    return Image.open(out / f"{file.stem}.png")
+@pytest.fixture
+def by_script(forks: ForkServer, tmp_path: Path) -> Callable[..., Image.Image]:
+    def translated(file: Path, *options: str) -> Image.Image:
+        script = [sys.executable, str(ROOT / "scripts" / "translate.py"), "--model", str(MODEL)]
+        done = forks.run([*script, str(file), "--out", str(tmp_path / "out"), *options])
+        assert done.returncode == 0, done.stderr
+        return Image.open(tmp_path / "out" / f"{file.stem}.png")
+
+    return translated
 
 
 # ------------------------------------------------------------------------------------- the API
@@ -139,23 +145,16 @@ def test_list_models_names_the_shipped_model(client: Client) -> None:
     assert {"name": "face-sketch", "source": "sketch", "target": "photo", "size": 256} in models
 
 
-def test_translate_gives_the_picture_that_the_script_gives(
-    client: Client, drawing: Path, tmp_path: Path
+def test_translate_gives_the_picture_that_the_script_gives_with_a_seed_too(
+    client: Client, drawing: Path, by_script: Callable[..., Image.Image]
 ) -> None:
-    answer = client.predict(image=handle_file(drawing), model="face-sketch", api_name="/translate")
-    expected = by_script(drawing, tmp_path)
-    np.testing.assert_array_equal(np.asarray(Image.open(answer)), np.asarray(expected))
-
-
-def test_translate_with_a_seed_gives_the_picture_that_the_script_gives(
-    client: Client, drawing: Path, tmp_path: Path
-) -> None:
-    answer = client.predict(
-        image=handle_file(drawing), model="face-sketch", seed="7", api_name="/translate"
+    asked = {"image": handle_file(drawing), "model": "face-sketch", "api_name": "/translate"}
+    plain, seeded = (
+        np.asarray(Image.open(client.predict(**asked, **seed))) for seed in ({}, {"seed": "7"})
     )
-    seeded = np.asarray(Image.open(answer))
-    np.testing.assert_array_equal(seeded, np.asarray(by_script(drawing, tmp_path, "--seed", "7")))
-    assert (seeded != np.asarray(by_script(drawing, tmp_path))).any()
+    np.testing.assert_array_equal(plain, np.asarray(by_script(drawing)))
+    np.testing.assert_array_equal(seeded, np.asarray(by_script(drawing, "--seed", "7")))
+    assert (seeded != plain).any()
 
 
 def test_a_batch_comes_back_as_a_zip_that_keeps_names_and_sizes(
@@ -267,7 +266,9 @@ def test_a_flat_picture_is_not_face_like(flat: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.browser
-def test_drawing_a_face_with_the_mouse_makes_a_face(page, client: Client, tmp_path: Path) -> None:
+def test_drawing_a_face_with_the_mouse_makes_a_face(
+    page, client: Client, tmp_path: Path, by_script: Callable[..., Image.Image]
+) -> None:
     for stroke in strokes_in_pixels(page, "Long hair"):
         draw(page, stroke)
     page.wait_for_function(f"{PAD}.idle() && {PAD}.shownCount > 0")
@@ -279,7 +280,7 @@ def test_drawing_a_face_with_the_mouse_makes_a_face(page, client: Client, tmp_pa
     answer = client.predict(image=handle_file(drawn), model="face-sketch", api_name="/translate")
     shown = canvas_picture(page)
     np.testing.assert_array_equal(shown, np.asarray(Image.open(answer).convert("RGB")))
-    np.testing.assert_array_equal(shown, np.asarray(by_script(drawn, tmp_path / "out")))
+    np.testing.assert_array_equal(shown, np.asarray(by_script(drawn)))
 
 
 @pytest.mark.browser

@@ -27,6 +27,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.picture import save_png
 from pix2pix.ui.auth import ALLOW, OWNERS, Roles, is_local_only, is_loopback, signed_in_user
 from pix2pix.ui.components.pad import PadQueue
+from pix2pix.ui.gradio_patches import NO_ADDRESS
 from pix2pix.ui.limits import (
     DISK_FULL,
     FOREIGN_HOST,
@@ -34,7 +35,6 @@ from pix2pix.ui.limits import (
     MAX_PER_HOUR,
     MAX_UPLOAD,
     MAX_WAITING,
-    NO_ADDRESS,
     LimitsMiddleware,
 )
 from pix2pix.ui.server import main as start_app
@@ -95,7 +95,7 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
             continue
         (silent if hasattr(event.fn, "__wrapped__") else allowed).add(event.name)
     assert allowed == {
-        *("pick", "compare", "vary", "translate", "translate_batch", "stop_batch", "show"),
+        *("pick", "compare", "vary", "translate", "translate_batch", "show_mode"),
         *("choose", "to_pad", "list_models", "refresh"),
         *("look", "use"),  # a pair that was given for a photo
         *("working", "fetch", "idle_buttons", "end"),  # a model from the Hub, for oneself
@@ -359,7 +359,7 @@ def test_a_full_disk_takes_no_results(
 ) -> None:
     """Neither of a photo, nor of a batch, nor a model of the Hub; and what fills it is undone."""
     from pix2pix.ui import limits
-    from pix2pix.ui.translate import tiles
+    from pix2pix.ui.translate import batch
 
     files = {"files": ("a.png", data(noise(64, 64)), "image/png")}
     held = server.http.post("gradio_api/upload", files=files).json()[0]
@@ -379,8 +379,8 @@ def test_a_full_disk_takes_no_results(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tiles.zipfile.ZipFile, "write", full)
-        patch.setattr(tiles, "results_folder", lambda: tmp_path)
+        patch.setattr(batch.zipfile.ZipFile, "write", full)
+        patch.setattr(batch, "results_folder", lambda: tmp_path)
         assert said("translate_batch") == DISK_FULL and not [*tmp_path.iterdir()]
     with monkeypatch.context() as patch:
         usage = shutil.disk_usage(tmp_path)._replace(free=2**30 - 1)

@@ -29,10 +29,10 @@ from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs, Plan
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import from_data_url
-from pix2pix.ui.common import CancelSwitches, time_left
 from pix2pix.ui.components.pairs_view import dataset_pair_views, planned_pair_views
 from pix2pix.ui.dataset.plan_cache import CheckedPlan, PlanCache, TempDir
 from pix2pix.ui.dataset.uploads import UploadedInputs, gather_inputs, link_files, resolve_inside
+from pix2pix.ui.long_work import CancelSwitches, time_left
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
 from tests.support.drawn_pairs import draw_folders, drawn_pair, drawn_strip

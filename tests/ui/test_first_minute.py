@@ -18,7 +18,7 @@ from pix2pix.imaging.example_houses import PALETTE
 from pix2pix.models.folder import read_config
 from pix2pix.models.translator import TranslatorCache
 from pix2pix.presets import PRESETS
-from pix2pix.training import process
+from pix2pix.training import run_control
 from pix2pix.ui.auth import Roles
 from pix2pix.ui.dataset import library
 from pix2pix.ui.page import build_page
@@ -43,7 +43,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setattr(library, "make_sample_dataset", few)
     yield folder
     for run in (folder / "runs").glob("*/"):
-        process.force_stop(run, patience=0.0)
+        run_control.force_stop(run, patience=0.0)
 
 
 @pytest.fixture()

@@ -16,7 +16,8 @@ from PIL import Image
 
 from pix2pix.models.translator import TranslatorCache
 from pix2pix.ui import server
-from pix2pix.ui.page import build_page, expose_mcp_tools
+from pix2pix.ui.gradio_patches import expose_mcp_tools
+from pix2pix.ui.page import build_page
 from pix2pix.ui.train.tab import train_tab
 from tests.support.models_and_servers import awaited, noise, save_tiny_model
 

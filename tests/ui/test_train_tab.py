@@ -31,7 +31,7 @@ from pix2pix.imaging.decode import from_data_url
 from pix2pix.models.translator import Translator
 from pix2pix.nn.device import pick_device
 from pix2pix.presets import PRESETS
-from pix2pix.training import process, run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.metrics_log import Curves, read_jsonl
 from pix2pix.ui.train import evaluate as train_evaluate
 from pix2pix.ui.train import watch as train_watch
@@ -79,7 +79,8 @@ def named_dataset(folder: Path, train: int = 6, val: int = 2) -> Path:
 class App:
     """`python app.py`, which can be killed and started again on the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *command: str) -> None:
+        self.command = [sys.executable, *command]
         self.folder, self.workspace = folder, folder / "workspace"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -88,7 +89,7 @@ class App:
     def start(self) -> None:
         environment = {**os.environ, "PIX2PIX_WORKSPACE": str(self.workspace)}
         environment["GRADIO_TEMP_DIR"] = str(self.folder / "gradio")
-        command = [sys.executable, str(ROOT / "app.py"), "--port", str(self.port)]
+        command = [*self.command, str(ROOT / "app.py"), "--port", str(self.port)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         until(self.answers, 120)
@@ -117,14 +118,14 @@ class App:
 
     def end_runs(self) -> None:
         for run in (self.workspace / "runs").glob("*/"):
-            process.force_stop(run, patience=0.0)
+            run_control.force_stop(run, patience=0.0)
 
 
 @contextmanager
-def started_app(folder: Path) -> Iterator[App]:
-    """Its workspace holds the dataset "blocks"."""
+def started_app(folder: Path, *command: str) -> Iterator[App]:
+    """Its workspace holds the dataset "blocks"; `command` may start it in another way."""
     named_dataset(folder / "workspace" / "datasets" / "blocks")
-    app = App(folder)
+    app = App(folder, *command)
     try:
         yield app
     finally:
@@ -141,7 +142,8 @@ def new_app(tmp_path: Path) -> Iterator[App]:
 
 @pytest.fixture(scope="module")
 def one_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    with started_app(tmp_path_factory.mktemp("app")) as app:
+    forking = str(ROOT / "tests" / "support" / "fork_server.py")  # its runs start at once
+    with started_app(tmp_path_factory.mktemp("app"), forking) as app:
         yield app
 
 
@@ -191,7 +193,7 @@ def step_shown(page: Any) -> int:
 
 
 def stop(app: App, name: str) -> None:
-    process.request_stop(app.run(name))
+    run_control.request_stop(app.run(name))
     until(lambda: not app.status(name).is_active)
 
 
@@ -667,7 +669,7 @@ def test_force_is_offered_when_a_stop_takes_long(workspace: Path) -> None:
     pictures_run(run, [10])
     run_folder.write_status(run, state="running")
     (run / "process.json").write_text(json.dumps(run_folder.process_identity(psutil.Process())))
-    process.request_stop(run)
+    run_control.request_stop(run)
     offered = []
     for age in (0, 60):
         os.utime(run / "stop", (time.time() - age,) * 2)

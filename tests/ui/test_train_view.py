@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pix2pix.imaging.picture import data_url
-from pix2pix.ui.common import UI
+from pix2pix.ui.theme import UI
 from pix2pix.ui.train.live_view import SCRIPTS
 from tests.support.models_and_servers import noise
 

@@ -23,7 +23,7 @@ from pix2pix.errors import UserError
 from pix2pix.hub.client import check_repo_name, connect, hub_errors
 from pix2pix.hub.datasets import dataset_files
 from pix2pix.hub.deploy import HubCall, make_call, private_bucket
-from pix2pix.hub.jobs.sync import read_job, require_token, write_sentence
+from pix2pix.hub.jobs.follow import read_job, require_token, write_sentence
 from pix2pix.training import run_folder
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import Progress

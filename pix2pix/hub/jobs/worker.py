@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from pix2pix.training import process as training_process
+from pix2pix.training import run_control
 from pix2pix.utils.files import write_json
 from pix2pix.utils.workspace import IMPORT_PATH
 
@@ -36,9 +36,9 @@ def main(mount: Path, work: Path) -> int:
     start_from = config["start_from"] and str(work / config["start_from"])
     write_json(run / "config.json", config | {"data": str(work / "data"), "start_from": start_from})
     known: Stamps = file_stamps(run)
-    signal.signal(signal.SIGTERM, lambda *_: training_process.request_stop(run))
+    signal.signal(signal.SIGTERM, lambda *_: run_control.request_stop(run))
     process = subprocess.Popen(
-        [sys.executable, "-m", "pix2pix.training.worker", str(run)],
+        [sys.executable, "-m", "pix2pix.training.run_process", str(run)],
         env={**os.environ, **IMPORT_PATH},
     )
     pause, saved = SYNC_SECONDS, time.monotonic()

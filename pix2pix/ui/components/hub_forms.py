@@ -12,19 +12,13 @@ from gradio.utils import get_space
 
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.models import fetch_model, publish_model
-from pix2pix.ui.common import (
-    HIDDEN_EVENT,
-    CancelSwitches,
-    busy_buttons,
-    idle_buttons,
-    page_progress,
-    user_errors,
-    visitor_token,
-)
+from pix2pix.ui.auth import visitor_token
 from pix2pix.ui.components.model_cards import ModelSource
-from pix2pix.ui.limits import DISK_FULL, is_disk_full
+from pix2pix.ui.events import user_errors
+from pix2pix.ui.limits import check_disk
+from pix2pix.ui.long_work import CancelSwitches, page_progress, wire_work
 from pix2pix.ui.translate.options import Limits
-from pix2pix.utils.escape import escape_text
+from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import hub_model_cache
 
 
@@ -84,8 +78,7 @@ def download_form(
     ) -> dict[Any, Any]:  # fmt: skip
         try:
             with running.at_work(str(request.session_hash), "fetch") as switch, user_errors():
-                if is_disk_full():
-                    raise UserError(DISK_FULL)
+                check_disk()
                 folder = fetch_model(
                     repo_name or "", hub_model_cache(), token=visitor_token(typed, signed_in),
                     most_work=limits.work, visitor_models=map(Path, had.values()),
@@ -100,22 +93,10 @@ def download_form(
         words = f"Loaded, and chosen above: {escape_text(folder.name)}"
         return {token: "", message: words, mine: has, **dict(zip(outputs, view))}
 
-    buttons = [load, stop]
-    started = load.click(busy_buttons(running, "fetch"), None, buttons, queue=False, **HIDDEN_EVENT)
-    ended = started.then(
-        fetch,
-        [repo, token, mine, *event_ids],
-        [token, message, mine, *outputs],
-        show_progress_on=message,
-        api_visibility="private",
-    )
-    for after in (ended.then, ended.failure):
-        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
-
-    def end(request: gr.Request) -> None:
-        running.stop(str(request.session_hash), "fetch")
-
-    stop.click(end, None, None, queue=False, api_visibility="private")
+    wire_work(
+        running, "fetch", [load, stop], fetch, [repo, token, mine, *event_ids],
+        [token, message, mine, *outputs], show_progress_on=message, api_visibility="private",
+    )  # fmt: skip
 
 
 def publish_form(models: ModelSource, name: gr.Textbox) -> None:

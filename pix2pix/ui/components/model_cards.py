@@ -14,7 +14,8 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import data_url, resize
 from pix2pix.models.folder import CONFIG, EXAMPLES, THUMBNAIL, read_config, sample_files
-from pix2pix.ui.common import escape_template, read_asset
+from pix2pix.ui.gradio_patches import escape_template
+from pix2pix.ui.theme import read_asset
 
 KINDS = ("drawing", "labels", "photo")  # of sources; the first one found is on the first screen
 MAX_SAMPLES = 6

@@ -12,8 +12,9 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from pix2pix.errors import UserError
-from pix2pix.ui.common import read_asset, server_function
+from pix2pix.ui.events import server_function
 from pix2pix.ui.limits import visitor_address
+from pix2pix.ui.theme import read_asset
 
 Reply = dict[str, Any]
 Handler = Callable[[dict[str, Any]], Reply]

@@ -19,8 +19,9 @@ from pix2pix.data.recipe import PairJob, Recipe
 from pix2pix.data.records import SPLITS, Plan, Refusal
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture, data_url, resize
-from pix2pix.ui.common import escape_template, read_asset
 from pix2pix.ui.dataset.wording import DOUBT_TEXTS
+from pix2pix.ui.gradio_patches import escape_template
+from pix2pix.ui.theme import read_asset
 
 PAIRS_PER_PAGE = 12
 SIDE = 256  # pixels; larger pairs are shown at this height

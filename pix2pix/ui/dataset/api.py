@@ -10,12 +10,12 @@ from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import Recipe
 from pix2pix.errors import UserError
-from pix2pix.ui.common import user_errors
 from pix2pix.ui.dataset.form import shares, whole_number
 from pix2pix.ui.dataset.library import datasets_folder
 from pix2pix.ui.dataset.plan_cache import CONCURRENCY, TempDir
 from pix2pix.ui.dataset.uploads import UploadedInputs, gather_inputs
-from pix2pix.utils.filenames import safe_name
+from pix2pix.ui.events import user_errors
+from pix2pix.utils.text import safe_name
 
 ABOUT = """Build a dataset of A|B pictures in the workspace, all at once.
 

@@ -11,9 +11,9 @@ import gradio as gr
 
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, LABELS, Recipe
 from pix2pix.errors import UserError
-from pix2pix.ui.common import OFFSCREEN
 from pix2pix.ui.dataset.uploads import UploadedInputs
 from pix2pix.ui.dataset.wording import AS_FOUND, DERIVE_TEXTS, DOUBT_CHOICES, FIT_TEXTS
+from pix2pix.ui.theme import OFFSCREEN
 
 SOURCE_KINDS = {
     "Two folders": "folders",

@@ -20,20 +20,16 @@ from pix2pix.data.transfer import write_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import push_dataset
 from pix2pix.imaging.picture import data_url, resize
-from pix2pix.ui.common import (
-    HIDDEN_EVENT,
-    escape_template,
-    page_progress,
-    read_asset,
-    results_folder,
-    user_errors,
-)
 from pix2pix.ui.components.hub_forms import upload_form
 from pix2pix.ui.components.model_cards import CHOOSE
 from pix2pix.ui.components.pairs_view import dataset_pair_views, join_pair, pairs_view
 from pix2pix.ui.dataset.plan_cache import CONCURRENCY
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
-from pix2pix.utils.escape import escape_text
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.gradio_patches import escape_template
+from pix2pix.ui.long_work import page_progress, results_folder
+from pix2pix.ui.theme import read_asset
+from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import workspace
 
 WIDE_STYLE = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pix2pix.data.records import Plan
 from pix2pix.errors import UserError
-from pix2pix.ui.common import CancelSwitches, results_folder
+from pix2pix.ui.long_work import CancelSwitches, results_folder
 
 # Of checks and builds, so many at once: for an event of Gradio's.
 CONCURRENCY = {"concurrency_id": "datasets", "concurrency_limit": 2}

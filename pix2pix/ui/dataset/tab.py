@@ -14,14 +14,6 @@ from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Plan
 from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import Cancelled
-from pix2pix.ui.common import (
-    HIDDEN_EVENT,
-    busy_buttons,
-    idle_buttons,
-    page_progress,
-    read_asset,
-    user_errors,
-)
 from pix2pix.ui.components.pairs_view import pairs_view, planned_pair_views
 from pix2pix.ui.dataset.api import dataset_api
 from pix2pix.ui.dataset.form import RecipeForm, SourcesForm, Values, recipe_form, sources_form
@@ -36,9 +28,11 @@ from pix2pix.ui.dataset.wording import (
     doubt_rows,
     report_items,
 )
-from pix2pix.utils.escape import escape_text
-from pix2pix.utils.filenames import safe_name
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.long_work import busy_buttons, idle_buttons, page_progress
+from pix2pix.ui.theme import read_asset
 from pix2pix.utils.files import unused_name
+from pix2pix.utils.text import escape_text, safe_name
 
 EMPTY = "The pairs appear here. Choose the folders first, then check the pairs."
 CHANGED = "Something in step 1 has changed: check the pairs again."

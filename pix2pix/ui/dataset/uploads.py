@@ -15,8 +15,8 @@ from pix2pix.data.records import Inputs
 from pix2pix.data.transfer import read_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import pull_dataset
-from pix2pix.utils.filenames import printable
 from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.text import printable
 from pix2pix.utils.workspace import workspace
 
 MAX_TABLE = 50_000_000  # bytes of a CSV

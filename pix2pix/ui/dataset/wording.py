@@ -7,7 +7,7 @@ from typing import Any
 from pix2pix.data.recipe import FITS
 from pix2pix.data.records import SPLITS, Plan, Refusal
 from pix2pix.data.sources import DERIVATIONS
-from pix2pix.ui.common import escape_template
+from pix2pix.ui.gradio_patches import escape_template
 
 RULE_TEXTS = {
     "Find out": "auto",

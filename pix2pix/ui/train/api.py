@@ -7,11 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.training import run_folder, scheduler
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import list_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.ui.common import user_errors
-from pix2pix.ui.job_followers import stop_run
+from pix2pix.ui.events import user_errors
+from pix2pix.ui.train.follow_jobs import stop_run
 from pix2pix.ui.train.launch import find_run, read_overrides, start_run
 
 
@@ -57,7 +57,7 @@ def training_status(run: str = "") -> dict[str, Any]:
         status = run_folder.read_status(folder)
         return {
             **described(status),
-            "ahead": scheduler.count_ahead(folder) if status.state == "queued" else 0,
+            "ahead": run_control.count_ahead(folder) if status.state == "queued" else 0,
             "models": [one.step for one in list_checkpoints(folder) if one.model],
             "validation": rows[-1] if rows else None,
         }

@@ -15,19 +15,12 @@ from pix2pix.evaluation.evaluate import Evaluation, comparison_picture, evaluate
 from pix2pix.evaluation.metrics import INSTALL_HINT, NOISY_KID
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator import Translator
-from pix2pix.ui.common import (
-    HIDDEN_EVENT,
-    CancelSwitches,
-    busy_buttons,
-    idle_buttons,
-    page_progress,
-    results_folder,
-    user_errors,
-)
 from pix2pix.ui.dataset.library import chosen_folder
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.long_work import CancelSwitches, page_progress, results_folder, wire_work
 from pix2pix.ui.train.launch import start_model, start_models
-from pix2pix.utils.escape import escape_text
 from pix2pix.utils.progress import ShouldStop
+from pix2pix.utils.text import escape_text
 
 MAX_MODELS = 6  # side by side
 SHOWN = 6  # pairs of the picture
@@ -61,15 +54,7 @@ def evaluate_form(dataset: gr.Dropdown, live: gr.HTML) -> None:
         )
     running = CancelSwitches()
 
-    def refresh(chosen: list[str] | None) -> Any:
-        names = list(start_models())
-        still_there = [name for name in chosen or [] if name in names]
-        # What stays is not sent: a person may have chosen more while the answer was on its way.
-        return gr.Dropdown(
-            names, **({} if still_there == (chosen or []) else {"value": still_there})
-        )
-
-    live.shown(refresh, models, models, **HIDDEN_EVENT)
+    live.shown(model_choices, models, models, **HIDDEN_EVENT)
 
     def measure(
         data: str | None, names: list[str], part: str, max_pairs: float | None, request: gr.Request,
@@ -87,26 +72,19 @@ def evaluate_form(dataset: gr.Dropdown, live: gr.HTML) -> None:
             picture: gr.Image(save_result(comparison_picture(evaluations)), visible=True),
         }
 
-    buttons = [start, stop]
-    started = start.click(
-        busy_buttons(running, "measure"), None, buttons, queue=False, **HIDDEN_EVENT
-    )
-    ended = started.then(
-        measure,
-        [dataset, models, split, limit],
-        [message, figures, picture],
-        show_progress_on=message,
-        api_visibility="private",
-        concurrency_id="measure",
-        concurrency_limit=1,
-    )
-    for after in (ended.then, ended.failure):
-        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
+    wire_work(
+        running, "measure", [start, stop], measure, [dataset, models, split, limit],
+        [message, figures, picture], show_progress_on=message, api_visibility="private",
+        concurrency_id="measure", concurrency_limit=1,
+    )  # fmt: skip
 
-    def end(request: gr.Request) -> None:
-        running.stop(str(request.session_hash), "measure")
 
-    stop.click(end, None, None, queue=False, api_visibility="private")
+def model_choices(chosen: list[str] | None) -> Any:
+    """List the models as they are now; what was chosen and is still there stays."""
+    names = list(start_models())
+    still_there = [name for name in chosen or [] if name in names]
+    # What stays is not sent: a person may have chosen more while the answer was on its way.
+    return gr.Dropdown(names, **({} if still_there == (chosen or []) else {"value": still_there}))
 
 
 def evaluate_models(

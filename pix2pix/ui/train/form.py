@@ -14,10 +14,10 @@ from pix2pix.nn.device import pick_device
 from pix2pix.nn.summary import training_memory
 from pix2pix.presets import PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import matching_direction
+from pix2pix.training.run_control import past_step_time
 from pix2pix.training.run_folder import list_runs, runs_folder
-from pix2pix.training.scheduler import past_step_time
-from pix2pix.ui.common import read_asset
 from pix2pix.ui.dataset.library import chosen_folder, datasets_folder
+from pix2pix.ui.theme import read_asset
 from pix2pix.ui.train.launch import (
     form_config,
     model_config_of,
@@ -27,9 +27,9 @@ from pix2pix.ui.train.launch import (
 )
 from pix2pix.ui.train.preview import settings_table
 from pix2pix.ui.train.wording import PRESET_TEXTS, format_duration, format_memory_need
-from pix2pix.utils.escape import escape_text
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.memory import free_memory
+from pix2pix.utils.text import escape_text
 from pix2pix.utils.validation import setting_text
 
 FIRST = "recommended"  # preset

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.errors import UserError
+from pix2pix.hub.jobs.follow import sync_remote
 from pix2pix.hub.jobs.launch import (
     MAX_HOURS,
     Flavour,
@@ -17,10 +18,11 @@ from pix2pix.hub.jobs.launch import (
     resume_remote,
     start_remote,
 )
-from pix2pix.hub.jobs.sync import sync_remote
 from pix2pix.training.run_folder import RESUMABLE
-from pix2pix.ui.common import HIDDEN_EVENT, page_progress, user_errors, visitor_token
-from pix2pix.ui.job_followers import FOLLOWERS
+from pix2pix.ui.auth import visitor_token
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.long_work import page_progress
+from pix2pix.ui.train.follow_jobs import FOLLOWERS
 from pix2pix.ui.train.form import TrainForm, Values, propose_name
 from pix2pix.ui.train.launch import find_run, prepared_run
 from pix2pix.ui.train.watch import RunWatcher
@@ -74,25 +76,47 @@ def jobs_fields() -> JobFields:
 
 
 def wire_jobs(fields: JobFields, form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
-    numbers = itertools.count(1)
+    handlers = JobHandlers(fields, form, live, watch)
+    options = {"show_progress_on": fields.message, "api_visibility": "private"}
+    views = [live, fields.message, fields.earlier]
+    fields.prices.click(handlers.show_prices, fields.token, fields.flavour, **options)
+    inputs = form.inputs() | {fields.token, fields.flavour, fields.hours, fields.bucket}
+    fields.send.click(handlers.send, inputs, [*views, form.name, form.proposed], **options)
+    chosen = [fields.token, fields.earlier]
+    fields.watch.click(handlers.watch_again, chosen, views, **options)
+    resumed = [*chosen, fields.flavour, fields.hours]
+    fields.resume.click(handlers.resume, resumed, views, **options)
+    live.shown(refresh_names, fields.earlier, fields.earlier, **HIDDEN_EVENT)
 
-    def shown(name: str, words: str) -> dict[Any, Any]:
-        watch.hurry()
-        view = {"run": name, "jobs": next(numbers)}
+
+class JobHandlers:
+    """What the buttons of the part do; a run that they name is shown and followed from then on."""
+
+    def __init__(
+        self, fields: JobFields, form: TrainForm, live: gr.HTML, watch: RunWatcher
+    ) -> None:
+        self.fields, self.form, self.live, self.watcher = fields, form, live, watch
+        self.numbers = itertools.count(1)
+
+    def shown(self, name: str, words: str) -> dict[Any, Any]:
+        self.watcher.hurry()
         return {
-            live: view,
-            fields.message: words,
-            fields.earlier: gr.Dropdown(job_run_names(), value=name),
+            self.live: {"run": name, "jobs": next(self.numbers)},
+            self.fields.message: words,
+            self.fields.earlier: gr.Dropdown(job_run_names(), value=name),
         }
 
-    def show_prices(token: str, signed_in: gr.OAuthToken | None) -> dict[Any, Any]:
+    def show_prices(self, token: str, signed_in: gr.OAuthToken | None) -> dict[Any, Any]:
         with user_errors():
             hardware = flavours(payer_token(token, signed_in))
-        return {fields.flavour: gr.Dropdown([(flavour_label(one), one.name) for one in hardware])}
+        choices = [(flavour_label(one), one.name) for one in hardware]
+        return {self.fields.flavour: gr.Dropdown(choices)}
 
     def send(
-        values: Values, signed_in: gr.OAuthToken | None, progress: gr.Progress = gr.Progress()  # noqa: B008
+        self, values: Values, signed_in: gr.OAuthToken | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
+        fields, form = self.fields, self.form
         dataset = values[form.dataset] or ""
         with user_errors():
             token = payer_token(values[fields.token], signed_in)
@@ -107,35 +131,25 @@ def wire_jobs(fields: JobFields, form: TrainForm, live: gr.HTML, watch: RunWatch
             )  # fmt: skip
         FOLLOWERS.follow(run, token)
         _, proposed = propose_name("", "", dataset)
-        answer = shown(run.name, f"Sent: [its job]({page}).")
+        answer = self.shown(run.name, f"Sent: [its job]({page}).")
         return {**answer, form.name: proposed, form.proposed: proposed}
 
-    def watch_again(token: str, name: str | None, signed_in: gr.OAuthToken | None) -> Any:
+    def watch_again(self, token: str, name: str | None, signed_in: gr.OAuthToken | None) -> Any:
         with user_errors():
             run, token = find_run(name or ""), payer_token(token, signed_in)
             if sync_remote(run, token).is_active:  # whose token the Hub refuses watches nothing
                 FOLLOWERS.follow(run, token)
-        return shown(run.name, "")
+        return self.shown(run.name, "")
 
     def resume(
-        token: str, name: str | None, flavour: str, hours: float,
+        self, token: str, name: str | None, flavour: str, hours: float,
         signed_in: gr.OAuthToken | None,
     ) -> Any:  # fmt: skip
         with user_errors():
             run, token = find_run(name or ""), payer_token(token, signed_in)
             page = resume_remote(run, flavour=flavour or "", hours=hours or 0, token=token)
         FOLLOWERS.follow(run, token)
-        return shown(run.name, f"Resumed: [its job]({page}).")
-
-    options = {"show_progress_on": fields.message, "api_visibility": "private"}
-    views = [live, fields.message, fields.earlier]
-    fields.prices.click(show_prices, fields.token, fields.flavour, **options)
-    inputs = form.inputs() | {fields.token, fields.flavour, fields.hours, fields.bucket}
-    fields.send.click(send, inputs, [*views, form.name, form.proposed], **options)
-    chosen = [fields.token, fields.earlier]
-    fields.watch.click(watch_again, chosen, views, **options)
-    fields.resume.click(resume, [*chosen, fields.flavour, fields.hours], views, **options)
-    live.shown(refresh_names, fields.earlier, fields.earlier, **HIDDEN_EVENT)
+        return self.shown(run.name, f"Resumed: [its job]({page}).")
 
 
 def payer_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str:

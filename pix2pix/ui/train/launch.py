@@ -15,13 +15,12 @@ from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import list_models, read_config
 from pix2pix.nn.device import pick_device
 from pix2pix.presets import PRESETS
-from pix2pix.training import process, run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.loop import run_config
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.ui.dataset.library import chosen_folder
-from pix2pix.utils.filenames import printable, safe_name
 from pix2pix.utils.files import unused_name
-from pix2pix.utils.validation import setting_text
+from pix2pix.utils.text import printable, safe_name
 from pix2pix.utils.workspace import model_folders
 
 RUN = "run: "  # before the name of a run whose current generator is a starting point
@@ -37,7 +36,7 @@ def start_run(
     `start_models`. Raises a UserError for anything that cannot work.
     """
     run, settings = prepared_run(dataset, preset, name, overrides, start_from)
-    process.start_process(run, settings)
+    run_control.start_process(run, settings)
     return run.name
 
 
@@ -70,10 +69,7 @@ def form_config(
     data: Path, preset: str, overrides: Mapping[str, Any], start_from: str = ""
 ) -> TrainConfig:
     """Resolve the settings of a run on a dataset. Raises UserError for values that cannot be."""
-    overrides_text = {str(key): setting_text(value) for key, value in overrides.items()}
-    return resolve_config(
-        preset, overrides_text, data, start_model(start_from) if start_from else None
-    )
+    return resolve_config(preset, overrides, data, start_model(start_from) if start_from else None)
 
 
 def start_models() -> dict[str, Path]:

@@ -16,13 +16,14 @@ from PIL import Image
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.grids import GAP
-from pix2pix.training import process, run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import publish_checkpoint
-from pix2pix.ui.common import read_asset, server_function
-from pix2pix.ui.job_followers import stop_run
+from pix2pix.ui.events import server_function
+from pix2pix.ui.theme import read_asset
+from pix2pix.ui.train.follow_jobs import stop_run
 from pix2pix.ui.train.launch import find_run
 from pix2pix.ui.train.watch import RunWatcher
-from pix2pix.utils.filenames import printable
+from pix2pix.utils.text import printable
 
 # The view's script, in this order: joined as text, the parts share one function's scope.
 SCRIPTS = ["web/charts.js", "web/samples.js", "web/live_view.js"]
@@ -144,12 +145,12 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
             raise UserError(f"'{printable(run.name)}' is not running any more.")
         stop_run(run, "paused" if action == "pause" else "stopped")
     elif action == "force":
-        process.force_stop(run, patience=0.5)
+        run_control.force_stop(run, patience=0.5)
     elif action == "resume":
-        process.start_process(run)
+        run_control.start_process(run)
     elif action == "extend":
-        process.extend_run(run, more_epochs(request.get("epochs")))
-        process.start_process(run)
+        run_control.extend_run(run, more_epochs(request.get("epochs")))
+        run_control.start_process(run)
     elif action == "publish":
         model = publish_checkpoint(
             run, str(request.get("name", "")), parse_step(request.get("step"))

@@ -10,10 +10,10 @@ from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import dataset_info, find_pairs
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
-from pix2pix.ui.common import escape_template
 from pix2pix.ui.components.pairs_view import encode_pair, join_pair
 from pix2pix.ui.dataset.library import chosen_folder, dataset_version
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
+from pix2pix.ui.gradio_patches import escape_template
 from pix2pix.ui.train.launch import (
     preset_values,
     setting_names,

@@ -8,8 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.ui.common import HIDDEN_EVENT, read_asset, user_errors
 from pix2pix.ui.dataset.library import ready_sample
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.theme import read_asset
 from pix2pix.ui.train.api import train_api
 from pix2pix.ui.train.evaluate import evaluate_form
 from pix2pix.ui.train.form import (

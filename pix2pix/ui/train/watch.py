@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pix2pix.training import run_folder, scheduler
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import Checkpoint, best_checkpoint, list_checkpoints
 from pix2pix.training.diagnostics import diagnose
 from pix2pix.training.metrics_log import Curves, read_jsonl
@@ -131,7 +131,7 @@ class _WatchedRun:
         self._read_checkpoints(status.config)
         last = self.curves.recent[-1] if self.curves.recent else {}
         state = state_line(
-            status, scheduler.count_ahead(self.run) if status.state == "queued" else 0, last
+            status, run_control.count_ahead(self.run) if status.state == "queued" else 0, last
         )
         state["force"] = status.state == "stopping" and self._stopping_seconds() > FORCE_AFTER
         state["has_model"] = (self.run / "model" / "config.json").exists()

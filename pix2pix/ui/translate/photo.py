@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.folder import read_config
-from pix2pix.ui.common import HIDDEN_EVENT, results_folder, user_errors
 from pix2pix.ui.components.model_cards import ModelSource, sample_photos
-from pix2pix.ui.limits import DISK_FULL, is_disk_full
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.gradio_patches import keep_file
+from pix2pix.ui.limits import check_disk
+from pix2pix.ui.long_work import results_folder
 from pix2pix.ui.translate.options import (
     FITS,
     Limits,
@@ -75,9 +78,61 @@ PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
 
 
-def photo_mode(
-    models: ModelSource, name: gr.Textbox, first: Path, limits: Limits
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PhotoMode:
+    """The components that handlers and the rest of the tab use."""
+
+    photo: gr.Image
+    result: gr.ImageSlider
+    run: gr.Button
+    to_pad: gr.Button
+    samples: gr.Gallery
+    lines: gr.Radio
+    style: gr.Radio
+    hints: gr.Checkbox
+    fit: gr.Radio
+    norm: gr.Radio
+    seed: gr.Textbox
+    several: gr.Button
+    gallery: gr.Gallery
+
+
+def photo_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limits) -> PhotoMode:
+    """Lay out the mode and wire it; `name` holds the model, which is that of `first` now."""
+    photo, result = photo_and_result()
+    ab_pair_notice(photo, limits.pixels)
+    config, some = read_config(first), sample_photos(first)
+    drawn = config.source_kind == "drawing"
+    with gr.Row(elem_classes="squares"):
+        run = gr.Button("Translate", variant="primary", elem_id="translate")
+        to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
+    samples = gr.Gallery(
+        some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
+        format="png", allow_preview=False, elem_classes="squares", elem_id="samples",
+    )  # fmt: skip
+    with gr.Accordion("More", open=False, elem_classes="squares"):
+        lines = gr.Radio(
+            list(LINES.items()), value="auto", label="Draw the lines of a photo first",
+            info="For models that expect a drawing. Automatic tells photos from drawings.",
+        )  # fmt: skip
+        style = gr.Radio(list(LINE_STYLES), value=LINE_STYLES[1], label="Style of the lines")
+        hints = gr.Checkbox(
+            True, visible=config.generator.hints and drawn, label="Keep its colours as hints",
+            info="A few strokes of the photo's colours under its lines.", elem_id="keep-colours",
+        )  # fmt: skip
+        fit = gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
+        norm = norm_choice(config)
+        seed = gr.Textbox("", label="Seed", info="A number gives noise: same seed, same picture.")
+        several = gr.Button("Show four variations")
+        gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
+    parts = PhotoMode(
+        photo, result, run, to_pad, samples, lines, style, hints, fit, norm, seed, several, gallery
+    )
+    wire_photo(parts, name, PhotoHandlers(models, limits))
+    return parts
+
+
+def photo_and_result() -> tuple[gr.Image, gr.ImageSlider]:
     with gr.Row(elem_classes="squares", equal_height=True):
         photo = gr.Image(
             type="filepath",
@@ -93,54 +148,49 @@ def photo_mode(
             format="png", type="pil", label="Before and after", max_height=480, interactive=False,
             elem_id="compared",
         )  # fmt: skip
-    ab_pair_notice(photo, limits.pixels)
-    with gr.Row(elem_classes="squares"):
-        run = gr.Button("Translate", variant="primary", elem_id="translate")
-        config = read_config(first)
-        drawn = config.source_kind == "drawing"
-        to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
-    some = sample_photos(first)
-    samples = gr.Gallery(
-        some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
-        format="png", allow_preview=False, elem_classes="squares", elem_id="samples",
-    )  # fmt: skip
+    return photo, result
 
-    def pick(event: gr.SelectData, model: str) -> Image.Image:
+
+def wire_photo(parts: PhotoMode, name: gr.Textbox, handlers: PhotoHandlers) -> None:
+    options = [parts.photo, name, parts.seed, parts.lines, parts.style, parts.fit, parts.norm]
+    options.append(parts.hints)
+    parts.samples.select(handlers.pick, name, parts.photo, **HIDDEN_EVENT)
+    gr.on(
+        [parts.run.click, parts.photo.change], handlers.compare, options, parts.result,
+        api_visibility="private", **PHOTOS,
+    )  # fmt: skip
+    parts.several.click(handlers.vary, options, parts.gallery, api_visibility="private", **PHOTOS)
+    # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
+    answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
+    api = gr.Button(visible=False)
+    api.click(handlers.translate, options, answer, api_name="translate", **PHOTOS)
+
+
+class PhotoHandlers:
+    """What happens to a photo: translated, compared, varied."""
+
+    def __init__(self, models: ModelSource, limits: Limits) -> None:
+        self.models, self.limits = models, limits
+
+    def pick(self, event: gr.SelectData, model: str) -> Image.Image:
         with user_errors():
-            folder = models.models().get(model)
+            folder = self.models.models().get(model)
             here = sample_photos(folder) if folder else []
             if not 0 <= event.index < len(here):
                 raise UserError("This sample is gone: reload the page.")
             return here[event.index][0]
 
-    with gr.Accordion("More", open=False, elem_classes="squares"):
-        lines = gr.Radio(
-            list(LINES.items()),
-            value="auto",
-            label="Draw the lines of a photo first",
-            info="For models that expect a drawing. Automatic tells photos from drawings.",
-        )
-        style = gr.Radio(list(LINE_STYLES), value=LINE_STYLES[1], label="Style of the lines")
-        hints = gr.Checkbox(
-            True, visible=config.generator.hints and drawn, label="Keep its colours as hints",
-            info="A few strokes of the photo's colours under its lines.", elem_id="keep-colours",
-        )  # fmt: skip
-        fit = gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
-        norm = norm_choice(config)
-        seed = gr.Textbox("", label="Seed", info="A number gives noise: same seed, same picture.")
-        several = gr.Button("Show four variations")
-        gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
-
     def prepare(
-        file: str | None, model: str, lines: str, style: str, hints: bool
+        self, file: str | None, model: str, lines: str, style: str, hints: bool
     ) -> tuple[Any, Any]:
+        """Return the model and the source it will see; raises UserError."""
         if not file:
             raise UserError("Choose a picture first: drop one on the left square.")
         if lines not in LINES.values():
             raise UserError("lines must be auto, yes or no.")
-        if is_disk_full():
-            raise UserError(DISK_FULL)
-        picture, translator = open_picture(file, max_pixels=limits.pixels), models.get(model)
+        check_disk()
+        picture = open_picture(file, max_pixels=self.limits.pixels)
+        translator = self.models.get(model)
         as_lines = lines == "yes" or (
             lines == "auto"
             and translator.config.source_kind == "drawing"
@@ -155,13 +205,13 @@ def photo_mode(
         return translator, drawn
 
     def compare(
-        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
-        hints: bool, progress: gr.Progress = gr.Progress(),  # noqa: B008
+        self, image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
+        norm: str, hints: bool, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[Image.Image, Image.Image] | None:  # fmt: skip
         if not image:
             return None
         with user_errors():
-            translator, source = prepare(image, model, lines, style, hints)
+            translator, source = self.prepare(image, model, lines, style, hints)
             made = translator.translate(
                 source,
                 seed=parse_seed(seed),
@@ -172,7 +222,7 @@ def photo_mode(
         return source if isinstance(source, Image.Image) else source.to_pil(3), made
 
     def translate(
-        image: str | None, model: str, seed: str = "", lines: str = "auto",
+        self, image: str | None, model: str, seed: str = "", lines: str = "auto",
         style: str = LINE_STYLES[1], fit: str = "", norm: str = "", hints: bool = True,
     ) -> Image.Image:  # fmt: skip
         """Translate a picture by a pix2pix model, such as a sketch of a face to a photo of it.
@@ -188,38 +238,19 @@ def photo_mode(
             hints: Whether these lines keep strokes of its colours, for models that follow them.
         """
         with user_errors():
-            translator, source = prepare(image, model, lines, style, hints)
+            translator, source = self.prepare(image, model, lines, style, hints)
             return translator.translate(
                 source, seed=parse_seed(seed), fit=parse_fit(fit), norm=norm
             )
 
     def vary(
-        image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
-        hints: bool,
+        self, image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
+        norm: str, hints: bool,
     ) -> Any:  # fmt: skip
         with user_errors():
-            translator, source = prepare(image, model, lines, style, hints)
+            translator, source = self.prepare(image, model, lines, style, hints)
             made = [
                 (translator.translate(source, seed=s, fit=parse_fit(fit), norm=norm), f"seed {s}")
                 for s in seeds_from(parse_seed(seed))
             ]
         return gr.Gallery(made, visible=True)
-
-    options = [photo, name, seed, lines, style, fit, norm, hints]
-    samples.select(pick, name, photo, show_progress="hidden", api_visibility="private")
-    gr.on([run.click, photo.change], compare, options, result, api_visibility="private", **PHOTOS)
-    several.click(vary, options, gallery, api_visibility="private", **PHOTOS)
-    # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
-    answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
-    gr.Button(visible=False).click(translate, options, answer, api_name="translate", **PHOTOS)
-    return {
-        "photo": photo, "to_pad": to_pad, "style": style, "hints": hints, "samples": samples,
-        "norm": norm,
-    }  # fmt: skip
-
-
-def keep_file(photo: gr.Image) -> None:
-    """Leave the file as it is: Gradio would open it to learn its mode, and show a trace where it
-    cannot; here `open_picture` says why."""
-    opened = photo.preprocess
-    photo.preprocess = lambda sent: sent.path if sent and sent.path else opened(sent)

@@ -17,7 +17,6 @@ from pix2pix.imaging.hints import photo_hints
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import read_config
-from pix2pix.ui.common import OFFSCREEN, user_errors
 from pix2pix.ui.components.hub_forms import hub_models
 from pix2pix.ui.components.model_cards import (
     ModelSource,
@@ -29,9 +28,11 @@ from pix2pix.ui.components.model_cards import (
     sample_photos,
 )
 from pix2pix.ui.components.pad import MAX_IMAGE_CHARS, pad
+from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.theme import OFFSCREEN
+from pix2pix.ui.translate.batch import tiles_mode
 from pix2pix.ui.translate.options import Limits, norm_choice, parse_seed, seeds_from
-from pix2pix.ui.translate.photo import photo_mode
-from pix2pix.ui.translate.tiles import tiles_mode
+from pix2pix.ui.translate.photo import PhotoMode, photo_mode
 
 MODES = ("Draw", "Photo", "Tiles")
 MAX_DRAWING_SIDE = 1024
@@ -49,6 +50,21 @@ class TranslateTab:
     to_hub: gr.Accordion
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """The components of the tab that its wiring uses."""
+
+    row: gr.HTML
+    mine: gr.State
+    name: gr.Textbox
+    before: gr.State  # the model that was chosen last: the textbox on the page lags behind
+    mode: gr.Radio
+    columns: list[gr.Column]  # of the modes
+    drawing: gr.HTML
+    photo: PhotoMode
+    tiles_norm: gr.Radio
+
+
 def translate_tab(models: ModelSource, queued: ModelSource, limits: Limits) -> TranslateTab | None:
     """Lay out the tab inside the current ``gr.Blocks`` and wire it to ``models``, the same ones
     as ``queued`` for what waits in the queue.
@@ -62,7 +78,26 @@ def translate_tab(models: ModelSource, queued: ModelSource, limits: Limits) -> T
             "folder into `checkpoints/` where the app starts; then start the app again."
         )
         return None
-    first = first_model(names)
+    parts = lay_out(models, queued, limits, first_model(names), names)
+    parts.mode.change(show_mode, parts.mode, parts.columns, **HIDDEN_EVENT)
+    outputs, show_model = wire_model_choice(models, parts)
+    wire_to_pad(models, limits, parts)
+
+    def list_models() -> list[dict[str, Any]]:
+        """List the models, each {"name", "source", "target", "size"}: a picture of the source
+        becomes one of the target; the size is that of the network in pixels."""
+        return describe_models(models)
+
+    gr.api(list_models, api_name="list_models")
+    asked = [parts.before, parts.mode]
+    to_hub = hub_models(models, parts.mine, asked, outputs, show_model, limits)
+    return TranslateTab(parts.row, parts.mine, parts.name, to_hub)
+
+
+def lay_out(
+    models: ModelSource, queued: ModelSource, limits: Limits, first: str, names: dict[str, Path]
+) -> _Parts:
+    """Lay out the models, the switch and the three modes, of which one is seen."""
     row, mine = model_cards(names, first), gr.State({})
     name = gr.Textbox(first, visible=False, label="Model")
     labels = {"elem_classes": "modes", "show_label": False, "container": False}
@@ -76,56 +111,63 @@ def translate_tab(models: ModelSource, queued: ModelSource, limits: Limits) -> T
         photo_parts = photo_mode(queued, name, names[first], limits)
     with gr.Column(elem_classes=OFFSCREEN) as tiles:
         tiles_norm = tiles_mode(queued, name, names[first], limits)
+    before, columns = gr.State(first), [draw, photo, tiles]
+    return _Parts(row, mine, name, before, mode, columns, drawing, photo_parts, tiles_norm)
 
-    def show(mode: str) -> list[Any]:
-        return [gr.Column(elem_classes=[] if mode == m else [OFFSCREEN]) for m in MODES]
 
-    mode.change(show, mode, [draw, photo, tiles], show_progress="hidden", api_visibility="private")
+def show_mode(mode: str) -> list[Any]:
+    return [gr.Column(elem_classes=[] if mode == m else [OFFSCREEN]) for m in MODES]
 
-    before = gr.State(first)  # the textbox on the page lags behind quick clicks
+
+def wire_model_choice(
+    models: ModelSource, parts: _Parts
+) -> tuple[list[Any], Callable[..., list[Any]]]:
+    """Wire a click on a model's card. Returns the components that another model changes, and
+    ``show_model(chosen, before, mode, mine)``, which gives their values."""
 
     def show_model(chosen: str, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         models_now = known_models(models, mine)
-        state, norm = (
-            model_pad_state(chosen, models_now),
-            norm_choice(read_config(models_now[chosen])),
-        )
+        state = model_pad_state(chosen, models_now)
+        norm = norm_choice(read_config(models_now[chosen]))
         kind, kind_before = (
             read_config(models_now[name]).source_kind if name in models_now else ""
             for name in (chosen, before)
         )
-        now, then = kind == "photo", kind_before == "photo"
-        way: Any = gr.skip()  # what a person chooses in the meantime stays
-        if now != then:  # begin where its sources come from; the other ways stay on offer
-            way = (MODES[1] if mode == MODES[0] else mode) if now else MODES[0]
         some = sample_photos(models_now[chosen])
-        gallery = gr.Gallery(some, visible=bool(some))
-        lines = gr.Button(visible=kind == "drawing")
-        hints = gr.Checkbox(visible=state["hints"])
         return [
-            chosen,
-            chosen,
-            state,
-            model_card_items(models_now, chosen),
-            way,
-            gallery,
-            lines,
-            hints,
-            norm,
-            norm,
+            *(chosen, chosen, state, model_card_items(models_now, chosen)),
+            other_mode(mode, kind == "photo", kind_before == "photo"),
+            gr.Gallery(some, visible=bool(some)),
+            gr.Button(visible=kind == "drawing"),
+            gr.Checkbox(visible=state["hints"]),
+            *(norm, norm),
         ]
 
     def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         return show_model(str(event.value), before, mode, mine)
 
-    outputs = [before, name, drawing, row, mode]
-    outputs += [*map(photo_parts.get, ("samples", "to_pad", "hints", "norm")), tiles_norm]
+    photo = parts.photo
+    outputs = [parts.before, parts.name, parts.drawing, parts.row, parts.mode]
+    outputs += [photo.samples, photo.to_pad, photo.hints, photo.norm, parts.tiles_norm]
     # Every quick click counts and the last one stays: answered one by one. ("always_last" would
     # repeat the first click, with its name.)
-    row.select(
-        choose, [before, mode, mine], outputs, trigger_mode="multiple", concurrency_limit=1,
-        show_progress="hidden", api_visibility="private",
+    parts.row.select(
+        choose, [parts.before, parts.mode, parts.mine], outputs, trigger_mode="multiple",
+        concurrency_limit=1, **HIDDEN_EVENT,
     )  # fmt: skip
+    return outputs, show_model
+
+
+def other_mode(mode: str, is_photo: bool, was_photo: bool) -> Any:
+    """Begin where the model's sources come from; what a person chooses in the meantime stays, and
+    the other modes stay on offer."""
+    if is_photo == was_photo:
+        return gr.skip()
+    return (MODES[1] if mode == MODES[0] else mode) if is_photo else MODES[0]
+
+
+def wire_to_pad(models: ModelSource, limits: Limits, parts: _Parts) -> None:
+    """Wire the button that puts a photo's lines, and its colours as strokes, on the pad."""
     rasters = itertools.count(1)
 
     def to_pad(
@@ -144,26 +186,16 @@ def translate_tab(models: ModelSource, queued: ModelSource, limits: Limits) -> T
         left, top = (side - picture.width) // 2, (side - picture.height) // 2
         paper.paste(picture, (left, top))
         box = [v / side for v in (left, top, *picture.size)]
-        models_now = photo_hints(photo) if hints and state["hints"] else []
-        strokes = [hint.within(*box).to_json() for hint in models_now]
+        found = photo_hints(photo) if hints and state["hints"] else []
+        strokes = [hint.within(*box).to_json() for hint in found]
         state["raster"] = {"id": next(rasters), "image": data_url(paper), "strokes": strokes}
-        return [state, MODES[0], *show(MODES[0])]
+        return [state, MODES[0], *show_mode(MODES[0])]
 
-    photo_parts["to_pad"].click(
-        to_pad,
-        [photo_parts["photo"], photo_parts["style"], photo_parts["hints"], name, mine],
-        [drawing, mode, draw, photo, tiles],
-        api_visibility="private",
-    )
-
-    def list_models() -> list[dict[str, Any]]:
-        """List the models, each {"name", "source", "target", "size"}: a picture of the source
-        becomes one of the target; the size is that of the network in pixels."""
-        return describe_models(models)
-
-    gr.api(list_models, api_name="list_models")
-    to_hub = hub_models(models, mine, [before, mode], outputs, show_model, limits)
-    return TranslateTab(row, mine, name, to_hub)
+    photo = parts.photo
+    photo.to_pad.click(
+        to_pad, [photo.photo, photo.style, photo.hints, parts.name, parts.mine],
+        [parts.drawing, parts.mode, *parts.columns], api_visibility="private",
+    )  # fmt: skip
 
 
 def model_pad_state(chosen: str, folders: dict[str, Path]) -> dict[str, Any]:

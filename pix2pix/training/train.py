@@ -15,14 +15,13 @@ from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
 from pix2pix.models.folder import find_model
 from pix2pix.nn.device import pick_device
-from pix2pix.training import process, run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.loop import TrainProgress, check_unused, run_config
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import resolve_config
-from pix2pix.training.worker import read_run, run_training
+from pix2pix.training.run_process import read_run, run_training
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import ShouldStop
-from pix2pix.utils.validation import setting_text
 from pix2pix.utils.workspace import model_folders
 
 
@@ -99,12 +98,12 @@ def train(
         begin_run(folder, None if resume else run_config(config, data, model, place))
         return config, data, model, place
 
+    def stop_request() -> str:
+        return "stopped" if should_stop() else run_control.requested_stop(folder)
+
     on_gpu = [place] if place.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):  # the caller's random numbers stay as they are
-        sentence = run_training(
-            folder, begin, lambda: "stopped" if should_stop() else process.requested_stop(folder),
-            on_progress,
-        )  # fmt: skip
+        sentence = run_training(folder, begin, stop_request, on_progress)
     if sentence:
         raise UserError(sentence)
     return Run(folder)
@@ -119,8 +118,8 @@ def begin_run(run: Path, settings: Mapping[str, object] | None) -> None:
         write_json(run / "config.json", settings)
 
 
-def _changes(config: TrainConfig) -> dict[str, str]:
+def _changes(config: TrainConfig) -> dict[str, object]:
     """List what differs from the config's own preset, as the settings of a new run are given."""
     base = TrainConfig.from_preset(config.preset)
     values = dataclasses.asdict(config).items()
-    return {name: setting_text(value) for name, value in values if value != getattr(base, name)}
+    return {name: value for name, value in values if value != getattr(base, name)}

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pix2pix.errors import UserError
+from pix2pix.hub.jobs.follow import sync_remote
 from pix2pix.hub.jobs.launch import cancel_remote
-from pix2pix.hub.jobs.sync import sync_remote
-from pix2pix.training import process, run_folder
-from pix2pix.utils.filenames import printable
+from pix2pix.training import run_control, run_folder
+from pix2pix.utils.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -92,4 +92,4 @@ def stop_run(run: Path, word: str) -> None:
             raise UserError("A run on Jobs cannot pause: stop it, and resume it there later.")
         FOLLOWERS.cancel(run)
     else:
-        process.request_stop(run, word)
+        run_control.request_stop(run, word)

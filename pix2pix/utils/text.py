@@ -1,9 +1,11 @@
-"""Judge names given by strangers: which are safe as files, and how they sort and print."""
+"""Handle text from strangers: safe file names, their order, and escapes for Markdown and HTML."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
 
 from pix2pix.errors import UserError
 
@@ -104,3 +106,33 @@ def _fold_case(parts: tuple[str, ...]) -> str:
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def strip_folders(value: Any) -> Any:
+    """Return the same JSON with every absolute path in its texts cut to its last part."""
+    if isinstance(value, dict):
+        return {strip_folders(key): strip_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strip_folders(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    for kind in (PureWindowsPath, PurePosixPath):
+        if kind(value).is_absolute():
+            return kind(value).name
+    return re.sub(r"(?<![\w./\\])(?:[A-Za-z]:|\\)?[\\/](?:[^\s\\/'\"]+[\\/])+", "", value)
+
+
+def single_line(value: Any) -> str:
+    """Return one line of plain text, whatever was given."""
+    text = "" if value is None else str(value)
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:2000]
+
+
+def escape_markdown(value: Any) -> str:
+    """Return one line for a Markdown file, in which nothing is markup or a link."""
+    return re.sub(r"[\\`*_{}\[\]()#+!|<>~&:@$/=^.]|^-", r"\\\g<0>", single_line(value))
+
+
+def escape_text(text: str) -> str:
+    """Return text for the page, in which nothing becomes Markdown or HTML."""
+    return "".join(f"&#{ord(c)};" if c in "<>&*_`[]()#|\\!~" else c for c in text)

@@ -14,12 +14,12 @@ import psutil
 import pytest
 
 from pix2pix.config import TrainConfig
-from pix2pix.hub import bucket_sync
-from pix2pix.hub.bucket_sync import BucketSync, start_bucket_sync, storage_hint
+from pix2pix.hub import bucket_backup
+from pix2pix.hub.bucket_backup import BucketBackup, start_bucket_backup, storage_hint
 from pix2pix.hub.jobs.worker import file_stamps
-from pix2pix.training import process, run_folder
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import publish_checkpoint
-from pix2pix.training.worker import main
+from pix2pix.training.run_process import main
 from pix2pix.ui.page import warnings
 from pix2pix.utils import workspace
 from pix2pix.utils.files import write_json
@@ -63,7 +63,7 @@ def test_a_run_trains_beside_a_bucket_and_goes_on_after_a_restart(bucket: Path) 
     said = {**dataclasses.asdict(config), "data": str(data), "start_from": "", "device": "cpu"}
     write_json(run / "config.json", said)
     assert main(run) == 0, run_folder.read_status(run).sentence
-    BucketSync(run_folder.runs_folder(), bucket / "runs").look()
+    BucketBackup(run_folder.runs_folder(), bucket / "runs").look()
     kept = bucket / "runs" / "faces"
     assert files(kept) == files(run) and {"state.pt", "validation.jsonl"} < files(run).keys()
     publish_checkpoint(run, "mine")
@@ -71,12 +71,12 @@ def test_a_run_trains_beside_a_bucket_and_goes_on_after_a_restart(bucket: Path) 
 
     shutil.rmtree(local_workspace())  # what a restart of a Space does
     assert run_folder.list_runs() == []
-    keeper = BucketSync(run_folder.runs_folder(), bucket / "runs")
+    keeper = BucketBackup(run_folder.runs_folder(), bucket / "runs")
     keeper.bring_back()
     assert [status.name for status in run_folder.list_runs()] == ["faces"] and files(run) == files(
         kept
     )
-    process.extend_run(run, 1)
+    run_control.extend_run(run, 1)
     assert main(run) == 0, run_folder.read_status(run).sentence
     keeper.look()
     assert files(kept) == files(run) and len(files(run)["validation.jsonl"].splitlines()) == 3
@@ -88,7 +88,7 @@ def test_a_state_is_copied_at_first_then_seldom_and_in_the_end(tmp_path: Path) -
     write_json(run / "config.json", {})
     write_json(run / "process.json", run_folder.process_identity(psutil.Process()))
     run_folder.write_status(run, state="running")
-    keeper = BucketSync(run.parent, kept.parent)
+    keeper = BucketBackup(run.parent, kept.parent)
     keeper.look()
     for state in ("one", "two"):
         (run / "state.pt").write_text(state)
@@ -114,7 +114,7 @@ def test_what_is_here_is_newer_than_what_is_kept(tmp_path: Path) -> None:
         (folder / "metrics.jsonl").write_text(word)
     (kept / "samples").mkdir()
     (kept / "samples" / "gone.png").write_text("old")
-    keeper = BucketSync(run.parent, kept.parent)
+    keeper = BucketBackup(run.parent, kept.parent)
     keeper.bring_back()
     keeper.look()
     assert files(run) == files(kept) and files(run)["metrics.jsonl"] == b"new"
@@ -127,15 +127,15 @@ def test_one_run_that_cannot_be_copied_keeps_no_other_from_it(
         write_json(tmp_path / "own" / name / "config.json", {})
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "a").write_text("a file in the way")
-    BucketSync(tmp_path / "own", tmp_path / "kept").look()
+    BucketBackup(tmp_path / "own", tmp_path / "kept").look()
     assert "a cannot be copied" in caplog.text
     assert (tmp_path / "kept" / "b" / "config.json").exists()
 
 
 def test_the_app_keeps_runs_and_says_so(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_sync, "SYNC_SECONDS", 0.01)
+    monkeypatch.setattr(bucket_backup, "SYNC_SECONDS", 0.01)
     write_json(bucket / "runs" / "old" / "config.json", {})
-    start_bucket_sync()
+    start_bucket_backup()
     assert [status.name for status in run_folder.list_runs()] == ["old"]
     write_json(run_folder.runs_folder() / "new" / "config.json", {})
     until((bucket / "runs" / "new" / "config.json").exists, 60)
@@ -152,8 +152,8 @@ def test_a_disk_that_takes_lines_needs_none_of_this(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIX2PIX_WORKSPACE", str(tmp_path))
-    monkeypatch.setattr(bucket_sync, "BucketSync", lambda *folders: pytest.fail("nothing to keep"))
-    start_bucket_sync()
+    monkeypatch.setattr(bucket_backup, "BucketBackup", lambda *_: pytest.fail("nothing to keep"))
+    start_bucket_backup()
     assert (
         supports_append() and storage_hint() == "" and run_folder.runs_folder() == tmp_path / "runs"
     )

@@ -16,16 +16,10 @@ from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.folder import read_config
-from pix2pix.ui.common import (
-    HIDDEN_EVENT,
-    CancelSwitches,
-    busy_buttons,
-    idle_buttons,
-    results_folder,
-    user_errors,
-)
 from pix2pix.ui.components.model_cards import ModelSource
-from pix2pix.ui.limits import DISK_FULL, is_disk_full
+from pix2pix.ui.events import user_errors
+from pix2pix.ui.limits import DISK_FULL, DiskFull, check_disk
+from pix2pix.ui.long_work import CancelSwitches, results_folder, wire_work
 from pix2pix.ui.translate.options import (
     FITS,
     Limits,
@@ -34,8 +28,8 @@ from pix2pix.ui.translate.options import (
     parse_seed,
     tile_progress,
 )
-from pix2pix.utils.escape import escape_text
 from pix2pix.utils.files import write_atomically
+from pix2pix.utils.text import escape_text
 
 # So many at once: the pad has the larger share of the forwards.
 BATCHES = {"concurrency_id": "batches", "concurrency_limit": 2}
@@ -45,18 +39,15 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
     """Lay out the mode; returns the choice of the norm, which depends on the model."""
     with gr.Row(elem_classes="squares"):
         files = gr.File(
-            file_count="multiple",
-            label="Tiles, or one large mosaic: any image files",
-            height=240,
+            file_count="multiple", label="Tiles, or one large mosaic: any image files", height=240,
             elem_id="tiles",
-        )
+        )  # fmt: skip
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
             stop = gr.Button("Stop", visible=False, elem_id="stop")
             with gr.Accordion("More", open=False):
-                fit = gr.Radio(
-                    list(FITS.items()), value="", label="Pictures larger than the model's size"
-                )
+                fits = list(FITS.items())
+                fit = gr.Radio(fits, value="", label="Pictures larger than the model's size")
                 norm = norm_choice(read_config(first))
                 seed = gr.Textbox("", label="Seed", info="A number gives noise.")
     message = gr.Markdown(elem_classes=["quiet", "squares"], elem_id="said")
@@ -72,10 +63,7 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
         request: gr.Request = None, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:  # fmt: skip
         with running.at_work(str(request.session_hash), "batch") as switch, user_errors():
-            if not files:
-                raise UserError("Choose some pictures first: drop them on the left.")
-            if len(files) > limits.files:
-                raise UserError(f"At most {limits.files} pictures at a time: choose fewer.")
+            check_count(files, limits)
             options = {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm}
             options["should_stop"] = switch.is_set
             done, message = translate_files(models.get(model), files, limits, options, progress)
@@ -85,19 +73,19 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
         pictures = [(str(file), file.name) for file in done]
         return pictures, str(packed), "\n\n".join(escape_text(words) for words in message)
 
-    def stop_batch(request: gr.Request) -> None:
-        running.stop(str(request.session_hash), "batch")
-
-    buttons = [run, stop]
-    started = run.click(busy_buttons(running, "batch"), None, buttons, queue=False, **HIDDEN_EVENT)
-    ended = started.then(
-        translate_batch, [files, name, seed, fit, norm], [gallery, archive, message],
-        api_name="translate_batch", **BATCHES,
+    wire_work(
+        running, "batch", [run, stop], translate_batch, [files, name, seed, fit, norm],
+        [gallery, archive, message], api_name="translate_batch", **BATCHES,
     )  # fmt: skip
-    for after in (ended.then, ended.failure):
-        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
-    stop.click(stop_batch, None, None, queue=False, api_visibility="private")
     return norm
+
+
+def check_count(files: list[str] | None, limits: Limits) -> None:
+    """Raise UserError for no files, and for more than a visitor may send at a time."""
+    if not files:
+        raise UserError("Choose some pictures first: drop them on the left.")
+    if len(files) > limits.files:
+        raise UserError(f"At most {limits.files} pictures at a time: choose fewer.")
 
 
 def translate_files(
@@ -112,18 +100,19 @@ def translate_files(
     folder = Path(tempfile.mkdtemp(dir=results_folder()))
     done, refused, note, strips = [], [], "", []
     for number, (file, stem) in enumerate(distinct_names(files)):
-        if is_disk_full():
-            note = f" {DISK_FULL}"
-            break
         on_progress = tile_progress(progress, number, len(files), Path(file).name)
         on_progress(0, 1)
         try:
+            check_disk()
             picture = open_picture(file, max_pixels=limits.pixels)
             if is_ab_pair(picture):
                 strips.append(f"{Path(file).name} {AB_PAIR_HINT}")
             made = translator.translate(picture, on_progress=on_progress, **options)
             save_png(made, folder / f"{stem}.png")
             done.append(folder / f"{stem}.png")
+        except DiskFull as error:
+            note = f" {error}"
+            break
         except UserError as error:
             refused.append(str(error))
         except Cancelled:
@@ -146,7 +135,7 @@ def pack(done: list[Path]) -> Path:
         write_atomically(packed, write)
     except OSError as error:
         shutil.rmtree(packed.parent, ignore_errors=True)
-        raise UserError(DISK_FULL) from error
+        raise DiskFull(DISK_FULL) from error
     return packed
 
 

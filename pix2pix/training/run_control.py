@@ -1,4 +1,8 @@
-"""Start, stop, resume and extend the processes of runs. No torch."""
+"""Start, queue, stop, resume and extend runs, each a process of its own. No torch.
+
+One run trains on a device at a time: each waits for the lock of its device, in the order in which
+they were started. A lock goes with its process, however that ends.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,25 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from pix2pix.errors import UserError
+from pix2pix.errors import Cancelled, UserError
 from pix2pix.training.run_folder import (
+    Status,
     is_alive,
     is_remote,
+    list_runs,
     process_identity,
     read_status,
     write_status,
 )
 from pix2pix.utils.files import read_json_object, to_number, write_atomically, write_json
+from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.workspace import IMPORT_PATH, ROOT
 
 # -------------------------------------------------------------------------------------- for the app
@@ -63,6 +71,7 @@ def start_lock(run: Path) -> FileLock:
 
 
 def refuse_remote(run: Path) -> None:
+    """Raise UserError for a run that trains elsewhere."""
     if is_remote(run):
         raise UserError(
             f"'{run.name}' trains on Hugging Face Jobs: resume it there, or fine-tune its model."
@@ -140,7 +149,7 @@ def claim_run(run: Path) -> None:
 
 def _spawn(run: Path) -> None:
     """Start the run's process in a session of its own: it gets no signal meant for this one."""
-    command = [sys.executable, "-m", "pix2pix.training.worker", str(run.resolve())]
+    command = [sys.executable, "-m", "pix2pix.training.run_process", str(run.resolve())]
     environment = {**os.environ, **IMPORT_PATH, "OMP_WAIT_POLICY": "PASSIVE"}
     if os.name == "nt":  # a console of its own, lest it end with this one's
         options = {
@@ -155,3 +164,68 @@ def _spawn(run: Path) -> None:
         )  # fmt: skip
     with contextlib.suppress(psutil.Error):  # it may be over already
         write_json(run / "process.json", process_identity(psutil.Process(process.pid)))
+
+
+POLL_SECONDS = 0.5  # seconds between two looks at the queue
+# What the time of a step depends on, besides the device.
+PACE_SETTINGS = (
+    "generator", "size", "ngf", "norm", "upsample", "blocks", "discriminator", "ndf", "layers",
+    "lambda_features", "batch_size", "gradient_accumulation_steps", "ema", "diffaugment",
+    "precision", "channels_last", "compile",
+)  # fmt: skip
+
+
+def count_ahead(run: Path) -> int:
+    """Count the runs before this one on its device, the one that trains included."""
+    mine = read_status(run)
+    device = mine.config.get("device", "")
+    others = [s for s in list_runs(run.parent) if s.is_active and s.folder != run]
+    return sum(s.config.get("device", "") == device and _is_earlier(s, mine) for s in others)
+
+
+def past_step_time(settings: dict[str, Any], root: Path | None = None) -> tuple[float, str] | None:
+    """Return (seconds a step, name) of the last run in a folder whose steps were the same work
+    on the same device; None where there was none."""
+    for status in list_runs(root):
+        same = all(
+            status.config.get(key) == settings.get(key) for key in ("device", *PACE_SETTINGS)
+        )
+        if same and status.seconds_per_step and not is_remote(status.folder):
+            return status.seconds_per_step, status.name
+    return None
+
+
+@contextlib.contextmanager
+def wait_for_device(run: Path, device: str, should_stop: ShouldStop) -> Iterator[None]:
+    """Wait until the device is free and no earlier run waits for it, and hold it meanwhile.
+
+    Raises Cancelled if told to while waiting.
+    """
+    run.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run.parent / f".{device.replace(':', '-')}.lock")
+    while True:
+        if should_stop():
+            raise Cancelled()
+        if not _is_behind_others(run):
+            with contextlib.suppress(Timeout):
+                lock.acquire(blocking=False)
+                break
+        time.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_behind_others(run: Path) -> bool:
+    mine = read_status(run)
+    device = mine.config.get("device", "")
+    return any(
+        s.state == "queued" and s.config.get("device", "") == device and _is_earlier(s, mine)
+        for s in list_runs(run.parent)
+        if s.folder != run
+    )
+
+
+def _is_earlier(one: Status, other: Status) -> bool:
+    return (one.started, one.name) < (other.started, other.name)

@@ -142,10 +142,12 @@ def _write_file(new: Path, old: Path) -> None:
 
 
 def require_token(token: str) -> None:
+    """Raise UserError for no token."""
     if not (isinstance(token, str) and token.strip()):
         raise UserError(f"Jobs need a token that may write and start jobs: make one at {TOKENS}.")
 
 
 def write_sentence(run: Path, state: str, sentence: str, **more: Any) -> None:
+    """Write down the state of a run whose job was looked at now."""
     now = time.time()
     run_folder.write_status(run, state=state, sentence=sentence, updated=now, looked=now, **more)

@@ -42,16 +42,18 @@ def _bucket_runs() -> Path:
     return workspace() / "runs"
 
 
-def start_bucket_sync() -> None:
+def start_bucket_backup() -> None:
     """Bring runs back from the bucket where they lie elsewhere, and save them there as they
     change, for as long as this process lives."""
     if run_folder.runs_folder() != _bucket_runs():
-        keeper = BucketSync(run_folder.runs_folder(), _bucket_runs())
+        keeper = BucketBackup(run_folder.runs_folder(), _bucket_runs())
         keeper.bring_back()
         threading.Thread(target=keeper.work, daemon=True).start()
 
 
-class BucketSync:
+class BucketBackup:
+    """Copies runs from the program's own disk to a mounted bucket, and back."""
+
     def __init__(self, local: Path, bucket_copy: Path) -> None:
         self.local, self.bucket_copy = local, bucket_copy
         self.known: dict[str, Stamps] = {}  # run -> what of it is kept
@@ -69,6 +71,7 @@ class BucketSync:
                 log.exception("%s cannot be brought back", run.name)
 
     def work(self) -> None:
+        """Look again and again, for as long as the process lives."""
         while True:
             start = time.monotonic()
             self.look()

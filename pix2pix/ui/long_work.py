@@ -1,9 +1,7 @@
-"""Share between the tabs: errors as sentences, escaping, progress, cancelling, results."""
+"""Run work that takes long from the page: its progress, its Stop button, its results."""
 
 from __future__ import annotations
 
-import logging
-import re
 import tempfile
 import threading
 import time
@@ -14,76 +12,11 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.errors import UserError
+from pix2pix.ui.events import HIDDEN_EVENT
 from pix2pix.utils.files import remove_old
 from pix2pix.utils.progress import Progress
 
-UI = Path(__file__).parent
-log = logging.getLogger(__name__)
-
-OFFSCREEN = "away"  # hidden by CSS: what is in it stays in the page, such as the drawing on the pad
-HIDDEN_EVENT = {
-    "show_progress": "hidden",
-    "api_visibility": "private",
-}  # of an event of the page's own
 RESULT_SECONDS = 24 * 3600  # that uploads and results stay on disk
-
-
-def read_asset(name: str) -> str:
-    """Read an HTML, CSS or JavaScript file, named by its path below `pix2pix/ui`."""
-    return (UI / name).read_text(encoding="utf-8")
-
-
-class user_errors:
-    """``with sentences():`` shows a UserError to the person instead of a trace in the log."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, UserError):
-            raise page_error(str(error)) from error
-
-
-# Gradio shows an error as HTML, and tells programs the same words. These signs stay legible there.
-LOOKALIKES = str.maketrans("<>", "‹›")
-
-
-def page_error(sentence: str) -> gr.Error:
-    """Make the error that the page shows; names in its sentence cannot become HTML."""
-    words = re.sub(r"&(?=#|\w+;)", "＆", sentence.translate(LOOKALIKES))
-    return gr.Error(words, print_exception=False)
-
-
-def escape_template(value: Any) -> Any:
-    """Escape a value for an ``html_template``. Gradio fills the braces, which escapes HTML, and
-    then runs the result as a JavaScript template literal: there `\\` and `$` must be quoted."""
-    if isinstance(value, dict):
-        return {key: escape_template(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [escape_template(item) for item in value]
-    if isinstance(value, str):
-        return value.replace("\\", "\\\\").replace("$", "\\$")
-    return value
-
-
-def server_function(
-    name: str, handler: Callable[[Any], dict[str, Any]], failed: str
-) -> Callable[[Any], dict[str, Any]]:
-    """Make `handler` a function that the page calls as ``server.<name>``. A UserError is
-    answered as {"error": sentence}, and so is what should not happen, with `failed`; its trace
-    is logged."""
-
-    def guarded(request: Any) -> dict[str, Any]:
-        try:
-            return handler(request)
-        except UserError as error:
-            return {"error": str(error)}
-        except Exception:
-            log.exception("%s failed", name)
-            return {"error": failed}
-
-    guarded.__name__ = name
-    return guarded
 
 
 class CancelSwitches:
@@ -148,9 +81,29 @@ def idle_buttons() -> list[Any]:
     return [gr.Button(interactive=True), gr.Button(visible=False)]
 
 
-def visitor_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str | None:
-    """Return the token that a visitor typed, else that of their sign-in; never the server's."""
-    return (typed or "").strip() or (signed_in.token if signed_in else None)
+def wire_work(
+    running: CancelSwitches,
+    work: str,
+    buttons: list[gr.Button],
+    function: Callable[..., Any],
+    inputs: Any,
+    outputs: Any,
+    **options: Any,
+) -> None:
+    """Wire two `buttons`: the first starts `function`, the second stops it and is seen meanwhile.
+
+    `function` works inside `running.at_work(session, work)`; `options` are those of its event.
+    """
+    start, stop = buttons
+    started = start.click(busy_buttons(running, work), None, buttons, queue=False, **HIDDEN_EVENT)
+    ended = started.then(function, inputs, outputs, **options)
+    for after in (ended.then, ended.failure):
+        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
+
+    def end(request: gr.Request) -> None:
+        running.stop(str(request.session_hash), work)
+
+    stop.click(end, None, None, queue=False, api_visibility="private")
 
 
 def results_folder() -> Path:

@@ -18,7 +18,7 @@ import torch
 from pix2pix.config import TrainConfig
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.nn.device import out_of_memory, pick_device
-from pix2pix.training import process, run_folder, scheduler
+from pix2pix.training import run_control, run_folder
 from pix2pix.training.distributed import is_shared
 from pix2pix.training.loop import TrainProgress, run_loop, save_errors, set_process_up
 
@@ -35,6 +35,7 @@ class StatusReporter:
         self.progress: dict[str, int] = {}
 
     def __call__(self, progress: TrainProgress) -> None:
+        """Hear of a step, and write it down at most once in STATUS_SECONDS."""
         names = "step", "steps", "epoch", "per_epoch"
         self.progress = {name: getattr(progress, name) for name in names}
         now = time.monotonic()
@@ -84,7 +85,7 @@ def run_training(
         with (
             contextlib.nullcontext()
             if is_shared()
-            else scheduler.wait_for_device(run, str(device), should_stop)
+            else run_control.wait_for_device(run, str(device), should_stop)
         ):
             run_folder.write_status(run, state="starting", updated=time.time())
             run_loop(
@@ -104,7 +105,7 @@ def report_outcome(run: Path, work: Callable[[StatusReporter], str]) -> str:
     reporter, end, sentence = StatusReporter(run), "interrupted", ""
     try:
         with save_errors(run):
-            process.claim_run(run)
+            run_control.claim_run(run)
     except UserError as error:  # nothing can be written down, or another process writes it
         return str(error)
     try:
@@ -112,7 +113,7 @@ def report_outcome(run: Path, work: Callable[[StatusReporter], str]) -> str:
             run_folder.write_status(run, state="queued", updated=time.time(), sentence="")
             end = work(reporter)
     except Cancelled:
-        end = process.requested_stop(run) or "stopped"
+        end = run_control.requested_stop(run) or "stopped"
     except UserError as error:
         end, sentence = "failed", str(error)
     except Exception as error:
@@ -153,11 +154,13 @@ def read_run(run: Path, device: str = "") -> tuple[TrainConfig, Path, Path | Non
 
 
 def main(run: Path) -> int:
-    """Train what ``RUN/config.json`` says, or go on with it: ``python -m pix2pix.training.worker
-    RUN``."""
-    signal.signal(signal.SIGTERM, lambda *_: process.request_stop(run))  # shutdown, `kill`
+    """Train what ``RUN/config.json`` says, or go on with it.
+
+    ``python -m pix2pix.training.run_process RUN`` calls this.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: run_control.request_stop(run))  # shutdown, `kill`
     set_process_up()
-    sentence = run_training(run, lambda: read_run(run), lambda: process.requested_stop(run))
+    sentence = run_training(run, lambda: read_run(run), lambda: run_control.requested_stop(run))
     if sentence:
         print(sentence, file=sys.stderr)  # into its log: a full disk takes no status
     return 1 if sentence else 0

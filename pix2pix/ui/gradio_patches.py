@@ -1,0 +1,90 @@
+"""Patches of Gradio 6's insides, each with its reason and what upstream says of it.
+
+Numbers are those of issues and pull requests of gradio-app/gradio. A new version of Gradio is tried
+without each of them; `tests/ui` says which are still needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import gradio as gr
+from gradio import processing_utils
+from gradio.utils import get_upload_folder, is_in_or_equal
+
+from pix2pix.ui.events import page_error
+
+NO_ADDRESS = "Send the file itself, not its address."
+MCP_TOOLS = ("translate", "list_models")  # of programs that speak MCP: nothing trains or writes
+
+
+def escape_template(value: Any) -> Any:
+    """Escape a value for an ``html_template``.
+
+    Gradio fills the braces, which escapes HTML, and then runs the result as a JavaScript template
+    literal: there `\\` and `$` must be quoted (13299, closed).
+    """
+    if isinstance(value, dict):
+        return {key: escape_template(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [escape_template(item) for item in value]
+    if isinstance(value, str):
+        return value.replace("\\", "\\\\").replace("$", "\\$")
+    return value
+
+
+def block_url_downloads() -> None:
+    """Let Gradio refuse an address in the place of a file.
+
+    It judges where an address leads (13593, 13596), and then loads all of it into memory, whatever
+    its size: no issue of that was found. Every component looks for the functions where they are set
+    here. The address of a file that this server holds stands for the file: programs that speak MCP
+    upload first.
+    """
+
+    async def own_file(url: str, cache_dir: str) -> str:
+        file = unquote(url.partition("/gradio_api/file=")[2])
+        if file and is_in_or_equal(file, get_upload_folder()) and Path(file).is_file():
+            return file
+        return await refused(url)
+
+    async def refused(url: str) -> Any:
+        raise page_error(NO_ADDRESS)
+
+    processing_utils.async_ssrf_protected_download = own_file
+    processing_utils.async_ssrf_protected_get = refused
+
+
+def expose_mcp_tools() -> None:
+    """Let an MCP server that is launched after this offer MCP_TOOLS alone.
+
+    Gradio makes a tool of every endpoint that it documents (11463, open), and one that is
+    undocumented takes no arguments by name.
+    """
+    import gradio.mcp
+
+    class Tools(gradio.mcp.GradioMCPServer):
+        def get_tool_to_endpoint(self) -> dict[str, str]:
+            endpoints = super().get_tool_to_endpoint()
+            return {
+                tool: end for tool, end in endpoints.items() if end.removeprefix("/") in MCP_TOOLS
+            }
+
+    gradio.mcp.GradioMCPServer = Tools
+
+
+def keep_file(photo: gr.Image) -> None:
+    """Leave the file as it is: `open_picture` reads it, and says why where it cannot.
+
+    Gradio opens it to learn its mode, and shows a trace where it cannot (6489, open).
+    """
+    opened = photo.preprocess
+    photo.preprocess = lambda sent: sent.path if sent and sent.path else opened(sent)
+
+
+def queued_events(page: gr.Blocks) -> list[Any]:
+    """List the events that wait in the page's queue, which Gradio tells nobody."""
+    queues = page._queue.event_queue_per_concurrency_id.values()
+    return [event for queue in queues for event in list(queue.queue)]
