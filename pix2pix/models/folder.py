@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -29,6 +29,7 @@ MAX_CONFIG_BYTES = 1_000_000
 MOST_DIFFERENCE = (
     1e-3  # of a graph's output, from -1 to 1, to PyTorch's; the shipped ones have 1e-6
 )
+log = logging.getLogger(__name__)
 _checked_graphs: set[bytes] = set()  # whose output was compared by this process
 
 
@@ -56,8 +57,18 @@ def save_model(
     write_atomically(folder / WEIGHTS, write)
     write_atomically(folder / CARD, lambda f: f.write_text(card, encoding="utf-8"))
     write_json(folder / CONFIG, config.to_json())
-    with contextlib.suppress(ImportError):
+    refresh_graph(folder)
+
+
+def refresh_graph(folder: Path) -> None:
+    """Write a model's ``model.onnx`` where that can be, and leave none of other weights where it
+    cannot: PyTorch runs a model without. Raises OSError."""
+    try:
         write_onnx(folder)
+    except (ImportError, UserError) as error:
+        (folder / GRAPH).unlink(missing_ok=True)
+        if isinstance(error, UserError):
+            log.warning("'%s' has no %s: %s", folder.name, GRAPH, error)
 
 
 def write_onnx(folder: Path) -> Path:
