@@ -17,6 +17,7 @@ from pix2pix.ui.limits import block_url_downloads
 from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab
 from pix2pix.ui.zero_gpu import training_hint
+from pix2pix.ui.web_files import WebPage
 from pix2pix.utils.workspace import storage_warning
 
 MCP_TOOLS = (
@@ -54,9 +55,10 @@ def build_page(
     """
     block_url_downloads()
     cache_times = 3600, RESULT_SECONDS  # look every hour for uploads and results that are too old
-    with gr.Blocks(
+    with WebPage(
         title="Pix2Pix Studio", analytics_enabled=False, delete_cache=cache_times
     ) as page:
+        page.folders = models.models
         gr.HTML(
             '<header class="masthead"><h1>Pix2Pix Studio</h1>'
             "<p>Draw, and the picture follows. Bring pairs, and they become a model.</p></header>"

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix.ui.components.pad import pad
+from pix2pix.ui.web_files import WebPage
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 GHOST = [{"width": 0.02, "points": [[0.2, 0.2], [0.5, 0.3], [0.8, 0.8]]}]
@@ -163,7 +164,7 @@ def open_page(browser: Any) -> Iterator[Page]:
     fake = Negative()
     raster = {"id": 7, "image": encode(np.full((40, 40, 3), 128, np.uint8))}
     states = {"lines": LINES, "labels": LABELS, "raster": LINES | {"raster": raster}}
-    with gr.Blocks() as demo:
+    with WebPage() as demo:
         component = pad(fake.translate, fake.variations, LINES)
         given = HINTS | {"raster": raster | {"id": 8, "strokes": [INK]}}
         states |= {"other": OTHER, "plain": PLAIN, "hints": HINTS, "hinted raster": given}

@@ -1,0 +1,125 @@
+"""Write a page of static files that draws with models in the visitor's browser. No gradio."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.picture import data_url, resize
+from pix2pix.models.folder import CARD, THUMBNAIL, WEIGHTS, read_config
+from pix2pix.ui.device_engine import (
+    GRAPH,
+    INSTALLED,
+    RUNTIME_FILES,
+    UI,
+    compressed,
+    engine_files,
+    has_runtime,
+    runtime_addresses,
+)
+from pix2pix.ui.pad_state import pad_state
+from pix2pix.utils.files import copy_folder, write_errors
+from pix2pix.utils.filenames import printable
+
+NO_GRAPH = "'{name}' has no model.onnx: save it anew, or write it with scripts/export_onnx.py."
+
+
+def export_page(folders: dict[str, Path], out: Path, runtime: Path | None = None) -> dict[str, Any]:
+    """Write the page of these models, name -> folder, whole or not at all; what was at `out` is
+    replaced if it is such a page or empty.
+
+    `runtime` is the `dist` folder of onnxruntime-web, npm's unless told; without one the page
+    takes the runtime from a public CDN. Returns {"files", "bytes", "models", "runtime"}. Raises
+    UserError for a model without a graph, an incomplete runtime and a folder that is not ours.
+    """
+    if runtime and not has_runtime(runtime):
+        raise UserError(f"{runtime} lacks {' or '.join(RUNTIME_FILES[:2])}: give npm's dist folder.")
+    if out.exists() and any(out.iterdir()) and not (out / "web" / "static_page.js").is_file():
+        raise UserError(f"{out} holds something else: name a new folder.")
+    runtime = runtime or (INSTALLED if has_runtime() else None)
+    with write_errors(out), tempfile.TemporaryDirectory() as place:
+        stage = Path(place) / "page"
+        write_page(folders, stage, runtime)
+        copy_folder(stage, out)
+    files = [file for file in out.rglob("*") if file.is_file()]
+    return {
+        "files": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "models": list(folders),
+        "runtime": "own" if runtime else "cdn",
+    }
+
+
+def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None) -> None:
+    """Write the page into a new folder."""
+    stage.mkdir()
+    shutil.copytree(UI / "web", stage / "web", ignore=lambda _, names: [*own_page_only(names)])
+    addresses = runtime_addresses("runtime" if runtime else None)
+    if runtime:
+        addresses = copy_runtime(runtime, stage / "runtime", addresses)
+    models = [copy_model(name, folder, stage, addresses) for name, folder in folders.items()]
+    title = models[0]["title"] if len(models) == 1 else "Pix2Pix Studio"
+    components = UI / "components"
+    page = (components / "static_page.html").read_text(encoding="utf-8")
+    # As JSON in a script: only `<` could end it.
+    listed = json.dumps(models, ensure_ascii=False).replace("<", "\\u003c")
+    pad = (components / "pad.html").read_text(encoding="utf-8")
+    for mark, text in (("title", html.escape(title)), ("pad", pad), ("models", listed)):
+        page = page.replace(f"{{{mark}}}", text)
+    (stage / "index.html").write_text(page, encoding="utf-8")
+    styles = [(components / name).read_text(encoding="utf-8") for name in ("static_page.css", "cards.css")]
+    nested = (components / "pad.css").read_text(encoding="utf-8")
+    (stage / "page.css").write_text("\n".join([*styles, f"#studio {{\n{nested}\n}}\n"]), encoding="utf-8")
+
+
+def own_page_only(names: list[str]) -> list[str]:
+    """List the modules that only the app's other tabs use."""
+    others = {"charts.js", "samples.js", "live_view.js", "pairs_view.js", "cards.js"}
+    return [name for name in names if name in others]
+
+
+def copy_runtime(runtime: Path, to: Path, addresses: dict[str, Any]) -> dict[str, Any]:
+    """Copy the runtime, its binaries as gzip: not every static host compresses them."""
+    to.mkdir()
+    copied = {}
+    for kind, parts in addresses.items():
+        code, binary = (Path(parts[part]["url"]).name for part in ("code", "binary"))
+        # Not every static host knows .mjs for a script.
+        shutil.copyfile(runtime / code, to / f"{Path(code).stem}.js")
+        packed = compressed(runtime / binary, to)
+        copied[kind] = {
+            "code": {"url": f"runtime/{Path(code).stem}.js"},
+            "binary": {"url": f"runtime/{packed.name}"},
+        }
+    return copied
+
+
+def copy_model(name: str, folder: Path, stage: Path, runtime: dict[str, Any]) -> dict[str, Any]:
+    """Copy what the page needs of a model and return how the page lists it."""
+    place = f"models/{name}"
+    files = engine_files(folder, read_config(folder), place, runtime)
+    if files is None:
+        raise UserError(NO_GRAPH.format(name=printable(name)))
+    (stage / place).mkdir(parents=True)
+    for file in (GRAPH, WEIGHTS, CARD):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(folder / file, stage / place / file)
+    config = read_config(folder)
+    state = pad_state(name, folder, files) | {"noise": False, "opensPhotos": True}
+    return {"title": config.title or name, "thumbnail": small_picture(folder), "state": state}
+
+
+def small_picture(folder: Path) -> str:
+    """Return the model's picture as a data URL of 80 x 80, or nothing where it has none."""
+    try:
+        picture = open_picture(folder / THUMBNAIL, max_pixels=4_000_000)
+    except UserError:
+        return ""
+    return data_url(resize(picture.to_pil(3), (80, 80)))

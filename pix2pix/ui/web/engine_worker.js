@@ -1,0 +1,141 @@
+/* The engine's own thread: ONNX Runtime Web with one model, fed by the model's own weights.
+
+   Messages come as {id, kind, ...} and are answered by {id, ...} or {id, error}. */
+
+import { lineDrawing } from "./lines.js";
+
+const SESSION = { graphOptimizationLevel: "all", logSeverityLevel: 3 };
+
+let ort = null; // the runtime, loaded once
+let session = null;
+let model = null;
+
+/** Fetch a file as bytes, and tell how many have come. A runtime's file is gzip where the server
+    sends it as it lies there. */
+async function fetchBytes(url, { integrity, onBytes = () => {} } = {}) {
+  const reply = await fetch(url, { integrity, priority: "low", credentials: "same-origin" });
+  if (!reply.ok) throw new Error(`${reply.status} for ${url}`);
+  const parts = [];
+  for (let reader = reply.body.getReader(), part; !(part = await reader.read()).done;) {
+    parts.push(part.value);
+    onBytes(part.value.length);
+  }
+  const blob = new Blob(parts);
+  const [first, second] = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
+  const gzip = first === 0x1f && second === 0x8b;
+  const plain = gzip ? blob.stream().pipeThrough(new DecompressionStream("gzip")) : blob.stream();
+  return new Uint8Array(await new Response(plain).arrayBuffer());
+}
+
+/** Import a module of another origin only after its content was checked. */
+async function importModule({ url, integrity }) {
+  if (!integrity) return import(url);
+  const code = new Blob([await fetchBytes(url, { integrity })], { type: "text/javascript" });
+  const address = URL.createObjectURL(code);
+  try {
+    return await import(address);
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
+
+/** Whether the browser computes on a GPU; one that the processor imitates only counts if asked. */
+async function hasGpu(wanted) {
+  if (wanted === "no") return false;
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  return Boolean(adapter && (wanted === "yes" || !adapter.info?.isFallbackAdapter));
+}
+
+async function loadRuntime(runtime, wanted) {
+  if (ort) return;
+  const gpu = await hasGpu(wanted);
+  const { code, binary } = gpu ? runtime.webgpu : runtime.wasm;
+  const [loaded, wasmBinary] = await Promise.all([
+    importModule(code), fetchBytes(binary.url, binary),
+  ]);
+  Object.assign(loaded.env.wasm, { wasmBinary, numThreads: 1, proxy: false });
+  ort = { ...loaded, providers: gpu ? ["webgpu", "wasm"] : ["wasm"] };
+}
+
+/** Load the runtime and a model; tells the bytes of its weights as they come. */
+async function load({ id, runtime, wanted, files }) {
+  const tell = (bytes) => postMessage({ id, bytes });
+  const [graph, weights] = await Promise.all([
+    fetchBytes(files.graph), fetchBytes(files.weights, { onBytes: tell }),
+    loadRuntime(runtime, wanted),
+  ]);
+  const start = performance.now();
+  await session?.release();
+  session = null;
+  const externalData = [{ path: "model.safetensors", data: weights }];
+  let problem;
+  for (const provider of ort.providers) {
+    try {
+      const options = { ...SESSION, externalData, executionProviders: [provider] };
+      session = await ort.InferenceSession.create(graph, options);
+      model = files;
+      return { provider, seconds: (performance.now() - start) / 1000 };
+    } catch (error) {
+      problem = error;
+    }
+  }
+  throw problem;
+}
+
+/** Pixels as the network's input: channels x height x width from -1 to 1; one channel is luma. */
+function toTensor(rgba, channels) {
+  const count = rgba.length / 4;
+  const values = new Float32Array(channels * count);
+  for (let at = 0; at < count; at++) {
+    const [r, g, b, a] = [rgba[4 * at], rgba[4 * at + 1], rgba[4 * at + 2], rgba[4 * at + 3]];
+    const seen = channels === 1 ? [0.299 * r + 0.587 * g + 0.114 * b] : [r, g, b, a];
+    for (let c = 0; c < channels; c++) values[c * count + at] = (seen[c] / 255) * 2 - 1;
+  }
+  return values;
+}
+
+/** The network's output as pixels, rounded and clipped. */
+function toPixels(values, channels) {
+  const count = values.length / channels;
+  const rgba = new Uint8ClampedArray(4 * count).fill(255);
+  for (let c = 0; c < Math.max(3, channels); c++) {
+    const from = (channels === 1 ? 0 : c) * count;
+    for (let at = 0; at < count; at++) rgba[4 * at + c] = (values[from + at] * 0.5 + 0.5) * 255;
+  }
+  return rgba;
+}
+
+/** A model that colours grey gives hue and saturation; the light stays the source's own. */
+function keepLight(rgba, source) {
+  for (let at = 0; at < rgba.length; at += 4) {
+    const light = (of) => 0.299 * of[at] + 0.587 * of[at + 1] + 0.114 * of[at + 2];
+    const change = Math.round(light(source)) - light(rgba);
+    for (let c = 0; c < 3; c++) rgba[at + c] += change;
+  }
+}
+
+async function run({ pixels, width, height }) {
+  const start = performance.now();
+  const { sourceChannels, targetChannels, coloursGrey } = model;
+  const shape = [1, sourceChannels, height, width];
+  const source = new ort.Tensor("float32", toTensor(pixels, sourceChannels), shape);
+  const made = await session.run({ [session.inputNames[0]]: source });
+  const rgba = toPixels(await made[session.outputNames[0]].getData(), targetChannels);
+  if (coloursGrey) keepLight(rgba, pixels);
+  return { pixels: rgba, ms: performance.now() - start };
+}
+
+const lines = async ({ pixels, width, height, style }) => (
+  { pixels: lineDrawing(pixels, width, height, style) }
+);
+
+const kinds = { load, run, lines };
+
+onmessage = async ({ data }) => {
+  try {
+    const answer = await kinds[data.kind](data);
+    postMessage({ id: data.id, ...answer }, answer.pixels ? [answer.pixels.buffer] : []);
+  } catch (error) {
+    postMessage({ id: data.id, error: String(error?.message ?? error) });
+  }
+};
