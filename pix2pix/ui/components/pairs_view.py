@@ -21,6 +21,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture, data_url, resize
 from pix2pix.ui.common import escape_template, read_asset
 from pix2pix.ui.dataset.wording import DOUBT_TEXTS
+from pix2pix.ui.web_files import mount_script
 
 PAIRS_PER_PAGE = 12
 SIDE = 256  # pixels; larger pairs are shown at this height
@@ -34,7 +35,7 @@ def pairs_view(empty: str, **options: Any) -> gr.HTML:
         value={"empty": empty},
         html_template=read_asset("components/pairs_view.html"),
         css_template=read_asset("components/pairs_view.css"),
-        js_on_load=read_asset("web/pairs_view.js"),
+        js_on_load=mount_script("pairs_view.js"),
         apply_default_css=False,
         **options,
     )

@@ -1,0 +1,151 @@
+"""Pictures made on the visitor's own device: on a page of static files, and in the app."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import json
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio")
+
+from pix2pix.imaging.example_faces import example_faces
+from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
+from pix2pix.models.translator import Translator, TranslatorCache
+from pix2pix.ui.device_engine import INSTALLED, RUNTIME, has_runtime
+from pix2pix.ui.page import build_page
+from pix2pix.ui.static_page import export_page
+from tests.conftest import CHROMIUM_FLAGS, chromium_path, give_up
+from tests.support.pad_page import Page, decode
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).resolve().parents[2]
+FACES, STREETS = ROOT / "checkpoints" / "face-sketch", ROOT / "checkpoints" / "streets"
+MOST_DIFFERENCE = 2  # of 255
+GAPS = """() => {
+  let last = performance.now();
+  window.longestGap = 0;
+  const tick = (now) => {
+    window.longestGap = Math.max(window.longestGap, now - last);
+    last = now;
+    requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+}"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runtime() -> None:
+    if not has_runtime():
+        give_up("no ONNX Runtime Web: npm ci --ignore-scripts --prefix pix2pix/ui/runtime")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_device(runtime: None) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIX2PIX_ON_DEVICE", "auto")
+        patch.setattr("pix2pix.models.translator.has_fast_bfloat16", lambda device: False)
+        yield
+
+
+class Static:
+    """A folder as `python -m http.server` serves it; counts what it sends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sent: dict[str, int] = {}
+        sent = self.sent
+
+        class Handler(SimpleHTTPRequestHandler):
+            def log_message(self, *args: object) -> None:
+                pass
+
+            def copyfile(self, source: Any, target: Any) -> None:
+                data = source.read()
+                sent[self.path] = len(data)
+                target.write(data)
+
+        handler = functools.partial(Handler, directory=str(folder))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Static]:
+    """The pages of a face and of a street, with the runtime."""
+    out = tmp_path_factory.mktemp("static") / "page"
+    export_page({"face-sketch": FACES, "streets": STREETS}, out)
+    static = Static(out)
+    yield static
+    static.server.shutdown()
+
+
+def open_pad(browser: Any, url: str, **options: Any) -> Page:
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, **options)
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(url)
+    pad = Page(page, None)
+    pad.until("true")
+    return pad
+
+
+def draw_face(page: Page, name: str = "Long hair") -> None:
+    for stroke in example_faces()[name]:
+        page.draw(*stroke.points)
+
+
+def difference(page: Page, folder: Path) -> int:
+    """By how much the page's picture differs from the command's of the same drawing."""
+    right = Translator.load(folder, "cpu").translate(Image.fromarray(page.drawing()))
+    return int(np.abs(page.picture().astype(int) - np.asarray(right)).max())
+
+
+def badge(page: Page) -> str:
+    return page.page.locator(".engine span").inner_text()
+
+
+def test_a_face_is_drawn_on_the_exported_page_without_a_network(
+    browser: Any, exported: Static, capsys: Any
+) -> None:
+    page = open_pad(browser, exported.url)
+    assert not any("models/" in path or "runtime/" in path for path in exported.sent)
+    page.draw((0.3, 0.3), (0.7, 0.35))
+    page.until("pad.engines.state === 'ready' && pad.idle()")
+    first = page.picture()
+    page.page.context.set_offline(True)
+    page.page.evaluate(GAPS)
+    draw_face(page)
+    page.settle()
+    assert (page.picture() != first).any()
+    assert difference(page, FACES) <= MOST_DIFFERENCE
+    assert badge(page).startswith("On this device, ")
+    with page.page.expect_download() as download:
+        page.do("download")
+    assert np.array_equal(np.asarray(Image.open(download.value.path())), page.picture())
+    page.page.screenshot(path="/tmp/webdev/static.png", full_page=True)
+    said = {
+        "session_seconds": page.js("pad.engines.seconds"),
+        "picture_ms": page.js("pad.engines.times.device.map(Math.round)"),
+        "longest_gap_ms": page.page.evaluate("window.longestGap"),
+        "bytes": sum(exported.sent.values()),
+        "without_weights_and_runtime": sum(
+            n for path, n in exported.sent.items() if "safetensors" not in path and "runtime/" not in path
+        ),
+    }
+    with capsys.disabled():
+        print(f"\non the static page: {json.dumps(said)}")
+    assert said["without_weights_and_runtime"] < 200_000 and said["bytes"] < 35_000_000
+    page.page.context.close()
