@@ -1,10 +1,15 @@
-"""Save and load model folders: ``model.safetensors``, ``config.json``, ``README.md`` (the card)."""
+"""Save and load model folders: ``model.safetensors``, ``config.json``, ``README.md`` (the card),
+``model.onnx`` (the graph over those weights)."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -14,18 +19,24 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import list_images
 from pix2pix.model_config import ModelConfig
 from pix2pix.nn.generators import construct_generator
+from pix2pix.nn.layers import use_own_statistics
 from pix2pix.utils.files import write_atomically, write_json
 
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+WEIGHTS, CONFIG, CARD, GRAPH = "model.safetensors", "config.json", "README.md", "model.onnx"
 # What a model folder may hold besides the model.
 THUMBNAIL, EXAMPLES, SAMPLES = "thumbnail.png", "examples.json", "samples"
 MAX_CONFIG_BYTES = 1_000_000
+MOST_DIFFERENCE = (
+    1e-3  # of a graph's output, from -1 to 1, to PyTorch's; the shipped ones have 1e-6
+)
+_checked_graphs: set[bytes] = set()  # whose output was compared by this process
 
 
 def save_model(
     folder: Path, generator: nn.Module, config: ModelConfig, card: str, half: bool = True
 ) -> None:
-    """Write the folder, each file atomically and ``config.json`` last: it is what makes a model.
+    """Write the folder, each file atomically: the weights, then ``config.json``, which makes it a
+    model, then the graph, where onnx and onnxruntime are installed.
 
     With ``half`` the weights are stored as float16; running statistics can exceed its range and
     stay float32. Raises OSError where it cannot be written.
@@ -45,6 +56,56 @@ def save_model(
     write_atomically(folder / WEIGHTS, write)
     write_atomically(folder / CARD, lambda f: f.write_text(card, encoding="utf-8"))
     write_json(folder / CONFIG, config.to_json())
+    with contextlib.suppress(ImportError):
+        write_onnx(folder)
+
+
+def write_onnx(folder: Path) -> Path:
+    """Write a model's ``model.onnx``, the graph whose weights are places in ``model.safetensors``;
+    see `pix2pix.models.onnx_graph`.
+
+    A graph whose output is not PyTorch's is not written; one that is there already is not compared
+    again. Raises ImportError without onnx or onnxruntime, UserError for an unusable model, OSError.
+    """
+    import onnxruntime  # noqa: F401  what is not run is not written
+
+    from pix2pix.models.onnx_graph import build_graph
+
+    file = folder / GRAPH
+    graph = build_graph(read_config(folder), folder / WEIGHTS).SerializeToString(deterministic=True)
+    if file.is_file() and file.read_bytes() == graph:
+        return file
+
+    if graph not in _checked_graphs:
+        compare_graph(graph, folder)
+        _checked_graphs.add(graph)
+    write_atomically(file, lambda f: f.write_bytes(graph))
+    return file
+
+
+def compare_graph(graph: bytes, folder: Path) -> float:
+    """Run a graph over a model's weights, and the model by PyTorch, on one random source; return
+    the largest difference. Raises UserError where that is too much."""
+    from pix2pix.models.onnx_graph import open_session
+
+    generator, config = load_model(folder)
+
+    side = max(64, config.generator.multiple)
+    shape = (1, config.generator.source_channels, side, side)
+    source = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    use_own_statistics(generator, config.norm_mode == "batch")
+    with torch.inference_mode():
+        target = generator(torch.from_numpy(source)).numpy()
+    session = open_session(graph, folder, torch.get_num_threads())
+    made = session.run(None, {"source": source})[0]
+    difference = float(np.abs(made - target).max())
+    # What a network diverged to, neither runtime has a number for.
+    if not np.allclose(made, target, rtol=0, atol=MOST_DIFFERENCE, equal_nan=True):
+        raise UserError(
+            f"The ONNX graph differs from the model by {difference:.2g} and was not written: "
+            "install the versions of onnx and onnxruntime that requirements.txt names."
+        )
+    return difference
 
 
 def read_config(folder: Path, name: str = "") -> ModelConfig:
@@ -104,13 +165,30 @@ def list_models(folders: list[Path]) -> dict[str, Path]:
     models: dict[str, Path] = {}
     for parent in folders:
         for config in sorted(parent.glob(f"*/{CONFIG}")):
-            try:
-                read_config(config.parent)
-            except UserError:
-                continue  # the picker lists what works; loading by name says why one does not
-            if (config.parent / WEIGHTS).is_file():
-                models.setdefault(config.parent.name, config.parent)
+            folder = config.parent
+            if (folder / WEIGHTS).is_file() and _is_readable(folder, file_version(config)):
+                models.setdefault(folder.name, folder)
     return models
+
+
+def file_version(file: Path) -> tuple[int, ...]:
+    """Return what tells a file from what is written in its place; nothing where there is none."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+@functools.lru_cache(1024)
+def _is_readable(folder: Path, version: tuple[int, ...]) -> bool:
+    """Say whether a config, in the version that is on disk, is one of a model: each request of the
+    page asks for all of them."""
+    try:
+        read_config(folder)
+    except UserError:
+        return False  # the picker lists what works; loading by name says why one does not
+    return True
 
 
 def find_model(name: str, folders: list[Path]) -> Path:

@@ -1,0 +1,318 @@
+"""Build a generator's ONNX graph by its config alone: nodes whose weights are places in
+``model.safetensors``. No torch.
+
+One input ``source``, N x C x H x W, and one output ``generated``, N x C' x H x W, float32 from -1
+to 1; H and W are multiples of ``GeneratorConfig.multiple``. Each picture is normalised by its own
+statistics unless the config says "stored"; dropout is off. Weights stored as float16 are cast to
+float32, and resize convolutions computed as one transposed convolution, as by
+`pix2pix.nn.fast_convolutions.ResizeConv`: from constants, so a runtime does both once, on loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from pix2pix.errors import UserError
+from pix2pix.model_config import GeneratorConfig, ModelConfig
+
+OPSET, IR_VERSION = 17, 8  # of 2022: ONNX Runtime on servers and in browsers knows every operator
+DTYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
+EPSILON = 1e-5  # of PyTorch's norms
+MAX_HEADER_BYTES = 1_000_000
+# M of pix2pix.nn.fast_convolutions: a 3x3 kernel w on an image of twice the size is M w M^T on it.
+ENLARGED = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies in the weights file, in bytes from its start."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+def read_layout(weights: Path) -> tuple[dict[str, StoredTensor], str]:
+    """Read where a safetensors file's tensors lie, and a digest of that. Raises UserError."""
+    try:
+        with weights.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = file.read(size) if size <= MAX_HEADER_BYTES else b""
+        layout = {}
+        for name, tensor in json.loads(header).items():
+            if name != "__metadata__":
+                start, end = tensor["data_offsets"]
+                shape = tuple(tensor["shape"])
+                place = StoredTensor(tensor["dtype"], shape, 8 + size + start, end - start)
+                layout[name] = place
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{weights.parent.name}/{weights.name} is missing or not a safetensors file: "
+            "take the model anew from its source."
+        ) from error
+    return layout, hashlib.sha256(header).hexdigest()
+
+
+def build_graph(config: ModelConfig, weights: Path) -> onnx.ModelProto:
+    """Build the graph of a model over its weights file, which is to lie in the graph's folder.
+
+    The same config and places give the same bytes. Raises UserError for weights that lack a tensor.
+    """
+    layout, digest = read_layout(weights)
+    graph = _Graph(layout, weights.name, config.norm_mode == "stored", config.generator.norm)
+    network = {"unet": _unet, "small-unet": _small_unet, "resnet": _resnet}[config.generator.kind]
+    try:
+        network(graph, config.generator)
+    except KeyError as error:
+        raise UserError(
+            f"{weights.parent.name}/{weights.name} lacks {error} as float16 or float32: save the "
+            "model anew."
+        ) from error
+    sides = ("batch", config.generator.source_channels, "height", "width")
+    source = helper.make_tensor_value_info("source", TensorProto.FLOAT, sides)
+    sides = ("batch", config.generator.target_channels, "height", "width")
+    generated = helper.make_tensor_value_info("generated", TensorProto.FLOAT, sides)
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "generator", [source], [generated], graph.initialisers),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="Pix2Pix Studio",
+    )
+    facts = {
+        "weights": digest,
+        "size": config.generator.size,
+        "multiple": config.generator.multiple,
+    }
+    helper.set_model_props(model, {name: str(value) for name, value in facts.items()})
+    return model
+
+
+class _Graph:
+    """Nodes in the order in which they run, named by what they make."""
+
+    def __init__(
+        self, layout: dict[str, StoredTensor], file: str, stored_statistics: bool, norm: str
+    ) -> None:
+        self.layout, self.file = layout, file
+        self.stored_statistics, self.norm_kind = stored_statistics, norm
+        self.nodes: list[onnx.NodeProto] = []
+        self.initialisers: list[TensorProto] = []
+        self._made: set[str] = set()
+
+    def op(self, kind: str, *inputs: str, out: str = "", **attributes: Any) -> str:
+        out = out or f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [out], name=out, **attributes))
+        return out
+
+    def constant(self, name: str, values: Any, dtype: Any = np.float32) -> str:
+        """Keep a small array in the graph itself."""
+        if name not in self._made:
+            self._made.add(name)
+            array = np.asarray(values, dtype)
+            self.initialisers.append(onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def weight(self, name: str) -> str:
+        """Return a stored tensor, in float32."""
+        tensor = self.layout[name]
+        if tensor.dtype not in DTYPES:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made.add(name)
+            place = TensorProto(name=name, data_type=DTYPES[tensor.dtype], dims=tensor.shape)
+            place.data_location = TensorProto.EXTERNAL
+            facts = {"location": self.file, "offset": tensor.offset, "length": tensor.length}
+            for key, value in facts.items():
+                place.external_data.add(key=key, value=str(value))
+            self.initialisers.append(place)
+            if tensor.dtype == "F16":
+                self.op("Cast", name, out=f"{name}:float", to=TensorProto.FLOAT)
+        return f"{name}:float" if tensor.dtype == "F16" else name
+
+    def bias(self, name: str) -> list[str]:
+        return [self.weight(f"{name}.bias")] if f"{name}.bias" in self.layout else []
+
+    def conv(self, x: str, name: str, stride: int = 1, padding: int = 0, **attributes: Any) -> str:
+        """Convolve by the layer's stored kernel."""
+        weight, kind = f"{name}.weight", attributes.pop("kind", "Conv")
+        return self.op(
+            kind, x, self.weight(weight), *self.bias(name), strides=[stride] * 2,
+            pads=[padding] * 4, kernel_shape=self.layout[weight].shape[2:], **attributes,
+        )  # fmt: skip
+
+    def up_conv(self, x: str, name: str, stride: int, padding: int = 0, **attributes: Any) -> str:
+        return self.conv(x, name, stride, padding, kind="ConvTranspose", **attributes)
+
+    def resize_conv(self, x: str, name: str) -> str:
+        """Enlarge by nearest to twice the size and convolve by 3x3, in one."""
+        out, channels = self.layout[f"{name}.weight"].shape[:2]
+        rows = self.constant("3x3 rows", [-1, 9], np.int64)
+        square = self.constant(f"4x4 of {out}x{channels}", [out, channels, 4, 4], np.int64)
+        enlarged = self.constant("enlarged", np.kron(ENLARGED, ENLARGED).T)
+        kernels = self.op(
+            "MatMul", self.op("Reshape", self.weight(f"{name}.weight"), rows), enlarged
+        )
+        kernels = self.op("Transpose", self.op("Reshape", kernels, square), perm=[1, 0, 2, 3])
+        return self.op(
+            "ConvTranspose", x, kernels, *self.bias(name), strides=[2, 2], pads=[1] * 4,
+            kernel_shape=[4, 4],
+        )  # fmt: skip
+
+    def norm(self, x: str, name: str, channels: int) -> str:
+        if self.norm_kind == "none":
+            return x
+        if self.norm_kind == "instance":
+            ones, zeros = np.ones(channels), np.zeros(channels)
+            scale, shift = (
+                self.constant(f"{kind} {channels}", values)
+                for kind, values in (("ones", ones), ("zeros", zeros))
+            )
+            return self.op("InstanceNormalization", x, scale, shift, epsilon=EPSILON)
+        affine = [self.weight(f"{name}.{field}") for field in ("weight", "bias")]
+        if not self.stored_statistics:
+            return self.op("InstanceNormalization", x, *affine, epsilon=EPSILON)
+        statistics = [self.weight(f"{name}.{field}") for field in ("running_mean", "running_var")]
+        return self.op("BatchNormalization", x, *affine, *statistics, epsilon=EPSILON)
+
+    def reflect(self, x: str, padding: int) -> str:
+        pads = self.constant(f"pads {padding}", [0, 0, padding, padding] * 2, np.int64)
+        return self.op("Pad", x, pads, mode="reflect")
+
+
+def _unet(graph: _Graph, config: GeneratorConfig) -> None:
+    depth = config.halvings
+    widths = [config.ngf * min(2**i, config.widest) for i in range(depth)]
+    resize = config.upsample == "resize"
+
+    def enlarge(x: str, name: str) -> str:
+        return graph.resize_conv(x, f"{name}.1") if resize else graph.up_conv(x, name, 2, 1)
+
+    x = "source"
+    colours = _spread_colours(graph, config.size) if config.hints else ""
+    if colours:
+        x = graph.op("Concat", x, colours, axis=1)
+    skips = []
+    for i, width in enumerate(widths):
+        x = graph.conv(graph.op("LeakyRelu", x, alpha=0.2) if i else x, f"down.{i}.0", 2, 1)
+        if i not in (0, depth - 1):
+            x = graph.norm(x, f"down.{i}.1", width)
+        skips.append(x)
+    skips.pop()
+    for i, width in enumerate(reversed(widths[:-1])):
+        x = graph.norm(enlarge(graph.op("Relu", x), f"up.{i}.0"), f"up.{i}.1", width)
+        x = graph.op("Concat", x, skips.pop(), axis=1)
+    x = enlarge(graph.op("Relu", x), "out")
+    if colours:
+        lively = graph.op("Mul", colours, graph.constant("lively", 0.9))
+        x = graph.op("Add", x, graph.op("Atanh", lively))
+    graph.op("Tanh", x, out="generated")
+
+
+def _spread_colours(graph: _Graph, size: int) -> str:
+    """`pix2pix.nn.generators.SpreadColours`, the same step by step."""
+    reach = max(1, round(8 / 256 * size / 2))
+
+    def largest(x: str, reach: int) -> str:  # of a window: of its rows, then of its columns
+        side = 2 * reach + 1
+        x = graph.op("MaxPool", x, kernel_shape=[1, side], pads=[0, reach, 0, reach])
+        return graph.op("MaxPool", x, kernel_shape=[side, 1], pads=[reach, 0, reach, 0])
+
+    def smallest(x: str, reach: int) -> str:
+        return graph.op("Neg", largest(graph.op("Neg", x), reach))
+
+    def channels(x: str, start: int, end: int) -> str:
+        bounds = [graph.constant(f"channel {i}", [i], np.int64) for i in (start, end, 1)]
+        return graph.op("Slice", x, *bounds)
+
+    slight, two = graph.constant("slight", 1e-4), graph.constant("two", 2.0)
+    strokes = smallest(largest("source", reach), reach)
+    darkest = graph.op("Mul", graph.op("ReduceMin", strokes, axes=[1]), two)
+    weight = graph.op("Sub", graph.constant("paper", 1.8), darkest)
+    bounds = graph.constant("none", 0.0), graph.constant("all", 1.0)
+    weight = smallest(graph.op("Clip", weight, *bounds), 1)
+    layers = [graph.op("Concat", graph.op("Mul", strokes, weight), weight, axis=1)]
+    for _ in range(int(math.log2(size))):
+        # Of an odd side the last window is half outside, and its mean that of the rest.
+        pool = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 1, 1]}
+        layers.append(graph.op("AveragePool", layers[-1], count_include_pad=0, **pool))
+    spread = ""
+    for layer in reversed(layers):
+        colours, weight = channels(layer, 0, 3), channels(layer, 3, 4)
+        if spread:
+            sizes = graph.op("Shape", colours)
+            spread = graph.op("Resize", spread, "", "", sizes, mode="linear")
+            spread = graph.op("Mul", spread, slight)
+        # The coarsest begins with white paper: 1 everywhere.
+        numerator = graph.op("Add", colours, spread or slight)
+        spread = graph.op("Div", numerator, graph.op("Add", weight, slight))
+    return spread
+
+
+def _small_unet(graph: _Graph, config: GeneratorConfig) -> None:
+    x, skips = "source", []
+    for i in range(4):
+        x = graph.op("Relu", graph.conv(x, f"down.{i}", padding=1))
+        skips.append(x)
+        x = graph.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    for i in (0, 3):
+        x = graph.op("Relu", graph.conv(x, f"bottleneck.{i}", padding=1))
+    for i in range(4):
+        x = graph.op("Concat", graph.up_conv(x, f"up.{i}", 2), skips.pop(), axis=1)
+        x = graph.op("Relu", graph.conv(x, f"merge.{i}", padding=1))
+    graph.op("Tanh", graph.conv(x, "out"), out="generated")
+
+
+def _resnet(graph: _Graph, config: GeneratorConfig) -> None:
+    n, number = config.ngf, 0  # of the layer in its nn.Sequential
+    norm = int(config.norm != "none")
+
+    def step(x: str, channels: int, up: bool = False, **attributes: Any) -> str:
+        nonlocal number
+        layer = (graph.up_conv if up else graph.conv)(x, f"layers.{number}", **attributes)
+        x = graph.norm(layer, f"layers.{number + 1}", channels)
+        number += 2 + norm
+        return graph.op("Relu", x)
+
+    number += 1
+    x = step(graph.reflect("source", 3), n)
+    for width in (2 * n, 4 * n):
+        x = step(x, width, stride=2, padding=1)
+    for _ in range(config.blocks):
+        inside, first = x, f"layers.{number}.layers.1"
+        second = f"layers.{number}.layers.{4 + norm + (config.dropout != 'none')}"
+        for name in (first, second):
+            inside = graph.conv(graph.reflect(inside, 1), name)
+            after = f"{name.rpartition('.')[0]}.{int(name.rpartition('.')[2]) + 1}"
+            inside = graph.norm(inside, after, 4 * n)
+            inside = graph.op("Relu", inside) if name == first else inside
+        x = graph.op("Add", x, inside)
+        number += 1
+    for width in (2 * n, n):
+        x = step(x, width, up=True, stride=2, padding=1, output_padding=[1, 1])
+    number += 1
+    x = graph.conv(graph.reflect(x, 3), f"layers.{number}")
+    graph.op("Tanh", x, out="generated")
+
+
+def open_session(graph: bytes, folder: Path, threads: int) -> Any:
+    """Load a graph over the weights in its folder into ONNX Runtime, on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; they are raised as well
+    # Threads that spin after their work would take the time of whatever else computes here.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    place = "session.model_external_initializers_file_folder_path"
+    options.add_session_config_entry(place, str(folder))
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
