@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix.model_config import ModelConfig
-from pix2pix.models.folder import WEIGHTS
+from pix2pix.models.folder import GRAPH, WEIGHTS
 from pix2pix.utils.files import write_atomically
 
 UI = Path(__file__).parent
 SWITCH = "PIX2PIX_ON_DEVICE"  # "off": the server draws for everybody and gives no weights away
-GRAPH = "model.onnx"
 PACKAGE = "onnxruntime-web"
 INSTALLED = UI / "runtime" / "node_modules" / PACKAGE / "dist"
 CDN = "https://cdn.jsdelivr.net/npm/{package}@{version}/dist/{file}"

@@ -10,7 +10,7 @@ import gradio as gr
 from pix2pix.hub import bucket_sync
 from pix2pix.ui.auth import Roles, guard_events, owner_only
 from pix2pix.ui.common import HIDDEN_EVENT, RESULT_SECONDS, escape_template
-from pix2pix.ui.components.hub_forms import publish_form
+from pix2pix.ui.components.hub_forms import export_form, publish_form
 from pix2pix.ui.components.model_cards import ModelSource, known_models, model_card_items
 from pix2pix.ui.dataset.tab import dataset_tab
 from pix2pix.ui.limits import block_url_downloads
@@ -82,6 +82,7 @@ def build_page(
             if parts:
                 with parts.to_hub, owner_only(page, roles):
                     publish_form(models, parts.name)
+                    export_form(models, parts.name)
             with gr.Tab("Dataset", id="dataset"), owner_only(page, roles):
                 notes = [storage_note()]
                 dataset_tab(page, take if train_tab else None)

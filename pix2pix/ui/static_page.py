@@ -13,9 +13,8 @@ from typing import Any
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import data_url, resize
-from pix2pix.models.folder import CARD, THUMBNAIL, WEIGHTS, read_config
+from pix2pix.models.folder import CARD, GRAPH, THUMBNAIL, WEIGHTS, read_config, write_onnx
 from pix2pix.ui.device_engine import (
-    GRAPH,
     INSTALLED,
     RUNTIME_FILES,
     UI,
@@ -25,10 +24,10 @@ from pix2pix.ui.device_engine import (
     runtime_addresses,
 )
 from pix2pix.ui.pad_state import pad_state
-from pix2pix.utils.files import copy_folder, write_errors
+from pix2pix.utils.files import copy_folder, write_atomically, write_errors
 from pix2pix.utils.filenames import printable
 
-NO_GRAPH = "'{name}' has no model.onnx: save it anew, or write it with scripts/export_onnx.py."
+NO_GRAPH = "'{name}' has no model.onnx: pip install onnx onnxruntime, then export it again."
 
 
 def export_page(folders: dict[str, Path], out: Path, runtime: Path | None = None) -> dict[str, Any]:
@@ -79,6 +78,16 @@ def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None) -> N
     (stage / "page.css").write_text("\n".join([*styles, f"#studio {{\n{nested}\n}}\n"]), encoding="utf-8")
 
 
+def write_space_card(page: Path, name: str) -> None:
+    """Write the README that makes an exported page the static Space `name` ("owner/name")."""
+    title = name.rpartition("/")[2]
+    head = {"title": title, "sdk": "static", "app_file": "index.html", "license": "other"}
+    lines = [f"{key}: {json.dumps(value)}" for key, value in head.items()]
+    text = "A page of Pix2Pix Studio: it draws in your browser. The models' cards lie in `models/`."
+    card = "\n".join(["---", *lines, "emoji: ✏️", "pinned: false", "---", "", text, ""])
+    write_atomically(page / "README.md", lambda file: file.write_text(card, encoding="utf-8"))
+
+
 def own_page_only(names: list[str]) -> list[str]:
     """List the modules that only the app's other tabs use."""
     others = {"charts.js", "samples.js", "live_view.js", "pairs_view.js", "cards.js"}
@@ -104,9 +113,12 @@ def copy_runtime(runtime: Path, to: Path, addresses: dict[str, Any]) -> dict[str
 def copy_model(name: str, folder: Path, stage: Path, runtime: dict[str, Any]) -> dict[str, Any]:
     """Copy what the page needs of a model and return how the page lists it."""
     place = f"models/{name}"
+    if not (folder / GRAPH).is_file():
+        try:
+            write_onnx(folder)
+        except ImportError as error:
+            raise UserError(NO_GRAPH.format(name=printable(name))) from error
     files = engine_files(folder, read_config(folder), place, runtime)
-    if files is None:
-        raise UserError(NO_GRAPH.format(name=printable(name)))
     (stage / place).mkdir(parents=True)
     for file in (GRAPH, WEIGHTS, CARD):
         with contextlib.suppress(FileNotFoundError):

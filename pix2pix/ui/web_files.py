@@ -20,9 +20,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from pix2pix.models.folder import WEIGHTS, read_config
+from pix2pix.models.folder import GRAPH, WEIGHTS, read_config
 from pix2pix.ui.device_engine import (
-    GRAPH,
     INSTALLED,
     RUNTIME_FILES,
     compressed,

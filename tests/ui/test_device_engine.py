@@ -149,3 +149,99 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
         print(f"\non the static page: {json.dumps(said)}")
     assert said["without_weights_and_runtime"] < 200_000 and said["bytes"] < 35_000_000
     page.page.context.close()
+
+
+class SlowModels(TranslatorCache):
+    """Models whose pictures take their time on the server; counts them."""
+
+    asked = 0
+    pause = 0.7  # seconds
+
+    def get(self, name: str) -> Translator:
+        self.asked += 1
+        time.sleep(self.pause)
+        return super().get(name)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> SlowModels:
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copytree(STREETS, folder / "streets")
+    return SlowModels(lambda: [folder], "cpu")
+
+
+@pytest.fixture(scope="module")
+def app(models: SlowModels) -> Iterator[str]:
+    page = build_page(models)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False)
+    yield url
+    page.close()
+
+
+def test_the_app_goes_over_to_the_device_and_goes_on_without_the_server(
+    browser: Any, app: str, models: SlowModels
+) -> None:
+    page = open_pad(browser, app)
+    page.settle()
+    page.draw((0.2, 0.6), (0.8, 0.6))
+    page.until("pad.engines.state === 'ready' && pad.idle()")
+    page.draw((0.3, 0.3), (0.6, 0.3))
+    page.settle()
+    assert badge(page).startswith("On this device, ")
+    page.page.screenshot(path="/tmp/webdev/app.png")
+    asked = models.asked
+    page.page.context.set_offline(True)  # as a paused server
+    page.draw((0.5, 0.2), (0.5, 0.9))
+    page.settle()
+    assert difference(page, STREETS) <= MOST_DIFFERENCE and models.asked == asked
+    page.page.context.set_offline(False)
+    page.page.get_by_role("button", name="Use the server").click()
+    on_device = page.picture()
+    page.draw((0.9, 0.2))
+    page.settle()
+    assert badge(page).startswith("On the server, ") and models.asked == asked + 1
+    page.do("undo")
+    page.settle()
+    by_server = page.picture()
+    assert np.abs(by_server.astype(int) - on_device).max() <= MOST_DIFFERENCE
+    page.page.context.close()
+
+
+@pytest.mark.parametrize("broken", ["runtime", "weights"])
+def test_without_a_runtime_or_with_broken_weights_the_server_draws(
+    browser: Any, app: str, models: SlowModels, broken: str
+) -> None:
+    page = open_pad(browser, app)
+    if broken == "runtime":
+        page.page.route("**/studio/runtime/**", lambda route: route.abort())
+    else:
+        junk = b"\x08" + bytes(2000)
+        page.page.route("**/model.safetensors", lambda route: route.fulfill(body=junk))
+    page.draw((0.2, 0.6), (0.8, 0.6))
+    page.until("pad.engines.state === 'failed' && pad.idle()")
+    page.draw((0.3, 0.3), (0.6, 0.3))
+    page.settle()
+    assert difference(page, STREETS) <= MOST_DIFFERENCE
+    assert not page.page.locator(".engine").is_visible() and page.message() == ""
+    page.page.context.close()
+
+
+def test_nothing_large_is_fetched_on_a_phone_or_to_save_data_without_asking(
+    browser: Any, app: str
+) -> None:
+    page = open_pad(browser, app, has_touch=True, is_mobile=True)
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(request.url))
+    page.draw((0.2, 0.6), (0.8, 0.6))
+    page.settle()
+    button = page.page.get_by_role("button", name="Draw on this device (3 MB)")
+    button.wait_for()
+    assert not any("/studio/models/" in url or "/studio/runtime/" in url for url in asked)
+    saves = "import(performance.getEntriesByType('resource').map((e) => e.name)" \
+        ".find((name) => name.endsWith('engine_choice.js'))).then(({ mayFetch }) => [" \
+        "{ saveData: true }, { type: 'cellular' }, { effectiveType: '3g' }, {}]" \
+        ".map((connection) => mayFetch({ connection, userAgentData: { mobile: false } })))"
+    assert page.page.evaluate(saves) == [False, False, False, True]
+    button.click()
+    page.until("pad.engines.isDevice")
+    page.page.context.close()
