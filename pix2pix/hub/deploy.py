@@ -154,7 +154,11 @@ def plan_static_space(name: str, folder: Path, *, private: bool = False) -> list
     upload = {**space, "folder_path": folder, "commit_message": "Deploy a page of Pix2Pix Studio"}
     stale = [f"{part}/*" for part in ("web", "models", "runtime")]
     upload |= {"delete_patterns": stale}
-    return [*calls, HubCall("upload_folder", upload), HubCall("get_space_runtime", {"repo_id": name})]
+    return [
+        *calls,
+        HubCall("upload_folder", upload),
+        HubCall("get_space_runtime", {"repo_id": name}),
+    ]
 
 
 def private_bucket(bucket: str) -> list[HubCall]:

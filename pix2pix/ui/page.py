@@ -55,9 +55,7 @@ def build_page(
     """
     block_url_downloads()
     cache_times = 3600, RESULT_SECONDS  # look every hour for uploads and results that are too old
-    with WebPage(
-        title="Pix2Pix Studio", analytics_enabled=False, delete_cache=cache_times
-    ) as page:
+    with WebPage(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=cache_times) as page:
         page.folders = models.models
         gr.HTML(
             '<header class="masthead"><h1>Pix2Pix Studio</h1>'

@@ -39,7 +39,9 @@ def export_page(folders: dict[str, Path], out: Path, runtime: Path | None = None
     UserError for a model without a graph, an incomplete runtime and a folder that is not ours.
     """
     if runtime and not has_runtime(runtime):
-        raise UserError(f"{runtime} lacks {' or '.join(RUNTIME_FILES[:2])}: give npm's dist folder.")
+        raise UserError(
+            f"{runtime} lacks {' or '.join(RUNTIME_FILES[:2])}: give npm's dist folder."
+        )
     if out.exists() and any(out.iterdir()) and not (out / "web" / "static_page.js").is_file():
         raise UserError(f"{out} holds something else: name a new folder.")
     runtime = runtime or (INSTALLED if has_runtime() else None)
@@ -73,9 +75,13 @@ def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None) -> N
     for mark, text in (("title", html.escape(title)), ("pad", pad), ("models", listed)):
         page = page.replace(f"{{{mark}}}", text)
     (stage / "index.html").write_text(page, encoding="utf-8")
-    styles = [(components / name).read_text(encoding="utf-8") for name in ("static_page.css", "cards.css")]
+    styles = [
+        (components / name).read_text(encoding="utf-8") for name in ("static_page.css", "cards.css")
+    ]
     nested = (components / "pad.css").read_text(encoding="utf-8")
-    (stage / "page.css").write_text("\n".join([*styles, f"#studio {{\n{nested}\n}}\n"]), encoding="utf-8")
+    (stage / "page.css").write_text(
+        "\n".join([*styles, f"#studio {{\n{nested}\n}}\n"]), encoding="utf-8"
+    )
 
 
 def write_space_card(page: Path, name: str) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
+import hashlib
 import json
 import shutil
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,11 +24,12 @@ pytest.importorskip("gradio")
 from pix2pix.imaging.example_faces import example_faces
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
 from pix2pix.models.translator import Translator, TranslatorCache
-from pix2pix.ui.device_engine import INSTALLED, RUNTIME, has_runtime
+from pix2pix.ui.device_engine import INSTALLED, RUNTIME, has_runtime, runtime_version
 from pix2pix.ui.page import build_page
 from pix2pix.ui.static_page import export_page
+from pix2pix.ui.web_files import device_files
 from tests.conftest import CHROMIUM_FLAGS, chromium_path, give_up
-from tests.support.pad_page import Page, decode
+from tests.support.pad_page import Page
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,7 +143,9 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
         "longest_gap_ms": page.page.evaluate("window.longestGap"),
         "bytes": sum(exported.sent.values()),
         "without_weights_and_runtime": sum(
-            n for path, n in exported.sent.items() if "safetensors" not in path and "runtime/" not in path
+            n
+            for path, n in exported.sent.items()
+            if "safetensors" not in path and "runtime/" not in path
         ),
     }
     with capsys.disabled():
@@ -237,11 +240,115 @@ def test_nothing_large_is_fetched_on_a_phone_or_to_save_data_without_asking(
     button = page.page.get_by_role("button", name="Draw on this device (3 MB)")
     button.wait_for()
     assert not any("/studio/models/" in url or "/studio/runtime/" in url for url in asked)
-    saves = "import(performance.getEntriesByType('resource').map((e) => e.name)" \
-        ".find((name) => name.endsWith('engine_choice.js'))).then(({ mayFetch }) => [" \
-        "{ saveData: true }, { type: 'cellular' }, { effectiveType: '3g' }, {}]" \
+    saves = (
+        "import(performance.getEntriesByType('resource').map((e) => e.name)"
+        ".find((name) => name.endsWith('engine_choice.js'))).then(({ mayFetch }) => ["
+        "{ saveData: true }, { type: 'cellular' }, { effectiveType: '3g' }, {}]"
         ".map((connection) => mayFetch({ connection, userAgentData: { mobile: false } })))"
+    )
     assert page.page.evaluate(saves) == [False, False, False, True]
     button.click()
     page.until("pad.engines.isDevice")
     page.page.context.close()
+
+
+def test_files_are_given_by_their_digest_alone(app: str, models: SlowModels) -> None:
+    files = device_files("streets", models.models()["streets"])
+    place, names = files["weights"].rpartition("/")[0], ("model.onnx", "model.safetensors")
+    for name in names:
+        answer = httpx.get(f"{app}{place}/{name}")
+        assert answer.content == (STREETS / name).read_bytes()
+        assert "immutable" in answer.headers["cache-control"]
+    other = f"{place.rpartition('/')[0]}/0123456789abcdef"
+    for path in (f"{place}/config.json", f"{place}/..%2fconfig.json", f"{other}/model.onnx"):
+        assert httpx.get(f"{app}{path}").status_code == 404
+    binary = files["runtime"]["wasm"]["binary"]["url"]
+    packed = httpx.get(f"{app}{binary}", headers={"accept-encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.content == (INSTALLED / Path(binary).name).read_bytes()
+    assert httpx.get(f"{app}{binary.replace('threaded', 'other')}").status_code == 404
+
+
+def test_the_pins_are_those_of_the_installed_runtime() -> None:
+    for name, pinned in (file for kind in RUNTIME.values() for file in kind.values()):
+        digest = hashlib.sha384((INSTALLED / name).read_bytes()).digest()
+        assert pinned == f"sha384-{base64.b64encode(digest).decode()}"
+    lock = json.loads((INSTALLED.parents[2] / "package-lock.json").read_text())["packages"]
+    assert lock["node_modules/onnxruntime-web"]["version"] == runtime_version()
+    assert not any("resolved" in package for package in lock.values())
+
+
+def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pix2pix.ui.static_page.has_runtime", lambda *_: False)
+    said = export_page({"streets": STREETS}, tmp_path / "page")
+    assert said["runtime"] == "cdn" and said["bytes"] < 3_500_000
+    static, changed = Static(tmp_path / "page"), [True]
+
+    def answer(route: Any) -> None:
+        name = route.request.url.rpartition("/")[2]
+        content = (INSTALLED / name).read_bytes() + (b"\n//" if changed else b"")
+        route.fulfill(body=content, headers={"Access-Control-Allow-Origin": "*"})
+
+    page = open_pad(browser, static.url)
+    page.page.route("https://cdn.jsdelivr.net/**", answer)
+    page.draw((0.2, 0.6), (0.8, 0.6))
+    page.until("pad.engines.state === 'failed'")
+    assert badge(page) == "This device could not run the model."
+    changed.clear()
+    page.page.get_by_role("button", name="Try again").click()
+    page.until("pad.engines.state === 'ready' && pad.idle()")
+    assert difference(page, STREETS) <= MOST_DIFFERENCE
+    page.page.context.close()
+    static.server.shutdown()
+
+
+def test_photos_and_the_camera_become_drawings(
+    browser: Any, exported: Static, tmp_path: Path
+) -> None:
+    page = open_pad(browser, f"{exported.url}?model=face-sketch")
+    photo = Image.open(FACES / "thumbnail.png").convert("RGB").resize((256, 256))
+    for style in LINE_STYLES:
+        code = (
+            "async ([data, style]) => { const { lineDrawing } = await import('./web/lines.js');"
+            " return [...lineDrawing(Uint8ClampedArray.from(data), 256, 256, style)]; }"
+        )
+        rgba = np.asarray(photo.convert("RGBA"))
+        made = np.array(page.page.evaluate(code, [rgba.ravel().tolist(), style]))
+        right = np.asarray(line_drawing(photo, style)).astype(int)
+        difference_of_lines = np.abs(made.reshape(256, 256, 4)[..., 0] - right)
+        assert (difference_of_lines > 2).mean() < 0.002 and right.std() > 10, style
+    photo.save(tmp_path / "photo.png")
+    page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
+    page.until("pad.ops.length && pad.engines.state === 'ready' && pad.idle()")
+    assert np.abs(page.drawing()[..., 0].astype(int) - line_drawing(photo)).mean() < 3
+    page.do("camera")
+    page.until("pad.camera.frames > 2")
+    assert page.page.locator(".camera").is_visible()
+    page.page.screenshot(path="/tmp/webdev/camera.png")
+    before = page.js("pad.ops.length")
+    page.do("camera")
+    page.until(f"pad.ops.length > {before} && pad.idle()")
+    assert difference(page, FACES) <= MOST_DIFFERENCE
+    page.page.context.close()
+
+
+def test_a_gpu_gives_the_same_picture(browser: Any, exported: Static) -> None:
+    """WebGPU as the processor imitates it: right, and slow."""
+    flags = [flag for flag in CHROMIUM_FLAGS if flag != "--disable-gpu"]
+    flags += ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    flags += ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+    own = browser.browser_type.launch(
+        executable_path=chromium_path(browser.browser_type.executable_path), args=flags
+    )
+    try:
+        page = open_pad(own, f"{exported.url}?model=streets&gpu=yes")
+        if not page.page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
+            give_up("this Chromium imitates no GPU")
+        page.draw((0.2, 0.6), (0.8, 0.6))
+        page.until("pad.engines.state === 'ready' && pad.idle()")
+        assert page.js("pad.engines.provider") == "webgpu"
+        assert difference(page, STREETS) <= MOST_DIFFERENCE
+    finally:
+        own.close()

@@ -127,9 +127,14 @@ def test_the_slider_asks_for_one_picture_at_a_time_and_the_last_wins(view: View)
 
 def test_the_measures_of_a_checkpoint_are_said_and_drawn(view: View) -> None:
     checkpoint = {"step": 50, "l1": 0.1234, "psnr": 18.246, "ssim": 0.4567, "perceptual": 0.3}
-    checkpoints = [{**checkpoint, "model": True, "sample": False}, {"step": 60, "model": True, "psnr": 9}]
+    checkpoints = [
+        {**checkpoint, "model": True, "sample": False},
+        {"step": 60, "model": True, "psnr": 9},
+    ]
     validation = {"step": [40, 50], "psnr": [17.0, 18.246], "ssim": [-0.2, 0.4567]}
-    view.tell("one", status={"name": "one", **STATUS}, checkpoints=checkpoints, validation=validation)
+    view.tell(
+        "one", status={"name": "one", **STATUS}, checkpoints=checkpoints, validation=validation
+    )
     view.until("document.querySelectorAll('.checkpoint').length === 2")
     figures = view.page.locator(".checkpoint .figures").all_inner_texts()
     assert figures == ["PSNR 9.00", "L1 0.123, PSNR 18.2, SSIM 0.457, perceptual 0.300"]
