@@ -1,7 +1,7 @@
 """Put the studio on a Hugging Face Space: create it, upload what it needs, wait until it runs.
 
-With --static the Space is the page of scripts/export_web.py: it draws in the visitor's browser, costs
-nothing and never sleeps, and neither trains nor takes uploads.
+With --static the Space is the page of scripts/export_web.py: it draws in the visitor's browser,
+costs nothing and never sleeps, and neither trains nor takes uploads.
 """
 
 from __future__ import annotations

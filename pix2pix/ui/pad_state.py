@@ -1,4 +1,4 @@
-"""Describe a model to the drawing pad, on the app's page and on a page of static files. No gradio."""
+"""Describe a model to the drawing pad, in the app and on a page of static files. No gradio."""
 
 from __future__ import annotations
 

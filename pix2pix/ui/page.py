@@ -16,8 +16,8 @@ from pix2pix.ui.dataset.tab import dataset_tab
 from pix2pix.ui.limits import block_url_downloads
 from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab
-from pix2pix.ui.zero_gpu import training_hint
 from pix2pix.ui.web_files import WebPage
+from pix2pix.ui.zero_gpu import training_hint
 from pix2pix.utils.workspace import storage_warning
 
 MCP_TOOLS = (

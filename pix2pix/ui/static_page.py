@@ -24,8 +24,8 @@ from pix2pix.ui.device_engine import (
     runtime_addresses,
 )
 from pix2pix.ui.pad_state import pad_state
-from pix2pix.utils.files import copy_folder, write_atomically, write_errors
 from pix2pix.utils.filenames import printable
+from pix2pix.utils.files import copy_folder, write_atomically, write_errors
 
 NO_GRAPH = "'{name}' has no model.onnx: pip install onnx onnxruntime, then export it again."
 

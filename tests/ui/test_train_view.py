@@ -126,9 +126,9 @@ def test_the_slider_asks_for_one_picture_at_a_time_and_the_last_wins(view: View)
 
 
 def test_the_measures_of_a_checkpoint_are_said_and_drawn(view: View) -> None:
-    checkpoint = {"step": 50, "l1": 0.1234, "psnr": 18.246, "ssim": 0.4567, "perceptual": 0.3}
+    measures = {"step": 50, "l1": 0.1234, "psnr": 18.246, "ssim": 0.4567, "perceptual": 0.3}
     checkpoints = [
-        {**checkpoint, "model": True, "sample": False},
+        {**measures, "model": True, "sample": False},
         {"step": 60, "model": True, "psnr": 9},
     ]
     validation = {"step": [40, 50], "psnr": [17.0, 18.246], "ssim": [-0.2, 0.4567]}
