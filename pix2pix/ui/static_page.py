@@ -13,7 +13,7 @@ from typing import Any
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import data_url, resize
-from pix2pix.models.folder import CARD, GRAPH, THUMBNAIL, WEIGHTS, read_config, write_onnx
+from pix2pix.models.folder import CARD, EXAMPLES, GRAPH, THUMBNAIL, WEIGHTS, read_config, write_onnx
 from pix2pix.ui.device_engine import (
     INSTALLED,
     RUNTIME_FILES,
@@ -70,7 +70,8 @@ def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None) -> N
     components = UI / "components"
     page = (components / "static_page.html").read_text(encoding="utf-8")
     # As JSON in a script: only `<` could end it.
-    listed = json.dumps(models, ensure_ascii=False).replace("<", "\\u003c")
+    listed = json.dumps(models, ensure_ascii=False, separators=(",", ":"))
+    listed = listed.replace("<", "\\u003c")
     pad = (components / "pad.html").read_text(encoding="utf-8")
     for mark, text in (("title", html.escape(title)), ("pad", pad), ("models", listed)):
         page = page.replace(f"{{{mark}}}", text)
@@ -131,7 +132,10 @@ def copy_model(name: str, folder: Path, stage: Path, runtime: dict[str, Any]) ->
             shutil.copyfile(folder / file, stage / place / file)
     config = read_config(folder)
     state = pad_state(name, folder, files) | {"noise": False, "opensPhotos": True}
-    return {"title": config.title or name, "thumbnail": small_picture(folder), "state": state}
+    examples = json.dumps(state.pop("examples"), ensure_ascii=False, separators=(",", ":"))
+    (stage / place / EXAMPLES).write_text(examples, encoding="utf-8")
+    shown = {"title": config.title or name, "thumbnail": small_picture(folder), "state": state}
+    return {**shown, "examples": f"{place}/{EXAMPLES}"}
 
 
 def small_picture(folder: Path) -> str:

@@ -58,7 +58,7 @@ export class EngineChoice {
       this.times = { server: [], device: [] };
       this.loaded = "";
     }
-    if (another && this.began) this.begin();
+    if (another && this.began && !this.server) this.begin();
     this.show();
   }
 

@@ -6,14 +6,17 @@ import { lineDrawing } from "./lines.js";
 
 const SESSION = { graphOptimizationLevel: "all", logSeverityLevel: 3 };
 
-let ort = null; // the runtime, loaded once
+let runtimeLoading = null; // the runtime, loaded once: {ort, providers}
+let ort = null;
 let session = null;
 let model = null;
+let loading = new AbortController(); // ends the fetching for a model that nobody waits for
+let turn = Promise.resolve(); // a session does one thing at a time
 
 /** Fetch a file as bytes, and tell how many have come. A runtime's file is gzip where the server
     sends it as it lies there. */
-async function fetchBytes(url, { integrity, onBytes = () => {} } = {}) {
-  const reply = await fetch(url, { integrity, priority: "low", credentials: "same-origin" });
+async function fetchBytes(url, { integrity, signal, onBytes = () => {} } = {}) {
+  const reply = await fetch(url, { integrity, signal, priority: "low" });
   if (!reply.ok) throw new Error(`${reply.status} for ${url}`);
   const parts = [];
   for (let reader = reply.body.getReader(), part; !(part = await reader.read()).done;) {
@@ -46,30 +49,53 @@ async function hasGpu(wanted) {
   return Boolean(adapter && (wanted === "yes" || !adapter.info?.isFallbackAdapter));
 }
 
-async function loadRuntime(runtime, wanted) {
-  if (ort) return;
+async function startRuntime(runtime, wanted) {
   const gpu = await hasGpu(wanted);
   const { code, binary } = gpu ? runtime.webgpu : runtime.wasm;
   const [loaded, wasmBinary] = await Promise.all([
     importModule(code), fetchBytes(binary.url, binary),
   ]);
   Object.assign(loaded.env.wasm, { wasmBinary, numThreads: 1, proxy: false });
-  ort = { ...loaded, providers: gpu ? ["webgpu", "wasm"] : ["wasm"] };
+  return { ort: loaded, providers: gpu ? ["webgpu", "wasm"] : ["wasm"] };
+}
+
+function loadRuntime(runtime, wanted) {
+  runtimeLoading ??= startRuntime(runtime, wanted).catch((error) => {
+    runtimeLoading = null; // tried again when it is asked for again
+    throw error;
+  });
+  return runtimeLoading;
 }
 
 /** Load the runtime and a model; tells the bytes of its weights as they come. */
 async function load({ id, runtime, wanted, files }) {
-  const tell = (bytes) => postMessage({ id, bytes });
-  const [graph, weights] = await Promise.all([
-    fetchBytes(files.graph), fetchBytes(files.weights, { onBytes: tell }),
+  loading.abort();
+  loading = new AbortController();
+  const { signal } = loading;
+  const onBytes = (bytes) => postMessage({ id, bytes });
+  const [graph, weights, { providers }] = await Promise.all([
+    fetchBytes(files.graph, { signal }), fetchBytes(files.weights, { signal, onBytes }),
     loadRuntime(runtime, wanted),
   ]);
+  return inTurn(() => startSession({ graph, weights, files, providers, signal }));
+}
+
+/** Do something with the session once it does nothing else. */
+function inTurn(task) {
+  const result = turn.then(task);
+  turn = result.catch(() => {});
+  return result;
+}
+
+async function startSession({ graph, weights, files, providers, signal }) {
+  signal.throwIfAborted();
+  ({ ort } = await runtimeLoading);
   const start = performance.now();
   await session?.release();
   session = null;
   const externalData = [{ path: "model.safetensors", data: weights }];
   let problem;
-  for (const provider of ort.providers) {
+  for (const provider of providers) {
     try {
       const options = { ...SESSION, externalData, executionProviders: [provider] };
       session = await ort.InferenceSession.create(graph, options);
@@ -129,7 +155,7 @@ const lines = async ({ pixels, width, height, style }) => (
   { pixels: lineDrawing(pixels, width, height, style) }
 );
 
-const kinds = { load, run, lines };
+const kinds = { load, run: (request) => inTurn(() => run(request)), lines };
 
 onmessage = async ({ data }) => {
   try {

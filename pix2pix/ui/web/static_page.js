@@ -17,12 +17,19 @@ function card({ title, thumbnail, state }) {
   return made;
 }
 
-function choose(name) {
-  const { state } = models.find((one) => one.state.model === name) ?? models[0];
+/** A model's state for the pad; its example drawings are a file of their own. */
+async function stateOf({ state, examples }) {
+  state.examples ??= await fetch(examples).then((reply) => reply.json()).catch(() => []);
+  return state;
+}
+
+async function choose(name) {
   for (const each of nav.children) {
-    each.setAttribute("aria-pressed", String(each.dataset.name === state.model));
+    each.setAttribute("aria-pressed", String(each.dataset.name === name));
   }
-  element.pad.configure(state);
+  const state = await stateOf(models.find((one) => one.state.model === name));
+  // Another may have been chosen meanwhile.
+  if (nav.querySelector("[aria-pressed=true]")?.dataset.name === name) pad.configure(state);
 }
 
 function embedLine() {
@@ -35,6 +42,6 @@ document.body.classList.toggle("embedded", wanted.has("embedded"));
 document.querySelector(".embed").textContent = embedLine();
 const first = models.find(({ state }) => state.model === wanted.get("model")) ?? models[0];
 const pad = new Pad(element, { server: null, root: document.baseURI });
-element.pad = await pad.start(first.state);
+element.pad = await pad.start(await stateOf(first));
 if (models.length > 1) nav.append(...models.map(card));
-choose(first.state.model);
+nav.querySelector(`[data-name="${CSS.escape(first.state.model)}"]`)?.setAttribute("aria-pressed", "true");
