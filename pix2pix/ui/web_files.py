@@ -32,6 +32,7 @@ from pix2pix.ui.device_engine import (
     runtime_addresses,
     runtime_version,
 )
+from pix2pix.utils.workspace import hub_model_cache
 
 WEB = Path(__file__).parent / "web"
 PREFIX = "studio"  # of every address here, below that of the page
@@ -73,7 +74,8 @@ class WebPage(gr.Blocks):
 def device_files(name: str, folder: Path) -> dict[str, Any] | None:
     """Return the addresses of what a visitor's own device needs to draw with a model, or None
     where the server draws for everybody."""
-    if is_switched_off() or not (folder / GRAPH).is_file():
+    is_private = folder.parent == hub_model_cache()  # found by whoever knows its name
+    if is_switched_off() or is_private or not (folder / GRAPH).is_file():
         return None
     own = f"{PREFIX}/runtime/{runtime_version()}" if has_runtime() else None
     place = f"{PREFIX}/models/{quote(name, safe='')}/{model_digest(folder)}"

@@ -6,7 +6,6 @@ import base64
 import functools
 import hashlib
 import json
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -29,11 +29,12 @@ from pix2pix.ui.page import build_page
 from pix2pix.ui.static_page import export_page
 from pix2pix.ui.web_files import device_files
 from tests.conftest import CHROMIUM_FLAGS, chromium_path, give_up
+from tests.support.models_and_servers import save_tiny_model, tiny_config
 from tests.support.pad_page import Page
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
-FACES, STREETS = ROOT / "checkpoints" / "face-sketch", ROOT / "checkpoints" / "streets"
+FACES = ROOT / "checkpoints" / "face-sketch"
 MOST_DIFFERENCE = 2  # of 255
 GAPS = """() => {
   let last = performance.now();
@@ -84,10 +85,17 @@ class Static:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Static]:
-    """The pages of a face and of a street, with the runtime."""
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that draws in no time."""
+    config = tiny_config(source_kind="drawing")
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny", config)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Static]:
+    """The page of a face and of the tiny model, with the runtime."""
     out = tmp_path_factory.mktemp("static") / "page"
-    export_page({"face-sketch": FACES, "streets": STREETS}, out)
+    export_page({"face-sketch": FACES, "tiny": tiny}, out)
     static = Static(out)
     yield static
     static.server.shutdown()
@@ -120,6 +128,13 @@ def difference(page: Page, folder: Path) -> int:
     return int(np.abs(page.picture().astype(int) - np.asarray(right)).max())
 
 
+def renderer_memory() -> int:
+    """Of the largest page of the browsers that this process started, in MB."""
+    own = psutil.Process().children(recursive=True)
+    pages = [p for p in own if "--type=renderer" in p.cmdline()]
+    return max(p.memory_info().rss for p in pages) // 2**20
+
+
 def badge(page: Page) -> str:
     return page.page.locator(".engine span").inner_text()
 
@@ -146,6 +161,7 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
     said = {
         "session_seconds": page.js("pad.engines.seconds"),
         "picture_ms": page.js("pad.engines.times.device.map(Math.round)"),
+        "renderer_mb": renderer_memory(),
         "longest_gap_ms": page.page.evaluate("window.longestGap"),
         "bytes": sum(exported.sent.values()),
         "without_weights_and_runtime": sum(
@@ -164,7 +180,7 @@ class SlowModels(TranslatorCache):
     """Models whose pictures take their time on the server; counts them."""
 
     asked = 0
-    pause = 0.7  # seconds
+    pause = 0.5  # seconds
 
     def get(self, name: str) -> Translator:
         self.asked += 1
@@ -173,10 +189,8 @@ class SlowModels(TranslatorCache):
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> SlowModels:
-    folder = tmp_path_factory.mktemp("models")
-    shutil.copytree(STREETS, folder / "streets")
-    return SlowModels(lambda: [folder], "cpu")
+def models(tiny: Path) -> SlowModels:
+    return SlowModels(lambda: [tiny.parent], "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +202,7 @@ def app(models: SlowModels) -> Iterator[str]:
 
 
 def test_the_app_goes_over_to_the_device_and_goes_on_without_the_server(
-    browser: Any, app: str, models: SlowModels
+    browser: Any, app: str, models: SlowModels, tiny: Path
 ) -> None:
     page = open_pad(browser, app)
     page.settle()
@@ -202,7 +216,7 @@ def test_the_app_goes_over_to_the_device_and_goes_on_without_the_server(
     page.page.context.set_offline(True)  # as a paused server
     page.draw((0.5, 0.2), (0.5, 0.9))
     page.settle()
-    assert difference(page, STREETS) <= MOST_DIFFERENCE and models.asked == asked
+    assert difference(page, tiny) <= MOST_DIFFERENCE and models.asked == asked
     page.page.context.set_offline(False)
     page.page.get_by_role("button", name="Use the server").click()
     on_device = page.picture()
@@ -218,7 +232,7 @@ def test_the_app_goes_over_to_the_device_and_goes_on_without_the_server(
 
 @pytest.mark.parametrize("broken", ["runtime", "weights"])
 def test_without_a_runtime_or_with_broken_weights_the_server_draws(
-    browser: Any, app: str, models: SlowModels, broken: str
+    browser: Any, app: str, tiny: Path, broken: str
 ) -> None:
     page = open_pad(browser, app)
     if broken == "runtime":
@@ -230,7 +244,7 @@ def test_without_a_runtime_or_with_broken_weights_the_server_draws(
     page.until("pad.engines.state === 'failed' && pad.idle()")
     page.draw((0.3, 0.3), (0.6, 0.3))
     page.settle()
-    assert difference(page, STREETS) <= MOST_DIFFERENCE
+    assert difference(page, tiny) <= MOST_DIFFERENCE
     assert not page.page.locator(".engine").is_visible() and page.message() == ""
     page.page.context.close()
 
@@ -243,7 +257,7 @@ def test_nothing_large_is_fetched_on_a_phone_or_to_save_data_without_asking(
     page.page.on("request", lambda request: asked.append(request.url))
     page.draw((0.2, 0.6), (0.8, 0.6))
     page.settle()
-    button = page.page.get_by_role("button", name="Draw on this device (3 MB)")
+    button = page.page.get_by_role("button", name="Draw on this device (5 MB)")
     button.wait_for()
     assert not any("/studio/models/" in url or "/studio/runtime/" in url for url in asked)
     saves = (
@@ -258,12 +272,12 @@ def test_nothing_large_is_fetched_on_a_phone_or_to_save_data_without_asking(
     page.page.context.close()
 
 
-def test_files_are_given_by_their_digest_alone(app: str, models: SlowModels) -> None:
-    files = device_files("streets", models.models()["streets"])
+def test_files_are_given_by_their_digest_alone(app: str, tiny: Path) -> None:
+    files = device_files("tiny", tiny)
     place, names = files["weights"].rpartition("/")[0], ("model.onnx", "model.safetensors")
     for name in names:
         answer = httpx.get(f"{app}{place}/{name}")
-        assert answer.content == (STREETS / name).read_bytes()
+        assert answer.content == (tiny / name).read_bytes()
         assert "immutable" in answer.headers["cache-control"]
     other = f"{place.rpartition('/')[0]}/0123456789abcdef"
     for path in (f"{place}/config.json", f"{place}/..%2fconfig.json", f"{other}/model.onnx"):
@@ -285,11 +299,11 @@ def test_the_pins_are_those_of_the_installed_runtime() -> None:
 
 
 def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned(
-    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    browser: Any, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pix2pix.ui.static_page.has_runtime", lambda *_: False)
-    said = export_page({"streets": STREETS}, tmp_path / "page")
-    assert said["runtime"] == "cdn" and said["bytes"] < 3_500_000
+    said = export_page({"tiny": tiny}, tmp_path / "page")
+    assert said["runtime"] == "cdn" and said["bytes"] < 2_000_000
     static, changed = Static(tmp_path / "page"), [True]
 
     def answer(route: Any) -> None:
@@ -305,7 +319,7 @@ def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned(
     changed.clear()
     page.page.get_by_role("button", name="Try again").click()
     page.until("pad.engines.state === 'ready' && pad.idle()")
-    assert difference(page, STREETS) <= MOST_DIFFERENCE
+    assert difference(page, tiny) <= MOST_DIFFERENCE
     page.page.context.close()
     static.server.shutdown()
 
@@ -340,7 +354,7 @@ def test_photos_and_the_camera_become_drawings(
     page.page.context.close()
 
 
-def test_a_gpu_gives_the_same_picture(browser: Any, exported: Static) -> None:
+def test_a_gpu_gives_the_same_picture(browser: Any, exported: Static, tiny: Path) -> None:
     """WebGPU as the processor imitates it: right, and slow."""
     flags = [flag for flag in CHROMIUM_FLAGS if flag != "--disable-gpu"]
     flags += ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -349,12 +363,12 @@ def test_a_gpu_gives_the_same_picture(browser: Any, exported: Static) -> None:
         executable_path=chromium_path(browser.browser_type.executable_path), args=flags
     )
     try:
-        page = open_pad(own, f"{exported.url}?model=streets&gpu=yes")
+        page = open_pad(own, f"{exported.url}?model=tiny&gpu=yes")
         if not page.page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
             give_up("this Chromium imitates no GPU")
         page.draw((0.2, 0.6), (0.8, 0.6))
         page.until("pad.engines.state === 'ready' && pad.idle()")
         assert page.js("pad.engines.provider") == "webgpu"
-        assert difference(page, STREETS) <= MOST_DIFFERENCE
+        assert difference(page, tiny) <= MOST_DIFFERENCE
     finally:
         own.close()

@@ -6,6 +6,7 @@
 import { Engine } from "./engine.js";
 
 const PATIENCE_MS = 20000; // with the server
+const RUNTIME_MB = 4; // of the smaller runtime, as it is sent
 const KEPT = 5; // times of which the median is taken
 const SILENCE = "The server does not answer; the drawing is kept.";
 const BROKEN = "This device could not run the model";
@@ -207,7 +208,8 @@ export class EngineChoice {
   /** What the badge says, and its button. */
   words() {
     const { state, config, server } = this;
-    const size = `${Math.round((config.engine?.bytes ?? 0) / 1e6)} MB`;
+    const size = `${Math.ceil((config.engine?.bytes ?? 0) / 1e6)} MB`;
+    const all = `${Math.ceil((config.engine?.bytes ?? 0) / 1e6) + RUNTIME_MB} MB`;
     const took = (who) => (this.times[who].length ? `, ${Math.round(median(this.times[who]))} ms` : "");
     if (!config.engine) return ["", ""];
     if (state === "loading") {
@@ -219,7 +221,7 @@ export class EngineChoice {
       return [`On this device${took("device")}`, server && !this.isSilent ? "Use the server" : ""];
     }
     if (state === "failed") return server ? ["", ""] : [`${BROKEN}.`, "Try again"];
-    return this.began && !mayFetch() ? ["", `Draw on this device (${size})`] : ["", ""];
+    return this.began && !mayFetch() ? ["", `Draw on this device (${all})`] : ["", ""];
   }
 
   show() {
