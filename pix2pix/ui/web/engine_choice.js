@@ -13,11 +13,13 @@ const BROKEN = "This device could not run the model";
 
 const median = (times) => [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)];
 
-/** Whether so many bytes may come without asking. */
-export function mayFetch({ connection, userAgentData } = navigator) {
+const isTouched = () => matchMedia("(hover: none) and (pointer: coarse)").matches;
+
+/** Whether many bytes may come without asking. */
+export function mayFetch({ connection, userAgentData } = navigator, isPhone = isTouched()) {
   const slow = /2g|3g/.test(connection?.effectiveType ?? "");
   if (connection?.saveData || connection?.type === "cellular" || slow) return false;
-  return !(userAgentData?.mobile ?? matchMedia("(hover: none) and (pointer: coarse)").matches);
+  return !userAgentData?.mobile && !isPhone;
 }
 
 const scratch = document.createElement("canvas");
