@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,10 +52,13 @@ import(new URL("{module}", root)).then((module) => (
 """
 
 
-def mount_script(module: str) -> str:
+def mount_script(module: str, events: Sequence[str] = ()) -> str:
     """Return the ``js_on_load`` of a component that a module of `web/` brings to life: it exports
-    ``mount({ element, props, server, watch, trigger, root })``."""
-    return MOUNT.format(module=f"{PREFIX}/web/{_modules()[0]}/{module}")
+    ``mount({ element, props, server, watch, trigger, root })``. Gradio looks for the names of the
+    `events` that it triggers in this text."""
+    names = ", ".join(f'"{event}"' for event in events)
+    script = MOUNT.format(module=f"{PREFIX}/web/{_modules()[0]}/{module}")
+    return f"// Triggers: {names}\n{script}" if events else script
 
 
 class WebPage(gr.Blocks):

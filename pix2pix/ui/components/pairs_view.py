@@ -35,7 +35,7 @@ def pairs_view(empty: str, **options: Any) -> gr.HTML:
         value={"empty": empty},
         html_template=read_asset("components/pairs_view.html"),
         css_template=read_asset("components/pairs_view.css"),
-        js_on_load=mount_script("pairs_view.js"),
+        js_on_load=mount_script("pairs_view.js", ["select"]),
         apply_default_css=False,
         **options,
     )

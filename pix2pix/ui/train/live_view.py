@@ -46,7 +46,7 @@ def live_view(watch: RunWatcher, **options: Any) -> gr.HTML:
         value={"run": "", "at": 0},
         html_template=read_asset("train/live_view.html"),
         css_template=read_asset("train/live_view.css"),
-        js_on_load=mount_script("live_view.js"),
+        js_on_load=mount_script("live_view.js", ["shown", "select"]),
         apply_default_css=False,
         server_functions=[_guard(name, function) for name, function in functions.items()],
         **options,
