@@ -109,7 +109,9 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
     assert badge(page).startswith("On this device, ")
     with page.page.expect_download() as download:
         page.do("download")
-    assert np.array_equal(np.asarray(Image.open(download.value.path())), page.picture())
+    assert np.array_equal(
+        np.asarray(Image.open(download.value.path()).convert("RGB")), page.picture()
+    )
     page.page.screenshot(path="/tmp/webdev/static.png", full_page=True)
     said = {
         "session_seconds": page.js("pad.engines.seconds"),

@@ -67,6 +67,12 @@ export class EngineChoice {
 
   get canAnswer() { return Boolean(this.server) || this.state === "ready"; }
 
+  /** Whether nothing draws until the visitor lets this device. */
+  get isOffering() {
+    return !this.server && this.began && this.state === "off" && this.picked !== "device"
+      && Boolean(this.config.engine) && !mayFetch();
+  }
+
   get isDevice() {
     if (this.state !== "ready") return false;
     if (!this.server || this.isSilent) return true;
@@ -232,6 +238,7 @@ export class EngineChoice {
     this.button.textContent = button;
     this.button.hidden = !button;
     this.badge.hidden = !words && !button;
+    this.badge.toggleAttribute("data-offer", this.isOffering);
     this.badge.dataset.state = this.isDevice ? "device" : this.state;
   }
 }

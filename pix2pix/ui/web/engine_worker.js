@@ -131,12 +131,19 @@ function toPixels(values, channels) {
   return rgba;
 }
 
-/** A model that colours grey gives hue and saturation; the light stays the source's own. */
+/** A model that colours grey gives hue and saturation; the light stays the source's own. In YCbCr
+    of whole numbers, as the server has it. */
 function keepLight(rgba, source) {
   for (let at = 0; at < rgba.length; at += 4) {
-    const light = (of) => 0.299 * of[at] + 0.587 * of[at + 1] + 0.114 * of[at + 2];
-    const change = Math.round(light(source)) - light(rgba);
-    for (let c = 0; c < 3; c++) rgba[at + c] += change;
+    const [r, g, b] = [rgba[at], rgba[at + 1], rgba[at + 2]];
+    const blue = Math.round(-0.168736 * r - 0.331264 * g + 0.5 * b);
+    const red = Math.round(0.5 * r - 0.418688 * g - 0.081312 * b);
+    const light = Math.round(
+      0.299 * source[at] + 0.587 * source[at + 1] + 0.114 * source[at + 2],
+    );
+    rgba[at] = light + 1.402 * red;
+    rgba[at + 1] = light - 0.344136 * blue - 0.714136 * red;
+    rgba[at + 2] = light + 1.772 * blue;
   }
 }
 

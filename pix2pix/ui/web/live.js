@@ -77,6 +77,9 @@ export class LivePicture {
 
   translateAnew() {
     this.dirty = true;
+    if (this.engines.isOffering) {
+      this.hint(".caption", `Press “Draw on this device” to see the ${this.config.target}`);
+    }
     if (!this.drawing.stroke && this.drawing.isBlank()) this.showEmpty();
     this.pump();
   }

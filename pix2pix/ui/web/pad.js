@@ -194,6 +194,7 @@ export class Pad {
     this.camera.configure(config);
     this.engines.configure(config);
     live.configure();
+    this.find("[data-do=guide]").hidden = !config.examples.length;
     this.find("[data-do=photo]").hidden = !config.opensPhotos;
     this.find(".pad").dataset.kind = isLabels(config) ? "labels" : "lines";
     this.find(".pad").toggleAttribute("data-hints", config.hints);
