@@ -67,10 +67,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Static]:
-    """The page of a face and of the tiny model, with the runtime."""
-    out = tmp_path_factory.mktemp("static") / "page"
-    export_page({"face-sketch": FACES, "tiny": tiny}, out)
-    static = Static(out)
+    """The page of a face, the tiny model and one that colours grey, with the runtime."""
+    out = tmp_path_factory.mktemp("static")
+    grey = tiny_config({"source_channels": 1}, source_kind="photo", training={"derive": "grey"})
+    models = {"face-sketch": FACES, "tiny": tiny, "grey": save_tiny_model(out / "grey", grey)}
+    export_page(models, out / "page")
+    static = Static(out / "page")
+    static.grey = models["grey"]
     yield static
     static.server.shutdown()
 
@@ -308,6 +311,12 @@ def test_photos_and_the_camera_become_drawings(
     page.do("camera")
     page.until(f"pad.ops.length > {before} && pad.idle()")
     assert difference(page, FACES) <= MOST_DIFFERENCE
+    page.page.locator("[data-name=grey]").click()
+    page.until("pad.model === 'grey'")
+    page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
+    page.until("pad.engines.state === 'ready' && pad.idle()")
+    assert page.drawing().std(axis=2).max() > 5, "the photo is in colour"
+    assert difference(page, exported.grey) <= MOST_DIFFERENCE
     page.page.context.close()
 
 
