@@ -26,7 +26,7 @@ def main() -> int:
     try:
         folders = [find_model(name, model_folders()) for name in args.model]
         named = {folder.resolve().name: folder for folder in folders}
-        result = export_page(named, args.out, args.runtime)
+        result = export_page(named, args.out, args.runtime, args.int8)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model", nargs="+", metavar="MODEL", help="name or folder of a model")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     parser.add_argument("--runtime", type=Path, metavar="DIR", help="dist of onnxruntime-web")
+    parser.add_argument("--int8", action="store_true", help="weights of half the size, not exact")
     return parser.parse_args()
 
 

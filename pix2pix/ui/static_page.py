@@ -14,6 +14,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import data_url, resize
 from pix2pix.models.folder import CARD, EXAMPLES, GRAPH, THUMBNAIL, WEIGHTS, read_config, write_onnx
+from pix2pix.models.small_weights import pack_weights
 from pix2pix.ui.device_engine import (
     INSTALLED,
     RUNTIME_FILES,
@@ -30,12 +31,15 @@ from pix2pix.utils.files import copy_folder, write_atomically, write_errors
 NO_GRAPH = "'{name}' has no model.onnx: pip install onnx onnxruntime, then export it again."
 
 
-def export_page(folders: dict[str, Path], out: Path, runtime: Path | None = None) -> dict[str, Any]:
+def export_page(
+    folders: dict[str, Path], out: Path, runtime: Path | None = None, small: bool = False
+) -> dict[str, Any]:
     """Write the page of these models, name -> folder, whole or not at all; what was at `out` is
     replaced if it is such a page or empty.
 
     `runtime` is the `dist` folder of onnxruntime-web, npm's unless told; without one the page
-    takes the runtime from a public CDN. Returns {"files", "bytes", "models", "runtime"}. Raises
+    takes the runtime from a public CDN. With `small` the weights are int8 by channel, half as
+    large. Returns {"files", "bytes", "models", "runtime"}. Raises
     UserError for a model without a graph, an incomplete runtime and a folder that is not ours.
     """
     if runtime and not has_runtime(runtime):
@@ -47,7 +51,7 @@ def export_page(folders: dict[str, Path], out: Path, runtime: Path | None = None
     runtime = runtime or (INSTALLED if has_runtime() else None)
     with write_errors(out), tempfile.TemporaryDirectory() as place:
         stage = Path(place) / "page"
-        write_page(folders, stage, runtime)
+        write_page(folders, stage, runtime, small)
         copy_folder(stage, out)
     files = [file for file in out.rglob("*") if file.is_file()]
     return {
@@ -58,14 +62,18 @@ def export_page(folders: dict[str, Path], out: Path, runtime: Path | None = None
     }
 
 
-def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None) -> None:
+def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None, small: bool) -> None:
     """Write the page into a new folder."""
     stage.mkdir()
     shutil.copytree(UI / "web", stage / "web", ignore=lambda _, names: [*own_page_only(names)])
     addresses = runtime_addresses("runtime" if runtime else None)
     if runtime:
         addresses = copy_runtime(runtime, stage / "runtime", addresses)
-    models = [copy_model(name, folder, stage, addresses) for name, folder in folders.items()]
+    models = []
+    for name, folder in folders.items():
+        models.append(copy_model(name, folder, stage, addresses))
+        if small:
+            shrink_model(models[-1], stage)
     title = models[0]["title"] if len(models) == 1 else "Pix2Pix Studio"
     components = UI / "components"
     page = (components / "static_page.html").read_text(encoding="utf-8")
@@ -136,6 +144,17 @@ def copy_model(name: str, folder: Path, stage: Path, runtime: dict[str, Any]) ->
     (stage / place / EXAMPLES).write_text(examples, encoding="utf-8")
     shown = {"title": config.title or name, "thumbnail": small_picture(folder), "state": state}
     return {**shown, "examples": f"{place}/{EXAMPLES}"}
+
+
+def shrink_model(listed: dict[str, Any], stage: Path) -> None:
+    """Put the weights of a model that was copied into half the bytes."""
+    files = listed["state"]["engine"]
+    weights = stage / files["weights"]
+    packed = weights.with_suffix(".int8")
+    packed.write_bytes(pack_weights(weights))
+    weights.unlink()
+    files["weights"] = f"{files['weights'].removesuffix('.safetensors')}.int8"
+    files["bytes"] = packed.stat().st_size
 
 
 def small_picture(folder: Path) -> str:

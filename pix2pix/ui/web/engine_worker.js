@@ -30,6 +30,45 @@ async function fetchBytes(url, { integrity, signal, onBytes = () => {} } = {}) {
   return new Uint8Array(await new Response(plain).arrayBuffer());
 }
 
+const float = new Float32Array(1);
+const bits = new Uint32Array(float.buffer);
+
+/** The bits of a number as float16. */
+function toHalf(value) {
+  float[0] = Math.abs(value);
+  const sign = value < 0 ? 0x8000 : 0;
+  const small = float[0] < 2 ** -14;
+  return sign | (small ? Math.round(float[0] * 2 ** 24) : (bits[0] - 0x38000000 + 0x1000) >>> 13);
+}
+
+/** The safetensors file of weights that came as int8; see models/small_weights.py. */
+function unpackWeights(packed) {
+  if (new TextDecoder().decode(packed.subarray(0, 4)) !== "P2P8") return packed;
+  let from = 8 + new DataView(packed.buffer, packed.byteOffset).getUint32(4, true);
+  const { bytes, parts } = JSON.parse(new TextDecoder().decode(packed.subarray(8, from)));
+  const whole = new Uint8Array(bytes);
+  let to = 0;
+  for (const { rows, count } of parts) {
+    const scales = new Float32Array(packed.slice(from, from + 4 * rows).buffer);
+    from += 4 * rows;
+    const numbers = packed.subarray(from, from + count);
+    from += count;
+    whole.set(rows ? asHalves(numbers, scales) : numbers, to);
+    to += rows ? 2 * count : count;
+  }
+  return whole;
+}
+
+function asHalves(numbers, scales) {
+  const halves = new Uint16Array(numbers.length);
+  const each = numbers.length / scales.length;
+  scales.forEach((scale, row) => {
+    const table = Uint16Array.from({ length: 256 }, (_, n) => toHalf(scale * (n > 127 ? n - 256 : n)));
+    for (let at = row * each; at < (row + 1) * each; at++) halves[at] = table[numbers[at]];
+  });
+  return new Uint8Array(halves.buffer);
+}
+
 /** Import a module of another origin only after its content was checked. */
 async function importModule({ url, integrity }) {
   if (!integrity) return import(url);
@@ -93,7 +132,7 @@ async function startSession({ graph, weights, files, providers, signal }) {
   const start = performance.now();
   await session?.release();
   session = null;
-  const externalData = [{ path: "model.safetensors", data: weights }];
+  const externalData = [{ path: "model.safetensors", data: unpackWeights(weights) }];
   let problem;
   for (const provider of providers) {
     try {
