@@ -19,13 +19,15 @@ from PIL import Image
 pytest.importorskip("gradio")
 
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
+from pix2pix.models.folder import save_model
+from pix2pix.models.small_weights import unpack_weights
 from pix2pix.models.translator import Translator, TranslatorCache
 from pix2pix.ui.device_engine import INSTALLED, RUNTIME, has_runtime, runtime_version
 from pix2pix.ui.page import build_page
 from pix2pix.ui.static_page import export_page
 from pix2pix.ui.web_files import device_files
 from tests.conftest import CHROMIUM_FLAGS, chromium_path, give_up
-from tests.support.models_and_servers import save_tiny_model, tiny_config
+from tests.support.models_and_servers import save_tiny_model, tiny_config, tiny_generator
 from tests.support.pad_page import Page, Static, draw_face, open_pad
 
 pytestmark = pytest.mark.browser
@@ -256,11 +258,16 @@ def test_the_pins_are_those_of_the_installed_runtime() -> None:
     assert not any("resolved" in package for package in lock.values())
 
 
-def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned(
-    browser: Any, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpack(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pix2pix.ui.static_page.has_runtime", lambda *_: False)
-    said = export_page({"tiny": tiny}, tmp_path / "page")
+    config, folder = tiny_config(source_kind="drawing"), tmp_path / "tiny"
+    save_model(folder, tiny_generator(config), config, "# A model of float16\n")
+    said = export_page({"tiny": folder}, tmp_path / "page", small=True)
+    packed = (tmp_path / "page" / "models" / "tiny" / "model.int8").read_bytes()
+    assert len(packed) < 0.6 * (folder / "model.safetensors").stat().st_size
+    (folder / "model.safetensors").write_bytes(unpack_weights(packed))
     assert said["runtime"] == "cdn" and said["bytes"] < 2_000_000
     static, changed = Static(tmp_path / "page"), [True]
 
@@ -277,7 +284,7 @@ def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned(
     changed.clear()
     page.page.get_by_role("button", name="Try again").click()
     page.until("pad.engines.state === 'ready' && pad.idle()")
-    assert difference(page, tiny) <= MOST_DIFFERENCE
+    assert difference(page, folder) <= MOST_DIFFERENCE
     page.page.context.close()
     static.server.shutdown()
 
