@@ -170,19 +170,21 @@ function toPixels(values, channels) {
   return rgba;
 }
 
-/** A model that colours grey gives hue and saturation; the light stays the source's own. In YCbCr
-    of whole numbers, as the server has it. */
+// Products in whole 64ths, as Pillow has them in its YCbCr.
+const parts = (factor, value) => Math.round(factor * 64 * value);
+
+/** A model that colours grey gives hue and saturation; the light stays the source's own. */
 function keepLight(rgba, source) {
   for (let at = 0; at < rgba.length; at += 4) {
     const [r, g, b] = [rgba[at], rgba[at + 1], rgba[at + 2]];
-    const blue = Math.round(-0.168736 * r - 0.331264 * g + 0.5 * b);
-    const red = Math.round(0.5 * r - 0.418688 * g - 0.081312 * b);
+    const blue = (parts(-0.168736, r) + parts(-0.331264, g) + parts(0.5, b)) >> 6;
+    const red = (parts(0.5, r) + parts(-0.418688, g) + parts(-0.081312, b)) >> 6;
     const light = Math.round(
       0.299 * source[at] + 0.587 * source[at + 1] + 0.114 * source[at + 2],
     );
-    rgba[at] = light + 1.402 * red;
-    rgba[at + 1] = light - 0.344136 * blue - 0.714136 * red;
-    rgba[at + 2] = light + 1.772 * blue;
+    rgba[at] = light + (parts(1.402, red) >> 6);
+    rgba[at + 1] = light + ((parts(-0.344136, blue) + parts(-0.714136, red)) >> 6);
+    rgba[at + 2] = light + (parts(1.772, blue) >> 6);
   }
 }
 
