@@ -170,8 +170,8 @@ function toPixels(values, channels) {
   return rgba;
 }
 
-// Products in whole 64ths, as Pillow has them in its YCbCr.
-const parts = (factor, value) => Math.round(factor * 64 * value);
+// Products in whole 64ths, cut as Pillow cuts them in its YCbCr.
+const parts = (factor, value) => Math.trunc(factor * 64 * value + 0.5);
 
 /** A model that colours grey gives hue and saturation; the light stays the source's own. */
 function keepLight(rgba, source) {
