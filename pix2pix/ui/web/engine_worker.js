@@ -171,20 +171,20 @@ function toPixels(values, channels) {
 }
 
 // Products in whole 64ths, cut as Pillow cuts them in its YCbCr.
-const parts = (factor, value) => Math.trunc(factor * 64 * value + 0.5);
+const product = (factor, value) => Math.trunc(factor * 64 * value + 0.5);
 
 /** A model that colours grey gives hue and saturation; the light stays the source's own. */
 function keepLight(rgba, source) {
   for (let at = 0; at < rgba.length; at += 4) {
     const [r, g, b] = [rgba[at], rgba[at + 1], rgba[at + 2]];
-    const blue = (parts(-0.168736, r) + parts(-0.331264, g) + parts(0.5, b)) >> 6;
-    const red = (parts(0.5, r) + parts(-0.418688, g) + parts(-0.081312, b)) >> 6;
+    const blue = (product(-0.168736, r) + product(-0.331264, g) + product(0.5, b)) >> 6;
+    const red = (product(0.5, r) + product(-0.418688, g) + product(-0.081312, b)) >> 6;
     const light = Math.round(
       0.299 * source[at] + 0.587 * source[at + 1] + 0.114 * source[at + 2],
     );
-    rgba[at] = light + (parts(1.402, red) >> 6);
-    rgba[at + 1] = light + ((parts(-0.344136, blue) + parts(-0.714136, red)) >> 6);
-    rgba[at + 2] = light + (parts(1.772, blue) >> 6);
+    rgba[at] = light + (product(1.402, red) >> 6);
+    rgba[at + 1] = light + ((product(-0.344136, blue) + product(-0.714136, red)) >> 6);
+    rgba[at + 2] = light + (product(1.772, blue) >> 6);
   }
 }
 
