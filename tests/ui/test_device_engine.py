@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
-gr = pytest.importorskip("gradio")
+pytest.importorskip("gradio")
 
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
 from pix2pix.models.folder import save_model
@@ -248,17 +247,6 @@ def test_files_are_given_by_their_digest_alone(app: str, tiny: Path) -> None:
     assert packed.headers["content-encoding"] == "gzip"
     assert packed.content == (INSTALLED / Path(binary).name).read_bytes()
     assert httpx.get(f"{app}{binary.replace('threaded', 'other')}").status_code == 404
-
-
-def test_the_app_gives_the_page_as_a_zip(models: SlowModels) -> None:
-    page = build_page(models)
-    export = next(f.fn for f in page.fns.values() if f.name == "export")
-    packed = Path(export("tiny")["value"])
-    with zipfile.ZipFile(packed) as page_files:
-        names = set(page_files.namelist())
-    assert {"tiny/index.html", "tiny/models/tiny/model.safetensors"} <= names
-    with pytest.raises(gr.Error, match="choose one"):
-        export("../tiny")
 
 
 def test_the_pins_are_those_of_the_installed_runtime() -> None:
