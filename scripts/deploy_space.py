@@ -1,4 +1,8 @@
-"""Put the studio on a Hugging Face Space: create it, upload what it needs, wait until it runs."""
+"""Put the studio on a Hugging Face Space: create it, upload what it needs, wait until it runs.
+
+With --static the Space is the page of scripts/export_web.py: it draws in the visitor's browser,
+costs nothing and never sleeps, and neither trains nor takes uploads.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
-from pix2pix.hub.deploy import deploy, plan_space, stage_files
+from pix2pix.hub.deploy import HubCall, deploy, plan_space, plan_static_space, stage_files
+from pix2pix.models.folder import list_models
 from pix2pix.utils.validation import split_setting
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,11 +29,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = args.to or Path(place) / "space"
         try:
-            files = stage_files(ROOT, folder, args.model)
-            calls = plan_space(
-                args.name, folder, hardware=args.hardware, private=args.private,
-                bucket=args.bucket, variables=dict(args.variable), secrets=read(args.secret),
-            )  # fmt: skip
+            files, calls = plan(args, folder)
             size = sum((folder / file).stat().st_size for file in files)
             result = {"space": args.name, "files": len(files), "bytes": size}
             if args.dry_run:
@@ -41,13 +42,34 @@ def main() -> int:
             print(error, file=sys.stderr)
             return 1
         print(json.dumps({**result, "address": address}))
-        if OWNERS not in dict(args.variable):
+        if not args.static and OWNERS not in dict(args.variable):
             print(
                 f"Who signs in as {args.name.partition('/')[0]} may train there; where that is an "
                 f"organisation, deploy again with --variable {OWNERS}=NAME.",
                 file=sys.stderr,
             )
     return 0
+
+
+def plan(args: argparse.Namespace, folder: Path) -> tuple[list[Path], list[HubCall]]:
+    """Stage what is uploaded in the new `folder`, and plan the calls."""
+    if args.static:
+        from pix2pix.ui.static_page import export_page, write_space_card
+
+        models = list_models([ROOT / "checkpoints"])
+        if unknown := [name for name in args.model or () if name not in models]:
+            raise UserError(f"There is no model {unknown[0]} in checkpoints/: choose another.")
+        chosen = {name: models[name] for name in args.model or models}
+        export_page(chosen, folder)
+        write_space_card(folder, args.name)
+        files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+        return sorted(files), plan_static_space(args.name, folder, private=args.private)
+    files = stage_files(ROOT, folder, args.model)
+    calls = plan_space(
+        args.name, folder, hardware=args.hardware, private=args.private,
+        bucket=args.bucket, variables=dict(args.variable), secrets=read(args.secret),
+    )  # fmt: skip
+    return files, calls
 
 
 def read(names: list[str]) -> dict[str, str]:
@@ -60,6 +82,7 @@ def read(names: list[str]) -> dict[str, str]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", metavar="OWNER/NAME", help="the Space, made if absent")
+    parser.add_argument("--static", action="store_true", help="files alone: no server, no sleep")
     parser.add_argument("--hardware", default="", help="such as cpu-upgrade, t4-small or zero-a10g")
     parser.add_argument("--private", action="store_true", help="only you can open it")
     parser.add_argument("--bucket", default="", metavar="OWNER/NAME", help="keeps the workspace")
@@ -74,7 +97,11 @@ def arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="say what would happen, do nothing")
     parser.add_argument("--to", type=Path, help="keep the tree that is uploaded in this new folder")
-    return parser.parse_args()
+    args = parser.parse_args()
+    serves = args.hardware or args.bucket or args.variable or args.secret
+    if args.static and serves:
+        parser.error("--static has no server: leave --hardware, --bucket, --variable, --secret out")
+    return args
 
 
 if __name__ == "__main__":

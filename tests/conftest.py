@@ -32,6 +32,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 CHROMIUM_FLAGS = [
     *["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"],
     *["--disable-component-update", "--disable-sync", "--no-first-run"],
+    *["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],  # a camera
 ]
 
 
@@ -42,10 +43,18 @@ def chromium_path(own: str) -> str | None:
     return next((place for place in [*places, own] if place and Path(place).exists()), None)
 
 
+# Where pictures on the visitor's device are not tested, nothing is loaded for them.
+os.environ["PIX2PIX_ON_DEVICE"] = "off"
+
+
+def give_up(sentence: str) -> None:
+    """Skip with a sentence; in CI, which must have everything, fail with it."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """A headless Chromium; skips where there is none, but fails in CI, which must have one."""
-    give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -84,7 +84,9 @@ def stage_files(root: Path, to: Path, models: list[str] | None = None) -> list[P
     files = [
         file.relative_to(root)
         for file in chosen
-        if file.is_file() and "__pycache__" not in file.parts and not file.name.startswith(".")
+        if file.is_file()
+        and not {"__pycache__", "node_modules"} & {*file.parts}
+        and not file.name.startswith(".")
     ]
     for file in files:
         (to / file).parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +140,25 @@ def plan_space(
     ours = [f"{folder}/*" for folder in FOLDERS]
     upload |= {"commit_message": "Deploy Pix2Pix Studio", "delete_patterns": ours}
     return [*calls, HubCall("upload_folder", upload), HubCall("get_space_runtime", space)]
+
+
+def plan_static_space(name: str, folder: Path, *, private: bool = False) -> list[HubCall]:
+    """Plan the calls that make or update the Space `name` ("owner/name") of static files: it has
+    no server, costs nothing and never sleeps. Raises UserError for what is no name."""
+    check_repo_name(name)
+    space = {"repo_id": name, "repo_type": "space"}
+    made = {**space, "space_sdk": "static", "private": private, "exist_ok": True}
+    calls = [HubCall("create_repo", made)]
+    if private:
+        calls.append(HubCall("repo_info", {**space, "expand": ["private"]}))
+    upload = {**space, "folder_path": folder, "commit_message": "Deploy a page of Pix2Pix Studio"}
+    stale = [f"{part}/*" for part in ("web", "models", "runtime")]
+    upload |= {"delete_patterns": stale}
+    return [
+        *calls,
+        HubCall("upload_folder", upload),
+        HubCall("get_space_runtime", {"repo_id": name}),
+    ]
 
 
 def private_bucket(bucket: str) -> list[HubCall]:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from pix2pix.hub import bucket_backup
 from pix2pix.ui.auth import Roles, guard_events, owner_only
-from pix2pix.ui.components.hub_forms import publish_form
+from pix2pix.ui.components.hub_forms import export_form, publish_form
 from pix2pix.ui.components.model_cards import ModelSource, known_models, model_card_items
 from pix2pix.ui.dataset.tab import dataset_tab
 from pix2pix.ui.events import HIDDEN_EVENT
@@ -17,6 +17,7 @@ from pix2pix.ui.gradio_patches import block_url_downloads, escape_template
 from pix2pix.ui.long_work import RESULT_SECONDS
 from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab
+from pix2pix.ui.web_files import WebPage
 from pix2pix.ui.zero_gpu import training_hint
 from pix2pix.utils.workspace import storage_warning
 
@@ -56,9 +57,8 @@ def build_page(
     """
     block_url_downloads()
     cache_times = 3600, RESULT_SECONDS  # look every hour for uploads and results that are too old
-    with gr.Blocks(
-        title="Pix2Pix Studio", analytics_enabled=False, delete_cache=cache_times
-    ) as page:
+    with WebPage(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=cache_times) as page:
+        page.folders = models.models
         gr.HTML(MASTHEAD)
         to_train = gr.Textbox("", visible=False, label="Dataset to train on")
         with gr.Tabs(elem_id="tabs") as tabs:
@@ -77,6 +77,7 @@ def build_page(
             if parts:
                 with parts.to_hub, owner_only(page, roles):
                     publish_form(models, parts.name)
+                    export_form(models, parts.name)
             with gr.Tab("Dataset", id="dataset"), owner_only(page, roles):
                 notes = [storage_note()]
                 dataset_tab(page, take if train_tab else None)

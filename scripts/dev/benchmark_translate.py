@@ -19,8 +19,8 @@ from pix2pix.model_config import GeneratorConfig, ModelConfig
 from pix2pix.models.folder import WEIGHTS, find_model, load_model, read_config, save_model
 from pix2pix.models.onnx_graph import build_graph, open_session
 from pix2pix.models.translator import Translator
-from pix2pix.nn.fast_convolutions import FastDownConv, FastUpConv, ResizeConv
 from pix2pix.nn.generators import build_generator
+from pix2pix.nn.layers import FastDownConv, FastUpConv, ResizeConv
 from pix2pix.utils.workspace import model_folders
 
 MODELS = ("face-sketch", "facades", "streets")

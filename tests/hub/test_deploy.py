@@ -24,7 +24,7 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.hub import deploy as hub_deploy
-from pix2pix.hub.deploy import HubCall, deploy, plan_space, stage_files
+from pix2pix.hub.deploy import HubCall, deploy, plan_space, plan_static_space, stage_files
 from pix2pix.imaging.decode import from_data_url
 from pix2pix.imaging.example_faces import example_faces
 from pix2pix.imaging.picture import data_url, save_png
@@ -362,6 +362,48 @@ def test_a_rehearsal_lists_files_and_calls_and_asks_nobody(
     monkeypatch.setattr(sys, "argv", ["deploy_space.py", "ann/studio", "--secret", "ABSENT"])
     assert script.main() == 1
     assert "There is no ABSENT in the environment" in capsys.readouterr().err
+
+
+def test_a_static_space_is_the_exported_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    script, tree = load_script("deploy_space"), tmp_path / "tree"
+    words = ["deploy_space.py", "ann/page", "--static", "--model", "streets"]
+    monkeypatch.setattr(sys, "argv", [*words, "--dry-run", "--to", str(tree)])
+    assert script.main() == 0
+    said = capsys.readouterr().out
+    assert "space_sdk='static'" in said and 'sdk: "static"' in (tree / "README.md").read_text()
+    state = json.loads(
+        re.search(r"id=\"models\">(.*)</script>", (tree / "index.html").read_text())[1]
+    )
+    for file in ("graph", "weights"):
+        assert (tree / state[0]["state"]["engine"][file]).is_file()
+    for call in plan_static_space("ann/page", tree, private=True):
+        inspect.signature(getattr(huggingface_hub.HfApi, call.function)).bind(
+            None, **call.arguments
+        )
+    monkeypatch.setattr(sys, "argv", [*words, "--hardware", "t4-small"])
+    with pytest.raises(SystemExit, match="2"):
+        script.main()
+
+
+def test_a_page_is_exported_over_its_own_kind_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def export(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["export_web.py", "streets", *map(str, words)])
+        return load_script("export_web").main()
+
+    for _ in range(2):
+        assert export("--out", tmp_path / "page") == 0
+        said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    files = [file for file in (tmp_path / "page").rglob("*") if file.is_file()]
+    assert said["files"] == len(files) and said["bytes"] == sum(f.stat().st_size for f in files)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    assert export("--out", tmp_path / "mine") == 1 and "something else" in capsys.readouterr().err
+    assert export("--out", tmp_path / "new", "--runtime", tmp_path) == 1
+    assert "lacks ort.wasm" in capsys.readouterr().err and not (tmp_path / "new").exists()
 
 
 def test_a_call_is_told_as_it_is_made() -> None:

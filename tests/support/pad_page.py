@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from PIL import Image
 
+from pix2pix.imaging.example_faces import example_faces
 from pix2pix.ui.components.pad import pad
+from pix2pix.ui.web_files import WebPage
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 GHOST = [{"width": 0.02, "points": [[0.2, 0.2], [0.5, 0.3], [0.8, 0.8]]}]
@@ -163,7 +168,7 @@ def open_page(browser: Any) -> Iterator[Page]:
     fake = Negative()
     raster = {"id": 7, "image": encode(np.full((40, 40, 3), 128, np.uint8))}
     states = {"lines": LINES, "labels": LABELS, "raster": LINES | {"raster": raster}}
-    with gr.Blocks() as demo:
+    with WebPage() as demo:
         component = pad(fake.translate, fake.variations, LINES)
         given = HINTS | {"raster": raster | {"id": 8, "strokes": [INK]}}
         states |= {"other": OTHER, "plain": PLAIN, "hints": HINTS, "hinted raster": given}
@@ -177,3 +182,46 @@ def open_page(browser: Any) -> Iterator[Page]:
     yield Page(page, fake)
     page.close()
     demo.close()
+
+
+class Static:
+    """A folder as `python -m http.server` serves it; counts what it sends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sent: dict[str, int] = {}
+        sent = self.sent
+
+        class Handler(SimpleHTTPRequestHandler):
+            def log_message(self, *args: object) -> None:
+                pass
+
+            def copyfile(self, source: Any, target: Any) -> None:
+                data = source.read()
+                sent[self.path] = len(data)
+                target.write(data)
+
+        handler = functools.partial(Handler, directory=str(folder))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def open_pad(browser: Any, url: str, **options: Any) -> Page:
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, **options)
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(url)
+    pad = Page(page, None)
+    pad.until("true")
+    return pad
+
+
+def draw_face(page: Page, name: str = "Long hair") -> None:
+    """Draw a face that our code made, in fewer points."""
+    mouse = page.page.mouse
+    for stroke in example_faces()[name]:
+        mouse.move(*page.place(stroke.points[0]))
+        mouse.down()
+        for point in [*stroke.points[6::6], stroke.points[-1]]:
+            mouse.move(*page.place(point))
+        mouse.up()

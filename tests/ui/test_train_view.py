@@ -11,12 +11,12 @@ import pytest
 
 from pix2pix.imaging.picture import data_url
 from pix2pix.ui.theme import UI
-from pix2pix.ui.train.live_view import SCRIPTS
+from pix2pix.ui.web_files import WEB
 from tests.support.models_and_servers import noise
 
 pytestmark = pytest.mark.browser
 
-MOUNT = """([html, script]) => {
+MOUNT = """async ([html, module]) => {
   document.body.innerHTML = `<style>svg { width: 400px; height: 96px; }</style>
     <p id="away">elsewhere</p><div id="view">${html}</div>`;
   window.asked = [];
@@ -31,9 +31,10 @@ MOUNT = """([html, script]) => {
       window.asked.push({ step, answer });
     }),
   };
-  const names = ["element", "server", "trigger", "watch", "props"];
   const nothing = () => {};
-  new Function(...names, script)(document.getElementById("view"), server, nothing, nothing, {});
+  const element = document.getElementById("view");
+  const { mount } = await import(module);
+  mount({ element, server, trigger: nothing, watch: nothing, props: {} });
 }"""
 STATUS = {
     "state": "stopped", "word": "Stopped", "sentence": "", "share": 0.5, "facts": [],
@@ -41,11 +42,22 @@ STATUS = {
 }  # fmt: skip
 
 
+def serve_module(route: Any) -> None:
+    """The page's modules, and an empty page to import them on."""
+    name = route.request.url.rpartition("/")[2]
+    if name:
+        route.fulfill(path=WEB / name, content_type="text/javascript")
+    else:
+        route.fulfill(body="", content_type="text/html")
+
+
 class View:
     def __init__(self, page: Any) -> None:
         self.page = page
-        script = "\n".join((UI / name).read_text(encoding="utf-8") for name in SCRIPTS)
-        page.evaluate(MOUNT, [(UI / "train/live_view.html").read_text(encoding="utf-8"), script])
+        page.route("http://modules/*", serve_module)
+        page.goto("http://modules/")
+        html = (UI / "train/live_view.html").read_text(encoding="utf-8")
+        page.evaluate(MOUNT, [html, "http://modules/live_view.js"])
 
     def tell(self, run: str, **parts: Any) -> None:
         """What the server knows from now on; the view looks at once."""
@@ -91,8 +103,8 @@ def test_a_model_is_published_under_the_name_of_the_run_that_is_shown(view: View
 
 def test_the_slider_asks_for_one_picture_at_a_time_and_the_last_wins(view: View) -> None:
     sheet = {"image": data_url(noise(20, 30)), "count": 2}
-    moments = [{"step": step, "sample": True} for step in (10, 20, 30, 40, 50)]
-    view.tell("one", status={"name": "one", **STATUS}, checkpoints=moments)
+    checkpoints = [{"step": step, "sample": True} for step in (10, 20, 30, 40, 50)]
+    view.tell("one", status={"name": "one", **STATUS}, checkpoints=checkpoints)
     view.answer(0, sheet)
     shown = "document.querySelector('.cells').dataset.step"
     view.until(f"{shown} === '50'")
@@ -113,13 +125,18 @@ def test_the_slider_asks_for_one_picture_at_a_time_and_the_last_wins(view: View)
     assert view.page.evaluate(steps)[3:] == [20, 30] and view.caption() == "step 50"
 
 
-def test_the_measures_of_a_moment_are_said_and_drawn(view: View) -> None:
-    moment = {"step": 50, "l1": 0.1234, "psnr": 18.246, "ssim": 0.4567, "perceptual": 0.3}
-    moments = [{**moment, "model": True, "sample": False}, {"step": 60, "model": True, "psnr": 9}]
+def test_the_measures_of_a_checkpoint_are_said_and_drawn(view: View) -> None:
+    measures = {"step": 50, "l1": 0.1234, "psnr": 18.246, "ssim": 0.4567, "perceptual": 0.3}
+    checkpoints = [
+        {**measures, "model": True, "sample": False},
+        {"step": 60, "model": True, "psnr": 9},
+    ]
     validation = {"step": [40, 50], "psnr": [17.0, 18.246], "ssim": [-0.2, 0.4567]}
-    view.tell("one", status={"name": "one", **STATUS}, checkpoints=moments, validation=validation)
-    view.until("document.querySelectorAll('.moment').length === 2")
-    figures = view.page.locator(".moment .figures").all_inner_texts()
+    view.tell(
+        "one", status={"name": "one", **STATUS}, checkpoints=checkpoints, validation=validation
+    )
+    view.until("document.querySelectorAll('.checkpoint').length === 2")
+    figures = view.page.locator(".checkpoint .figures").all_inner_texts()
     assert figures == ["PSNR 9.00", "L1 0.123, PSNR 18.2, SSIM 0.457, perceptual 0.300"]
     charts = view.page.locator(".charts figure")
     titles = charts.locator("h4").evaluate_all("all => all.map((h) => h.firstChild.textContent)")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,13 @@ from pix2pix.ui.auth import visitor_token
 from pix2pix.ui.components.model_cards import ModelSource
 from pix2pix.ui.events import user_errors
 from pix2pix.ui.limits import check_disk
-from pix2pix.ui.long_work import CancelSwitches, page_progress, wire_work
+from pix2pix.ui.long_work import (
+    CancelSwitches,
+    page_progress,
+    results_folder,
+    wire_work,
+)
+from pix2pix.ui.static_page import export_page
 from pix2pix.ui.translate.options import Limits
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import hub_model_cache
@@ -38,9 +46,8 @@ def hub_models(
     with gr.Column(elem_classes="squares"):
         with gr.Accordion("A model from the Hugging Face Hub", open=False, elem_id="hub-load"):
             download_form(models, mine, event_ids, outputs, show_model, limits)
-        to_hub = gr.Accordion(
-            "Send this model to the Hugging Face Hub", open=False, elem_id="hub-send"
-        )
+        title = "Publish this model: on the Hugging Face Hub, or as a web page"
+        to_hub = gr.Accordion(title, open=False, elem_id="hub-send")
         if can_sign_in():
             with gr.Row():
                 gr.LoginButton(size="md", scale=0, min_width=280)
@@ -109,6 +116,26 @@ def publish_form(models: ModelSource, name: gr.Textbox) -> None:
         return publish_model(folder, repo, **options)
 
     upload_form(name, push, "model-push")
+
+
+def export_form(models: ModelSource, name: gr.Textbox) -> None:
+    """Lay out the button that makes a page of static files of the model that `name` holds."""
+    button = gr.Button("Export as a web page", elem_id="export-web")
+    packed = gr.File(visible=False, label="The page, as a ZIP", elem_id="exported-web")
+
+    def export(chosen: str) -> Any:
+        with user_errors():
+            folder = models.models().get(chosen)
+            if folder is None:
+                raise UserError("Only models that are kept here can be exported: choose one.")
+            check_disk()
+            place = Path(tempfile.mkdtemp(dir=results_folder()))
+            export_page({chosen: folder}, place / chosen)
+            made = shutil.make_archive(str(place / f"{chosen}-page"), "zip", place, chosen)
+            shutil.rmtree(place / chosen)
+        return gr.File(made, visible=True)
+
+    button.click(export, name, packed, api_visibility="private")
 
 
 UPLOAD_LIMIT = "Used once and not kept."  # of a token

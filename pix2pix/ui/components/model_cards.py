@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +12,7 @@ from PIL import Image
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import data_url, resize
-from pix2pix.models.folder import CONFIG, EXAMPLES, THUMBNAIL, read_config, sample_files
+from pix2pix.models.folder import CONFIG, THUMBNAIL, read_config, sample_files
 from pix2pix.ui.gradio_patches import escape_template
 from pix2pix.ui.theme import read_asset
 
@@ -97,29 +96,3 @@ def thumbnail(folder: Path) -> str:
     except UserError:
         return ""
     return data_url(resize(picture.to_pil(3), (80, 80)))
-
-
-def pad_state(name: str, folder: Path) -> dict[str, Any]:
-    """Return the drawing pad's state for a model; see ``pix2pix.ui.components.pad``."""
-    config = read_config(folder)
-    labels = config.source_kind == "labels" and config.palette
-    return {
-        "model": name,
-        "size": config.generator.size,
-        "source": config.source_name,
-        "target": config.target_name,
-        "noise": config.has_noise,
-        "hints": config.generator.hints and config.source_kind == "drawing",
-        "palette": config.palette if labels else None,
-        "background": config.palette[0]["color"] if labels else "#ffffff",
-        "examples": example_drawings(folder),
-    }
-
-
-def example_drawings(folder: Path) -> list[dict[str, Any]]:
-    """Read example drawings as strokes. A broken file costs the examples, not the page."""
-    try:
-        drawings = json.loads((folder / EXAMPLES).read_text(encoding="utf-8"))
-        return [{"name": str(e["name"]), "strokes": list(e["strokes"])} for e in drawings][:24]
-    except (OSError, ValueError, TypeError, KeyError):
-        return []

@@ -15,13 +15,10 @@ from pix2pix.errors import UserError
 from pix2pix.ui.events import server_function
 from pix2pix.ui.limits import visitor_address
 from pix2pix.ui.theme import read_asset
+from pix2pix.ui.web_files import mount_script
 
 Reply = dict[str, Any]
 Handler = Callable[[dict[str, Any]], Reply]
-
-# The pad's script, in this order. Gradio runs it as the body of one function, where nothing can be
-# imported, so these are no ES modules: they are joined as text and share that function's scope.
-SCRIPTS = ["web/pad_paint.js", "web/pad_drawing.js", "web/pad_live.js", "web/pad.js"]
 
 MAX_IMAGE_CHARS = 8_000_000
 """A 1024 x 1024 drawing is far below this; anything above was not made by the pad."""
@@ -39,8 +36,9 @@ BUSY = "Many people are drawing right now: go on, and it will catch up."
 def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HTML:
     """Return the pad, a component whose value is `state`.
 
-    `state` is `{"model", "size", "source", "target", "palette", "background",
-    "examples"}`, besides `"noise": False` for a model without dropout, which has no use for seeds,
+    `state` is `{"model", "kind", "size", "source", "target", "palette", "background",
+    "examples"}`, besides `"engine"`, the files by which a visitor's own device draws (see
+    ``engine_files``), `"noise": False` for a model without dropout, which has no use for seeds,
     `"hints": True` for one that takes strokes of colour under the lines, and `"raster": {"id",
     "image", "strokes"}` to put a picture on the pad, with strokes over it if any. Coordinates and
     widths of strokes are fractions of the side. A handler that outputs a new state reconfigures the
@@ -58,7 +56,7 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
         value=state,
         html_template=read_asset("components/pad.html"),
         css_template=read_asset("components/pad.css"),
-        js_on_load="\n".join(map(read_asset, SCRIPTS)),
+        js_on_load=mount_script("pad.js"),
         apply_default_css=False,
         server_functions=[line.run_in_turn(_guard(name, f)) for name, f in functions.items()],
     )

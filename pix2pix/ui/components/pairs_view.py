@@ -22,6 +22,7 @@ from pix2pix.imaging.picture import as_picture, data_url, resize
 from pix2pix.ui.dataset.wording import DOUBT_TEXTS
 from pix2pix.ui.gradio_patches import escape_template
 from pix2pix.ui.theme import read_asset
+from pix2pix.ui.web_files import mount_script
 
 PAIRS_PER_PAGE = 12
 SIDE = 256  # pixels; larger pairs are shown at this height
@@ -35,7 +36,7 @@ def pairs_view(empty: str, **options: Any) -> gr.HTML:
         value={"empty": empty},
         html_template=read_asset("components/pairs_view.html"),
         css_template=read_asset("components/pairs_view.css"),
-        js_on_load=read_asset("web/pairs_view.js"),
+        js_on_load=mount_script("pairs_view.js", ["select"]),
         apply_default_css=False,
         **options,
     )

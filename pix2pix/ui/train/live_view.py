@@ -23,10 +23,9 @@ from pix2pix.ui.theme import read_asset
 from pix2pix.ui.train.follow_jobs import stop_run
 from pix2pix.ui.train.launch import find_run
 from pix2pix.ui.train.watch import RunWatcher
+from pix2pix.ui.web_files import mount_script
 from pix2pix.utils.text import printable
 
-# The view's script, in this order: joined as text, the parts share one function's scope.
-SCRIPTS = ["web/charts.js", "web/samples.js", "web/live_view.js"]
 SIDE, SMALL = 224, 88  # pixels of one picture of a grid, and of a run's picture in the list
 ROWS = 3  # of a grid of samples: source, generated, target
 MAX_MORE_EPOCHS = 100_000
@@ -48,7 +47,7 @@ def live_view(watch: RunWatcher, **options: Any) -> gr.HTML:
         value={"run": "", "at": 0},
         html_template=read_asset("train/live_view.html"),
         css_template=read_asset("train/live_view.css"),
-        js_on_load="\n".join(map(read_asset, SCRIPTS)),
+        js_on_load=mount_script("live_view.js", ["shown", "select"]),
         apply_default_css=False,
         server_functions=[_guard(name, function) for name, function in functions.items()],
         **options,

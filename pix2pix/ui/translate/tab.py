@@ -24,15 +24,16 @@ from pix2pix.ui.components.model_cards import (
     known_models,
     model_card_items,
     model_cards,
-    pad_state,
     sample_photos,
 )
 from pix2pix.ui.components.pad import MAX_IMAGE_CHARS, pad
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.pad_state import pad_state
 from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.ui.translate.batch import tiles_mode
 from pix2pix.ui.translate.options import Limits, norm_choice, parse_seed, seeds_from
 from pix2pix.ui.translate.photo import PhotoMode, photo_mode
+from pix2pix.ui.web_files import device_files
 
 MODES = ("Draw", "Photo", "Tiles")
 MAX_DRAWING_SIDE = 1024
@@ -106,7 +107,8 @@ def lay_out(
         MODES, value=MODES[0 if drawn else 1], label="What goes in", interactive=True, **labels
     )
     with gr.Column(elem_classes=[] if drawn else OFFSCREEN) as draw:
-        drawing = pad(*live_functions(models), pad_state(first, names[first]))
+        state = pad_state(first, names[first], device_files(first, names[first]))
+        drawing = pad(*live_functions(models), state)
     with gr.Column(elem_classes=OFFSCREEN if drawn else []) as photo:
         photo_parts = photo_mode(queued, name, names[first], limits)
     with gr.Column(elem_classes=OFFSCREEN) as tiles:
@@ -203,7 +205,7 @@ def model_pad_state(chosen: str, folders: dict[str, Path]) -> dict[str, Any]:
     with user_errors():
         if chosen not in folders:
             raise UserError("This model is gone: reload the page.")
-        return pad_state(chosen, folders[chosen])
+        return pad_state(chosen, folders[chosen], device_files(chosen, folders[chosen]))
 
 
 def describe_models(models: ModelSource) -> list[dict[str, Any]]:

@@ -1,18 +1,10 @@
-/* Curves as small SVG charts. The parts of the view are joined into the body of one function. */
+/* Curves as small SVG charts. */
+
+import { make } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDE = 400;
 const HIGH = 96;
-
-/** An element with properties and children; text is never markup. */
-function make(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  const { data, ...plain } = properties;
-  Object.assign(made, plain);
-  Object.assign(made.dataset, data ?? {});
-  made.append(...children);
-  return made;
-}
 
 function draw(tag, attributes) {
   const made = document.createElementNS(SVG, tag);
@@ -32,21 +24,24 @@ const CHARTS = [
   { part: "validation", title: "SSIM", lines: [["ssim", "Validation"]] },
 ];
 
-let late = null; // draws what came while somebody read a value
+const late = new WeakMap(); // place -> what came while somebody read a value there
 
 /** Replace the charts; `parts` holds {curves: columns, validation: columns}. */
-function drawCharts(place, parts) {
-  const reads = place.querySelector(".cursor:not(.away)");
-  late = reads ? () => drawCharts(place, parts) : null;
-  if (reads) return;
+export function drawCharts(place, parts) {
+  if (place.querySelector(".cursor:not(.away)")) {
+    late.set(place, parts);
+    return;
+  }
+  late.delete(place);
   const shown = CHARTS.map((chart) => [chart, parts[chart.part]])
     .filter(([chart, columns]) => columns?.step?.length > 1 && (
       chart.lines.some(([name]) => columns[name]?.some((value) => value !== null))));
-  place.replaceChildren(...shown.map(([chart, columns]) => figure(chart, columns)));
+  const onLeave = () => late.has(place) && drawCharts(place, late.get(place));
+  place.replaceChildren(...shown.map(([chart, columns]) => figure(chart, columns, onLeave)));
   place.hidden = shown.length === 0;
 }
 
-function figure({ title, lines, from0 }, columns) {
+function figure({ title, lines, from0 }, columns, onLeave) {
   const steps = columns.step;
   const known = lines.filter(([name]) => columns[name]?.some((value) => value !== null));
   const [low, top] = scale(known.flatMap(([name]) => columns[name]), from0);
@@ -85,7 +80,7 @@ function figure({ title, lines, from0 }, columns) {
     cursor.classList.remove("away");
     for (const side of ["x1", "x2"]) cursor.setAttribute(side, x(steps[index]));
   });
-  plot.addEventListener("pointerleave", () => { end(); late?.(); });
+  plot.addEventListener("pointerleave", () => { end(); onLeave(); });
   const legend = make("figcaption", {}, ...values.map(([name, label, shown]) => (
     make("span", { className: "key" }, make("i", { className: name }), label, shown))));
   end();
@@ -132,7 +127,8 @@ function nearest(steps, step) {
   return index > 0 && step - steps[index - 1] < steps[index] - step ? index - 1 : index;
 }
 
-function short(value, digits = 3) {
+/** A number in a few digits. */
+export function short(value, digits = 3) {
   if (value === null || value === undefined) return "";
   if (value === 0) return "0";
   return value >= 100 ? value.toFixed(0) : value.toPrecision(digits);

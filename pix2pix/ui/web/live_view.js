@@ -1,209 +1,12 @@
 /* The view of a run: asks what is new while it can be seen, and draws only that. */
 
+import { drawCharts } from "./charts.js";
+import { make } from "./dom.js";
+import { Samples, measured } from "./samples.js";
+
 const SILENT = "The app does not answer. The run goes on by itself; this page tries again.";
 const BUSY = 1500; // ms between two looks at a run that works
 const QUIET = 3000;
-
-let shown = ""; // the run that is shown
-let wanted = ""; // by a person; otherwise the server says which
-let seen = {};
-let parts = {};
-let status = null;
-let timer = 0;
-let looking = false;
-let again = false;
-let visible = false;
-let lost = false;
-let proposed = ""; // as the name of a published model
-const smalls = new Map();
-
-const find = (selector) => element.querySelector(selector);
-
-async function ask(call, request) {
-  const answer = await server[call](request).catch(() => null); // null also when nobody answers
-  lost = !answer;
-  return answer ?? { error: SILENT };
-}
-
-/* ---- Looking -------------------------------------------------------------------------------- */
-
-const canBeSeen = () => document.visibilityState === "visible" && element.offsetParent !== null;
-
-async function look() {
-  clearTimeout(timer);
-  if (!element.isConnected) return;
-  if (!canBeSeen()) { visible = false; return; } // an observer calls when it can be seen again
-  if (looking) { again = true; return; }
-  if (!visible) { visible = true; trigger("shown"); }
-  looking = true;
-  const asked = wanted;
-  const answer = await ask("look", { run: asked, seen });
-  looking = false;
-  if (asked === wanted) take(answer);
-  const pause = Math.max(1000 * (answer.wait ?? 0), status?.active ? BUSY : QUIET);
-  const wait = again || asked !== wanted ? 0 : pause;
-  again = false;
-  timer = setTimeout(look, wait);
-}
-
-function take(answer) {
-  if (!find(".live")) return; // the page is being taken down
-  if (answer.error) {
-    if (!lost && wanted) { show(""); } // the run is gone: what is there instead?
-    say(answer.error);
-    return;
-  }
-  if (find(".said").dataset.lost) say("");
-  if (answer.run !== shown) begin(answer.run);
-  wanted = answer.run; // it stays in sight when another one's turn comes
-  Object.assign(seen, answer.versions);
-  for (const [part, text] of Object.entries(answer.parts)) parts[part] = JSON.parse(text);
-  const { status: head, about, health, checkpoints: kept, runs, curves, validation } = answer.parts;
-  if (head) showStatus(parts.status);
-  if (health) showHealth(parts.health);
-  if (curves || validation) drawCharts(find(".charts"), parts);
-  if (kept) { showMoments(parts.checkpoints); showKept(); }
-  if (about) showAbout(parts.about);
-  if (runs || head) showRuns(parts.runs ?? []);
-  const none = (parts.runs ?? []).length === 0;
-  find(".empty").hidden = !none;
-  find(".run").hidden = none || !status;
-}
-
-/** Show a run from the start; an empty name lets the server choose. */
-function show(name) {
-  wanted = name;
-  try { sessionStorage.setItem("pix2pix-run", name); } catch { /* not kept, then */ }
-  if (name !== shown) seen = parts.runs ? { runs: seen.runs } : {};
-  look();
-}
-
-function begin(name) {
-  shown = name;
-  status = null;
-  parts = { runs: parts.runs };
-  seen = { runs: seen.runs };
-  chosenStep = null;
-  shownKey = "";
-  enlarged = -1;
-  for (const part of [".charts", ".samples", ".models", ".health", ".published"]) {
-    find(part).hidden = true;
-  }
-  find(".charts").replaceChildren();
-  find(".cells").replaceChildren();
-  find(".which").textContent = "";
-  find(".about").open = false;
-}
-
-/* ---- The parts ------------------------------------------------------------------------------ */
-
-function showStatus(said) {
-  const before = status?.state;
-  status = said;
-  find(".live").dataset.state = said.state;
-  find(".run > .head .name").textContent = said.name;
-  find(".state b").textContent = said.word;
-  find(".sentence").textContent = said.sentence;
-  find(".sentence").hidden = !said.sentence;
-  const percent = Math.round(said.share * 1000) / 10;
-  find(".bar").setAttribute("aria-valuenow", percent);
-  find(".bar div").style.width = `${percent}%`;
-  const facts = said.facts.flatMap(([what, value]) => [
-    make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value }))]);
-  find(".facts").replaceChildren(...facts);
-  showButtons();
-  showKept();
-  if (before && before !== said.state) say("");
-}
-
-function buttons() {
-  const { state, active, resumable, has_model: model, force } = status;
-  const found = [];
-  if (active && state !== "stopping") found.push(["pause", "Pause"], ["stop", "Stop"]);
-  if (force) found.push(["force", "Stop by force"]);
-  if (resumable) found.push(["resume", "Resume"]);
-  if (state === "finished") found.push(["extend", "Continue"]);
-  if (model && !active) found.push(["finetune", "Fine-tune"]);
-  return found;
-}
-
-function showButtons() {
-  const place = find(".buttons");
-  const wished = buttons();
-  const key = JSON.stringify([shown, wished]);
-  if (place.dataset.key === key) return; // what is pressed or typed right now stays
-  place.dataset.key = key;
-  place.replaceChildren(...wished.map(([action, words]) => {
-    const button = make("button", { type: "button", textContent: words, data: { action } });
-    if (action !== "extend") return button;
-    const epochs = make("input", { type: "number", min: 1, value: 20, className: "more",
-      ariaLabel: "More epochs" });
-    return make("span", { className: "extend" }, button, "for", epochs, "more epochs");
-  }));
-}
-
-function showHealth({ level, line, evidence, advice }) {
-  find(".health").hidden = false;
-  find(".health").dataset.level = level;
-  find(".health b").textContent = line;
-  find(".evidence").textContent = evidence;
-  find(".advice").textContent = advice;
-}
-
-function showAbout(rows) {
-  find(".about dl").replaceChildren(...rows.map(([what, value]) => (
-    make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value })))));
-}
-
-/** The moments whose model was kept, the newest first. */
-function showKept() {
-  const kept = (parts.checkpoints ?? []).filter((moment) => moment.model).reverse();
-  const rows = kept.length || !status?.has_model ? kept : [{ step: "newest" }];
-  find(".models").hidden = rows.length === 0;
-  const name = find(".as input");
-  if (rows.length && (!name.value || name.value === proposed)) name.value = proposed = shown;
-  const key = JSON.stringify(rows);
-  const place = find(".kept");
-  if (place.dataset.key === shown + key) return;
-  place.dataset.key = shown + key;
-  place.replaceChildren(...rows.map((moment, index) => {
-    const { step } = moment;
-    const words = step === "newest" ? "As it is now" : `Step ${step.toLocaleString("en")}`;
-    const tags = [moment.best && "best", index === 0 && "newest"].filter(Boolean);
-    return make("div", { className: "moment", data: { step } },
-      make("button", { type: "button", className: "to", textContent: words,
-        data: { goto: step } }),
-      make("span", { className: "tags" },
-        ...tags.map((tag) => make("i", { textContent: tag, className: `tag ${tag}` }))),
-      make("span", { className: "quiet figures", textContent: measured(moment).slice(2) }),
-      make("button", { type: "button", textContent: "Publish", data: { publish: step } }));
-  }));
-  markKept(Number(find(".cells").dataset.step));
-}
-
-function markKept(step) {
-  for (const row of element.querySelectorAll(".moment")) {
-    row.classList.toggle("here", Number(row.dataset.step) === step);
-  }
-}
-
-function showRuns(list) {
-  find(".all").hidden = list.length === 0;
-  const place = find(".all .cards");
-  const key = JSON.stringify([list, shown]);
-  if (place.dataset.key === key) return;
-  place.dataset.key = key;
-  const old = new Map([...place.children].map((card) => [card.dataset.run, card]));
-  place.replaceChildren(...list.map((run) => {
-    const card = old.get(run.name) ?? runCard(run.name);
-    card.setAttribute("aria-pressed", String(run.name === shown));
-    card.dataset.state = run.state;
-    card.querySelector(".word").textContent = run.word;
-    card.querySelector("small").textContent = [run.data, when(run.started)].filter(Boolean).join(", ");
-    thumbnail(card, run);
-    return card;
-  }));
-}
 
 function runCard(name) {
   return make("button", { type: "button", className: "card", data: { run: name } },
@@ -214,46 +17,12 @@ function runCard(name) {
       make("small", { className: "quiet" })));
 }
 
-/** The newest generated picture of a run, asked for when its state or per cent change. */
-async function thumbnail(card, { name, word }) {
-  if (smalls.get(name) === word) return;
-  smalls.set(name, word);
-  const { image } = await ask("sample", { run: name, small: true });
-  if (image) card.querySelector(".blank").style.backgroundImage = `url("${image}")`;
-  else if (lost || image === "") smalls.delete(name); // none yet
-}
-
 function when(seconds) {
   if (!seconds) return "";
   const date = new Date(seconds * 1000);
   const today = date.toDateString() === new Date().toDateString();
   const options = today ? { hour: "2-digit", minute: "2-digit" } : { day: "numeric", month: "short" };
   return date.toLocaleString(undefined, options);
-}
-
-/* ---- What people do ------------------------------------------------------------------------- */
-
-function say(words) {
-  const place = find(".said");
-  place.textContent = words;
-  place.hidden = !words;
-  if (lost) place.dataset.lost = "yes"; else delete place.dataset.lost;
-}
-
-async function act(action, more = {}) {
-  const run = shown;
-  const answer = await ask("act", { run, action, ...more });
-  say(answer.error ?? "");
-  if (action === "publish" && !answer.error) published(more.name.trim(), answer.said);
-  again = true;
-  look();
-}
-
-function published(name, words) {
-  const place = find(".published");
-  place.hidden = false;
-  place.dataset.model = name;
-  place.querySelector("span").textContent = words;
 }
 
 /** Go to the Translate tab, which lists the models anew, and choose one there. */
@@ -269,42 +38,302 @@ function openModel(name) {
   choose();
 }
 
-function onClick(event) {
-  const button = event.target.closest("button");
-  if (!button || !element.contains(button)) return;
-  const { action, run, column, publish, goto } = button.dataset;
-  if (action === "finetune") {
-    trigger("select", { value: `run: ${shown}` });
-    document.getElementById("setup")?.scrollIntoView({ behavior: "smooth" });
-    return;
+export class LiveView {
+  /** `server` has look, sample and act; trigger(event, data) tells the app. */
+  constructor(element, server, trigger) {
+    Object.assign(this, { element, server, trigger });
+    this.shown = ""; // the run that is shown
+    this.wanted = ""; // by a person; otherwise the server says which
+    this.seen = {};
+    this.parts = {};
+    this.status = null;
+    this.timer = 0;
+    this.looking = false;
+    this.again = false;
+    this.visible = false;
+    this.lost = false;
+    this.proposed = ""; // as the name of a published model
+    this.smalls = new Map();
+    const fetchSample = (step) => this.ask("sample", { run: this.shown, step });
+    this.samples = new Samples(element, fetchSample, (step) => this.markKept(step));
   }
-  if (action === "extend") act("extend", { epochs: find(".more").value });
-  else if (action) { button.disabled = true; act(action).finally(() => { button.disabled = false; }); }
-  if (run !== undefined) { show(run); toTop(); }
-  if (column !== undefined) enlarge(enlarged < 0 ? Number(column) : -1);
-  if (goto !== undefined && goto !== "newest") goTo(Number(goto));
-  if (publish !== undefined) {
-    act("publish", { name: find(".as input").value, step: publish === "newest" ? publish : Number(publish) });
+
+  find(selector) { return this.element.querySelector(selector); }
+
+  async ask(call, request) {
+    const answer = await this.server[call](request).catch(() => null); // nobody answers: null, too
+    this.lost = !answer;
+    return answer ?? { error: SILENT };
   }
-  if (button.matches(".newest")) { chosenStep = null; showMoments(moments); }
-  if (button.matches(".open")) openModel(find(".published").dataset.model);
+
+  /* ---- Looking ------------------------------------------------------------------------------ */
+
+  canBeSeen() {
+    return document.visibilityState === "visible" && this.element.offsetParent !== null;
+  }
+
+  async look() {
+    clearTimeout(this.timer);
+    if (!this.element.isConnected) return;
+    if (!this.canBeSeen()) { this.visible = false; return; } // an observer calls when it can be seen again
+    if (this.looking) { this.again = true; return; }
+    if (!this.visible) { this.visible = true; this.trigger("shown"); }
+    this.looking = true;
+    const asked = this.wanted;
+    const answer = await this.ask("look", { run: asked, seen: this.seen });
+    this.looking = false;
+    if (asked === this.wanted) this.take(answer);
+    const pause = Math.max(1000 * (answer.wait ?? 0), this.status?.active ? BUSY : QUIET);
+    const wait = this.again || asked !== this.wanted ? 0 : pause;
+    this.again = false;
+    this.timer = setTimeout(() => this.look(), wait);
+  }
+
+  take(answer) {
+    if (!this.find(".live")) return; // the page is being taken down
+    if (answer.error) {
+      if (!this.lost && this.wanted) { this.show(""); } // the run is gone: what is there instead?
+      this.say(answer.error);
+      return;
+    }
+    if (this.find(".said").dataset.lost) this.say("");
+    if (answer.run !== this.shown) this.begin(answer.run);
+    this.wanted = answer.run; // it stays in sight when another one's turn comes
+    Object.assign(this.seen, answer.versions);
+    for (const [part, text] of Object.entries(answer.parts)) this.parts[part] = JSON.parse(text);
+    const { status: head, about, health, checkpoints: kept, runs, curves, validation } = answer.parts;
+    if (head) this.showStatus(this.parts.status);
+    if (health) this.showHealth(this.parts.health);
+    if (curves || validation) drawCharts(this.find(".charts"), this.parts);
+    if (kept) { this.samples.show(this.parts.checkpoints); this.showKept(); }
+    if (about) this.showAbout(this.parts.about);
+    if (runs || head) this.showRuns(this.parts.runs ?? []);
+    const none = (this.parts.runs ?? []).length === 0;
+    this.find(".empty").hidden = !none;
+    this.find(".run").hidden = none || !this.status;
+  }
+
+  /** Show a run from the start; an empty name lets the server choose. */
+  show(name) {
+    this.wanted = name;
+    try { sessionStorage.setItem("pix2pix-run", name); } catch { /* not kept, then */ }
+    if (name !== this.shown) this.seen = this.parts.runs ? { runs: this.seen.runs } : {};
+    this.look();
+  }
+
+  begin(name) {
+    this.shown = name;
+    this.status = null;
+    this.parts = { runs: this.parts.runs };
+    this.seen = { runs: this.seen.runs };
+    for (const part of [".charts", ".samples", ".models", ".health", ".published"]) {
+      this.find(part).hidden = true;
+    }
+    this.find(".charts").replaceChildren();
+    this.samples.begin(name);
+    this.find(".about").open = false;
+  }
+
+  /* ---- The parts ---------------------------------------------------------------------------- */
+
+  showStatus(said) {
+    const before = this.status?.state;
+    this.status = said;
+    this.find(".live").dataset.state = said.state;
+    this.find(".run > .head .name").textContent = said.name;
+    this.find(".state b").textContent = said.word;
+    this.find(".sentence").textContent = said.sentence;
+    this.find(".sentence").hidden = !said.sentence;
+    const percent = Math.round(said.share * 1000) / 10;
+    this.find(".bar").setAttribute("aria-valuenow", percent);
+    this.find(".bar div").style.width = `${percent}%`;
+    const facts = said.facts.flatMap(([what, value]) => [
+      make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value }))]);
+    this.find(".facts").replaceChildren(...facts);
+    this.showButtons();
+    this.showKept();
+    if (before && before !== said.state) this.say("");
+  }
+
+  buttons() {
+    const { state, active, resumable, has_model: model, force } = this.status;
+    const found = [];
+    if (active && state !== "stopping") found.push(["pause", "Pause"], ["stop", "Stop"]);
+    if (force) found.push(["force", "Stop by force"]);
+    if (resumable) found.push(["resume", "Resume"]);
+    if (state === "finished") found.push(["extend", "Continue"]);
+    if (model && !active) found.push(["finetune", "Fine-tune"]);
+    return found;
+  }
+
+  showButtons() {
+    const place = this.find(".buttons");
+    const wished = this.buttons();
+    const key = JSON.stringify([this.shown, wished]);
+    if (place.dataset.key === key) return; // what is pressed or typed right now stays
+    place.dataset.key = key;
+    place.replaceChildren(...wished.map(([action, words]) => {
+      const button = make("button", { type: "button", textContent: words, data: { action } });
+      if (action !== "extend") return button;
+      const epochs = make("input", { type: "number", min: 1, value: 20, className: "more",
+        ariaLabel: "More epochs" });
+      return make("span", { className: "extend" }, button, "for", epochs, "more epochs");
+    }));
+  }
+
+  showHealth({ level, line, evidence, advice }) {
+    this.find(".health").hidden = false;
+    this.find(".health").dataset.level = level;
+    this.find(".health b").textContent = line;
+    this.find(".evidence").textContent = evidence;
+    this.find(".advice").textContent = advice;
+  }
+
+  showAbout(rows) {
+    this.find(".about dl").replaceChildren(...rows.map(([what, value]) => (
+      make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value })))));
+  }
+
+  /** The checkpoints whose model was kept, the newest first. */
+  showKept() {
+    const kept = (this.parts.checkpoints ?? []).filter((checkpoint) => checkpoint.model).reverse();
+    const rows = kept.length || !this.status?.has_model ? kept : [{ step: "newest" }];
+    this.find(".models").hidden = rows.length === 0;
+    const name = this.find(".as input");
+    if (rows.length && (!name.value || name.value === this.proposed)) {
+      name.value = this.proposed = this.shown;
+    }
+    const key = JSON.stringify(rows);
+    const place = this.find(".kept");
+    if (place.dataset.key === this.shown + key) return;
+    place.dataset.key = this.shown + key;
+    place.replaceChildren(...rows.map((checkpoint, index) => {
+      const { step } = checkpoint;
+      const words = step === "newest" ? "As it is now" : `Step ${step.toLocaleString("en")}`;
+      const tags = [checkpoint.best && "best", index === 0 && "newest"].filter(Boolean);
+      return make("div", { className: "checkpoint", data: { step } },
+        make("button", { type: "button", className: "to", textContent: words,
+          data: { goto: step } }),
+        make("span", { className: "tags" },
+          ...tags.map((tag) => make("i", { textContent: tag, className: `tag ${tag}` }))),
+        make("span", { className: "quiet figures", textContent: measured(checkpoint).slice(2) }),
+        make("button", { type: "button", textContent: "Publish", data: { publish: step } }));
+    }));
+    this.markKept(Number(this.find(".cells").dataset.step));
+  }
+
+  markKept(step) {
+    for (const row of this.element.querySelectorAll(".checkpoint")) {
+      row.classList.toggle("here", Number(row.dataset.step) === step);
+    }
+  }
+
+  showRuns(list) {
+    this.find(".all").hidden = list.length === 0;
+    const place = this.find(".all .cards");
+    const key = JSON.stringify([list, this.shown]);
+    if (place.dataset.key === key) return;
+    place.dataset.key = key;
+    const old = new Map([...place.children].map((card) => [card.dataset.run, card]));
+    place.replaceChildren(...list.map((run) => {
+      const card = old.get(run.name) ?? runCard(run.name);
+      card.setAttribute("aria-pressed", String(run.name === this.shown));
+      card.dataset.state = run.state;
+      card.querySelector(".word").textContent = run.word;
+      const facts = [run.data, when(run.started)].filter(Boolean);
+      card.querySelector("small").textContent = facts.join(", ");
+      this.thumbnail(card, run);
+      return card;
+    }));
+  }
+
+  /** The newest generated picture of a run, asked for when its state or per cent change. */
+  async thumbnail(card, { name, word }) {
+    if (this.smalls.get(name) === word) return;
+    this.smalls.set(name, word);
+    const { image } = await this.ask("sample", { run: name, small: true });
+    if (image) card.querySelector(".blank").style.backgroundImage = `url("${image}")`;
+    else if (this.lost || image === "") this.smalls.delete(name); // none yet
+  }
+
+  /* ---- What people do ----------------------------------------------------------------------- */
+
+  say(words) {
+    const place = this.find(".said");
+    place.textContent = words;
+    place.hidden = !words;
+    if (this.lost) place.dataset.lost = "yes"; else delete place.dataset.lost;
+  }
+
+  async act(action, more = {}) {
+    const run = this.shown;
+    const answer = await this.ask("act", { run, action, ...more });
+    this.say(answer.error ?? "");
+    if (action === "publish" && !answer.error) this.published(more.name.trim(), answer.said);
+    this.again = true;
+    this.look();
+  }
+
+  published(name, words) {
+    const place = this.find(".published");
+    place.hidden = false;
+    place.dataset.model = name;
+    place.querySelector("span").textContent = words;
+  }
+
+  onClick(event) {
+    const button = event.target.closest("button");
+    if (!button || !this.element.contains(button)) return;
+    const { samples } = this;
+    const { action, run, column, publish, goto } = button.dataset;
+    if (action === "finetune") {
+      this.trigger("select", { value: `run: ${this.shown}` });
+      document.getElementById("setup")?.scrollIntoView({ behavior: "smooth" });
+      return;
+    }
+    if (action === "extend") this.act("extend", { epochs: this.find(".more").value });
+    else if (action) {
+      button.disabled = true;
+      this.act(action).finally(() => { button.disabled = false; });
+    }
+    if (run !== undefined) { this.show(run); this.toTop(); }
+    if (column !== undefined) samples.enlarge(samples.enlarged < 0 ? Number(column) : -1);
+    if (goto !== undefined && goto !== "newest") samples.goTo(Number(goto));
+    if (publish !== undefined) {
+      const step = publish === "newest" ? publish : Number(publish);
+      this.act("publish", { name: this.find(".as input").value, step });
+    }
+    if (button.matches(".newest")) samples.follow();
+    if (button.matches(".open")) openModel(this.find(".published").dataset.model);
+  }
+
+  toTop() {
+    const top = this.element.getBoundingClientRect().top;
+    if (top < 0 || top > innerHeight * 0.6) this.element.scrollIntoView({ behavior: "smooth" });
+  }
+
+  start(run) {
+    const { element } = this;
+    element.addEventListener("click", (event) => this.onClick(event));
+    element.addEventListener("input", (event) => {
+      if (event.target.closest(".time")) this.samples.slide();
+    });
+    document.addEventListener("visibilitychange", () => this.look());
+    new IntersectionObserver(() => this.look()).observe(element);
+    this.wanted = run;
+    this.look();
+  }
 }
 
-function toTop() {
-  const top = element.getBoundingClientRect().top;
-  if (top < 0 || top > innerHeight * 0.6) element.scrollIntoView({ behavior: "smooth" });
-}
-
-function start() {
-  element.addEventListener("click", onClick);
-  element.addEventListener("input", (event) => {
-    if (event.target.closest(".time")) slide();
+/** Start the view in the Train tab: called by the component with what Gradio gives it. */
+export function mount({ element, props, server, trigger, watch }) {
+  const view = new LiveView(element, server, trigger);
+  watch("value", () => {
+    if (!props.value?.run) return;
+    view.show(props.value.run);
+    view.toTop();
   });
-  document.addEventListener("visibilitychange", look);
-  new IntersectionObserver(look).observe(element);
-  watch("value", () => { if (props.value?.run) { show(props.value.run); toTop(); } });
-  try { wanted = sessionStorage.getItem("pix2pix-run") ?? ""; } catch { /* the newest, then */ }
-  look();
+  let kept = "";
+  try { kept = sessionStorage.getItem("pix2pix-run") ?? ""; } catch { /* the newest, then */ }
+  view.start(kept);
 }
-
-start();

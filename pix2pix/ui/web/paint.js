@@ -1,71 +1,49 @@
-"use strict";
+/* Painting: how an operation of the drawing becomes pixels.
 
-/* The drawing pad, part 1 of 4: painting, how an operation becomes pixels.
-
-   The parts are joined into the body of one function with `element`, `props`, `server` and `watch`
-   in scope; see pad.py. An operation has coordinates from 0 to 1, and the same functions paint it
-   on every surface: `backing`, at the model's size, is what the server sees, and `ink`, at the
-   screen's resolution, is what the person sees. A drawing with colours has two layers of both:
-   strokes of colour lie on `under` and `colours`, and the lines above let them through.
-
-   Owns the surfaces, the colours, and `state`, the configuration that every part reads and only
-   pad.js sets. Uses nothing of the other parts. */
-
-let state = null; // see normalise() in pad.js
-
-const find = (selector) => element.querySelector(selector);
-
-/** A new HTML element; words come in as text, never as markup. */
-function make(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
+   An operation has coordinates from 0 to 1, and the same functions paint it on every surface, at the
+   model's size for the network or at the screen's resolution for the person. `config` is the pad's
+   configuration (see normalise() in pad.js); a surface is {canvas, ctx, side}. */
 
 /* ---- Surfaces ------------------------------------------------------------------------------- */
 
-function surface(canvas) {
+export function surface(canvas) {
   // Read often, or (on the screen) changed a little and often: both are quicker off the GPU.
   return { canvas, ctx: canvas.getContext("2d", { willReadFrequently: true }), side: 0 };
 }
 
-function resize(target, side) {
+export function resize(target, side) {
   target.side = target.canvas.width = target.canvas.height = side;
 }
 
-const backing = surface(make("canvas")); // finished operations
-const under = surface(make("canvas")); // their colours, of a model that takes them
-const sheet = surface(make("canvas")); // the lines with the live stroke, where there are colours
-const outbox = surface(make("canvas")); // all of it, with the live stroke
-const colours = surface(find(".colours"));
-const ink = surface(find(".ink"));
-const live = surface(find(".live"));
-const ghost = surface(find(".ghost"));
-
-const pixels = ({ ctx, side }) => ctx.getImageData(0, 0, side, side);
-const asCells = (bytes) => new Uint32Array(bytes.buffer); // one number a pixel
+export const pixels = ({ ctx, side }) => ctx.getImageData(0, 0, side, side);
+export const asCells = (bytes) => new Uint32Array(bytes.buffer); // one number a pixel
 
 /* ---- Colours -------------------------------------------------------------------------------- */
 
 const parse = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-const cellOf = (hex) => asCells(new Uint8ClampedArray([...parse(hex), 255]))[0];
+export const cellOf = (hex) => asCells(new Uint8ClampedArray([...parse(hex), 255]))[0];
 
-const isLabels = () => Boolean(state.palette);
-const allowed = () => [...state.palette.map((entry) => entry.color), state.background];
+export const isColour = (text) => /^#[0-9a-f]{6}$/i.test(text);
+export const isLabels = (config) => Boolean(config.palette);
+export const allowed = ({ palette, background }) => (
+  [...palette.map((entry) => entry.color), background]
+);
 // A first stroke in the paper's own colour would seem to do nothing.
-const firstBrush = () => allowed().find((hex) => hex !== state.background) ?? state.background;
+export const firstBrush = (config) => (
+  allowed(config).find((hex) => hex !== config.background) ?? config.background
+);
 
 /** The palette colour nearest to [r, g, b]: a label map may hold no other. */
-function nearest(rgb) {
+function nearest(rgb, config) {
   const distance = (hex) => parse(hex).reduce((sum, v, i) => sum + (v - rgb[i]) ** 2, 0);
-  return allowed().reduce((best, hex) => (distance(hex) < distance(best) ? hex : best));
+  return allowed(config).reduce((best, hex) => (distance(hex) < distance(best) ? hex : best));
 }
 
-function inkColour(op) {
-  if (op.tool === "eraser") return state.background;
+function inkColour(op, config) {
+  if (op.tool === "eraser") return config.background;
   if (op.tool === "ink" && isColour(op.color)) return op.color;
-  if (isLabels()) return nearest(parse(op.color ?? firstBrush()));
-  return parse(state.background).reduce((sum, v) => sum + v, 0) < 384 ? "#ffffff" : "#000000";
+  if (isLabels(config)) return nearest(parse(op.color ?? firstBrush(config)), config);
+  return parse(config.background).reduce((sum, v) => sum + v, 0) < 384 ? "#ffffff" : "#000000";
 }
 
 /* ---- Strokes -------------------------------------------------------------------------------- */
@@ -140,17 +118,17 @@ function stamp({ ctx, side }, a, b) {
   }
 }
 
-function paintStroke(target, op) {
+function paintStroke(target, op, config) {
   const discs = smooth(op, target.side);
-  target.ctx.fillStyle = target.ctx.strokeStyle = inkColour(op);
-  if (isLabels()) discs.forEach((disc, i) => stamp(target, discs[Math.max(0, i - 1)], disc));
+  target.ctx.fillStyle = target.ctx.strokeStyle = inkColour(op, config);
+  if (isLabels(config)) discs.forEach((disc, i) => stamp(target, discs[Math.max(0, i - 1)], disc));
   else if (discs.length > 1) trace(target.ctx, discs);
   else dot(target.ctx, discs[0]);
 }
 
 /** A polygon in whole pixels of one colour, row by row between the edges that it cuts. */
-function paintShape({ ctx, side }, op) {
-  ctx.fillStyle = inkColour(op);
+function paintShape({ ctx, side }, op, config) {
+  ctx.fillStyle = inkColour(op, config);
   const points = op.points.map(([x, y]) => [x * side, y * side]);
   for (let row = 0; row < side; row++) {
     const y = row + 0.5;
@@ -170,13 +148,13 @@ function paintShape({ ctx, side }, op) {
 /* ---- Fills and pictures --------------------------------------------------------------------- */
 
 /** Fill the connected region of one exact colour around a point. */
-function flood(target, op) {
+function flood(target, op, config) {
   const { ctx, side } = target;
   const image = pixels(target);
   const cells = asCells(image.data);
   const clip = (v) => Math.min(side - 1, Math.max(0, Math.floor(v * side)));
   const start = clip(op.at[1]) * side + clip(op.at[0]);
-  const [old, fresh] = [cells[start], cellOf(inkColour(op))];
+  const [old, fresh] = [cells[start], cellOf(inkColour(op, config))];
   if (old === fresh) return;
   const stack = [start];
   while (stack.length) {
@@ -192,56 +170,57 @@ function flood(target, op) {
   ctx.putImageData(image, 0, 0);
 }
 
-const rasters = new Map(); // data URL -> decoded image, so that a replay need not wait
+export const rasters = new Map(); // data URL -> decoded image, so that a replay need not wait
 
-function paintRaster(target, op) {
+function paintRaster(target, op, config) {
   const image = rasters.get(op.image);
   const { ctx, side } = target;
   if (!image) return;
-  blank(target);
-  const scale = side / Math.max(image.naturalWidth, image.naturalHeight);
+  blank(target, config);
+  const [longer, shorter] = [Math.max, Math.min].map((of) => of(image.naturalWidth, image.naturalHeight));
+  const scale = side / (op.fill ? shorter : longer); // over the whole square, or inside it
   const [w, h] = [image.naturalWidth * scale, image.naturalHeight * scale];
   ctx.drawImage(image, (side - w) / 2, (side - h) / 2, w, h);
-  if (isLabels()) keepToPalette(target);
+  if (isLabels(config)) keepToPalette(target, config);
 }
 
-function keepToPalette(target) {
+function keepToPalette(target, config) {
   const image = pixels(target);
   const cells = asCells(image.data);
   const known = new Map();
   cells.forEach((cell, at) => {
     if (!known.has(cell)) {
-      known.set(cell, cellOf(nearest(image.data.subarray(4 * at, 4 * at + 3))));
+      known.set(cell, cellOf(nearest(image.data.subarray(4 * at, 4 * at + 3), config)));
     }
     cells[at] = known.get(cell);
   });
   target.ctx.putImageData(image, 0, 0);
 }
 
-function blank({ ctx, side }) {
-  ctx.fillStyle = state.background;
+export function blank({ ctx, side }, config) {
+  ctx.fillStyle = config.background;
   ctx.fillRect(0, 0, side, side);
 }
 
 /* ---- Any operation -------------------------------------------------------------------------- */
 
-function paint(target, op) {
-  if (op.kind === "stroke") paintStroke(target, op);
-  else if (op.kind === "shape") paintShape(target, op);
-  else if (op.kind === "fill") flood(target, op);
-  else if (op.kind === "raster") paintRaster(target, op);
-  else blank(target);
+export function paint(target, op, config) {
+  if (op.kind === "stroke") paintStroke(target, op, config);
+  else if (op.kind === "shape") paintShape(target, op, config);
+  else if (op.kind === "fill") flood(target, op, config);
+  else if (op.kind === "raster") paintRaster(target, op, config);
+  else blank(target, config);
 }
 
 /** Paint an example on one surface: its colours first, as they lie under the lines. */
-function paintExample(target, { strokes }) {
+export function paintExample(target, { strokes }, config) {
   const isInk = (op) => op.tool === "ink";
-  for (const op of strokes.filter(isInk)) paint(target, op);
-  for (const op of strokes.filter((op) => !isInk(op))) paint(target, op);
+  for (const op of strokes.filter(isInk)) paint(target, op, config);
+  for (const op of strokes.filter((op) => !isInk(op))) paint(target, op, config);
 }
 
 /** Lay lines over what is on a surface: white paper lets it through. */
-function layLines({ ctx }, lines) {
+export function layLines({ ctx }, lines) {
   ctx.globalCompositeOperation = "multiply";
   ctx.drawImage(lines.canvas, 0, 0);
   ctx.globalCompositeOperation = "source-over";

@@ -1,0 +1,166 @@
+"""Write a page of static files that draws with models in the visitor's browser. No gradio."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.picture import data_url, resize
+from pix2pix.models.folder import CARD, EXAMPLES, GRAPH, THUMBNAIL, WEIGHTS, read_config, write_onnx
+from pix2pix.models.small_weights import pack_weights
+from pix2pix.ui.device_engine import (
+    INSTALLED,
+    RUNTIME_FILES,
+    UI,
+    compressed,
+    engine_files,
+    has_runtime,
+    runtime_addresses,
+)
+from pix2pix.ui.pad_state import pad_state
+from pix2pix.utils.files import copy_folder, write_atomically, write_errors
+from pix2pix.utils.text import printable
+
+NO_GRAPH = "'{name}' has no model.onnx: pip install onnx onnxruntime, then export it again."
+
+
+def export_page(
+    folders: dict[str, Path], out: Path, runtime: Path | None = None, small: bool = False
+) -> dict[str, Any]:
+    """Write the page of these models, name -> folder, whole or not at all; what was at `out` is
+    replaced if it is such a page or empty.
+
+    `runtime` is the `dist` folder of onnxruntime-web, npm's unless told; without one the page
+    takes the runtime from a public CDN. With `small` the weights are int8 by channel, half as
+    large. Returns {"files", "bytes", "models", "runtime"}. Raises
+    UserError for a model without a graph, an incomplete runtime and a folder that is not ours.
+    """
+    if runtime and not has_runtime(runtime):
+        raise UserError(
+            f"{runtime} lacks {' or '.join(RUNTIME_FILES[:2])}: give npm's dist folder."
+        )
+    if out.exists() and any(out.iterdir()) and not (out / "web" / "static_page.js").is_file():
+        raise UserError(f"{out} holds something else: name a new folder.")
+    runtime = runtime or (INSTALLED if has_runtime() else None)
+    with write_errors(out), tempfile.TemporaryDirectory() as place:
+        stage = Path(place) / "page"
+        write_page(folders, stage, runtime, small)
+        copy_folder(stage, out)
+    files = [file for file in out.rglob("*") if file.is_file()]
+    return {
+        "files": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "models": list(folders),
+        "runtime": "own" if runtime else "cdn",
+    }
+
+
+def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None, small: bool) -> None:
+    """Write the page into a new folder."""
+    stage.mkdir()
+    shutil.copytree(UI / "web", stage / "web", ignore=lambda _, names: [*own_page_only(names)])
+    addresses = runtime_addresses("runtime" if runtime else None)
+    if runtime:
+        addresses = copy_runtime(runtime, stage / "runtime", addresses)
+    models = []
+    for name, folder in folders.items():
+        models.append(copy_model(name, folder, stage, addresses))
+        if small:
+            shrink_model(models[-1], stage)
+    title = models[0]["title"] if len(models) == 1 else "Pix2Pix Studio"
+    components = UI / "components"
+    page = (components / "static_page.html").read_text(encoding="utf-8")
+    # As JSON in a script: only `<` could end it.
+    listed = json.dumps(models, ensure_ascii=False, separators=(",", ":"))
+    listed = listed.replace("<", "\\u003c")
+    pad = (components / "pad.html").read_text(encoding="utf-8")
+    for mark, text in (("title", html.escape(title)), ("pad", pad), ("models", listed)):
+        page = page.replace(f"{{{mark}}}", text)
+    (stage / "index.html").write_text(page, encoding="utf-8")
+    styles = [
+        (components / name).read_text(encoding="utf-8") for name in ("static_page.css", "cards.css")
+    ]
+    nested = (components / "pad.css").read_text(encoding="utf-8")
+    (stage / "page.css").write_text(
+        "\n".join([*styles, f"#studio {{\n{nested}\n}}\n"]), encoding="utf-8"
+    )
+
+
+def write_space_card(page: Path, name: str) -> None:
+    """Write the README that makes an exported page the static Space `name` ("owner/name")."""
+    title = name.rpartition("/")[2]
+    head = {"title": title, "sdk": "static", "app_file": "index.html", "license": "other"}
+    lines = [f"{key}: {json.dumps(value)}" for key, value in head.items()]
+    text = "A page of Pix2Pix Studio: it draws in your browser. The models' cards lie in `models/`."
+    card = "\n".join(["---", *lines, "emoji: ✏️", "pinned: false", "---", "", text, ""])
+    write_atomically(page / "README.md", lambda file: file.write_text(card, encoding="utf-8"))
+
+
+def own_page_only(names: list[str]) -> list[str]:
+    """List the modules that only the app's other tabs use."""
+    others = {"charts.js", "samples.js", "live_view.js", "pairs_view.js", "cards.js"}
+    return [name for name in names if name in others]
+
+
+def copy_runtime(runtime: Path, to: Path, addresses: dict[str, Any]) -> dict[str, Any]:
+    """Copy the runtime, its binaries as gzip: not every static host compresses them."""
+    to.mkdir()
+    copied = {}
+    for kind, parts in addresses.items():
+        code, binary = (Path(parts[part]["url"]).name for part in ("code", "binary"))
+        # Not every static host knows .mjs for a script.
+        shutil.copyfile(runtime / code, to / f"{Path(code).stem}.js")
+        packed = compressed(runtime / binary, to)
+        copied[kind] = {
+            "code": {"url": f"runtime/{Path(code).stem}.js"},
+            "binary": {"url": f"runtime/{packed.name}"},
+        }
+    return copied
+
+
+def copy_model(name: str, folder: Path, stage: Path, runtime: dict[str, Any]) -> dict[str, Any]:
+    """Copy what the page needs of a model and return how the page lists it."""
+    place = f"models/{name}"
+    if not (folder / GRAPH).is_file():
+        try:
+            write_onnx(folder)
+        except ImportError as error:
+            raise UserError(NO_GRAPH.format(name=printable(name))) from error
+    files = engine_files(folder, read_config(folder), place, runtime)
+    (stage / place).mkdir(parents=True)
+    for file in (GRAPH, WEIGHTS, CARD):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(folder / file, stage / place / file)
+    config = read_config(folder)
+    state = pad_state(name, folder, files) | {"noise": False, "opensPhotos": True}
+    examples = json.dumps(state.pop("examples"), ensure_ascii=False, separators=(",", ":"))
+    (stage / place / EXAMPLES).write_text(examples, encoding="utf-8")
+    shown = {"title": config.title or name, "thumbnail": small_picture(folder), "state": state}
+    return {**shown, "examples": f"{place}/{EXAMPLES}"}
+
+
+def shrink_model(listed: dict[str, Any], stage: Path) -> None:
+    """Put the weights of a model that was copied into half the bytes."""
+    files = listed["state"]["engine"]
+    weights = stage / files["weights"]
+    packed = weights.with_suffix(".int8")
+    packed.write_bytes(pack_weights(weights))
+    weights.unlink()
+    files["weights"] = f"{files['weights'].removesuffix('.safetensors')}.int8"
+    files["bytes"] = packed.stat().st_size
+
+
+def small_picture(folder: Path) -> str:
+    """Return the model's picture as a data URL of 80 x 80, or nothing where it has none."""
+    try:
+        picture = open_picture(folder / THUMBNAIL, max_pixels=4_000_000)
+    except UserError:
+        return ""
+    return data_url(resize(picture.to_pil(3), (80, 80)))

@@ -1,0 +1,279 @@
+/* The drawing: a list of operations with undo that a reload keeps, and the surfaces that show it. */
+
+import { make } from "./dom.js";
+import {
+  asCells, blank, cellOf, isLabels, layLines, paint, paintExample, pixels, rasters, resize, surface,
+} from "./paint.js";
+
+const MAX_RASTER = 1024; // pixels kept of a picture put on the pad
+const STORAGE = { key: "pix2pix-pad", limit: 2000000 };
+
+/** Decode a picture given as a data URL. */
+export async function decode(url) {
+  if (typeof url !== "string" || !url.startsWith("data:image/")) throw new Error("not an image");
+  const image = make("img", { src: url });
+  await image.decode();
+  return image;
+}
+
+/** The picture, or a smaller one where its longer side is above the limit. */
+async function limited(image) {
+  const scale = MAX_RASTER / Math.max(image.naturalWidth, image.naturalHeight);
+  if (scale >= 1) return image;
+  const [width, height] = [image.naturalWidth, image.naturalHeight]
+    .map((length) => Math.max(1, Math.round(length * scale)));
+  const small = make("canvas", { width, height });
+  small.getContext("2d").drawImage(image, 0, 0, width, height);
+  return decode(small.toDataURL("image/png"));
+}
+
+/** `on` has the handlers framed(), what is seen is another; changed(), the drawing is another;
+    loaded(), a picture was decoded; failed(sentence).
+
+    A drawing with colours has two layers of both resolutions: strokes of colour lie on `under` and
+    `colours`, and the lines above, on `backing` and `ink`, let them through. */
+export class Drawing {
+  constructor(element, on) {
+    this.on = on;
+    this.paper = element.querySelector(".paper");
+    this.config = null;
+    this.stroke = null; // the operation under the pointer, not yet in the list
+    this.loading = 0; // rasters being decoded
+    this.lastRaster = null; // the id of the last picture that the configuration put on the pad
+    // Line drawings and label maps are kept apart, so that looking at another model loses neither.
+    this.sheets = { lines: { ops: [], undone: [] }, labels: { ops: [], undone: [] } };
+    this.backing = surface(make("canvas")); // finished operations at the model's size
+    this.under = surface(make("canvas")); // their colours, of a model that takes them
+    this.sheet = surface(make("canvas")); // the lines with the live stroke, where there are colours
+    this.outbox = surface(make("canvas")); // all of it, with the live stroke: what is translated
+    for (const name of ["colours", "ink", "live", "ghost"]) { // on the screen, at its resolution
+      this[name] = surface(element.querySelector(`.${name}`));
+    }
+  }
+
+  get current() { return this.sheets[isLabels(this.config) ? "labels" : "lines"]; }
+
+  get ops() { return this.current.ops; }
+
+  /** Paint for another configuration; the drawing stays. */
+  configure(config) {
+    this.config = config;
+    for (const target of [this.backing, this.under, this.sheet, this.outbox]) {
+      resize(target, config.size);
+    }
+    this.fit();
+  }
+
+  /* ---- Operations and undo ------------------------------------------------------------------ */
+
+  sinceClear({ ops } = this.current) {
+    return ops.slice(ops.findLastIndex((op) => op.kind === "clear") + 1);
+  }
+
+  nextGroup() { return (this.ops.at(-1)?.group ?? 0) + 1; } // a group is one step of undo
+
+  commit(op) {
+    this.ops.push(op);
+    this.current.undone = [];
+    this.lay(op);
+  }
+
+  // Strokes of ink stay in the list for the models that take them, and are not seen with others.
+  isUnseen(op) { return op?.tool === "ink" && !this.config.hints; }
+
+  seen() { return this.sinceClear().filter((op) => !this.isUnseen(op)); }
+
+  /** Paint a finished operation: ink on the layer of colours, all else on that of the lines. An
+      eraser, a picture and a clean sheet take the colours away as well. */
+  lay(op) {
+    const { config } = this;
+    if (this.isUnseen(op)) return;
+    const lines = isLabels(config) ? [this.backing] : [this.backing, this.ink];
+    if (op.tool !== "ink") lines.forEach((target) => paint(target, op, config));
+    if (!config.hints || op.tool === "pencil") return;
+    for (const target of [this.under, this.colours]) {
+      if (op.kind === "stroke") paint(target, op, config);
+      else blank(target, config);
+    }
+  }
+
+  /** Do several operations as one step of undo. */
+  perform(ops) {
+    this.finishStroke();
+    const group = this.nextGroup();
+    ops.forEach((op) => this.commit({ ...op, group }));
+    this.settled();
+  }
+
+  finishStroke() {
+    if (!this.stroke) return;
+    const done = this.stroke;
+    this.stroke = null;
+    this.commit(done);
+    this.settled();
+  }
+
+  undo() { this.travel("ops", "undone"); }
+
+  redo() { this.travel("undone", "ops"); }
+
+  clear() { if (this.sinceClear().length || this.stroke) this.perform([{ kind: "clear" }]); }
+
+  /** Move one step between the done and the undone operations. */
+  travel(source, destination) {
+    this.finishStroke();
+    const [from, to] = [this.current[source], this.current[destination]];
+    if (!from.length) return;
+    do {
+      const { group } = from.at(-1);
+      while (from.at(-1)?.group === group) to.push(from.pop());
+    } while (from.length && this.isUnseen(to.at(-1)));
+    this.replay();
+    this.settled();
+  }
+
+  replay() {
+    const coloured = [this.backing, this.ink, this.under, this.colours];
+    const targets = isLabels(this.config) ? [this.backing] : coloured;
+    for (const target of targets) blank(target, this.config);
+    this.sinceClear().forEach((op) => this.lay(op));
+  }
+
+  /** Everything that follows a finished change of the drawing. */
+  settled() {
+    this.frame();
+    this.save();
+    this.on.changed();
+  }
+
+  /* ---- The drawing as a picture ------------------------------------------------------------- */
+
+  compose() {
+    const { config, stroke, outbox, sheet } = this;
+    outbox.ctx.drawImage((config.hints ? this.under : this.backing).canvas, 0, 0);
+    if (stroke && !(config.hints && stroke.tool === "pencil")) paint(outbox, stroke, config);
+    if (!config.hints) return;
+    sheet.ctx.drawImage(this.backing.canvas, 0, 0);
+    if (stroke && stroke.tool !== "ink") paint(sheet, stroke, config);
+    layLines(outbox, sheet);
+  }
+
+  /** The drawing as it is now, at the model's size, as ImageData. */
+  pixels() {
+    this.compose();
+    return pixels(this.outbox);
+  }
+
+  png() {
+    this.compose();
+    return this.outbox.canvas.toDataURL("image/png");
+  }
+
+  /** The first example instead of the drawing, as ImageData. */
+  examplePixels() {
+    blank(this.outbox, this.config);
+    paintExample(this.outbox, this.config.examples[0], this.config);
+    return pixels(this.outbox);
+  }
+
+  /** Whether nothing but background is on the paper, whichever way it came about. */
+  isBlank() {
+    if (!this.stroke && !this.seen().length) return true;
+    const background = cellOf(this.config.background);
+    return asCells(this.pixels().data).every((cell) => cell === background);
+  }
+
+  /** Show the drawing as it is now. */
+  frame() {
+    const { ink, live, stroke, config } = this;
+    if (isLabels(config)) {
+      this.compose();
+      ink.ctx.imageSmoothingEnabled = false;
+      ink.ctx.drawImage(this.outbox.canvas, 0, 0, ink.side, ink.side);
+    } else {
+      live.ctx.clearRect(0, 0, live.side, live.side);
+      if (stroke) paint(live, stroke, config);
+      this.paper.toggleAttribute("data-inking", stroke?.tool === "ink");
+    }
+    this.on.framed();
+  }
+
+  /** Draw what the paper shows on another canvas of its size, to be compared with the picture. */
+  copyTo(canvas) {
+    const { ink, live } = this;
+    canvas.width = canvas.height = ink.side;
+    const ctx = canvas.getContext("2d");
+    const inking = this.stroke?.tool === "ink";
+    for (const layer of inking ? [this.colours, live] : [this.colours]) {
+      ctx.drawImage(layer.canvas, 0, 0);
+    }
+    if (this.config.hints) layLines({ ctx }, ink);
+    else ctx.drawImage(ink.canvas, 0, 0);
+    if (!inking) ctx.drawImage(live.canvas, 0, 0);
+  }
+
+  /** Match the canvases to the square on the screen; the drawing is painted anew, not scaled. */
+  fit() {
+    const { config, ghost } = this;
+    const wanted = Math.round(this.paper.clientWidth * devicePixelRatio);
+    const side = Math.min(1600, wanted) || config.size;
+    for (const target of [this.colours, this.ink, this.live, ghost]) resize(target, side);
+    if (config.examples.length) paintExample(ghost, config.examples[0], config);
+    this.replay();
+    this.frame();
+  }
+
+  /* ---- Pictures put on the pad -------------------------------------------------------------- */
+
+  /** Put a picture (a data URL), and strokes over it, on the pad, as one step of undo. */
+  async load(url, strokes = [], fill = false) {
+    this.loading += 1;
+    try {
+      const image = await limited(await decode(url));
+      rasters.set(image.src, image);
+      const over = strokes.map((op) => ({ kind: "stroke", ...op, borrowed: true }));
+      this.perform([{ kind: "clear" }, { kind: "raster", image: image.src, fill }, ...over]);
+    } catch {
+      this.on.failed("This picture could not be put on the pad.");
+    } finally {
+      this.loading -= 1;
+      this.on.loaded();
+    }
+  }
+
+  /** Put the configuration's picture on the pad, once. */
+  loadOnce({ id, image, strokes }) {
+    if (id === this.lastRaster) return;
+    this.lastRaster = id;
+    this.load(image, strokes);
+  }
+
+  /* ---- Across a reload ---------------------------------------------------------------------- */
+
+  save() {
+    const { lines, labels } = this.sheets;
+    const written = (part) => JSON.stringify(
+      { lines: part(lines), labels: part(labels), lastRaster: this.lastRaster },
+    );
+    let text = written(({ ops }) => ops);
+    if (text.length > STORAGE.limit) text = written((sheet) => this.sinceClear(sheet));
+    try {
+      if (text.length > STORAGE.limit) sessionStorage.removeItem(STORAGE.key);
+      else sessionStorage.setItem(STORAGE.key, text);
+    } catch { /* storage is full or forbidden: the drawing lives on the page alone */ }
+  }
+
+  /** Take up the drawing that a reload kept; `hasRaster` says that a picture may be on the pad. */
+  async restore(hasRaster) {
+    this.loading += 1;
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(STORAGE.key)) ?? {};
+      if (hasRaster) this.lastRaster = kept.lastRaster ?? null;
+      for (const kind of ["lines", "labels"]) this.sheets[kind].ops = kept[kind] ?? [];
+      const ops = [...this.sheets.lines.ops, ...this.sheets.labels.ops];
+      const urls = ops.filter((op) => op.kind === "raster").map((op) => op.image);
+      await Promise.all(urls.map(async (url) => rasters.set(url, await decode(url))));
+    } catch { /* nothing kept, or not by us */ }
+    this.loading -= 1;
+  }
+}

@@ -1,0 +1,124 @@
+/* Pictures from elsewhere on the pad: a photo that a person opens, and the live camera. */
+
+import { make } from "./dom.js";
+
+const LONGEST = 1024; // pixels at which a photo's lines are found
+
+const contextOf = (canvas) => canvas.getContext("2d", { willReadFrequently: true });
+
+/** Draw an image or video on a new canvas that it fills, its sides cut off where they must. */
+function onCanvas(image, width, height, [fullWidth, fullHeight], mirrored = false) {
+  const canvas = make("canvas", { width, height });
+  const ctx = contextOf(canvas);
+  const scale = Math.max(width / fullWidth, height / fullHeight);
+  const [w, h] = [fullWidth * scale, fullHeight * scale];
+  if (mirrored) ctx.setTransform(-1, 0, 0, 1, width, 0);
+  ctx.fillStyle = "#ffffff"; // under what is transparent
+  ctx.fillRect(0, 0, width, height);
+  ctx.imageSmoothingQuality = "high";
+  ctx.drawImage(image, (width - w) / 2, (height - h) / 2, w, h);
+  return canvas;
+}
+
+/** Whether a canvas holds a photo and no drawing; see imaging/line_art.py. */
+function looksLikePhoto(canvas) {
+  const { data } = contextOf(onCanvas(canvas, 64, 64, [canvas.width, canvas.height]))
+    .getImageData(0, 0, 64, 64);
+  let [paper, colour] = [0, 0];
+  for (let at = 0; at < data.length; at += 4) {
+    const rgb = [data[at], data[at + 1], data[at + 2]];
+    const [darkest, brightest] = [Math.min(...rgb) / 255, Math.max(...rgb) / 255];
+    paper += darkest > 0.8 * brightest && brightest > 0.8;
+    colour += brightest - darkest;
+  }
+  const count = data.length / 4;
+  return paper / count < 1 / 3 || colour / count > 0.15;
+}
+
+/** Put a picture file on the pad: as it is, or as lines where the model expects a drawing. */
+export async function openPhoto(file, { drawing, engines, config }) {
+  const image = await createImageBitmap(file);
+  const scale = Math.min(1, LONGEST / Math.max(image.width, image.height));
+  const size = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const canvas = onCanvas(image, ...size, [image.width, image.height]);
+  if (config.kind === "drawing" && looksLikePhoto(canvas)) {
+    const ctx = contextOf(canvas);
+    ctx.putImageData(await engines.worker.lines(ctx.getImageData(0, 0, ...size)), 0, 0);
+  }
+  await drawing.load(canvas.toDataURL("image/png"), [], config.kind === "photo");
+}
+
+/** The live camera: what it sees is the drawing, as fast as the device translates. A frame that
+    comes while one is translated is dropped. */
+export class Camera {
+  constructor(element, { drawing, live, engines }) {
+    Object.assign(this, { drawing, live, engines });
+    this.button = element.querySelector("[data-do=camera]");
+    this.canvas = element.querySelector(".camera");
+    this.video = make("video", { muted: true, playsInline: true });
+    this.stream = null;
+    this.frames = 0;
+  }
+
+  /** Whether there is a camera to offer for a model. */
+  configure(config) {
+    this.stop();
+    this.button.hidden = !(config.engine && config.kind !== "labels" && navigator.mediaDevices);
+  }
+
+  async toggle() {
+    if (this.stream) return this.stop();
+    try {
+      const video = { facingMode: "user", width: { ideal: 640 }, height: { ideal: 480 } };
+      this.stream = await navigator.mediaDevices.getUserMedia({ video });
+    } catch {
+      this.live.say("The camera did not open: allow this page to use it.");
+      return;
+    }
+    this.video.srcObject = this.stream;
+    this.show(true);
+    await this.video.play();
+    this.engines.want();
+    this.run();
+  }
+
+  show(isOn) {
+    this.button.setAttribute("aria-pressed", String(isOn));
+    this.canvas.hidden = !isOn;
+    this.live.paused = isOn;
+  }
+
+  async run() {
+    const { stream, video, canvas } = this;
+    const { config } = this.drawing;
+    canvas.width = canvas.height = config.size;
+    while (this.stream === stream) {
+      await new Promise(requestAnimationFrame);
+      if (!video.videoWidth) continue;
+      const seen = [video.videoWidth, video.videoHeight];
+      const frame = onCanvas(video, config.size, config.size, seen, true);
+      let pixels = contextOf(frame).getImageData(0, 0, config.size, config.size);
+      try {
+        if (config.kind === "drawing") pixels = await this.engines.worker.lines(pixels);
+        if (this.stream !== stream) return;
+        canvas.getContext("2d").putImageData(pixels, 0, 0);
+        if (this.engines.state !== "ready") continue;
+        const { pixels: made } = await this.engines.onDevice(pixels);
+        if (this.stream === stream) this.live.showFrame(made);
+        this.frames += 1;
+      } catch (error) {
+        if (this.stream === stream) this.stop();
+        this.engines.fail(error);
+      }
+    }
+  }
+
+  /** Close the camera; what it saw last stays on the pad. */
+  stop() {
+    if (!this.stream) return;
+    this.stream.getTracks().forEach((track) => track.stop());
+    this.stream = null;
+    this.show(false);
+    this.drawing.load(this.canvas.toDataURL("image/png"));
+  }
+}

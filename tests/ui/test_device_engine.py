@@ -1,0 +1,347 @@
+"""Pictures made on the visitor's own device: on a page of static files, and in the app."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio")
+
+from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
+from pix2pix.models.folder import save_model
+from pix2pix.models.small_weights import unpack_weights
+from pix2pix.models.translator import Translator, TranslatorCache
+from pix2pix.ui.device_engine import INSTALLED, RUNTIME, has_runtime, runtime_version
+from pix2pix.ui.page import build_page
+from pix2pix.ui.static_page import export_page
+from pix2pix.ui.web_files import device_files
+from tests.conftest import CHROMIUM_FLAGS, chromium_path, give_up
+from tests.support.models_and_servers import save_tiny_model, tiny_config, tiny_generator
+from tests.support.pad_page import Page, Static, draw_face, open_pad
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).resolve().parents[2]
+FACES = ROOT / "checkpoints" / "face-sketch"
+MOST_DIFFERENCE = 2  # of 255
+GAPS = """() => {
+  let last = performance.now();
+  window.longestGap = 0;
+  const tick = (now) => {
+    window.longestGap = Math.max(window.longestGap, now - last);
+    last = now;
+    requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+}"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runtime() -> None:
+    if not has_runtime():
+        give_up("no ONNX Runtime Web: npm ci --ignore-scripts --prefix pix2pix/ui/runtime")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_device(runtime: None) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIX2PIX_ON_DEVICE", "auto")
+        patch.setattr("pix2pix.models.translator.has_fast_bfloat16", lambda device: False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that draws in no time."""
+    config = tiny_config(source_kind="drawing")
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny", config)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Static]:
+    """The page of a face, the tiny model and one that colours grey, with the runtime."""
+    out = tmp_path_factory.mktemp("static")
+    grey = tiny_config({"source_channels": 1}, source_kind="photo", training={"derive": "grey"})
+    models = {"face-sketch": FACES, "tiny": tiny, "grey": save_tiny_model(out / "grey", grey)}
+    export_page(models, out / "page")
+    static = Static(out / "page")
+    static.grey = models["grey"]
+    yield static
+    static.server.shutdown()
+
+
+def difference(page: Page, folder: Path) -> int:
+    """By how much the page's picture differs from the command's of the same drawing."""
+    right = Translator.load(folder, "cpu").translate(Image.fromarray(page.drawing()))
+    return int(np.abs(page.picture().astype(int) - np.asarray(right)).max())
+
+
+def renderer_memory() -> int:
+    """Of the largest page of the browsers that this process started, in MB."""
+    own = psutil.Process().children(recursive=True)
+    pages = [p for p in own if "--type=renderer" in p.cmdline()]
+    return max(p.memory_info().rss for p in pages) // 2**20
+
+
+def badge(page: Page) -> str:
+    return page.page.locator(".engine span").inner_text()
+
+
+def test_a_face_is_drawn_on_the_exported_page_without_a_network(
+    browser: Any, exported: Static, capsys: Any
+) -> None:
+    page = open_pad(browser, exported.url)
+    assert not any("safetensors" in path or "runtime/" in path for path in exported.sent)
+    page.draw((0.3, 0.3), (0.7, 0.35))
+    page.until("pad.engines.state === 'ready' && pad.idle()")
+    first = page.picture()
+    page.page.context.set_offline(True)
+    page.page.evaluate(GAPS)
+    draw_face(page)
+    page.settle()
+    assert (page.picture() != first).any()
+    assert difference(page, FACES) <= MOST_DIFFERENCE
+    assert badge(page).startswith("On this device, ")
+    with page.page.expect_download() as download:
+        page.do("download")
+    assert np.array_equal(
+        np.asarray(Image.open(download.value.path()).convert("RGB")), page.picture()
+    )
+    page.page.screenshot(path="/tmp/webdev/static.png", full_page=True)
+    said = {
+        "session_seconds": page.js("pad.engines.seconds"),
+        "picture_ms": page.js("pad.engines.times.device.map(Math.round)"),
+        "renderer_mb": renderer_memory(),
+        "longest_gap_ms": page.page.evaluate("window.longestGap"),
+        "bytes": sum(exported.sent.values()),
+        "without_model_and_runtime": sum(
+            n
+            for path, n in exported.sent.items()
+            if "models/" not in path and "runtime/" not in path
+        ),
+    }
+    with capsys.disabled():
+        print(f"\non the static page: {json.dumps(said)}")
+    assert said["without_model_and_runtime"] < 200_000 and said["bytes"] < 35_000_000
+    page.page.context.close()
+
+
+class SlowModels(TranslatorCache):
+    """Models whose pictures take their time on the server; counts them."""
+
+    asked = 0
+    pause = 0.5  # seconds
+
+    def get(self, name: str) -> Translator:
+        self.asked += 1
+        time.sleep(self.pause)
+        return super().get(name)
+
+
+@pytest.fixture(scope="module")
+def models(tiny: Path) -> SlowModels:
+    return SlowModels(lambda: [tiny.parent], "cpu")
+
+
+@pytest.fixture(scope="module")
+def app(models: SlowModels) -> Iterator[str]:
+    page = build_page(models)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False)
+    yield url
+    page.close()
+
+
+def test_the_app_goes_over_to_the_device_and_goes_on_without_the_server(
+    browser: Any, app: str, models: SlowModels, tiny: Path
+) -> None:
+    page = open_pad(browser, app)
+    page.settle()
+    page.draw((0.2, 0.6), (0.8, 0.6))
+    page.until("pad.engines.state === 'ready' && pad.idle()")
+    page.draw((0.3, 0.3), (0.6, 0.3))
+    page.settle()
+    assert badge(page).startswith("On this device, ")
+    page.page.screenshot(path="/tmp/webdev/app.png")
+    asked = models.asked
+    page.page.context.set_offline(True)  # as a paused server
+    page.draw((0.5, 0.2), (0.5, 0.9))
+    page.settle()
+    assert difference(page, tiny) <= MOST_DIFFERENCE and models.asked == asked
+    page.page.context.set_offline(False)
+    page.page.get_by_role("button", name="Use the server").click()
+    on_device = page.picture()
+    page.draw((0.9, 0.2))
+    page.settle()
+    assert badge(page).startswith("On the server, ") and models.asked == asked + 1
+    page.do("undo")
+    page.settle()
+    by_server = page.picture()
+    assert np.abs(by_server.astype(int) - on_device).max() <= MOST_DIFFERENCE
+    page.page.context.close()
+
+
+@pytest.mark.parametrize("broken", ["runtime", "weights"])
+def test_without_a_runtime_or_with_broken_weights_the_server_draws(
+    browser: Any, app: str, tiny: Path, broken: str
+) -> None:
+    page = open_pad(browser, app)
+    if broken == "runtime":
+        page.page.route("**/studio/runtime/**", lambda route: route.abort())
+    else:
+        junk = b"\x08" + bytes(2000)
+        page.page.route("**/model.safetensors", lambda route: route.fulfill(body=junk))
+    page.draw((0.2, 0.6), (0.8, 0.6))
+    page.until("pad.engines.state === 'failed' && pad.idle()")
+    page.draw((0.3, 0.3), (0.6, 0.3))
+    page.settle()
+    assert difference(page, tiny) <= MOST_DIFFERENCE
+    assert not page.page.locator(".engine").is_visible() and page.message() == ""
+    page.page.context.close()
+
+
+def test_nothing_large_is_fetched_on_a_phone_or_to_save_data_without_asking(
+    browser: Any, app: str
+) -> None:
+    page = open_pad(browser, app, has_touch=True, is_mobile=True)
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(request.url))
+    page.draw((0.2, 0.6), (0.8, 0.6))
+    page.settle()
+    button = page.page.get_by_role("button", name="Draw on this device (5 MB)")
+    button.wait_for()
+    assert not any("/studio/models/" in url or "/studio/runtime/" in url for url in asked)
+    saves = (
+        "import(performance.getEntriesByType('resource').map((e) => e.name)"
+        ".find((name) => name.endsWith('engine_choice.js'))).then(({ mayFetch }) => ["
+        "{ saveData: true }, { type: 'cellular' }, { effectiveType: '3g' }, {}]"
+        ".map((connection) => mayFetch({ connection }, false)))"
+    )
+    assert page.page.evaluate(saves) == [False, False, False, True]
+    button.click()
+    page.until("pad.engines.isDevice")
+    page.page.context.close()
+
+
+def test_files_are_given_by_their_digest_alone(app: str, tiny: Path) -> None:
+    files = device_files("tiny", tiny)
+    place, names = files["weights"].rpartition("/")[0], ("model.onnx", "model.safetensors")
+    for name in names:
+        answer = httpx.get(f"{app}{place}/{name}")
+        assert answer.content == (tiny / name).read_bytes()
+        assert "immutable" in answer.headers["cache-control"]
+    other = f"{place.rpartition('/')[0]}/0123456789abcdef"
+    for path in (f"{place}/config.json", f"{place}/..%2fconfig.json", f"{other}/model.onnx"):
+        assert httpx.get(f"{app}{path}").status_code == 404
+    binary = files["runtime"]["wasm"]["binary"]["url"]
+    packed = httpx.get(f"{app}{binary}", headers={"accept-encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.content == (INSTALLED / Path(binary).name).read_bytes()
+    assert httpx.get(f"{app}{binary.replace('threaded', 'other')}").status_code == 404
+
+
+def test_the_pins_are_those_of_the_installed_runtime() -> None:
+    for name, pinned in (file for kind in RUNTIME.values() for file in kind.values()):
+        digest = hashlib.sha384((INSTALLED / name).read_bytes()).digest()
+        assert pinned == f"sha384-{base64.b64encode(digest).decode()}"
+    lock = json.loads((INSTALLED.parents[2] / "package-lock.json").read_text())["packages"]
+    assert lock["node_modules/onnxruntime-web"]["version"] == runtime_version()
+    assert not any("resolved" in package for package in lock.values())
+
+
+def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpack(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pix2pix.ui.static_page.has_runtime", lambda *_: False)
+    config, folder = tiny_config(source_kind="drawing"), tmp_path / "tiny"
+    save_model(folder, tiny_generator(config), config, "# A model of float16\n")
+    said = export_page({"tiny": folder}, tmp_path / "page", small=True)
+    packed = (tmp_path / "page" / "models" / "tiny" / "model.int8").read_bytes()
+    assert len(packed) < 0.6 * (folder / "model.safetensors").stat().st_size
+    (folder / "model.safetensors").write_bytes(unpack_weights(packed))
+    assert said["runtime"] == "cdn" and said["bytes"] < 2_000_000
+    static, changed = Static(tmp_path / "page"), [True]
+
+    def answer(route: Any) -> None:
+        name = route.request.url.rpartition("/")[2]
+        content = (INSTALLED / name).read_bytes() + (b"\n//" if changed else b"")
+        route.fulfill(body=content, headers={"Access-Control-Allow-Origin": "*"})
+
+    page = open_pad(browser, static.url)
+    page.page.route("https://cdn.jsdelivr.net/**", answer)
+    page.draw((0.2, 0.6), (0.8, 0.6))
+    page.until("pad.engines.state === 'failed'")
+    assert badge(page) == "This device could not run the model."
+    changed.clear()
+    page.page.get_by_role("button", name="Try again").click()
+    page.until("pad.engines.state === 'ready' && pad.idle()")
+    assert difference(page, folder) <= MOST_DIFFERENCE
+    page.page.context.close()
+    static.server.shutdown()
+
+
+def test_photos_and_the_camera_become_drawings(
+    browser: Any, exported: Static, tmp_path: Path
+) -> None:
+    page = open_pad(browser, f"{exported.url}?model=face-sketch")
+    pale = Image.open(FACES / "thumbnail.png").convert("RGB").resize((256, 256))
+    photo = pale.point(lambda value: value * 0.8)
+    assert looks_like_photo(photo)
+    for style in LINE_STYLES:
+        code = (
+            "async ([data, style]) => { const { lineDrawing } = await import('./web/lines.js');"
+            " return [...lineDrawing(Uint8ClampedArray.from(data), 256, 256, style)]; }"
+        )
+        rgba = np.asarray(photo.convert("RGBA"))
+        made = np.array(page.page.evaluate(code, [rgba.ravel().tolist(), style]))
+        right = np.asarray(line_drawing(photo, style)).astype(int)
+        difference_of_lines = np.abs(made.reshape(256, 256, 4)[..., 0] - right)
+        assert (difference_of_lines > 2).mean() < 0.002 and right.std() > 10, style
+    photo.save(tmp_path / "photo.png")
+    page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
+    page.until("pad.ops.length && pad.engines.state === 'ready' && pad.idle()")
+    assert np.abs(page.drawing()[..., 0].astype(int) - line_drawing(photo)).mean() < 3
+    page.do("camera")
+    page.until("pad.camera.frames > 2")
+    assert page.page.locator(".camera").is_visible()
+    page.page.screenshot(path="/tmp/webdev/camera.png")
+    before = page.js("pad.ops.length")
+    page.do("camera")
+    page.until(f"pad.ops.length > {before} && pad.idle()")
+    assert difference(page, FACES) <= MOST_DIFFERENCE
+    page.page.locator("[data-name=grey]").click()
+    page.until("pad.model === 'grey'")
+    page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
+    page.until("pad.engines.state === 'ready' && pad.idle()")
+    assert page.drawing().std(axis=2).max() > 5, "the photo is in colour"
+    assert difference(page, exported.grey) <= MOST_DIFFERENCE
+    page.page.context.close()
+
+
+def test_a_gpu_gives_the_same_picture(browser: Any, exported: Static, tiny: Path) -> None:
+    """WebGPU as the processor imitates it: right, and slow."""
+    flags = [flag for flag in CHROMIUM_FLAGS if flag != "--disable-gpu"]
+    flags += ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    flags += ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+    own = browser.browser_type.launch(
+        executable_path=chromium_path(browser.browser_type.executable_path), args=flags
+    )
+    try:
+        page = open_pad(own, f"{exported.url}?model=tiny&gpu=yes")
+        if not page.page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
+            give_up("this Chromium imitates no GPU")
+        page.draw((0.2, 0.6), (0.8, 0.6))
+        page.until("pad.engines.state === 'ready' && pad.idle()")
+        assert page.js("pad.engines.provider") == "webgpu"
+        assert difference(page, tiny) <= MOST_DIFFERENCE
+    finally:
+        own.close()
