@@ -64,8 +64,9 @@ def run_loop(
     dataset = PairDataset(data, "train", config)
     source_channels, target_channels = dataset.channels
     config = dataclasses.replace(
-        config, source_channels=source_channels, target_channels=target_channels
-    )
+        config, source_channels=source_channels, target_channels=target_channels,
+        **dataset.number_facts(),
+    )  # fmt: skip
     dataset.config = config
     pass_steps = steps_per_epoch(len(dataset), config.effective_batch_size, ranks.world)
     if config.effective_batch_size % ranks.world or not pass_steps:
