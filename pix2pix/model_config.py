@@ -146,6 +146,13 @@ class ModelConfig:
         return float(ends[0]), float(ends[1]), str(kind["type"])
 
     @property
+    def output_numbers(self) -> tuple[float, float, str] | None:
+        """Return (low, high, type) of what it gives in its own unit: where its targets have a range
+        and one number a pixel; None where it gives 8-bit pictures or colours."""
+        known = self.number_range("target")
+        return known if known and self.numbers["target"]["channels"] == 1 else None
+
+    @property
     def has_noise(self) -> bool:
         """Return whether dropout gives the model a source of variation at translate time."""
         kind, dropout = self.generator.kind, self.generator.dropout

@@ -29,7 +29,7 @@ def main() -> int:
     set_pillow_limits()
     try:
         translator = Translator.load(find_model(args.model, model_folders()), args.device)
-        known = translator.config.number_range("target")
+        known = translator.config.output_numbers
         numbers = known[2] if known else ""
         suffix = ".tif" if numbers not in ("", "uint8", "uint16") else ".png"
         files = find_inputs(args.input, args.out, suffix)

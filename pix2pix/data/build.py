@@ -81,7 +81,12 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
         "scaled": _is_mostly_scaled(pairs, recipe),
         "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
         "numbers": {
-            side: {"type": r.numbers, "channels": r.channels, "stored": r.stored}
+            side: {
+                "type": r.numbers,
+                "channels": r.channels,
+                "stored": r.stored,
+                "kept": _is_kept(r, ranges, recipe),
+            }
             for side, r in ranges.items()
         },
         "inputs": {
@@ -268,6 +273,13 @@ def report_ranges(head: DatasetReport) -> dict[str, SideRange]:
         )
         for side in ("source", "target")
     }  # fmt: skip
+
+
+def _is_kept(side: SideRange, ranges: dict[str, SideRange], recipe: Recipe) -> bool:
+    """Return whether the A|B pictures hold a side's numbers themselves, and not grey by its range:
+    those of 16-bit greys do."""
+    grey = recipe.format == "png" and all(r.channels == 1 for r in ranges.values())
+    return recipe.keep and grey and side.numbers == "uint16" and not side.stored
 
 
 def _is_settled(doubt: Refusal, plan: Plan, ranges: dict[str, SideRange]) -> bool:

@@ -98,7 +98,8 @@ def _tile_places(length: int, size: int) -> list[int]:
 
 
 def _to_common_mode(source: Picture, target: Picture) -> tuple[Image.Image, Image.Image]:
-    """Convert both to the one mode that loses nothing: 16-bit grey, grey, RGBA or RGB."""
+    """Convert both to the one mode that loses nothing: 16-bit grey, which holds the numbers of
+    16-bit files as they are and others by their range, grey, RGBA or RGB."""
     if source.channels == target.channels == 1:
         if 16 in (source.bits, target.bits):
             return _to_16bit(source), _to_16bit(target)
@@ -109,8 +110,10 @@ def _to_common_mode(source: Picture, target: Picture) -> tuple[Image.Image, Imag
 
 
 def _to_16bit(picture: Picture) -> Image.Image:
-    if picture.image.mode == "I;16" and (picture.low, picture.high) == (0.0, 65535.0):
+    if picture.image.mode == "I;16":
         return picture.image
+    if picture.numbers == "uint16":  # some pixels have no value
+        return Image.fromarray(np.nan_to_num(picture.values()[0]).astype(np.uint16))
     unit = (picture.tile((0, 0, *picture.size), 1)[0] + 1) / 2
     return Image.fromarray(np.rint(unit * 65535).astype(np.uint16))
 

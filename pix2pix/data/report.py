@@ -62,12 +62,14 @@ class DatasetInputs(TypedDict):
 class Numbers(TypedDict):
     """What the files of a side held: the commonest type, such as uint16 or float32, and channels.
 
-    `stored` says that they held a range already, as the pictures of a dataset that was built here.
+    `stored` says that they held a range already, as the pictures of a dataset that was built here;
+    `kept` that the A|B pictures hold the numbers themselves, which others show from black to white.
     """
 
     type: str
     channels: int
     stored: bool
+    kept: bool
 
 
 class DatasetRecipe(TypedDict, total=False):
@@ -94,7 +96,7 @@ class DatasetReport(TypedDict, total=False):
 
     `rule` is how names were matched, `label_maps` whether sources and targets are label maps,
     `scaled` whether most pictures are at another scale than their originals. `ranges` says which
-    number of the originals is black and which is white on either side, {"source": [low, high], ...}.
+    number of the originals is black and which is white on either side.
     """
 
     format_version: int

@@ -43,7 +43,7 @@ def with_ranges(
         known = made_here[side] if made_here else None
         found = known or find_range([look.values for look in looks], _commonest_channels(looks))
         chosen = found.chosen(choices[side])
-        drawn = chosen if not chosen.stored else SideRange(0.0, 65535.0)
+        drawn = SideRange(0.0, 65535.0) if chosen.stored else chosen
         smalls = [seen_small(look.small, look.values, drawn) for look in looks]
         ranges[side] = replace(chosen, histogram=count_levels(smalls))
         pairs = [
@@ -68,10 +68,10 @@ def stored_ranges(folder: Path) -> dict[str, SideRange] | None:
     info = read_dataset_json(folder)
     if "recipe" not in info:
         return None
-    return {side: _declared(info, side, stored=True) for side in SIDES}
+    return {side: _declared(info, side, built_here=True) for side in SIDES}
 
 
-def _declared(info: dict[str, Any], side: str, stored: bool = False) -> SideRange:
+def _declared(info: dict[str, Any], side: str, built_here: bool = False) -> SideRange:
     """Read one side of "ranges" and "numbers", whatever the file's author wrote."""
     ranges, numbers = info.get("ranges"), info.get("numbers")
     kind = numbers.get(side) if isinstance(numbers, dict) else None
@@ -84,7 +84,7 @@ def _declared(info: dict[str, Any], side: str, stored: bool = False) -> SideRang
     type_name, channels = kind.get("type"), kind.get("channels")
     return SideRange(
         low, high, type_name if isinstance(type_name, str) else "uint8",
-        channels if channels in (1, 3) else 3, stored=stored,
+        channels if channels in (1, 3) else 3, stored=built_here and kind.get("kept") is not True,
     )  # fmt: skip
 
 

@@ -305,7 +305,8 @@ class ClassMeasures(TypedDict):
 class Measures(TypedDict, total=False):
     """How close generated pictures come to their targets; None is what cannot be told.
 
-    `l1` is on a scale from 0 to 1, `l1_units` in the unit of targets that have a range, `psnr` in dB, `kid` times 1000. Lower is better for `l1`,
+    `l1` is on a scale from 0 to 1, `l1_units` in the unit of targets that
+    have a range, `psnr` in dB, `kid` times 1000. Lower is better for `l1`,
     `perceptual` and `kid`, which are by the network that `judge` names, higher for the others.
     `perceptual_halves` and `kid_halves` are between the even and the odd real pictures. The last
     four are of label maps alone.

@@ -42,7 +42,7 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class _NoHeif(Exception):
-    """A HEIC photo, and no pillow-heif to read it."""
+    """What keeps a HEIC photo from being read."""
 
 
 _ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that fits is said
@@ -55,7 +55,7 @@ _ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that f
         ChannelCount,
         "has {error} channels and a picture has 1, 3 or 4: save those that show it alone.",
     ),
-    (_NoHeif, "is a HEIC photo, which needs pillow-heif: install it, or save the photo as JPEG."),
+    (_NoHeif, "is a HEIC photo, which {error}."),
     (UnreadableTiff, "is a TIFF of {error}, which cannot be read here: save it as plain TIFF."),
     (TooFine, "holds numbers too fine for 32 bits: subtract an offset and save 32-bit floats."),
     (Image.UnidentifiedImageError, "is no image that can be read here: save it as PNG or JPEG."),
@@ -90,7 +90,8 @@ def open_picture(
 @dataclass(frozen=True, eq=False)
 class Preview:
     """What a file looks like from afar: its true upright `size` (width, height), JPEG or MPO or
-    nothing as its `format`, and a `picture` of at least the side asked for, in either direction, where the file has that."""
+    nothing as its `format`, and a `picture` of at least the side asked for, in either direction,
+    where the file has that."""
 
     size: tuple[int, int]
     format: str
@@ -179,21 +180,28 @@ def _read_header(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) ->
     if not start:
         raise EOFError("no bytes")
     if "HEIF" in formats and start[4:8] == b"ftyp" and start[8:12] not in (b"avif", b"avis"):
-        _read_heif()
-    image = Image.open(stream, formats=formats)
+        stream = _heif_stream(stream)
+    known = [kind for kind in formats if kind != "HEIF" or kind in Image.OPEN]
+    image = Image.open(stream, formats=known)
     if math.prod(image.size) > max_pixels:
         raise Image.DecompressionBombError(f"header claims {image.size}")
     return image
 
 
-def _read_heif() -> None:
-    """Let Pillow read HEIC photos; importing the plug-in waits until there is one."""
+def _heif_stream(stream: BinaryIO) -> BinaryIO:
+    """Let Pillow read a HEIC photo: through pillow-heif, whose import waits until there is one, or
+    itself where the photo is coded as AVIF are and only its first brand says otherwise."""
+    stream.seek(0)
+    head = stream.read(64)
+    if b"avif" in head[16 : int.from_bytes(head[:4], "big")]:
+        return io.BytesIO(head[:8] + b"avif" + head[12:] + stream.read())
     if "HEIF" not in Image.OPEN:
         try:
             from pillow_heif import register_heif_opener
         except ImportError as error:
-            raise _NoHeif from error
+            raise _NoHeif("needs pillow-heif: install it, or save the photo as JPEG") from error
         register_heif_opener()
+    return stream
 
 
 def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Picture:
@@ -202,6 +210,11 @@ def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Pict
         image = _read_header(stream, max_pixels, formats)
     except Image.UnidentifiedImageError:
         return _refused_by_pillow(stream, max_pixels, formats)
+    if image.format == "HEIF":
+        try:
+            image.load()
+        except Exception as error:
+            raise _NoHeif("cannot be decoded here: save the photo as JPEG") from error
     if image.format == "TIFF":
         planes = read_tiff(stream, image, max_pixels)
     else:

@@ -31,9 +31,12 @@ def from_units(array: np.ndarray, low: float, high: float, numbers: str) -> Imag
     return Image.fromarray(values.astype(np.float32))
 
 
-def picture_of(image: Image.Image, low: float, high: float) -> Image.Image:
-    """Draw what `from_units` made in 8 bits of grey, black at low."""
-    return Picture(image, low, high).to_pil(1)
+def picture_of(image: Image.Image, known: tuple[float, float, str] | None) -> Image.Image:
+    """Draw what `from_units` made in 8 bits of grey, black at the low end of a `known` range;
+    other pictures stay."""
+    if known is None or image.mode not in ("L", "I;16", "I", "F"):
+        return image
+    return Picture(image, *known[:2]).to_pil(1)
 
 
 def outside_share(picture: Picture, low: float, high: float) -> float:

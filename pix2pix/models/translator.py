@@ -81,7 +81,7 @@ class Translator:
         self.config, self.folder = config, folder
         self.device = pick_device(device)
         # One channel may be asked for in 16 bits, and bfloat16 has eight.
-        deep = config.generator.target_channels == 1 or self._target is not None
+        deep = config.generator.target_channels == 1 or config.output_numbers is not None
         fast = not deep and has_fast_bfloat16(self.device)
         self.dtype = torch.bfloat16 if fast else torch.float32
         with memory_errors(self.device):
@@ -144,7 +144,8 @@ class Translator:
         3 or 4 channels.
 
         The result has the picture's size, and the unit of the target where the model has one;
-        a picture outside the range of the model's sources is warned of. `seed`, `fit` and `norm` are those of `translate`.
+        a picture outside the range of the model's sources is warned of. `seed`, `fit` and `norm`
+        are those of `translate`.
         Raises UserError for what is no picture.
         """
         if isinstance(picture, np.ndarray):
@@ -199,12 +200,6 @@ class Translator:
                 result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
         return result if in_units else self.look(result)
 
-    @property
-    def _target(self) -> tuple[float, float, str] | None:
-        """Return the range and type of what it gives, where that is one number a pixel."""
-        known = self.config.number_range("target")
-        return known if known and self.config.numbers["target"]["channels"] == 1 else None
-
     def _by_range(self, picture: Picture) -> Picture:
         known = self.config.number_range("source")
         if known is None or not (picture.is_deep or known[2] == "uint8"):
@@ -220,14 +215,12 @@ class Translator:
 
     def look(self, result: Image.Image) -> Image.Image:
         """Draw what `translate` gave as people see it: in 8 bits, black at the range's low end."""
-        if self._target is None or result.mode not in ("L", "I;16", "I", "F"):
-            return result
-        return picture_of(result, *self._target[:2])
+        return picture_of(result, self.config.output_numbers)
 
     def _image(self, array: np.ndarray, picture: Picture) -> Image.Image:
         """Make an image of what the network gave, C x H x W in [-1, 1]."""
-        if self._target is not None:
-            return from_units(array.mean(axis=0, keepdims=True), *self._target)
+        if self.config.output_numbers is not None:
+            return from_units(array.mean(axis=0, keepdims=True), *self.config.output_numbers)
         return from_array(array, bits=self._bit_depth(picture))
 
     def _norm(self, requested: str) -> str:

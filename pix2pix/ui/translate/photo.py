@@ -16,7 +16,9 @@ from pix2pix.imaging.ab_pairs import Half, crop_half, is_ab_pair
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
-from pix2pix.imaging.picture import save_png
+from pix2pix.imaging.numbers import picture_of, picture_suffix, save_picture
+from pix2pix.imaging.picture import Picture, save_png
+from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import read_config
 from pix2pix.ui.common import HIDDEN_EVENT, results_folder, user_errors
 from pix2pix.ui.components.model_cards import ModelSource, sample_photos
@@ -25,6 +27,7 @@ from pix2pix.ui.translate.options import (
     FITS,
     Limits,
     norm_choice,
+    notice_of,
     parse_fit,
     parse_seed,
     seeds_from,
@@ -93,6 +96,10 @@ def photo_mode(
             format="png", type="pil", label="Before and after", max_height=480, interactive=False,
             elem_id="compared",
         )  # fmt: skip
+    numbers = gr.File(
+        label="The numbers themselves, in the model's unit", visible=False, interactive=False,
+        elem_classes="squares", elem_id="numbers",
+    )  # fmt: skip
     ab_pair_notice(photo, limits.pixels)
     with gr.Row(elem_classes="squares"):
         run = gr.Button("Translate", variant="primary", elem_id="translate")
@@ -157,9 +164,9 @@ def photo_mode(
     def compare(
         image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
         hints: bool, progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[Image.Image, Image.Image] | None:  # fmt: skip
+    ) -> tuple[tuple[Image.Image, Image.Image] | None, Any]:  # fmt: skip
         if not image:
-            return None
+            return None, gr.File(visible=False)
         with user_errors():
             translator, source = prepare(image, model, lines, style, hints)
             made = translator.translate(
@@ -169,7 +176,13 @@ def photo_mode(
                 norm=norm,
                 on_progress=tile_progress(progress),
             )
-        return source if isinstance(source, Image.Image) else source.to_pil(3), made
+            if not isinstance(source, Image.Image):
+                if notice := notice_of(translator.config, source, Path(image).name):
+                    gr.Warning(notice)
+                source = by_range(source, translator.config).to_pil(3)
+            known = translator.config.output_numbers
+            file = numbers_file(made, Path(image).stem, known)
+        return (source, picture_of(made, known)), file
 
     def translate(
         image: str | None, model: str, seed: str = "", lines: str = "auto",
@@ -189,9 +202,10 @@ def photo_mode(
         """
         with user_errors():
             translator, source = prepare(image, model, lines, style, hints)
-            return translator.translate(
+            made = translator.translate(
                 source, seed=parse_seed(seed), fit=parse_fit(fit), norm=norm
             )
+            return picture_of(made, translator.config.output_numbers)
 
     def vary(
         image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
@@ -199,15 +213,22 @@ def photo_mode(
     ) -> Any:  # fmt: skip
         with user_errors():
             translator, source = prepare(image, model, lines, style, hints)
-            made = [
-                (translator.translate(source, seed=s, fit=parse_fit(fit), norm=norm), f"seed {s}")
-                for s in seeds_from(parse_seed(seed))
-            ]
+            made, known = [], translator.config.output_numbers
+            for s in seeds_from(parse_seed(seed)):
+                variation = translator.translate(source, seed=s, fit=parse_fit(fit), norm=norm)
+                made.append((picture_of(variation, known), f"seed {s}"))
         return gr.Gallery(made, visible=True)
 
     options = [photo, name, seed, lines, style, fit, norm, hints]
     samples.select(pick, name, photo, show_progress="hidden", api_visibility="private")
-    gr.on([run.click, photo.change], compare, options, result, api_visibility="private", **PHOTOS)
+    gr.on(
+        [run.click, photo.change],
+        compare,
+        options,
+        [result, numbers],
+        api_visibility="private",
+        **PHOTOS,
+    )
     several.click(vary, options, gallery, api_visibility="private", **PHOTOS)
     # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
     answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
@@ -216,6 +237,23 @@ def photo_mode(
         "photo": photo, "to_pad": to_pad, "style": style, "hints": hints, "samples": samples,
         "norm": norm,
     }  # fmt: skip
+
+
+def by_range(picture: Picture, config: ModelConfig) -> Picture:
+    """Show a picture of more than 8 bits as the model sees it, where its sources have a range."""
+    known = config.number_range("source")
+    return picture.with_range(*known[:2]) if known and picture.is_deep else picture
+
+
+def numbers_file(made: Image.Image, stem: str, known: tuple[float, float, str] | None) -> Any:
+    """Offer a result in its own unit and type as a file; nothing of a plain picture."""
+    if known is None:
+        return gr.File(visible=False)
+    file = Path(tempfile.mkdtemp(dir=results_folder())) / f"{stem}{picture_suffix(made)}"
+    save_picture(made, file, known[2])
+    low, high, kind = known
+    words = f"The numbers themselves, {low:g} to {high:g} ({kind})"
+    return gr.File(str(file), label=words, visible=True)
 
 
 def keep_file(photo: gr.Image) -> None:
