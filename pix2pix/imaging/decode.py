@@ -25,7 +25,6 @@ from pix2pix.imaging.tiff import (
     UnreadableTiff,
     as_image,
     extra_bands,
-    nodata_of,
     read_tiff,
     sixteen_bit_colours,
     tiff_channels,
@@ -223,7 +222,7 @@ def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Pict
     if planes is None or (len(planes.colour) == 3 and not is_srgb(profile)):
         picture = _load_upright(image)
         return replace(picture, extra_bands=extra_bands(image))
-    return _from_planes(planes, nodata_of(image), profile)
+    return _from_planes(planes, profile)
 
 
 def _refused_by_pillow(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Picture:
@@ -239,11 +238,11 @@ def _refused_by_pillow(stream: BinaryIO, max_pixels: int, formats: tuple[str, ..
         raise
     except Exception as error:
         raise Image.UnidentifiedImageError from error
-    return _from_planes(planes, None, None)
+    return _from_planes(planes, None)
 
 
-def _from_planes(planes: Planes, nodata: float | None, profile: bytes | None) -> Picture:
-    colour = [as_image(plane, nodata) for plane in planes.colour]
+def _from_planes(planes: Planes, profile: bytes | None) -> Picture:
+    colour = [as_image(plane, planes.nodata) for plane in planes.colour]
     if len({image.mode for image in colour}) > 1:  # one band alone has pixels without a value
         colour = [image if image.mode == "F" else image.convert("F") for image in colour]
     alpha = Image.fromarray(planes.alpha) if planes.alpha is not None else None

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from dataclasses import dataclass
+import sys
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,8 +25,12 @@ _FORMATS = {1: "integers", 2: "signed integers", 3: "floats", 5: "complex", 6: "
 _COMPRESSIONS = {5: "LZW", 7: "JPEG", 34887: "LERC", 34925: "LZMA", 50000: "ZSTD", 50001: "WebP"}
 _HALF_LEVEL = 0.5 / 65535  # of the span of a file's numbers: what 32 bits may lose
 # The low bytes of 16-bit colours: Pillow keeps the high ones alone, and of the other order these.
-_OTHER_ORDER = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "RGB;16L": "RGB;16B",
-    "RGBA;16L": "RGBA;16B", "RGBX;16L": "RGBX;16B", "RGBX;16B": "RGBX;16L"}  # fmt: skip
+_OTHER = "B" if sys.byteorder == "little" else "L"
+_OTHER_ORDER = {
+    f"{bands};16{order}": f"{bands};16{other}"
+    for bands in ("RGB", "RGBA", "RGBX")
+    for order, other in (("B", "L"), ("L", "B"), ("N", _OTHER))
+}
 
 
 class UnreadableTiff(Exception):
@@ -41,11 +48,13 @@ class ChannelCount(Exception):
 @dataclass(frozen=True)
 class Planes:
     """The numbers of a file: `colour` are one or three H x W arrays of its own type, `alpha` is
-    uint8 H x W or None, `extra` counts bands that are neither, and were left out."""
+    uint8 H x W or None, `extra` counts bands that are neither, and were left out, and `nodata` is
+    the number that stands for no value."""
 
     colour: list[np.ndarray]
     alpha: np.ndarray | None = None
     extra: int = 0
+    nodata: float | None = None
 
 
 def read_tiff(stream: BinaryIO, image: Image.Image | None, max_pixels: int) -> Planes | None:
@@ -64,25 +73,41 @@ def read_tiff(stream: BinaryIO, image: Image.Image | None, max_pixels: int) -> P
         if page.imagewidth * page.imagelength * max(1, page.imagedepth) > max_pixels:
             raise Image.DecompressionBombError("header claims too many pixels")
         _check_kind(page)
-        if (page.compression in _PLAIN and page.predictor in (1, 2)) or _has_codecs():
-            stream.seek(0, 2)
-            ends = zip(page.dataoffsets, page.databytecounts)
-            if any(start + count > stream.tell() for start, count in ends):
-                raise EOFError("strips beyond the end of the file")
-            pixels = page.asarray()
-            return _split(pixels, page)
-        if image is not None and image.mode in ("I;16", "I", "F", "L", "RGB", "RGBA"):
-            return _through_libtiff(stream, image, page)
-        raise UnreadableTiff(_describe(page))
+        packed = int(page.compression) != 1 and image is not None
+        planes = _through_libtiff(stream, image, page) if packed else None
+        if planes is None:
+            if not (page.compression in _PLAIN and page.predictor in (1, 2)) and not _has_codecs():
+                raise UnreadableTiff(_describe(page))
+            _check_segments(stream, page, max_pixels)
+            planes = _split(page.asarray(), page)
+        return replace(planes, nodata=_nodata(page))
 
 
-def nodata_of(image: Image.Image) -> float | None:
-    """Return the number that stands for no value in a TIFF, by GDAL's tag."""
-    text = getattr(image, "tag_v2", {}).get(NODATA)
+def _nodata(page: Any) -> float | None:
+    """Return the number that stands for no value, by GDAL's tag."""
+    tag = page.tags.get(NODATA)
     try:
-        return float(str(text).strip("\0 ")) if text is not None else None
+        return float(str(tag.value).strip("\0 ")) if tag else None
     except ValueError:
         return None
+
+
+def _check_segments(stream: BinaryIO, page: Any, max_pixels: int) -> None:
+    """Raise unless every strip or tile lies in the file and unpacks to no more than its size."""
+    pixels = math.prod(page.chunks)
+    if pixels > 4 * max_pixels:
+        raise Image.DecompressionBombError("header claims tiles of too many pixels")
+    stream.seek(0, 2)
+    end = stream.tell()
+    for start, count in zip(page.dataoffsets, page.databytecounts):
+        if start + count > end:
+            raise EOFError("strips beyond the end of the file")
+        if int(page.compression) in (8, 32946):
+            stream.seek(start)
+            unpacking = zlib.decompressobj()
+            unpacking.decompress(stream.read(count), pixels * page.dtype.itemsize + 1024)
+            if unpacking.unconsumed_tail:
+                raise Image.DecompressionBombError("a strip unpacks to more than it holds")
 
 
 def extra_bands(image: Image.Image) -> int:
@@ -101,10 +126,16 @@ def sixteen_bit_colours(stream: BinaryIO, image: Image.Image) -> Planes | None:
         # Four bytes a pixel, whatever they mean: Pillow would keep the first of each two.
         raw._mode, raw.tile = "RGBA", [part._replace(args="RGBA") for part in raw.tile]
         pixels = np.asarray(raw).astype(np.uint16)
-        return Planes([pixels[..., 0] << 8 | pixels[..., 1]], pixels[..., 2].astype(np.uint8))
-    if rawmode not in ("RGB;16B", "RGBA;16B"):
+        planes = Planes([pixels[..., 0] << 8 | pixels[..., 1]], pixels[..., 2].astype(np.uint8))
+    elif rawmode in ("RGB;16B", "RGBA;16B"):
+        planes = _both_bytes(stream, image, rawmode)
+    else:
         return None
-    return _both_bytes(stream, image, rawmode)
+    orientation = 1
+    with suppress(Exception):  # a broken EXIF block is no reason to refuse good pixels
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    alpha = None if planes.alpha is None else _upright(planes.alpha, orientation)
+    return Planes([_upright(plane, orientation) for plane in planes.colour], alpha)
 
 
 def as_image(numbers: np.ndarray, nodata: float | None = None) -> Image.Image:
@@ -150,6 +181,8 @@ def _pillow_is_right(image: Image.Image) -> bool:
     if tags.get(_PHOTOMETRIC) not in (0, 1, 2):
         return True
     bits = tags.get(_BITS, (1,))
+    if max(bits) % 8:  # 12 bits, say
+        return True
     return max(bits) <= 8 and set(tags.get(_FORMAT, (1,))) <= {1, 4}
 
 
@@ -216,24 +249,28 @@ def _upright(plane: np.ndarray, orientation: int) -> np.ndarray:
     return turns.get(orientation, plane)
 
 
-def _through_libtiff(stream: BinaryIO, image: Image.Image, page: Any) -> Planes:
-    """Read a compressed TIFF through Pillow, and undo what it does to its numbers."""
+def _through_libtiff(stream: BinaryIO, image: Image.Image, page: Any) -> Planes | None:
+    """Read a compressed TIFF through Pillow, and undo what it does to its numbers; None for a kind
+    of which it keeps too little."""
     if image.mode in ("RGB", "RGBA"):
         rawmode = image.tile[0][3][0] if image.tile else ""
         if page.dtype != np.uint16 or rawmode not in _OTHER_ORDER:
-            raise UnreadableTiff(_describe(page))
-        planes = _both_bytes(stream, image, rawmode)
-        return Planes(planes.colour, planes.alpha, extra_bands(image))
-    raw = np.asarray(image)
-    if page.dtype.itemsize * 8 != page.bitspersample or page.dtype.kind not in "iuf":
-        raise UnreadableTiff(_describe(page))
-    if page.dtype in (np.int8, np.uint32):  # the same bits under another name
-        return Planes([raw.view(page.dtype)])
-    if image.mode == {"f": "F", "i": "I", "u": "I;16"}[page.dtype.kind]:
-        numbers = raw.astype(page.dtype)
-        white_is_zero = int(page.photometric) == 0 and page.dtype.kind == "u"
-        return Planes([np.iinfo(page.dtype).max - numbers if white_is_zero else numbers])
-    raise UnreadableTiff(_describe(page))
+            return None
+        try:
+            planes = _both_bytes(stream, image, rawmode)
+        except ValueError:  # it has no such order of bytes
+            return None
+        return replace(planes, extra=extra_bands(image))
+    if page.dtype.itemsize * 8 != page.bitspersample or page.samplesperpixel != 1:
+        return None
+    same_bits = {"int8": "L", "uint32": "I"}.get(page.dtype.name)  # under another name
+    if image.mode == same_bits:
+        return Planes([np.asarray(image).view(page.dtype)])
+    if image.mode != {"f": "F", "i": "I", "u": "I;16"}.get(page.dtype.kind):
+        return None
+    numbers = np.asarray(image).astype(page.dtype)
+    white_is_zero = int(page.photometric) == 0 and page.dtype.kind == "u"
+    return Planes([np.iinfo(page.dtype).max - numbers if white_is_zero else numbers])
 
 
 def _both_bytes(stream: BinaryIO, image: Image.Image, rawmode: str) -> Planes:

@@ -81,7 +81,10 @@ def range_items(plan: Plan) -> list[dict[str, Any]]:
         if known.numbers != "uint8":
             text += f" ({known.numbers}; percentiles {known.robust[0]:g} to {known.robust[1]:g})"
         most = max(*known.histogram, 1)
-        bars = [{"height": str(-(-100 * count // most))} for count in known.histogram]
+        bars = [
+            {"x": str(x), "height": str(-(-100 * count // most))}
+            for x, count in enumerate(known.histogram)
+        ]
         items.append({"text": f"{text}.", "bars": bars})
     return items
 
