@@ -30,6 +30,9 @@ DOUBT_TEXTS = {  # of refusals and doubts, for one file and as "5 ..."
     "aspect": "of different shapes",
     "misaligned": "badly aligned",
     "jpeg labels": "label maps saved as JPEG",
+    "outlier": "with numbers far from all others",
+    "nodata": "with a number that seems to stand for no value",
+    "narrow-range": "of different kinds of numbers",
 }
 DOUBT_CHOICES = {"Different shapes": "aspect", "Badly aligned": "misaligned"}
 HEADERS = ["File", "What", "Why"]

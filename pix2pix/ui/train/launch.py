@@ -25,7 +25,8 @@ from pix2pix.utils.validation import setting_text
 from pix2pix.utils.workspace import model_folders
 
 RUN = "run: "  # before the name of a run whose current generator is a starting point
-FORM_KEYS = ("preset", "source_channels", "target_channels")  # not for people to set
+# Not for people to set.
+FORM_KEYS = ("preset", "source_channels", "target_channels", "ranges", "numbers")
 
 
 def start_run(
