@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.picture import Picture, save_png
+from pix2pix.imaging.picture import Picture, from_array, save_png
 from pix2pix.utils.filenames import printable
 from pix2pix.utils.files import write_atomically
 
@@ -37,6 +37,15 @@ def picture_of(image: Image.Image, known: tuple[float, float, str] | None) -> Im
     if known is None or image.mode not in ("L", "I;16", "I", "F"):
         return image
     return Picture(image, *known[:2]).to_pil(1)
+
+
+def png_of(image: Image.Image, known: tuple[float, float, str] | None) -> Image.Image:
+    """Return what PNG can hold of a result: itself up to 16 bits, other numbers in 16 bits of
+    their range."""
+    if known is None or image.mode not in ("I", "F"):
+        return image
+    whole = Picture(image, *known[:2])
+    return from_array(whole.tile((0, 0, *image.size), 1), bits=16)
 
 
 def outside_share(picture: Picture, low: float, high: float) -> float:

@@ -16,7 +16,7 @@ from pix2pix.imaging.ab_pairs import Half, crop_half, is_ab_pair
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
-from pix2pix.imaging.numbers import picture_of, picture_suffix, save_picture
+from pix2pix.imaging.numbers import picture_of, picture_suffix, png_of, save_picture
 from pix2pix.imaging.picture import Picture, save_png
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import read_config
@@ -205,7 +205,7 @@ def photo_mode(
             made = translator.translate(
                 source, seed=parse_seed(seed), fit=parse_fit(fit), norm=norm
             )
-            return picture_of(made, translator.config.output_numbers)
+            return png_of(made, translator.config.output_numbers)
 
     def vary(
         image: str | None, model: str, seed: str, lines: str, style: str, fit: str, norm: str,
