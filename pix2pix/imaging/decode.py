@@ -228,9 +228,10 @@ def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Pict
 def _refused_by_pillow(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Picture:
     """Decode a TIFF that Pillow does not know; whatever else it refuses is no picture."""
     channels = tiff_channels(stream) if "TIFF" in formats else 0
-    if channels == 0:
+    stream.seek(0)
+    if channels == 0 and stream.read(4) != b"MM\0+":  # a BigTIFF whose header Pillow cannot read
         raise Image.UnidentifiedImageError
-    if channels not in (2, *MODES):
+    if channels not in (0, 2, *MODES):
         raise ChannelCount(channels)
     try:
         planes = read_tiff(stream, None, max_pixels)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from pix2pix.config import TrainConfig
@@ -23,7 +24,7 @@ from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import evaluate
 from pix2pix.models.folder import read_config
 from pix2pix.models.translator import Translator
-from pix2pix.training.loop import train
+from pix2pix.training.loop import run_loop
 from tests.support.models_and_servers import load_script, save_tiny_model, tiny_config
 
 SIDE = 64
@@ -170,7 +171,7 @@ def test_a_depth_model_is_trained_evaluated_and_gives_metres(tmp_path, monkeypat
     numbers = ramps([(0.2, 0.9), (1.0, 4.0), (2.0, 9.0)])
     plan_and_build(scenes(tmp_path, numbers), tmp_path / "out")
     config = TrainConfig(size=64, ngf=4, ndf=4, layers=1, steps=1, jitter=0)
-    train(tmp_path / "out", tmp_path / "run", config, device="cpu")
+    run_loop(tmp_path / "run", tmp_path / "out", config, device=torch.device("cpu"))
     model = read_config(tmp_path / "run" / "model")
     assert model.ranges["target"] == [pytest.approx(0.2), 9.0]
     assert model.numbers["target"] == {"type": "float32", "channels": 1}

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import gradio as gr
 from PIL import Image
 
-from pix2pix.data.build import prepare_build
+from pix2pix.data.build import prepare_build, report_ranges
 from pix2pix.data.compose import compose_ab, open_pair_job
 from pix2pix.data.dataset import PairFile, find_pairs, open_pair
 from pix2pix.data.recipe import PairJob, Recipe
@@ -52,7 +52,7 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
             doubts.setdefault(doubt.file, []).append(doubt)
     jobs.sort(key=lambda job: job.source not in doubts)
     folders = plan.inputs.source, plan.inputs.target_folder
-    labels = tuple(head["label_maps"])
+    labels, ranges = tuple(head["label_maps"]), report_ranges(head)
 
     def made(job: PairJob) -> dict[str, Any]:
         pair = {"source": job.source, "target": "" if _one_file(job) else job.target}
@@ -60,7 +60,7 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
         pair["doubt"] = "; ".join(doubt.reason for doubt in doubts_of_pair)
         pair["mark"] = ", ".join(DOUBT_TEXTS[doubt.kind] for doubt in doubts_of_pair)
         try:
-            sides = open_pair_job(folders, job)
+            sides = open_pair_job(folders, job, ranges)
             pictures = list(compose_ab(*sides, recipe, labels, plan.inputs.derive, job.name))
         except UserError as error:
             return {**pair, "doubt": str(error), "mark": DOUBT_TEXTS["unfit"], "image": ""}
