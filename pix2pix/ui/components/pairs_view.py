@@ -15,8 +15,10 @@ from PIL import Image
 from pix2pix.data.build import prepare_build, report_ranges
 from pix2pix.data.compose import compose_ab, open_pair_job
 from pix2pix.data.dataset import PairFile, find_pairs, open_pair
+from pix2pix.data.ranges import SideRange
 from pix2pix.data.recipe import PairJob, Recipe
 from pix2pix.data.records import SPLITS, Plan, Refusal
+from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture, data_url, resize
 from pix2pix.ui.common import escape_template, read_asset
@@ -78,21 +80,22 @@ def _one_file(job: PairJob) -> bool:
 def dataset_pair_views(folder: Path, start: int = 0) -> dict[str, Any]:
     """Show a dozen of a dataset's pairs."""
     pairs = [(split, pair) for split in SPLITS for pair in find_pairs(folder, split)]
+    ranges = folder_ranges(folder)
 
     def read(place: tuple[str, PairFile]) -> dict[str, Any]:
         split, file = place
         pair = {"source": file.name, "target": "", "doubt": "", "mark": "", "note": split}
         try:
-            return {**pair, **encode_pair(join_pair(file))}
+            return {**pair, **encode_pair(join_pair(file, ranges))}
         except UserError as error:
             return {**pair, "doubt": str(error), "mark": DOUBT_TEXTS["unreadable"], "image": ""}
 
     return _page_of(pairs, start, read)
 
 
-def join_pair(file: PairFile) -> Image.Image:
-    """Join A and B side by side, B at A's size."""
-    a, b = (side.convert("RGB") for side in open_pair(file))
+def join_pair(file: PairFile, ranges: dict[str, SideRange] | None = None) -> Image.Image:
+    """Join A and B side by side, B at A's size, deep files by the `ranges` of their dataset."""
+    a, b = (side.convert("RGB") for side in open_pair(file, ranges=ranges))
     pair = Image.new("RGB", (2 * a.width, a.height))
     pair.paste(a, (0, 0))
     pair.paste(resize(b, a.size), (a.width, 0))
