@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, DiscriminatorConfig, GeneratorConfig, Norm
 from pix2pix.presets import PRESETS, UNUSED_SETTINGS
 from pix2pix.utils.validation import (
+    check_number_ranges,
     check_range,
     check_text_length,
     check_types,
@@ -103,6 +104,9 @@ class TrainConfig:
     source_name: str = ""
     target_name: str = ""
     source_kind: Literal["drawing", "photo", "labels"] = "photo"
+    # Of the dataset: which numbers are black and white, and what its originals held; see there.
+    ranges: dict[str, list[float]] = field(default_factory=dict)
+    numbers: dict[str, dict[str, object]] = field(default_factory=dict)
     # The run itself.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = False  # memory layout: faster on GPUs with bfloat16
@@ -116,6 +120,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_types(self)
         check_text_length(self, "source_name", "target_name")
+        check_number_ranges(self.ranges, self.numbers)
         check_range("jitter", self.jitter, 0, self.size)
         for name, (low, high) in RANGES.items():
             check_range(name, getattr(self, name), low, high)

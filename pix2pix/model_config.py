@@ -9,6 +9,7 @@ from typing import Literal
 
 from pix2pix.errors import UserError
 from pix2pix.utils.validation import (
+    check_number_ranges,
     check_palette,
     check_range,
     check_text_length,
@@ -118,6 +119,10 @@ class ModelConfig:
     # Pictures of other sizes: scaled as a whole (a face), or cut into tiles at their own scale
     # (a map).
     fit: Literal["whole", "tiles"] = "tiles"
+    # Which numbers are black and white in pictures of more than 8 bits, {"source": [low, high]},
+    # and what their files hold, {"source": {"type": "uint16", "channels": 1}}; or "target".
+    ranges: dict[str, list[float]] = field(default_factory=dict)
+    numbers: dict[str, dict[str, object]] = field(default_factory=dict)
     training: dict[str, object] = field(default_factory=dict)
     format_version: int = MODEL_FORMAT
 
@@ -130,6 +135,22 @@ class ModelConfig:
             )
         check_text_length(self, "title", "source_name", "target_name")
         check_palette(self.palette)
+        check_number_ranges(self.ranges, self.numbers)
+
+    def number_range(self, side: str) -> tuple[float, float, str] | None:
+        """Return (low, high, type) of the numbers of "source" or "target"; None where they are
+        plain 8-bit pictures."""
+        kind, ends = self.numbers.get(side), self.ranges.get(side)
+        if kind is None or ends is None or (kind["type"] == "uint8" and list(ends) == [0, 255]):
+            return None
+        return float(ends[0]), float(ends[1]), str(kind["type"])
+
+    @property
+    def output_numbers(self) -> tuple[float, float, str] | None:
+        """Return (low, high, type) of what it gives in its own unit: where its targets have a range
+        and one number a pixel; None where it gives 8-bit pictures or colours."""
+        known = self.number_range("target")
+        return known if known and self.numbers["target"]["channels"] == 1 else None
 
     @property
     def has_noise(self) -> bool:

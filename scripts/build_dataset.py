@@ -36,20 +36,24 @@ def main() -> int:
         print("Stopped: nothing was written.", file=sys.stderr)
         return 1
     refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
-    print(json.dumps({**made["counts"], "rule": made["rule"], "refused": refused}))
+    ranges = made.get("ranges") or {"source": [0.0, 255.0], "target": [0.0, 255.0]}
+    said = {**made["counts"], "rule": made["rule"], "ranges": ranges, "refused": refused}
+    print(json.dumps(said))
     return 1 if refused else 0
 
 
 def from_folders(args: argparse.Namespace) -> dict[str, Any]:
     table = read_table(args.csv)
     inputs = Inputs(args.source, args.target, args.match, table, args.derive)
-    plan = make_plan(inputs, on_progress=Bar("reading"))
-    tell(plan)
     recipe = Recipe(
         size=args.size, fit=args.fit, format=args.format, quality=args.quality, keep=args.keep,
         split=args.split, seed=args.seed, together=args.together, labels=args.labels,
         leave_out=tuple(args.leave_out), source_name=args.source_name, target_name=args.target_name,
+        source_range=args.source_range, target_range=args.target_range,
     )  # fmt: skip
+    chosen = {"source_range": recipe.source_range, "target_range": recipe.target_range}
+    plan = make_plan(inputs, on_progress=Bar("reading"), **chosen)
+    tell(plan)
     if args.plan:
         head, jobs = prepare_build(plan, recipe)
         counts = {split: sum(job.split == split for job in jobs) for split in SPLITS}
@@ -76,9 +80,20 @@ def tell(plan: Plan) -> None:
     say(f"{len(plan.pairs)} pairs by rule '{plan.rule}': {plan.explanation}")
     for source, target in plan.examples:
         say(f"    {source}  ->  {target}")
+    for side, r in plan.ranges.items():
+        if not r.is_plain:
+            say(f"{side}s: black is {r.low:g}, white {r.high:g} ({r.numbers}, found "
+                f"{r.found[0]:g} to {r.found[1]:g}, percentiles {r.robust[0]:g} to "
+                f"{r.robust[1]:g})  {bars(r.histogram)}")  # fmt: skip
     for title, refusals in (("left out", plan.refused), ("look at", plan.doubts)):
         for refusal in refusals:
             say(f"{title}: {refusal.file} ({refusal.side}): {refusal.reason}")
+
+
+def bars(counts: tuple[int, ...]) -> str:
+    """Draw a histogram of one line, black to white."""
+    most = max(*counts, 1)
+    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // most)] for count in counts)
 
 
 class Bar:
@@ -110,6 +125,17 @@ def shares(text: str) -> tuple[float, float, float]:
     return train, val, test
 
 
+def join_negative(words: list[str]) -> list[str]:
+    """Join a range to its option: argparse takes -1024,400 for another option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in ("--source-range", "--target-range"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
@@ -134,10 +160,14 @@ def arguments() -> argparse.Namespace:
     add("--leave-out", nargs="*", choices=DOUBTS, default=[], help="leave out doubtful pairs")
     add("--source-name", default="", help="what A is called, such as sketch")
     add("--target-name", default="", help="what B is called, such as photo")
+    numbers = "numbers that are black and white, as 0,4080, or percentiles (default: the least and "
+    numbers += "the greatest of all files), for %s of more than 8 bits"
+    add("--source-range", default="", metavar="LOW,HIGH", help=numbers % "sources")
+    add("--target-range", default="", metavar="LOW,HIGH", help=numbers % "targets")
     add("--plan", action="store_true", help="only say what would be built")
     add("--sample", action="store_true", help=f"draw {PAIRS} pairs of label maps and little houses")
     add("--rebuild", type=Path, metavar="DATASET.JSON", help="build the same dataset again")
-    args = parser.parse_args()
+    args = parser.parse_args(join_negative(sys.argv[1:]))
     if args.sample and (args.source or args.rebuild or args.plan):
         parser.error("--sample takes no pictures: leave --source, --rebuild and --plan out")
     if args.size is None and not args.sample:

@@ -1,6 +1,7 @@
 """Translate picture files, or every picture in a folder, with a model.
 
-A model of one target channel writes 16-bit PNGs of pictures with more than 8 bits.
+A model of one target channel writes 16-bit PNGs of pictures with more than 8 bits; one whose target
+has a range writes its numbers in their own unit and type: metres in a float TIFF, say.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture
-from pix2pix.imaging.picture import save_png, set_pillow_limits
+from pix2pix.imaging.numbers import picture_suffix, save_picture
+from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import find_model
 from pix2pix.models.translator import Translator
 from pix2pix.utils.text import printable
@@ -27,7 +29,10 @@ def main() -> int:
     set_pillow_limits()
     try:
         translator = Translator.load(find_model(args.model, model_folders()), args.device)
-        files = find_inputs(args.input, args.out)
+        known = translator.config.output_numbers
+        numbers = known[2] if known else ""
+        suffix = ".tif" if numbers not in ("", "uint8", "uint16") else ".png"
+        files = find_inputs(args.input, args.out, suffix)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -37,6 +42,8 @@ def main() -> int:
             picture = open_picture(file)
             if is_ab_pair(picture):
                 print(f"{printable(file.name)} {AB_PAIR_HINT}", file=sys.stderr)
+            if notice := translator.range_notice(picture, printable(file.name)):
+                print(notice, file=sys.stderr)
             result = translator.translate(
                 picture,
                 seed=args.seed,
@@ -44,8 +51,9 @@ def main() -> int:
                 norm=args.norm,
                 on_progress=Progress(file.name),
             )
-            save_png(result, args.out / f"{name}.png")
-            print(f"{number}/{len(files)} {name}.png", file=sys.stderr)
+            made = f"{name}{picture_suffix(result)}"
+            save_picture(result, args.out / made, numbers)
+            print(f"{number}/{len(files)} {made}", file=sys.stderr)
         except UserError as error:
             print(error, file=sys.stderr)
             refused.append({"file": str(file), "reason": str(error)})
@@ -53,7 +61,7 @@ def main() -> int:
     return 1 if refused else 0
 
 
-def find_inputs(inputs: list[Path], out: Path) -> list[tuple[Path, str]]:
+def find_inputs(inputs: list[Path], out: Path, suffix: str = ".png") -> list[tuple[Path, str]]:
     """(file, output stem) of every input; raises UserError where one would be overwritten, two
     would overwrite each other or a folder holds no picture."""
     files: list[Path] = []
@@ -66,11 +74,11 @@ def find_inputs(inputs: list[Path], out: Path) -> list[tuple[Path, str]]:
     for file in files:
         if outputs.setdefault(file.stem, file) is not file:
             raise UserError(
-                f"{outputs[file.stem]} and {file} would both be written as {file.stem}.png: "
+                f"{outputs[file.stem]} and {file} would both be written as {file.stem}{suffix}: "
                 "rename one or translate them into two folders."
             )
     for stem, file in outputs.items():
-        result = out / f"{stem}.png"
+        result = out / f"{stem}{suffix}"
         if result.exists() and file.exists() and result.samefile(file):
             raise UserError(f"{file} would be overwritten by its translation: name another --out.")
     return [(file, stem) for stem, file in outputs.items()]

@@ -20,9 +20,10 @@ from PIL import Image
 
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.compose import compose_ab, open_pair_job
+from pix2pix.data.ranges import SideRange
 from pix2pix.data.reading import limit_big_pictures, parallel
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, PairJob, Recipe
-from pix2pix.data.records import SPLITS, Inputs, Plan, PlannedPair
+from pix2pix.data.records import SPLITS, Inputs, Plan, PlannedPair, Refusal, plain_ranges
 from pix2pix.data.report import BuiltFile, BuiltPair, DatasetRecipe, DatasetReport
 from pix2pix.data.split import assign_splits
 from pix2pix.errors import UserError
@@ -57,6 +58,10 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
             "No pair is left to build: look at what was refused, choose another rule for the "
             "names, or give a CSV of pairs."
         )
+    ranges = {
+        "source": plan.ranges["source"].chosen(recipe.source_range),
+        "target": plan.ranges["target"].chosen(recipe.target_range),
+    }
     label_maps = _label_maps(plan, recipe)
     if recipe.format == "jpg" and any(label_maps):
         side = "sources" if label_maps[0] else "targets"
@@ -74,6 +79,16 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
         "explanation": plan.explanation,
         "label_maps": list(label_maps),
         "scaled": _is_mostly_scaled(pairs, recipe),
+        "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
+        "numbers": {
+            side: {
+                "type": r.numbers,
+                "channels": r.channels,
+                "stored": r.stored,
+                "kept": _is_kept(r, ranges, recipe),
+            }
+            for side, r in ranges.items()
+        },
         "inputs": {
             "source": str(plan.inputs.source),
             "target": str(plan.inputs.target) if plan.inputs.target else None,
@@ -81,9 +96,13 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
         },
         "recipe": asdict(recipe),
         "made_with": {"pillow": PIL.__version__, "numpy": np.__version__},
-        "warnings": warnings,
+        "warnings": warnings + _keep_warning(ranges, recipe, plan.inputs),
         "refused": [asdict(r) for r in (*plan.refused, *left_out.values())],
-        "doubts": [asdict(d) for d in plan.doubts if left_out.get(d.file) is not d],
+        "doubts": [
+            asdict(d)
+            for d in plan.doubts
+            if left_out.get(d.file) is not d and not _is_settled(d, plan, ranges)
+        ],
     }
     return head, jobs
 
@@ -111,6 +130,7 @@ def rebuild(
         ]  # fmt: skip
         description.pop("counts")
         recipe = _recipe_from_json(description["recipe"])
+        report_ranges(description)
         if source:
             description["inputs"]["source"] = str(source)
         if target:
@@ -161,7 +181,7 @@ def _write(
     """Make all pairs in a folder beside `out`, then give it its name."""
     recipe, inputs = _recipe_from_json(head["recipe"]), _inputs_from_json(head)
     folders = inputs.source, inputs.target_folder
-    labels = tuple(head["label_maps"])
+    labels, ranges = tuple(head["label_maps"]), report_ranges(head)
     done_pairs, refused = [], list(head["refused"])
     with atomic_folder(out) as partial:
         for split in SPLITS:
@@ -170,7 +190,7 @@ def _write(
         def make(job: PairJob) -> BuiltPair | UserError:
             try:
                 with limit_big_pictures(folders[0] / job.source, folders[1] / job.target):
-                    pictures = open_pair_job(folders, job)
+                    pictures = open_pair_job(folders, job, ranges)
                     made = compose_ab(*pictures, recipe, labels, inputs.derive, job.name)
                     files = _save_pair(made, partial, job, recipe)
                 return {**asdict(job), "digests": list(job.digests), "files": files}
@@ -238,6 +258,48 @@ def _name_jobs(pairs: list[PlannedPair], splits: list[str]) -> list[PairJob]:
             PairJob(unique, split, pair.source, pair.target, digests, pair.half, pair.score)
         )
     return jobs
+
+
+def report_ranges(head: DatasetReport) -> dict[str, SideRange]:
+    """Read the ranges that a report says its pictures were made by; those of 8 bits where an old
+    one says none."""
+    if "ranges" not in head:
+        return plain_ranges()
+    ranges, numbers = head["ranges"], head["numbers"]
+    return {
+        side: SideRange(
+            *ranges[side], numbers[side]["type"], numbers[side]["channels"],
+            stored=numbers[side]["stored"],
+        )
+        for side in ("source", "target")
+    }  # fmt: skip
+
+
+def _is_kept(side: SideRange, ranges: dict[str, SideRange], recipe: Recipe) -> bool:
+    """Return whether the A|B pictures hold a side's numbers themselves, and not grey by its range:
+    those of 16-bit greys do."""
+    grey = recipe.format == "png" and all(r.channels == 1 for r in ranges.values())
+    return recipe.keep and grey and side.numbers == "uint16" and not side.stored
+
+
+def _is_settled(doubt: Refusal, plan: Plan, ranges: dict[str, SideRange]) -> bool:
+    """Return whether a doubt is about numbers whose range was chosen since."""
+    before, now = plan.ranges.get(doubt.side), ranges.get(doubt.side)
+    if before is None or now is None or (before.low, before.high) == (now.low, now.high):
+        return False
+    return doubt.kind in ("outlier", "nodata", "no-contrast", "narrow-range")
+
+
+def _keep_warning(ranges: dict[str, SideRange], recipe: Recipe, inputs: Inputs) -> list[str]:
+    """Say where more than 8 bits were to be kept and an A|B picture cannot: Pillow's PNG has 16
+    bits in grey alone."""
+    deep = [side for side, r in ranges.items() if r.numbers != "uint8" and not r.stored]
+    if not recipe.keep or not deep or inputs.derive:
+        return []
+    if recipe.format != "jpg" and all(r.channels == 1 for r in ranges.values()):
+        return []
+    why = "JPEG has no more" if recipe.format == "jpg" else "an A|B picture with colour has no more"
+    return [f"The {' and '.join(deep)} pictures are cut to 8 bits of their range: {why}."]
 
 
 def _label_maps(plan: Plan, recipe: Recipe) -> tuple[bool, bool]:

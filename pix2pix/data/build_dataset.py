@@ -35,6 +35,8 @@ def build_dataset(
     leave_out: Sequence[str] = (),
     source_name: str = "",
     target_name: str = "",
+    source_range: str | tuple[float, float] = "",
+    target_range: str | tuple[float, float] = "",
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> DatasetReport:
@@ -57,9 +59,12 @@ def build_dataset(
     recipe = Recipe(
         size=size, fit=fit, format=format, quality=quality, keep=keep, split=split, seed=seed,
         together=together, labels=labels, leave_out=tuple(leave_out), source_name=source_name,
-        target_name=target_name,
+        target_name=target_name, source_range=source_range, target_range=target_range,
     )  # fmt: skip
-    plan = make_plan(inputs, should_stop=should_stop, on_progress=on_progress)
+    plan = make_plan(
+        inputs, source_range=recipe.source_range, target_range=recipe.target_range,
+        should_stop=should_stop, on_progress=on_progress,
+    )  # fmt: skip
     return build(plan, recipe, Path(out), should_stop=should_stop, on_progress=on_progress)
 
 

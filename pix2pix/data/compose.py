@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pix2pix.data.ranges import SideRange
 from pix2pix.data.recipe import PairJob, Recipe
 from pix2pix.data.sources import derive_source
 from pix2pix.errors import UserError
@@ -17,9 +18,11 @@ from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import Picture, as_picture, resize
 
 
-def open_pair_job(folders: tuple[Path, Path], job: PairJob) -> tuple[Picture, Picture]:
-    """Open source and target of a job at full size, each file once; the photo twice where the
-    source is yet to be derived from it.
+def open_pair_job(
+    folders: tuple[Path, Path], job: PairJob, ranges: dict[str, SideRange]
+) -> tuple[Picture, Picture]:
+    """Open source and target of a job at full size, each file once, with black and white where the
+    side's range has them; the photo twice where the source is yet to be derived from it.
 
     Raises UserError where a file is gone or is not the one that was planned.
     """
@@ -34,10 +37,15 @@ def open_pair_job(folders: tuple[Path, Path], job: PairJob) -> tuple[Picture, Pi
         if hashlib.sha256(content).hexdigest() != digest:
             raise UserError(f"{name} is not the file that was planned: make the plan again.")
         contents.append(content)
-    first = open_picture(contents[0], job.source)
+    source = target = open_picture(contents[0], job.source)
     if job.half:
-        return _half(first, 0), _half(first, 1)
-    return first, open_picture(contents[1], job.target) if len(contents) > 1 else first
+        source, target = _half(source, 0), _half(source, 1)
+    elif len(contents) > 1:
+        target = open_picture(contents[1], job.target)
+    else:
+        source = target = ranges["target"].apply(target)
+        return source, target
+    return ranges["source"].apply(source), ranges["target"].apply(target)
 
 
 def _half(strip: Picture, which: int) -> Picture:
@@ -45,8 +53,7 @@ def _half(strip: Picture, which: int) -> Picture:
     middle = width // 2
     if middle == 0:
         raise UserError("A strip of one pixel cannot be cut in two.")
-    box = (middle * which, 0, middle * (which + 1), height)
-    return Picture(strip.image.crop(box), strip.low, strip.high)
+    return strip.crop((middle * which, 0, middle * (which + 1), height))
 
 
 # ------------------------------------------------------------------------------------ one picture
@@ -91,9 +98,10 @@ def _tile_places(length: int, size: int) -> list[int]:
 
 
 def _to_common_mode(source: Picture, target: Picture) -> tuple[Image.Image, Image.Image]:
-    """Convert both to the one mode that loses nothing: 16-bit grey, grey, RGBA or RGB."""
+    """Convert both to the one mode that loses nothing: 16-bit grey, which holds the numbers of
+    16-bit files as they are and others by their range, grey, RGBA or RGB."""
     if source.channels == target.channels == 1:
-        if max(source.bits, target.bits) == 16:
+        if 16 in (source.bits, target.bits):
             return _to_16bit(source), _to_16bit(target)
         if not {"LA"} & {source.image.mode, target.image.mode}:
             return source.to_pil(1), target.to_pil(1)
@@ -104,6 +112,8 @@ def _to_common_mode(source: Picture, target: Picture) -> tuple[Image.Image, Imag
 def _to_16bit(picture: Picture) -> Image.Image:
     if picture.image.mode == "I;16":
         return picture.image
+    if picture.numbers == "uint16":  # some pixels have no value
+        return Image.fromarray(np.nan_to_num(picture.values()[0]).astype(np.uint16))
     unit = (picture.tile((0, 0, *picture.size), 1)[0] + 1) / 2
     return Image.fromarray(np.rint(unit * 65535).astype(np.uint16))
 

@@ -15,10 +15,12 @@ from typing import Any
 from PIL import Image
 
 from pix2pix.data.layout import is_dataset, subfolders
+from pix2pix.data.ranges import SideRange
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture
+from pix2pix.imaging.picture import Picture, as_picture
 from pix2pix.utils.text import printable
 
 DATASET_JSON = "dataset.json"
@@ -74,24 +76,31 @@ def find_pairs(folder: Path, split: str) -> list[PairFile]:
     return []
 
 
-def open_pair(file: PairFile, alpha: bool = False) -> tuple[Image.Image, Image.Image]:
+def open_pair(
+    file: PairFile, alpha: bool = False, ranges: dict[str, SideRange] | None = None
+) -> tuple[Image.Image, Image.Image]:
     """Open A and B as 8-bit L or RGB, over white where they are transparent, or with `alpha` as
-    RGBA there. Raises UserError where one cannot be read or cut."""
-    first = _to_8bit(file.a, alpha)
+    RGBA there, deeper files by the `ranges` of A ("source") and B ("target"). Raises UserError
+    where one cannot be read or cut."""
+    a, b = (ranges["source"], ranges["target"]) if ranges else (None, None)
+    first = open_picture(file.a)
     if file.b is not None:
-        return first, _to_8bit(file.b, alpha)
-    half = first.width // 2
-    if first.width % 2 or half == 0:
+        return _to_8bit(first, alpha, a), _to_8bit(open_picture(file.b), alpha, b)
+    width, height = first.size
+    half = width // 2
+    if width % 2 or half == 0:
         raise UserError(
-            f"{file.a.name} is {first.width} pixels wide and cannot be cut into two "
+            f"{file.a.name} is {width} pixels wide and cannot be cut into two "
             "halves: A|B strips have an even width."
         )
-    boxes = (0, 0, half, first.height), (half, 0, first.width, first.height)
-    return first.crop(boxes[0]), first.crop(boxes[1])
+    boxes = (0, 0, half, height), (half, 0, width, height)
+    if not first.is_deep:  # one conversion for both
+        first = as_picture(_to_8bit(first, alpha, None))
+    return _to_8bit(first.crop(boxes[0]), alpha, a), _to_8bit(first.crop(boxes[1]), alpha, b)
 
 
-def _to_8bit(file: Path, alpha: bool) -> Image.Image:
-    picture = open_picture(file)
+def _to_8bit(picture: Picture, alpha: bool, side: SideRange | None) -> Image.Image:
+    picture = side.apply(picture) if side else picture
     return picture.to_pil(4) if alpha and picture.image.mode in ("LA", "RGBA") else picture.to_pil()
 
 
@@ -102,14 +111,15 @@ def open_source_target(
     grey: bool = False,
     photos: bool = False,
     alpha: bool = False,
+    ranges: dict[str, SideRange] | None = None,
 ) -> tuple[Image.Image, Image.Image]:
     """Source and target as the direction says; with `grey` the source is the target in grey, and
     the target all of the file where that is one of `photos`. Raises the UserErrors of `open_pair`.
     """
     if grey and photos:
-        photo = _to_8bit(file.a, alpha=False)
+        photo = _to_8bit(open_picture(file.a), False, ranges["target"] if ranges else None)
         return photo.convert("L"), photo
-    first, second = open_pair(file, alpha)
+    first, second = open_pair(file, alpha, ranges)
     source, target = (second, first) if direction == "BtoA" else (first, second)
     return (target.convert("L") if grey else source), target
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ from pix2pix.config import TrainConfig
 from pix2pix.data.augment import augment
 from pix2pix.data.dataset import find_pairs, has_hints, is_photo_dataset, open_source_target
 from pix2pix.data.labels import find_label_sides
+from pix2pix.data.ranges import SideRange
+from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import UserError
 from pix2pix.imaging.hints import LOOK, colour_hints, paint_hints
@@ -66,6 +69,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
             )
         self.photos = config.derive == "grey" and is_photo_dataset(folder)
         self.labels = find_label_sides(folder, config)
+        self.ranges = folder_ranges(folder)  # of A ("source") and B ("target")
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.cache_bytes = free_memory(CPU) * CACHE_SHARE / local_processes()  # bytes
         self.channels = self.count_channels()
@@ -88,8 +92,31 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
             return configured
         some = range(0, len(self.files), -(-len(self.files) // SAMPLED_PAIRS))
         counts = zip(*([len(p.getbands()) for p in self.pictures(i)] for i in some))
-        source, target = (known or max(count) for known, count in zip(configured, counts))
+        most = [
+            1 if side.numbers != "uint8" and side.channels == 1 else max(count)
+            for side, count in zip(self.turned_ranges(), counts)
+        ]  # an A|B picture of a photo and of depth has three channels on both sides
+        source, target = (known or count for known, count in zip(configured, most))
         return source, target
+
+    def turned_ranges(self) -> tuple[SideRange, SideRange]:
+        """Return the ranges of source and target, as the direction and the derivation say."""
+        a, b = self.ranges["source"], self.ranges["target"]
+        source, target = (b, a) if self.config.direction == "BtoA" else (a, b)
+        return (SideRange(), target) if self.config.derive == "grey" else (source, target)
+
+    def number_facts(self) -> dict[str, dict[str, Any]]:
+        """Return `ranges` and `numbers` of a run's config; empty ones of 8-bit pictures."""
+        sides = dict(zip(("source", "target"), self.turned_ranges()))
+        if all(side.is_plain for side in sides.values()):
+            return {"ranges": {}, "numbers": {}}
+        return {
+            "ranges": {name: [side.low, side.high] for name, side in sides.items()},
+            "numbers": {
+                name: {"type": side.numbers, "channels": side.channels}
+                for name, side in sides.items()
+            },
+        }
 
     def pictures(self, index: int) -> tuple[Image.Image, Image.Image]:
         """Source and target as PIL pictures, as the direction and the derivation say; transparent
@@ -97,7 +124,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         config = self.config
         return open_source_target(
             self.files[index], config.direction, grey=config.derive == "grey", photos=self.photos,
-            alpha=4 in (config.source_channels, config.target_channels),
+            alpha=4 in (config.source_channels, config.target_channels), ranges=self.ranges,
         )  # fmt: skip
 
     def decoded(self, index: int) -> tuple[Tensor, Tensor]:

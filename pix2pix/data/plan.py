@@ -22,6 +22,7 @@ import numpy as np
 from pix2pix.data.checks import check_pairs, find_label_maps, side_folder, spoilt_label_doubts
 from pix2pix.data.dataset import find_pairs
 from pix2pix.data.matching import match_names
+from pix2pix.data.ranges import RangeChoice, parse_range
 from pix2pix.data.reading import THUMBNAIL_SIDE, inspect_file, parallel
 from pix2pix.data.records import (
     SPLITS,
@@ -33,6 +34,7 @@ from pix2pix.data.records import (
     PlannedPair,
     Refusal,
 )
+from pix2pix.data.side_ranges import with_ranges
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
@@ -47,10 +49,14 @@ MAX_FILES = 1_000_000
 def make_plan(
     inputs: Inputs,
     *,
+    source_range: RangeChoice = "",
+    target_range: RangeChoice = "",
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> Plan:
     """Read all files of `inputs` and say what would become of each.
+
+    The ranges are those of `Recipe`, where they are chosen before anything was looked at.
 
     Raises UserError where a folder cannot be read, holds no picture or the rule cannot be used, and
     Cancelled when `should_stop` says so.
@@ -71,11 +77,16 @@ def make_plan(
     pairs, doubles = _drop_duplicates(pairs)
     refused += doubles
     labels = find_label_maps(inputs, pairs)
+    choices = {
+        "source": parse_range(source_range, "The source range"),
+        "target": parse_range(target_range, "The target range"),
+    }
+    pairs, ranges, range_doubts = with_ranges(inputs, pairs, choices)
     pairs, doubts = check_pairs(pairs, should_stop)
-    doubts += spoilt_label_doubts(inputs, pairs)
+    doubts += spoilt_label_doubts(inputs, pairs) + range_doubts
     return Plan(
         inputs, matching.rule, matching.explanation, tuple(pairs), tuple(refused), tuple(doubts),
-        labels,
+        labels, ranges,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from pix2pix.data.ranges import measure_values
 from pix2pix.data.records import FileInfo
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import Preview, open_preview
@@ -39,12 +40,18 @@ def inspect_file(path: Path) -> FileInfo | UserError:
     try:
         with limit_big_pictures(path):
             preview: Preview = open_preview(content, path.name, THUMBNAIL_SIDE)
-            picture = preview.picture.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE)).to_pil(3)
+            whole = preview.picture
+            values = measure_values(whole)
+            if values and values.count:
+                whole = whole.with_range(*values.core)
+            picture = whole.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE)).to_pil(3)
     except UserError as error:
         return error
-    bits, channels = preview.picture.bits, len(preview.picture.image.getbands())
-    small = np.asarray(picture)
-    return FileInfo(preview.size, digest, bits, channels, preview.format, small)
+    bits, channels = whole.bits, len(whole.image.getbands())
+    return FileInfo(
+        preview.size, digest, bits, channels, preview.format, np.asarray(picture), values,
+        whole.extra_bands, whole.profile,
+    )  # fmt: skip
 
 
 def limit_big_pictures(*paths: Path) -> Any:

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from pix2pix.data.ranges import RangeChoice, parse_range
 from pix2pix.errors import UserError
 
 FITS = {
@@ -30,6 +31,9 @@ class Recipe:
     `together` finds the same text in the source's name stay in one split. `keep` keeps 16 bits,
     grey and alpha where both pictures of a pair have them; else everything is 8-bit RGB on white.
     `labels` says which side is scaled without mixing colours. `leave_out` names kinds of doubt.
+    `source_range` and `target_range` say what is black and what is white in files of more than 8
+    bits: "" is from the least to the greatest number of all files of that side, "percentiles"
+    leaves a thousandth out at either end, and two numbers, as (0, 4080) or "0,4080", are taken.
     """
 
     size: int = 256
@@ -44,8 +48,13 @@ class Recipe:
     leave_out: tuple[str, ...] = ()
     source_name: str = ""
     target_name: str = ""
+    source_range: RangeChoice = ""
+    target_range: RangeChoice = ""
 
     def __post_init__(self) -> None:
+        for side in ("source_range", "target_range"):
+            words = f"The {side.replace('_', ' ')}"
+            object.__setattr__(self, side, parse_range(getattr(self, side), words))
         for key, allowed in (("fit", FITS), ("format", FORMATS), ("labels", LABELS)):
             if getattr(self, key) not in allowed:
                 known = ", ".join(allowed)

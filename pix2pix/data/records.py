@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pix2pix.data.ranges import FileValues, SideRange
+
 SPLITS = ("train", "val", "test")
 
 
@@ -63,8 +65,9 @@ class Inputs:
 
 @dataclass(frozen=True)
 class FileInfo:
-    """One file: (width, height), digest of its bytes, bits and channels as stored, and a 64 x 64
-    x 3 uint8 picture of it."""
+    """One file: (width, height), digest of its bytes, bits and channels as stored, its `values`
+    where they have more than 8 bits, bands that were left out, the name of a profile that moved its
+    colours, and a 64 x 64 x 3 uint8 picture of it, as the network sees it."""
 
     size: tuple[int, int]
     digest: str
@@ -72,6 +75,9 @@ class FileInfo:
     channels: int
     format: str
     small: np.ndarray = field(compare=False, repr=False)
+    values: FileValues | None = field(default=None, compare=False, repr=False)
+    extra_bands: int = 0
+    profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,11 @@ class PlannedPair:
     score: float = 0.0
 
 
+def plain_ranges() -> dict[str, SideRange]:
+    """Return the ranges of two sides of 8-bit pictures."""
+    return {"source": SideRange(), "target": SideRange()}
+
+
 @dataclass(frozen=True)
 class Plan:
     """`refused` is left out of the dataset; `doubts` are pairs that are kept unless told."""
@@ -99,6 +110,7 @@ class Plan:
     refused: tuple[Refusal, ...]
     doubts: tuple[Refusal, ...]
     label_maps: tuple[bool, bool]  # whether the sources, the targets are label maps
+    ranges: dict[str, SideRange] = field(default_factory=plain_ranges)  # of "source" and "target"
 
     @property
     def examples(self) -> list[tuple[str, str]]:

@@ -59,6 +59,19 @@ class DatasetInputs(TypedDict):
     derive: str
 
 
+class Numbers(TypedDict):
+    """What the files of a side held: the commonest type, such as uint16 or float32, and channels.
+
+    `stored` says that they held a range already, as the pictures of a dataset that was built here;
+    `kept` that the A|B pictures hold the numbers themselves, which others show from black to white.
+    """
+
+    type: str
+    channels: int
+    stored: bool
+    kept: bool
+
+
 class DatasetRecipe(TypedDict, total=False):
     """How the pairs of a dataset were made: the fields of `Recipe`."""
 
@@ -74,13 +87,16 @@ class DatasetRecipe(TypedDict, total=False):
     leave_out: list[str] | tuple[str, ...]
     source_name: str
     target_name: str
+    source_range: str | list[float] | tuple[float, float]
+    target_range: str | list[float] | tuple[float, float]
 
 
 class DatasetReport(TypedDict, total=False):
     """What `dataset.json` says of a dataset that was built here: the report of a build.
 
     `rule` is how names were matched, `label_maps` whether sources and targets are label maps,
-    `scaled` whether most pictures are at another scale than their originals.
+    `scaled` whether most pictures are at another scale than their originals. `ranges` says which
+    number of the originals is black and which is white on either side.
     """
 
     format_version: int
@@ -90,6 +106,8 @@ class DatasetReport(TypedDict, total=False):
     explanation: str
     label_maps: list[bool]
     scaled: bool
+    ranges: dict[str, list[float]]
+    numbers: dict[str, Numbers]
     inputs: DatasetInputs
     recipe: DatasetRecipe
     made_with: dict[str, str]

@@ -17,6 +17,7 @@ from pix2pix.data.labels import declared_label_maps
 from pix2pix.data.layout import detect_layout, subfolders
 from pix2pix.data.npz import read_pairs, write_pairs
 from pix2pix.data.records import SPLITS
+from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.picture import resize
 from pix2pix.utils.files import write_json
@@ -106,14 +107,15 @@ def write_npz(
     files = [pair for part in ([split] if split else SPLITS) for pair in find_pairs(folder, part)]
     if not files:
         raise UserError(f"{printable(folder.name)} holds no pairs there: choose another dataset.")
-    labels = declared_label_maps(folder)
+    labels, ranges = declared_label_maps(folder), folder_ranges(folder)
 
     def pictures(side: int) -> Iterator[Image.Image]:
         exact = bool(labels) and labels[side] is True
         for done, pair in enumerate(files, 1):  # each strip twice: the arrays follow each other
             if should_stop():
                 raise Cancelled
-            yield resize(open_pair(pair)[side].convert("RGB"), (size, size), labels=exact)
+            picture = open_pair(pair, ranges=ranges)[side].convert("RGB")
+            yield resize(picture, (size, size), labels=exact)
             on_progress(side * len(files) + done, 2 * len(files))
 
     write_pairs(file, len(files), size, pictures)

@@ -23,6 +23,7 @@ from pix2pix.data.dataset import (
 )
 from pix2pix.data.labels import declared_label_maps, label_colours
 from pix2pix.data.report import Refused
+from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.evaluation.metrics import (
@@ -36,7 +37,7 @@ from pix2pix.evaluation.metrics import (
 )
 from pix2pix.imaging.grids import labelled_rows, rows_picture, stack_pictures
 from pix2pix.imaging.hints import over_hints, photo_hints
-from pix2pix.imaging.picture import resize
+from pix2pix.imaging.picture import as_picture, resize
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import Translator
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -138,6 +139,9 @@ def _measure(triples: Iterator[Sample], model: Translator, colours: Tensor | Non
             confused += confusion(generated, target, colours)
     measures = cast("Measures", compared.result())
     measures["judge"] = None if measures["perceptual"] is None else JUDGE
+    known = model.config.number_range("target")
+    if known and measures["l1"] is not None:
+        measures["l1_units"] = measures["l1"] * (known[1] - known[0])
     if colours is not None and measures["images"]:
         measures.update(cast("Measures", label_scores(confused)))
         measures["classes"] = _class_names(confused, colours)
@@ -152,17 +156,33 @@ class _Reader:
         self.photos = self.grey and is_photo_dataset(data)
         self.hints = model.generator.hints and not has_hints(data)
         self.direction = direction or model.direction
+        self.ranges = folder_ranges(data)
+        a, b = self.ranges["source"], self.ranges["target"]
+        sides = (b, a) if self.direction == "BtoA" else (a, b)
+        self.sides = dict(zip(("source", "target"), sides))
+        self.model = model
         self.alpha = 4 in (model.generator.source_channels, model.generator.target_channels)
 
     def open(self, file: PairFile) -> tuple[Image.Image, Image.Image]:
         """Open one pair; a drawing lies over the hints that validation gives it while a model
         trains, where it follows such. Raises UserError where a picture cannot be read."""
         source, target = open_source_target(
-            file, self.direction, grey=self.grey, photos=self.photos, alpha=self.alpha
-        )
+            file, self.direction, grey=self.grey, photos=self.photos, alpha=self.alpha,
+            ranges=self.ranges,
+        )  # fmt: skip
+        source, target = self._by_model(source, "source"), self._by_model(target, "target")
         if self.hints:
             source = over_hints(source, photo_hints(target, seeded_random(0, file.name)))
         return source, target
+
+    def _by_model(self, picture: Image.Image, side: str) -> Image.Image:
+        """Show a picture of the dataset's range by the model's, where these differ."""
+        known, here = self.model.number_range(side), self.sides[side]
+        if known is None or here.is_plain or known[:2] == (here.low, here.high):
+            return picture
+        scale = 255.0 / (here.high - here.low)
+        low, high = ((end - here.low) * scale for end in known[:2])
+        return as_picture(picture).with_range(low, high).to_pil(len(picture.getbands()))
 
 
 def _translate_pair(
@@ -172,7 +192,7 @@ def _translate_pair(
     `labels` keep their colours."""
     source, target = pair
     size = (translator.config.generator.size,) * 2
-    made = translator.translate(source, fit=fit)
+    made = translator.translate(source, fit=fit, in_units=False)
     crisp = translator.config.source_kind == "labels", labels, labels
     return tuple(resize(p, size, labels=c) for p, c in zip((source, made, target), crisp))
 
@@ -288,7 +308,8 @@ class ClassMeasures(TypedDict):
 class Measures(TypedDict, total=False):
     """How close generated pictures come to their targets; None is what cannot be told.
 
-    `l1` is on a scale from 0 to 1, `psnr` in dB, `kid` times 1000. Lower is better for `l1`,
+    `l1` is on a scale from 0 to 1, `l1_units` in the unit of targets that
+    have a range, `psnr` in dB, `kid` times 1000. Lower is better for `l1`,
     `perceptual` and `kid`, which are by the network that `judge` names, higher for the others.
     `perceptual_halves` and `kid_halves` are between the even and the odd real pictures. The last
     four are of label maps alone.
@@ -296,6 +317,7 @@ class Measures(TypedDict, total=False):
 
     images: int
     l1: float | None
+    l1_units: float
     psnr: float | None
     ssim: float | None
     perceptual: float | None

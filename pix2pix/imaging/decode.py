@@ -9,26 +9,39 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.picture import MAX_PIXELS, MODES, Picture, as_picture
+from pix2pix.imaging.picture import MAX_PIXELS, MODES, Picture, as_picture, deep_picture
+from pix2pix.imaging.profiles import is_srgb
+from pix2pix.imaging.tiff import (
+    ChannelCount,
+    Planes,
+    TooFine,
+    UnreadableTiff,
+    as_image,
+    extra_bands,
+    read_tiff,
+    sixteen_bit_colours,
+    tiff_channels,
+)
 from pix2pix.utils.text import natural_key, printable
 
 MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM")  # none that runs another program
+# None that runs another program.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".gif"))
-IMAGE_SUFFIXES |= {".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
+IMAGE_SUFFIXES |= {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif"}
 _BAD_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7\xc4\xcc\xda-\xdd\xe0-\xef\xfe]")
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
-class _ChannelCount(Exception):
-    """The number of channels of a file that has no picture's."""
+class _NoHeif(Exception):
+    """What keeps a HEIC photo from being read."""
 
 
 _ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that fits is said
@@ -38,9 +51,12 @@ _ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that f
     (EOFError, "is empty or cut short: export or download it again."),
     (_BOMBS, "claims more than {limit} pixels: make it smaller or cut it into tiles."),
     (
-        _ChannelCount,
+        ChannelCount,
         "has {error} channels and a picture has 1, 3 or 4: save those that show it alone.",
     ),
+    (_NoHeif, "is a HEIC photo, which {error}."),
+    (UnreadableTiff, "is a TIFF of {error}, which cannot be read here: save it as plain TIFF."),
+    (TooFine, "holds numbers too fine for 32 bits: subtract an offset and save 32-bit floats."),
     (Image.UnidentifiedImageError, "is no image that can be read here: save it as PNG or JPEG."),
     (MemoryError, "does not fit in memory: make it smaller and try again."),
     (Exception, "is damaged or cut short: export or download it again."),  # decoders raise anything
@@ -63,17 +79,18 @@ def open_picture(
     name = name or ("The image" if isinstance(source, bytes) else Path(source).name)
     with _decode_errors(name, max_pixels):
         if isinstance(source, bytes):
-            return _load_upright(_read_header(io.BytesIO(source), max_pixels, formats))
+            return _decode(io.BytesIO(source), max_pixels, formats)
         if os.path.exists(source) and not os.path.isfile(source):  # a pipe would wait for ever
             raise IsADirectoryError(source)
         with open(source, "rb") as stream:
-            return _load_upright(_read_header(stream, max_pixels, formats))
+            return _decode(stream, max_pixels, formats)
 
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """What a file looks like from afar: its true upright `size` (width, height), its `format`,
-    and a `picture` of at least the side asked for, in either direction, where the file has that."""
+    """What a file looks like from afar: its true upright `size` (width, height), JPEG or MPO or
+    nothing as its `format`, and a `picture` of at least the side asked for, in either direction,
+    where the file has that."""
 
     size: tuple[int, int]
     format: str
@@ -84,7 +101,11 @@ def open_preview(content: bytes, name: str, side: int) -> Preview:
     """Decode a file's bytes as `open_picture` does, but a JPEG at a fraction of its size, which
     reads all of it in a fifth of the time. Raises the same UserErrors."""
     with _decode_errors(name, MAX_PIXELS):
-        image = _read_header(io.BytesIO(content), MAX_PIXELS, FORMATS)
+        stream = io.BytesIO(content)
+        if content[:2] != b"\xff\xd8":
+            picture = _decode(stream, MAX_PIXELS, FORMATS)
+            return Preview(picture.size, "", picture)
+        image = _read_header(stream, MAX_PIXELS, FORMATS)
         full_size, kind = image.size, image.format or ""
         if kind == "JPEG":
             if _broken_scan(content):
@@ -154,31 +175,89 @@ def _decode_errors(name: str, max_pixels: int) -> Iterator[None]:
 
 def _read_header(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Image.Image:
     """Read and check the header of the file's first picture, not yet its pixels."""
-    if not stream.read(1):
+    start = stream.read(16)
+    if not start:
         raise EOFError("no bytes")
-    try:
-        image = Image.open(stream, formats=formats)
-    except Image.UnidentifiedImageError:
-        channels = _tiff_channels(stream)
-        if channels in (0, *MODES):
-            raise
-        raise _ChannelCount(channels) from None
+    if "HEIF" in formats and start[4:8] == b"ftyp" and start[8:12] not in (b"avif", b"avis"):
+        stream = _heif_stream(stream)
+    known = [kind for kind in formats if kind != "HEIF" or kind in Image.OPEN]
+    image = Image.open(stream, formats=known)
     if math.prod(image.size) > max_pixels:
         raise Image.DecompressionBombError(f"header claims {image.size}")
     return image
 
 
-def _tiff_channels(stream: BinaryIO) -> int:
-    """Return the channels of a TIFF that Pillow refuses; 0 where its header does not say."""
-    with suppress(Exception):  # it may be anything
-        stream.seek(0)
-        header = stream.read(8)
-        header += stream.read(8) if header[2] == 43 else b""  # a BigTIFF's is longer
-        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
-        stream.seek(directory.next)
-        directory.load(stream)
-        return int(directory[TiffImagePlugin.SAMPLESPERPIXEL])
-    return 0
+def _heif_stream(stream: BinaryIO) -> BinaryIO:
+    """Let Pillow read a HEIC photo: through pillow-heif, whose import waits until there is one, or
+    itself where the photo is coded as AVIF are and only its first brand says otherwise."""
+    stream.seek(0)
+    head = stream.read(64)
+    if b"avif" in head[16 : int.from_bytes(head[:4], "big")]:
+        return io.BytesIO(head[:8] + b"avif" + head[12:] + stream.read())
+    if "HEIF" not in Image.OPEN:
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError as error:
+            raise _NoHeif("needs pillow-heif: install it, or save the photo as JPEG") from error
+        register_heif_opener()
+    return stream
+
+
+def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Picture:
+    """Decode a file's first picture: through Pillow, but for what it would misread."""
+    try:
+        image = _read_header(stream, max_pixels, formats)
+    except Image.UnidentifiedImageError:
+        return _refused_by_pillow(stream, max_pixels, formats)
+    if image.format == "HEIF":
+        try:
+            image.load()
+        except Exception as error:
+            raise _NoHeif("cannot be decoded here: save the photo as JPEG") from error
+    if image.format == "TIFF":
+        planes = read_tiff(stream, image, max_pixels)
+    else:
+        planes = sixteen_bit_colours(stream, image)
+    profile = image.info.get("icc_profile")
+    if planes is None or (len(planes.colour) == 3 and not is_srgb(profile)):
+        picture = _load_upright(image)
+        return replace(picture, extra_bands=extra_bands(image))
+    return _from_planes(planes, profile)
+
+
+def _refused_by_pillow(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Picture:
+    """Decode a TIFF that Pillow does not know; whatever else it refuses is no picture."""
+    channels = tiff_channels(stream) if "TIFF" in formats else 0
+    stream.seek(0)
+    if channels == 0 and stream.read(4) != b"MM\0+":  # a BigTIFF whose header Pillow cannot read
+        raise Image.UnidentifiedImageError
+    if channels not in (0, 2, *MODES):
+        raise ChannelCount(channels)
+    try:
+        planes = read_tiff(stream, None, max_pixels)
+    except (ChannelCount, UnreadableTiff, Image.DecompressionBombError):
+        raise
+    except Exception as error:
+        raise Image.UnidentifiedImageError from error
+    return _from_planes(planes, None)
+
+
+def _from_planes(planes: Planes, profile: bytes | None) -> Picture:
+    colour = [as_image(plane, planes.nodata) for plane in planes.colour]
+    if len({image.mode for image in colour}) > 1:  # one band alone has pixels without a value
+        colour = [image if image.mode == "F" else image.convert("F") for image in colour]
+    alpha = Image.fromarray(planes.alpha) if planes.alpha is not None else None
+    if colour[0].mode == "L":
+        bands = (*colour, alpha) if alpha else tuple(colour)
+        mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[len(bands)]
+        picture = as_picture(Image.merge(mode, bands) if len(bands) > 1 else bands[0])
+    elif len(colour) == 1 and alpha is None:
+        colour[0].info["icc_profile"] = profile
+        picture = replace(as_picture(colour[0]), numbers=planes.colour[0].dtype.name)
+    else:
+        picture = deep_picture(colour, alpha, planes.colour[0].dtype.name)
+    picture.image.info.clear()
+    return replace(picture, extra_bands=planes.extra)
 
 
 def _load_upright(image: Image.Image) -> Picture:

@@ -7,26 +7,29 @@ float32 C x H x W in [-1, 1]; people see 8-bit images.
 How stored numbers become a picture, the one rule: black is 0 and white is the full range of the
 kind of file (255 for 8 bits, 65535 for 16 bits and wider integers, 1.0 for floats). A file with
 values outside its full range, an elevation map say, goes from its own minimum to its own maximum.
-NaN and infinity are black. Pillow cuts 16-bit *colour* files to 8 bits; grey ones keep every bit.
+Where a range of numbers is stated, a dataset's or a model's, `Picture.with_range` puts black and
+white there instead, the same for every file. What has no value (NaN, infinity, the number that
+GDAL's nodata tag names) is black.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import math
 import os
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
 from pix2pix.errors import UserError
+from pix2pix.imaging.profiles import to_srgb
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.text import printable
 
@@ -35,6 +38,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow
 Crop = tuple[slice, slice, slice]  # an index into C x H x W
 _LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601
 _FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
+_NUMBERS = {"I;16": "uint16", "I": "int32", "F": "float32"}  # every other mode: uint8
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 
 
@@ -56,12 +60,19 @@ class Picture:
     """A decoded image (mode L, LA, RGB, RGBA, I;16, I or F) whose low..high is black..white.
 
     The pixels stay in Pillow's memory and only the regions asked for become float32, so that a
-    mosaic costs its decoded size and little more. Treat `image` as read-only.
+    mosaic costs its decoded size and little more. Treat `image` as read-only. Pillow has no deep
+    colours and no deep grey with alpha: their `planes` (I;16, I or F; alpha in L) hold them, and
+    `image` is their 8-bit look. `numbers` is the type that the file holds, `extra_bands` counts
+    its bands that are neither colour nor alpha, and `profile` names the one that moved its colours.
     """
 
     image: Image.Image
     low: float = 0.0
     high: float = 255.0
+    planes: tuple[Image.Image, ...] = ()
+    numbers: str = "uint8"
+    extra_bands: int = 0
+    profile: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -78,6 +89,24 @@ class Picture:
         """8, or 16 where 8 would lose what the file holds."""
         return 16 if self.image.mode in _FULL_RANGE else 8
 
+    @property
+    def is_deep(self) -> bool:
+        """Return whether its numbers have more than 8 bits or a sign: their look is a choice."""
+        return bool(self.planes) or self.image.mode in _FULL_RANGE
+
+    def with_range(self, low: float, high: float) -> Picture:
+        """Return the same numbers with black at `low` and white at `high`."""
+        ranged = replace(self, low=float(low), high=float(high))
+        return replace(ranged, image=ranged._look()) if self.planes else ranged
+
+    def values(self) -> np.ndarray:
+        """Return the numbers of its colours, 1 or 3 x H x W; NaN in floats is no value."""
+        planes = self.planes[: self.channels] or (self.image,)
+        stored = [np.asarray(plane) for plane in planes]
+        if self.planes or self.image.mode in _FULL_RANGE:
+            return np.stack(stored)
+        return stored[0].reshape(*stored[0].shape[:2], -1).transpose(2, 0, 1)[: self.channels]
+
     def tile(self, box: Box, channels: int) -> np.ndarray:
         """Return the region `box` as float32 `channels` x h x w in [-1, 1].
 
@@ -90,11 +119,7 @@ class Picture:
             raise ValueError(f"box {box} is not inside a picture of {width} x {height}")
         if channels not in MODES:
             raise ValueError(f"channels must be 1, 3 or 4, not {channels}")
-        stored = np.asarray(self.image.crop(box)).reshape(bottom - top, right - left, -1)
-        # float32 can neither tell large integers apart nor span the largest floats.
-        exact = stored.astype(np.float64 if self.image.mode in ("I", "F") else np.float32)
-        unit = (exact - self.low) / ((self.high - self.low) or 1.0)
-        unit = np.where(np.isfinite(unit), np.clip(unit, 0.0, 1.0), 0.0).astype(np.float32)
+        unit = self._unit(box)
         colour, alpha = unit[..., : self.channels], unit[..., self.channels :]
         if alpha.size and channels < 4:
             colour = colour * alpha + (1.0 - alpha)
@@ -107,6 +132,36 @@ class Picture:
             colour = np.concatenate([colour, opacity], axis=2)
         return np.ascontiguousarray(colour.transpose(2, 0, 1)) * 2.0 - 1.0
 
+    def _unit(self, box: Box) -> np.ndarray:
+        """Return the region as float32 h x w x bands in [0, 1], alpha last."""
+        left, top, right, bottom = box
+        bands = self.planes
+        if not bands and self.image.mode.endswith("A") and (self.low, self.high) != (0.0, 255.0):
+            bands = self.image.split()
+        if bands:  # the range is that of the colours alone
+            stored = np.stack([np.asarray(band.crop(box), np.float64) for band in bands], axis=2)
+            low, span = np.full(stored.shape[2], self.low), np.full(stored.shape[2], self._span)
+            low[self.channels :], span[self.channels :] = 0.0, 255.0
+            unit = (stored - low) / span
+        else:
+            stored = np.asarray(self.image.crop(box)).reshape(bottom - top, right - left, -1)
+            # float32 can neither tell large integers apart nor span the largest floats.
+            exact = stored.astype(np.float64 if self.image.mode in ("I", "F") else np.float32)
+            unit = (exact - self.low) / self._span
+        return np.where(np.isfinite(unit), np.clip(unit, 0.0, 1.0), 0.0).astype(np.float32)
+
+    @property
+    def _span(self) -> float:
+        return (self.high - self.low) or 1.0
+
+    def _look(self) -> Image.Image:
+        """Draw the planes in 8 bits: L, LA, RGB or RGBA."""
+        look = Image.new(self.image.mode, self.size)
+        for box in _bands(self.size):
+            pixels = np.rint(self._unit(box) * 255.0).astype(np.uint8)
+            look.paste(Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels), box)
+        return look
+
     def to_pil(self, channels: int | None = None) -> Image.Image:
         """Return an 8-bit L, RGB or RGBA image; without `channels`, grey or colour as the file
         is.
@@ -114,7 +169,7 @@ class Picture:
         Where nothing has to change it is the very image inside: copy before drawing on it.
         """
         mode = MODES[channels or self.channels]
-        if self.image.mode == mode:
+        if self.image.mode == mode and (self.planes or (self.low, self.high) == (0.0, 255.0)):
             return self.image
         plain = Image.new(mode, self.size)
         for box in _bands(self.size):
@@ -123,7 +178,13 @@ class Picture:
 
     def resize(self, size: tuple[int, int], *, labels: bool = False) -> Picture:
         """Return the same picture at `size` (width, height), every bit kept; see `resize`."""
-        return replace(self, image=resize(self.image, size, labels=labels))
+        planes = tuple(resize(plane, size, labels=labels) for plane in self.planes)
+        return replace(self, image=resize(self.image, size, labels=labels), planes=planes)
+
+    def crop(self, box: Box) -> Picture:
+        """Return the region `box` of it, every bit kept."""
+        planes = tuple(plane.crop(box) for plane in self.planes)
+        return replace(self, image=self.image.crop(box), planes=planes)
 
 
 def as_picture(image: Image.Image) -> Picture:
@@ -131,8 +192,25 @@ def as_picture(image: Image.Image) -> Picture:
     profile = image.info.get("icc_profile")
     if image.mode not in ("CMYK", "LAB"):  # those two become RGB through their profile
         image = _plain(image)
-    image = _plain(_to_srgb(image, profile))
-    return Picture(image, *_value_range(image))
+    converted = to_srgb(image, profile)
+    moved = hashlib.sha256(profile).hexdigest()[:16] if profile and converted is not image else ""
+    image = _plain(converted)
+    numbers = _NUMBERS.get(image.mode, "uint8")
+    return Picture(image, *_value_range([image]), numbers=numbers, profile=moved)
+
+
+def deep_picture(colour: list[Image.Image], alpha: Image.Image | None, numbers: str) -> Picture:
+    """Make a picture of one or three planes (I;16, I or F) and an alpha (L), of the type `numbers`.
+
+    Black and white are where `as_picture` puts them.
+    """
+    low, high = _value_range(colour)
+    if len(colour) == 1 and alpha is None:
+        return Picture(colour[0], low, high, numbers=numbers)
+    mode = {1: "L", 3: "RGB"}[len(colour)] + ("A" if alpha else "")
+    planes = (*colour, alpha) if alpha else tuple(colour)
+    empty = Picture(Image.new(mode, colour[0].size), planes=planes, numbers=numbers)
+    return empty.with_range(low, high)
 
 
 def to_array(image: Image.Image | Picture, channels: int) -> np.ndarray:
@@ -172,8 +250,27 @@ def image_from_bytes(array: np.ndarray) -> Image.Image:
 def resize(image: Image.Image, size: tuple[int, int], *, labels: bool = False) -> Image.Image:
     """Scale to `size` (width, height): antialiased bicubic, or nearest for label maps, whose
     colours are names and must not mix."""
-    how = Image.Resampling.NEAREST if labels else Image.Resampling.BICUBIC
-    return image if image.size == tuple(size) else image.resize(size, how)
+    if image.size == tuple(size):
+        return image
+    if labels:
+        return image.resize(size, Image.Resampling.NEAREST)
+    if image.mode == "F":
+        return _resize_with_holes(image, size)
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def _resize_with_holes(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Scale floats by what has a value alone: one pixel without would spoil all around it."""
+    stored = np.asarray(image)
+    known = np.isfinite(stored)
+    if known.all():
+        return image.resize(size, Image.Resampling.BICUBIC)
+    filled = Image.fromarray(np.where(known, stored, 0).astype(np.float32))
+    share = Image.fromarray(known.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+    weight = np.asarray(share)
+    sums = np.asarray(filled.resize(size, Image.Resampling.BICUBIC))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Image.fromarray(np.where(weight >= 0.5, sums / weight, np.nan).astype(np.float32))
 
 
 def pad_reflect(array: np.ndarray, multiple: int, minimum: int = 1) -> tuple[np.ndarray, Crop]:
@@ -220,34 +317,17 @@ def _plain(image: Image.Image) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert the image by its embedded profile; unchanged where there is none or it fails.
-
-    A profile that is sRGB by name is left alone: the detour could only round, and the colours
-    of a label map must stay exact.
-    """
-    if not profile and image.mode != "LAB":
-        return image
-    with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        source_profile = ImageCms.getOpenProfile(io.BytesIO(profile)) if profile else lab
-        if source_profile is lab or "sRGB" not in ImageCms.getProfileDescription(source_profile):
-            mode = "RGBA" if image.mode == "RGBA" else "RGB"
-            image_in_srgb = ImageCms.profileToProfile(image, source_profile, srgb, outputMode=mode)
-            return image_in_srgb.convert("L") if image.mode == "L" else image_in_srgb
-    return image
-
-
-def _value_range(image: Image.Image) -> tuple[float, float]:
+def _value_range(planes: Sequence[Image.Image]) -> tuple[float, float]:
     """Return what is black and what is white, by the rule at the top of this file."""
-    full = _FULL_RANGE.get(image.mode, 255.0)
-    if image.mode not in ("I", "F"):
+    full = _FULL_RANGE.get(planes[0].mode, 255.0)
+    if planes[0].mode not in ("I", "F"):
         return 0.0, full
     low, high = math.inf, -math.inf
-    for box in _bands(image.size):
-        band = np.asarray(image.crop(box), np.float64)
-        band = band[np.isfinite(band)]
-        low, high = band.min(initial=low), band.max(initial=high)
+    for plane in planes:
+        for box in _bands(plane.size):
+            band = np.asarray(plane.crop(box), np.float64)
+            band = band[np.isfinite(band)]
+            low, high = band.min(initial=low), band.max(initial=high)
     return (0.0, full) if low >= 0.0 and high <= full else (float(low), float(high))
 
 

@@ -16,13 +16,17 @@ from torch import Tensor, nn
 
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, GeneratorConfig, ModelConfig, NormMode
-from pix2pix.models.folder import WEIGHTS, save_model
+from pix2pix.models.folder import WEIGHTS, check_finite, save_model
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.layers import parameter_count
 
 # A convolution's and its norm's name; "" where no norm follows.
 Layer = tuple[str, str]
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+# Names of the generator's weights in a checkpoint that holds more, the likeliest first.
+TABLES = ("netG", "G", "generator", "G_state_dict", "netG_state_dict", "generator_state_dict",
+    "state_dict", "model_state_dict", "model", "params", "weights")  # fmt: skip
+WRAPPERS = {"module", "_orig_mod", "netG", "G", "generator"}
 CHANNEL_AXES = (1, 3, 4)  # those that pictures have
 
 
@@ -57,9 +61,11 @@ def import_weights(
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Name -> tensor without the ``module.`` of a data-parallel run; no pickled code ever runs.
+    """Name -> tensor without the ``module.`` of a data-parallel run and the ``_orig_mod.`` of a
+    compiled one; no pickled code ever runs. A checkpoint may hold the table of weights among other
+    things, as ``{"state_dict": {...}, "epoch": 20}`` does.
 
-    Raises UserError for anything but a file of named tensors.
+    Raises UserError for anything but a file of named tensors, and for weights that are no numbers.
     """
     try:
         with file.open("rb") as stream:
@@ -75,12 +81,36 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
             f"'{file.name}' is damaged or holds more than tensors, and code in a file is never "
             "run: take the weights anew from their source."
         ) from error
-    plain = isinstance(state, dict) and all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    )
-    if not plain or not state:
+    table = find_table(state)
+    if table is None:
         raise UserError(f"'{file.name}' is not a table of weights: give a *_net_G.pth file.")
-    return {name.removeprefix("module."): value for name, value in state.items()}
+    tensors = {plain_name(name): value for name, value in table.items()}
+    check_finite(tensors, file.name)
+    return tensors
+
+
+def find_table(state: object) -> dict[str, Tensor] | None:
+    """Find the generator's table of weights in what a file holds: it all, or one of its entries,
+    by the usual names first; None where there is none, or several that may be meant."""
+    if not isinstance(state, dict):
+        return None
+    names = [name for name in state if isinstance(name, str)]
+    if state and len(names) == len(state) and all(isinstance(v, Tensor) for v in state.values()):
+        return state
+    inner = {name: find_table(state[name]) for name in names if isinstance(state[name], dict)}
+    found = {name: table for name, table in inner.items() if table}
+    for name in TABLES:
+        if name in found:
+            return found[name]
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def plain_name(name: str) -> str:
+    """Take off what wrappers of a network put before a tensor's name, and a trainer's "netG."."""
+    parts = name.split(".")
+    while parts[0] in WRAPPERS and len(parts) > 1:
+        del parts[0]
+    return ".".join(part for part in parts if part != "_orig_mod")
 
 
 def convert_tensors(tensors: dict[str, Tensor], name: str) -> tuple[nn.Module, GeneratorConfig]:

@@ -119,6 +119,16 @@ def compare_graph(graph: bytes, folder: Path) -> float:
     return difference
 
 
+def check_finite(tensors: dict[str, torch.Tensor], name: str) -> None:
+    """Raise UserError where a weight is no number: the network would paint plain black."""
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(
+                f"The weights of '{name}' are not all numbers ({key}), as after a training that "
+                "failed: take an earlier checkpoint."
+            )
+
+
 def read_config(folder: Path, name: str = "") -> ModelConfig:
     """Read a model's config. Raises UserError, which calls the model by `name` or its folder's,
     where the folder holds no model that this version can run."""
@@ -159,6 +169,7 @@ def load_model(folder: Path, name: str = "") -> tuple[nn.Module, ModelConfig]:
             f"{name}/{WEIGHTS} is missing or not a safetensors file: "
             "take the model anew from its source."
         ) from error
+    check_finite(tensors, name)
     with torch.device("meta"):
         generator = construct_generator(config.generator)
     tensors = {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}

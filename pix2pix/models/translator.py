@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import nn
 
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.numbers import from_units, picture_of, range_notice
 from pix2pix.imaging.picture import (
     MODES,
     Picture,
@@ -27,7 +29,8 @@ from pix2pix.imaging.picture import (
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import CONFIG, WEIGHTS, find_model, list_models, load_model
 from pix2pix.models.onnx_engine import OnnxEngine, onnx_engine
-from pix2pix.nn.device import has_fast_bfloat16, out_of_memory, pick_device
+from pix2pix.models.tiling import blend_tiles
+from pix2pix.nn.device import has_fast_bfloat16, memory_errors, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.workspace import model_folders
@@ -81,10 +84,11 @@ class Translator:
         self.config, self.folder = config, folder
         self.device = pick_device(device)
         # One channel may be asked for in 16 bits, and bfloat16 has eight.
-        fast = config.generator.target_channels > 1 and has_fast_bfloat16(self.device)
+        deep = config.generator.target_channels == 1 or config.output_numbers is not None
+        fast = not deep and has_fast_bfloat16(self.device)
         self.dtype = torch.bfloat16 if fast else torch.float32
         self._onnx: OnnxEngine | None = None
-        with _memory_errors(self.device):
+        with memory_errors(self.device):
             self.generator = generator.eval().to(
                 self.device, self.dtype, memory_format=torch.channels_last
             )
@@ -146,14 +150,20 @@ class Translator:
         """Translate one picture: a PIL image, a file, or a uint8 array H x W or H x W x C with 1,
         3 or 4 channels.
 
-        The result has the picture's size; `seed`, `fit` and `norm` are those of `translate`.
+        The result has the picture's size, and the unit of the target where the model has one;
+        a picture outside the range of the model's sources is warned of. `seed`, `fit` and `norm`
+        are those of `translate`.
         Raises UserError for what is no picture.
         """
         if isinstance(picture, np.ndarray):
-            picture = image_from_bytes(picture)
-        elif not isinstance(picture, Image.Image):
-            return self.translate(open_picture(picture), seed=seed, fit=fit, norm=norm)
-        return self.translate(picture, seed=seed, fit=fit, norm=norm)
+            opened = as_picture(image_from_bytes(picture))
+        elif isinstance(picture, Image.Image):
+            opened = as_picture(picture)
+        else:
+            opened = open_picture(picture)
+        if notice := self.range_notice(opened):
+            warnings.warn(notice, stacklevel=2)
+        return self.translate(opened, seed=seed, fit=fit, norm=norm)
 
     def translate(
         self,
@@ -162,11 +172,15 @@ class Translator:
         seed: int | None = None,
         fit: str = "",
         norm: str = "",
+        in_units: bool = True,
         on_progress: Progress = lambda done, total: None,
         should_stop: ShouldStop = lambda: False,
     ) -> Image.Image:
         """Generate the picture in the size of ``picture``: L, RGB or RGBA, or I;16 where the
-        model gives one channel and the picture has more than 8 bits.
+        model gives one channel and the picture has more than 8 bits. A model whose target has a
+        range gives its numbers in their own unit and type: L, I;16, I or F. Black and white of
+        what comes in are those of the model's range, where it has one. Without ``in_units`` both
+        pictures are seen by their ranges already, as a dataset's are, in 8 bits.
 
         With ``fit`` "whole" the picture is scaled to the model's size and back; with "tiles" it
         keeps its scale and goes through overlapping tiles where it is larger; unless told, the
@@ -180,9 +194,10 @@ class Translator:
         """
         norm = self._norm(norm)
         picture = picture if isinstance(picture, Picture) else as_picture(picture)
+        picture = self._by_range(picture) if in_units else picture
         if should_stop():
             raise Cancelled
-        with _memory_errors(self.device):
+        with memory_errors(self.device):
             if (fit or self.config.fit) == "whole":
                 result = self._translate_whole(picture, seed, norm, on_progress)
             else:
@@ -190,7 +205,30 @@ class Translator:
             if self.config.colours_grey and result.mode == "RGB":
                 _, *colours = result.convert("YCbCr").split()
                 result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
-        return result
+        return result if in_units else self.look(result)
+
+    def _by_range(self, picture: Picture) -> Picture:
+        known = self.config.number_range("source")
+        if known is None or not (picture.is_deep or known[2] == "uint8"):
+            return picture
+        return picture.with_range(*known[:2])
+
+    def range_notice(self, picture: Picture | Image.Image, name: str = "The picture") -> str:
+        """Say where a picture does not go with the range of the model's sources; empty where it
+        does, or where the model has none."""
+        picture = picture if isinstance(picture, Picture) else as_picture(picture)
+        known = self.config.number_range("source")
+        return range_notice(picture, name, *known) if known else ""
+
+    def look(self, result: Image.Image) -> Image.Image:
+        """Draw what `translate` gave as people see it: in 8 bits, black at the range's low end."""
+        return picture_of(result, self.config.output_numbers)
+
+    def _image(self, array: np.ndarray, picture: Picture) -> Image.Image:
+        """Make an image of what the network gave, C x H x W in [-1, 1]."""
+        if self.config.output_numbers is not None:
+            return from_units(array.mean(axis=0, keepdims=True), *self.config.output_numbers)
+        return from_array(array, bits=self._bit_depth(picture))
 
     def _norm(self, requested: str) -> str:
         """Return the norm mode asked for, or the model's own."""
@@ -215,7 +253,7 @@ class Translator:
         labels = self.config.source_kind == "labels"
         source = picture.resize((width, height), labels=labels)
         array, crop = self._padded(source, (0, 0, width, height))
-        result = from_array(self.forward(array, seed, norm)[crop], bits=self._bit_depth(picture))
+        result = self._image(self.forward(array, seed, norm)[crop], picture)
         on_progress(1, 1)
         return result.resize(picture.size, Image.Resampling.BICUBIC)
 
@@ -227,32 +265,21 @@ class Translator:
         on_progress: Progress,
         should_stop: ShouldStop,
     ) -> Image.Image:
-        """Tiles overlap by a quarter and fade into each other. One row of tiles is held in
-        float32 at a time, so memory stays that of the two pictures and a band."""
-        width, height = picture.size
-        size = self.config.generator.size
-        tops, lefts = tile_starts(height, size), tile_starts(width, size)
-        channels, bits = self.config.generator.target_channels, self._bit_depth(picture)
-        result = Image.new("I;16" if bits == 16 else MODES[channels], picture.size)
-        # The last channel holds the weights.
-        band: np.ndarray = np.zeros((channels + 1, min(size, height), width), np.float32)
-        for row, top in enumerate(tops):
-            for column, left in enumerate(lefts):
-                if should_stop():
-                    raise Cancelled
-                box = left, top, min(left + size, width), min(top + size, height)
-                array, crop = self._padded(picture, box)
-                tile_seed = None if seed is None else seed + row * len(lefts) + column
-                tile = self.forward(array, tile_seed, norm)[crop]
-                weight = feather_weights(tile.shape[1], tile.shape[2], size // 4)
-                band[:-1, :, left : box[2]] += tile * weight
-                band[-1, :, left : box[2]] += weight
-                on_progress(row * len(lefts) + column + 1, len(tops) * len(lefts))
-            # Rows above the next tile's top are finished; the others wait for their neighbours.
-            done = (tops[row + 1] if row + 1 < len(tops) else height) - top
-            rows = from_array(band[:-1, :done] / band[-1:, :done], bits=bits)
-            result.paste(rows, (0, top))
-            band = np.concatenate([band[:, done:], np.zeros_like(band[:, :done])], axis=1)
+        def make(number: int, box: tuple[int, int, int, int]) -> np.ndarray:
+            if should_stop():
+                raise Cancelled
+            array, crop = self._padded(picture, box)
+            return self.forward(array, None if seed is None else seed + number, norm)[crop]
+
+        generator, result = self.config.generator, None
+        rows = blend_tiles(
+            picture.size, generator.size, generator.target_channels, make, on_progress
+        )
+        for top, band in rows:
+            image = self._image(band, picture)
+            result = result or Image.new(image.mode, picture.size)
+            result.paste(image, (0, top))
+        assert result is not None  # a picture has a row
         return result
 
     def _padded(
@@ -285,37 +312,6 @@ class Translator:
                 torch.manual_seed(seed % 2**63)
             generated = self.generator(source)
         return generated[0].float().cpu().numpy()
-
-
-@contextlib.contextmanager
-def _memory_errors(device: torch.device) -> Iterator[None]:
-    """Turn running out of memory into a UserError that says what to do."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        owner, other = ("", "") if device.type == "cpu" else (" of the GPU", ", or the device cpu")
-        raise UserError(f"The memory{owner} ran out: choose a smaller picture{other}.") from error
-
-
-def tile_starts(length: int, size: int) -> list[int]:
-    """Say where tiles of ``size`` start so that they cover ``length``, evenly spaced, overlapping
-    by a quarter or more; the last ends with the picture."""
-    if length <= size:
-        return [0]
-    count = -(-(length - size) // (size - size // 4)) + 1
-    return [round(i * (length - size) / (count - 1)) for i in range(count)]
-
-
-def feather_weights(height: int, width: int, margin: int) -> np.ndarray:
-    """Make weights H x W in (0, 1] that fall off linearly over ``margin`` pixels to every side."""
-
-    def ramp(length: int) -> np.ndarray:
-        distance = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))
-        return np.minimum(distance / margin, 1.0).astype(np.float32)
-
-    return ramp(height)[:, None] * ramp(width)[None]
 
 
 class TranslatorCache:

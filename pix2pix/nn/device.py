@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 
@@ -51,3 +53,15 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     messages = "DefaultCPUAllocator", "MPS backend out of memory"
     return isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
+
+
+@contextlib.contextmanager
+def memory_errors(device: torch.device) -> Iterator[None]:
+    """Turn running out of memory into a UserError that says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        owner, other = ("", "") if device.type == "cpu" else (" of the GPU", ", or the device cpu")
+        raise UserError(f"The memory{owner} ran out: choose a smaller picture{other}.") from error

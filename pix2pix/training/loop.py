@@ -98,7 +98,9 @@ def set_up(data: Path, config: TrainConfig, ranks: ProcessGroup) -> Training:
     """Open the dataset and make the networks. Raises UserError where batches cannot be shared."""
     dataset = PairDataset(data, "train", config)
     source, target = dataset.channels
-    config = dataclasses.replace(config, source_channels=source, target_channels=target)
+    config = dataclasses.replace(
+        config, source_channels=source, target_channels=target, **dataset.number_facts()
+    )
     dataset.config = config
     pass_steps = steps_per_epoch(len(dataset), config.effective_batch_size, ranks.world)
     if config.effective_batch_size % ranks.world or not pass_steps:

@@ -203,6 +203,8 @@ def model_config(
         source_kind=config.source_kind,
         palette=palette,
         fit="tiles" if tiles else "whole",
+        ranges=config.ranges,
+        numbers=config.numbers,
         training=training,
     )
 

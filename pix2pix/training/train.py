@@ -121,5 +121,7 @@ def begin_run(run: Path, settings: Mapping[str, object] | None) -> None:
 def _changes(config: TrainConfig) -> dict[str, object]:
     """List what differs from the config's own preset, as the settings of a new run are given."""
     base = TrainConfig.from_preset(config.preset)
-    values = dataclasses.asdict(config).items()
-    return {name: value for name, value in values if value != getattr(base, name)}
+    values = dataclasses.asdict(config)
+    for name in ("ranges", "numbers"):  # the dataset says them
+        del values[name]
+    return {name: value for name, value in values.items() if value != getattr(base, name)}

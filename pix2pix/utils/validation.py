@@ -12,6 +12,10 @@ from pix2pix.errors import UserError
 
 MAX_TEXT = 200  # characters of a title or a name
 MAX_COLOURS = 256  # of a palette
+NUMBER_TYPES = frozenset(
+    f"{kind}{bits}" for kind, sizes in (("uint", (8, 16, 32, 64)), ("int", (8, 16, 32, 64)),
+    ("float", (16, 32, 64))) for bits in sizes
+)  # fmt: skip
 
 
 def setting_text(value: Any) -> str:
@@ -84,6 +88,20 @@ def check_palette(palette: list[Any]) -> None:
             raise UserError("Each colour of the palette needs a name and a color, both as text.")
         if not re.fullmatch(r"#[0-9A-Fa-f]{6}", label["color"]):
             raise UserError("The colours of the palette must be of the form #rrggbb.")
+
+
+def check_number_ranges(ranges: dict[str, Any], numbers: dict[str, Any]) -> None:
+    """Raise UserError for what are no ranges {"source": [low, high], "target": ...}, or no numbers
+    {"source": {"type": "float32", "channels": 1}, ...}."""
+    for side, ends in ranges.items():
+        good = isinstance(ends, (list, tuple)) and len(ends) == 2
+        good = good and all(isinstance(e, (int, float)) and math.isfinite(e) for e in ends)
+        if side not in ("source", "target") or not good or not ends[0] < ends[1]:
+            raise UserError("ranges must hold two numbers for source or target, the smaller first.")
+    for side, kind in numbers.items():
+        good = side in ("source", "target") and isinstance(kind, dict)
+        if not good or kind.get("type") not in NUMBER_TYPES or kind.get("channels") not in (1, 3):
+            raise UserError("numbers must name a type, such as float32, and 1 or 3 channels.")
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

@@ -300,3 +300,26 @@ def test_the_command(tmp_path: Path, forks: ForkServer) -> None:
     refused = forks.run([*command, tmp_path / "absent.pth", "--out", tmp_path / "y"])
     assert refused.returncode == 1 and "Traceback" not in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_compiled_and_nested_checkpoints_are_read_and_bad_weights_are_not(tmp_path: Path) -> None:
+    state = ReferenceUNet(7, "batch").state_dict()
+    names = {
+        "compiled.pth": {f"_orig_mod.{k}": v for k, v in state.items()},
+        "both.pth": {f"module._orig_mod.{k}": v for k, v in state.items()},
+        "nested.pth": {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}},
+        "gan.pth": {"netD": {"net.0.weight": torch.zeros(1, 1, 1, 1)}, "netG": state, "step": 7},
+        "deep.pth": {"state": {"model_state_dict": state, "optimizer": {"lr": 0.1}}},
+    }
+    for name, content in names.items():
+        torch.save(content, tmp_path / name)
+        tensors = read_tensors(tmp_path / name)
+        assert tensors.keys() == state.keys(), name
+    key = next(iter(state))
+    torch.save({**state, key: torch.full_like(state[key], float("nan"))}, tmp_path / "nan.pth")
+    with pytest.raises(UserError, match=r"weights of 'nan.pth' are not all numbers"):
+        import_weights(tmp_path / "nan.pth", tmp_path / "out")
+    two = {"a": dict(state), "b": dict(state)}
+    torch.save(two, tmp_path / "two.pth")
+    with pytest.raises(UserError, match="not a table of weights"):
+        read_tensors(tmp_path / "two.pth")

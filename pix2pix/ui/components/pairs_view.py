@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 import gradio as gr
 from PIL import Image
 
-from pix2pix.data.build import prepare_build
+from pix2pix.data.build import prepare_build, report_ranges
 from pix2pix.data.compose import compose_ab, open_pair_job
 from pix2pix.data.dataset import PairFile, find_pairs, open_pair
+from pix2pix.data.ranges import SideRange
 from pix2pix.data.recipe import PairJob, Recipe
 from pix2pix.data.records import SPLITS, Plan, Refusal
+from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture, data_url, resize
 from pix2pix.ui.dataset.wording import DOUBT_TEXTS
@@ -54,7 +56,7 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
             doubts.setdefault(doubt.file, []).append(doubt)
     jobs.sort(key=lambda job: job.source not in doubts)
     folders = plan.inputs.source, plan.inputs.target_folder
-    labels = tuple(head["label_maps"])
+    labels, ranges = tuple(head["label_maps"]), report_ranges(head)
 
     def made(job: PairJob) -> dict[str, Any]:
         pair = {"source": job.source, "target": "" if _one_file(job) else job.target}
@@ -62,7 +64,7 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
         pair["doubt"] = "; ".join(doubt.reason for doubt in doubts_of_pair)
         pair["mark"] = ", ".join(DOUBT_TEXTS[doubt.kind] for doubt in doubts_of_pair)
         try:
-            sides = open_pair_job(folders, job)
+            sides = open_pair_job(folders, job, ranges)
             pictures = list(compose_ab(*sides, recipe, labels, plan.inputs.derive, job.name))
         except UserError as error:
             return {**pair, "doubt": str(error), "mark": DOUBT_TEXTS["unfit"], "image": ""}
@@ -80,21 +82,22 @@ def _one_file(job: PairJob) -> bool:
 def dataset_pair_views(folder: Path, start: int = 0) -> dict[str, Any]:
     """Show a dozen of a dataset's pairs."""
     pairs = [(split, pair) for split in SPLITS for pair in find_pairs(folder, split)]
+    ranges = folder_ranges(folder)
 
     def read(place: tuple[str, PairFile]) -> dict[str, Any]:
         split, file = place
         pair = {"source": file.name, "target": "", "doubt": "", "mark": "", "note": split}
         try:
-            return {**pair, **encode_pair(join_pair(file))}
+            return {**pair, **encode_pair(join_pair(file, ranges))}
         except UserError as error:
             return {**pair, "doubt": str(error), "mark": DOUBT_TEXTS["unreadable"], "image": ""}
 
     return _page_of(pairs, start, read)
 
 
-def join_pair(file: PairFile) -> Image.Image:
-    """Join A and B side by side, B at A's size."""
-    a, b = (side.convert("RGB") for side in open_pair(file))
+def join_pair(file: PairFile, ranges: dict[str, SideRange] | None = None) -> Image.Image:
+    """Join A and B side by side, B at A's size, deep files by the `ranges` of their dataset."""
+    a, b = (side.convert("RGB") for side in open_pair(file, ranges=ranges))
     pair = Image.new("RGB", (2 * a.width, a.height))
     pair.paste(a, (0, 0))
     pair.paste(resize(b, a.size), (a.width, 0))

@@ -21,7 +21,8 @@ ABOUT = """Build a dataset of A|B pictures in the workspace, all at once.
 
 The pictures are `source` and `target` files, `source` files and a `derive`, an `archive`, or the
 workspace's folders `source_path` and `target_path`. Answers {"dataset", "pairs", "train", "val",
-"test", "rule", "refused": [{"file", "reason"}]}."""
+"test", "rule", "ranges", "refused": [{"file", "reason"}]}. `source_range` and `target_range` are
+the numbers that are black and white in files of more than 8 bits, as 0,4080, or percentiles."""
 
 
 def build_dataset(
@@ -43,6 +44,8 @@ def build_dataset(
     keep: bool = False,
     together: str = "",
     leave_out: list[str] | None = None,
+    source_range: str = "",
+    target_range: str = "",
 ) -> dict[str, Any]:
     uploads = UploadedInputs(
         source=source or (), target=target or (), archive=archive or "", table=csv or "",
@@ -61,15 +64,19 @@ def build_dataset(
             labels=labels,
             together=together or "",
             leave_out=tuple(leave_out or ()),
+            source_range=source_range or "",
+            target_range=target_range or "",
         )
         if (datasets_folder() / name).exists():
             raise UserError(f"'{name}' is there already: choose another name.")
         temp_dir = TempDir()
         never, silent = lambda: False, lambda done, total: None
-        plan = make_plan(gather_inputs(uploads, temp_dir.folder, never, silent))
+        inputs = gather_inputs(uploads, temp_dir.folder, never, silent)
+        plan = make_plan(inputs, source_range=recipe.source_range, target_range=recipe.target_range)
         made = build(plan, recipe, datasets_folder() / name)
     refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
-    return {"dataset": name, **made["counts"], "rule": made["rule"], "refused": refused}
+    said = {"rule": made["rule"], "ranges": made["ranges"], "refused": refused}
+    return {"dataset": name, **made["counts"], **said}
 
 
 def dataset_api() -> None:
@@ -97,6 +104,8 @@ def dataset_api() -> None:
         gr.Checkbox(False, label="Keep 16 bits, grey and alpha", **hidden),
         gr.Textbox("", label="Pattern of names that stay in one split", **hidden),
         gr.JSON([], label="Doubts to leave out: aspect, misaligned", **hidden),
+        gr.Textbox("", label="Black and white of the sources, as 0,4080", **hidden),
+        gr.Textbox("", label="Black and white of the targets, as 0,4080", **hidden),
     ]
     answer = gr.JSON(label="What was built", **hidden)
     gr.Button(**hidden).click(

@@ -36,6 +36,7 @@ SIDES = {
     "Target": "target",
     "Both": "both",
 }
+RANGES = ("source_range", "target_range")
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
 
 
@@ -158,6 +159,8 @@ class RecipeForm:
     seed: gr.Number
     labels: gr.Dropdown
     keep: gr.Checkbox
+    source_range: gr.Textbox
+    target_range: gr.Textbox
     quality: gr.Slider
 
     def inputs(self) -> set[Any]:
@@ -165,13 +168,15 @@ class RecipeForm:
 
     def seen(self) -> list[Any]:
         """List the components that change how pairs look."""
-        return [self.as_is, self.size, self.fit, self.labels, self.keep, self.leave_out]
+        chosen = [self.source_range, self.target_range]
+        return [self.as_is, self.size, self.fit, self.labels, self.keep, self.leave_out, *chosen]
 
     def look(self, values: Values) -> Recipe:
         """Read the recipe as far as it can be seen: in PNG, whatever the split."""
         if values[self.as_is]:
             return Recipe(size=0, keep=True)
         options = {name: values[getattr(self, name)] for name in ("fit", "labels", "keep")}
+        options |= {name: values[getattr(self, name)] or "" for name in RANGES}
         size, left_out = (
             whole_number(values[self.size], "The size"),
             tuple(values[self.leave_out] or ()),
@@ -181,7 +186,7 @@ class RecipeForm:
     def recipe(self, values: Values) -> Recipe:
         """Read the recipe; raises UserError for values that make no sense."""
         chosen = ("fit", "format", "labels", "keep")
-        typed = ("together", "source_name", "target_name")  # None where nothing was
+        typed = ("together", "source_name", "target_name", *RANGES)  # None where nothing was
         return Recipe(
             **{name: values[getattr(self, name)] for name in chosen},
             **{name: values[getattr(self, name)] or "" for name in typed},
@@ -221,11 +226,19 @@ def recipe_form() -> RecipeForm:
             info="They are scaled without mixing their colours.",
         )  # fmt: skip
         keep = gr.Checkbox(False, label="Keep 16 bits, grey and transparency")
+        words = "Of more than 8 bits: two numbers, or percentiles; empty is what was found."
+        source_range, target_range = (
+            gr.Textbox(
+                label=f"Black and white of the {side}s", placeholder="0,4080", info=words,
+                elem_id=f"{side}-range",
+            )
+            for side in ("source", "target")
+        )  # fmt: skip
         quality = gr.Slider(1, 100, value=95, step=1, label="Quality of JPEG")
     assert set(SIDES.values()) == set(LABELS)
     return RecipeForm(
         as_is, size, fit, split, format, source_name, target_name, leave_out, together, seed,
-        labels, keep, quality,
+        labels, keep, source_range, target_range, quality,
     )  # fmt: skip
 
 

@@ -30,6 +30,9 @@ DOUBT_TEXTS = {  # of refusals and doubts, for one file and as "5 ..."
     "aspect": "of different shapes",
     "misaligned": "badly aligned",
     "jpeg labels": "label maps saved as JPEG",
+    "outlier": "with numbers far from all others",
+    "nodata": "with a number that seems to stand for no value",
+    "narrow-range": "of different kinds of numbers",
 }
 DOUBT_CHOICES = {"Different shapes": "aspect", "Badly aligned": "misaligned"}
 HEADERS = ["File", "What", "Why"]
@@ -68,9 +71,25 @@ def report_items(plan: Plan) -> dict[str, Any]:
     return escape_template(
         {
             "counts": format_counts(plan), "doubts": " ".join(doubts), "rule": rule,
-            "examples": examples, "warning": warning,
+            "examples": examples, "warning": warning, "ranges": range_items(plan),
         }
     )  # fmt: skip
+
+
+def range_items(plan: Plan) -> list[dict[str, Any]]:
+    """Say what is black and white on either side, with a histogram of bars from 0 to 100."""
+    items = []
+    for side, known in plan.ranges.items():
+        text = f"{side.capitalize()}s: black is {known.low:g}, white is {known.high:g}"
+        if known.numbers != "uint8":
+            text += f" ({known.numbers}; percentiles {known.robust[0]:g} to {known.robust[1]:g})"
+        most = max(*known.histogram, 1)
+        bars = [
+            {"x": str(x), "height": str(-(-100 * count // most))}
+            for x, count in enumerate(known.histogram)
+        ]
+        items.append({"text": f"{text}.", "bars": bars})
+    return items
 
 
 def doubt_rows(plan: Plan, kind: str = "") -> list[list[str]]:

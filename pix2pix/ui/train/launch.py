@@ -24,7 +24,8 @@ from pix2pix.utils.text import printable, safe_name
 from pix2pix.utils.workspace import model_folders
 
 RUN = "run: "  # before the name of a run whose current generator is a starting point
-FORM_KEYS = ("preset", "source_channels", "target_channels")  # not for people to set
+# Not for people to set.
+FORM_KEYS = ("preset", "source_channels", "target_channels", "ranges", "numbers")
 
 
 def start_run(

@@ -14,6 +14,7 @@ import gradio as gr
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
 from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.numbers import picture_suffix, save_picture
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.folder import read_config
 from pix2pix.ui.components.model_cards import ModelSource
@@ -24,6 +25,7 @@ from pix2pix.ui.translate.options import (
     FITS,
     Limits,
     norm_choice,
+    notice_of,
     parse_fit,
     parse_seed,
     tile_progress,
@@ -70,7 +72,8 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
             if not done:
                 raise UserError(" ".join(message))
             packed = pack(done)
-        pictures = [(str(file), file.name) for file in done]
+            known = models.get(model).config.output_numbers
+            pictures = [(str(shown_file(file, known)), file.name) for file in done]
         return pictures, str(packed), "\n\n".join(escape_text(words) for words in message)
 
     wire_work(
@@ -107,9 +110,13 @@ def translate_files(
             picture = open_picture(file, max_pixels=limits.pixels)
             if is_ab_pair(picture):
                 strips.append(f"{Path(file).name} {AB_PAIR_HINT}")
+            if notice := notice_of(translator.config, picture, Path(file).name):
+                strips.append(notice)
             made = translator.translate(picture, on_progress=on_progress, **options)
-            save_png(made, folder / f"{stem}.png")
-            done.append(folder / f"{stem}.png")
+            result = folder / f"{stem}{picture_suffix(made)}"
+            known = translator.config.output_numbers
+            save_picture(made, result, known[2] if known else "")
+            done.append(result)
         except DiskFull as error:
             note = f" {error}"
             break
@@ -119,6 +126,16 @@ def translate_files(
             note = " Stopped; what was done is kept."
             break
     return done, [f"{len(done)} of {len(files)} translated.{note}", *strips, *refused]
+
+
+def shown_file(file: Path, known: tuple[float, float, str] | None) -> Path:
+    """Return a picture for the gallery: the file, or 8 bits of one that holds numbers."""
+    if known is None:
+        return file
+    looks = file.parent / "seen"
+    look = open_picture(file).with_range(*known[:2]).to_pil(1)
+    save_png(look, looks / f"{file.stem}.png")
+    return looks / f"{file.stem}.png"
 
 
 def pack(done: list[Path]) -> Path:

@@ -17,7 +17,9 @@ from pix2pix.imaging.ab_pairs import Half, crop_half, is_ab_pair
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
-from pix2pix.imaging.picture import save_png
+from pix2pix.imaging.numbers import picture_of, picture_suffix, png_of, save_picture
+from pix2pix.imaging.picture import Picture, save_png
+from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import read_config
 from pix2pix.ui.components.model_cards import ModelSource, sample_photos
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
@@ -28,6 +30,7 @@ from pix2pix.ui.translate.options import (
     FITS,
     Limits,
     norm_choice,
+    notice_of,
     parse_fit,
     parse_seed,
     seeds_from,
@@ -84,6 +87,7 @@ class PhotoMode:
 
     photo: gr.Image
     result: gr.ImageSlider
+    numbers: gr.File
     run: gr.Button
     to_pad: gr.Button
     samples: gr.Gallery
@@ -99,7 +103,7 @@ class PhotoMode:
 
 def photo_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limits) -> PhotoMode:
     """Lay out the mode and wire it; `name` holds the model, which is that of `first` now."""
-    photo, result = photo_and_result()
+    photo, result, numbers = photo_and_result()
     ab_pair_notice(photo, limits.pixels)
     config, some = read_config(first), sample_photos(first)
     drawn = config.source_kind == "drawing"
@@ -126,13 +130,15 @@ def photo_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
         several = gr.Button("Show four variations")
         gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
     parts = PhotoMode(
-        photo, result, run, to_pad, samples, lines, style, hints, fit, norm, seed, several, gallery
-    )
+        photo, result, numbers, run, to_pad, samples, lines, style, hints, fit, norm, seed,
+        several, gallery,
+    )  # fmt: skip
     wire_photo(parts, name, PhotoHandlers(models, limits))
     return parts
 
 
-def photo_and_result() -> tuple[gr.Image, gr.ImageSlider]:
+def photo_and_result() -> tuple[gr.Image, gr.ImageSlider, gr.File]:
+    """Lay out what goes in, what comes out, and the file of a result that has a unit."""
     with gr.Row(elem_classes="squares", equal_height=True):
         photo = gr.Image(
             type="filepath",
@@ -148,7 +154,11 @@ def photo_and_result() -> tuple[gr.Image, gr.ImageSlider]:
             format="png", type="pil", label="Before and after", max_height=480, interactive=False,
             elem_id="compared",
         )  # fmt: skip
-    return photo, result
+    numbers = gr.File(
+        label="The numbers themselves, in the model's unit", visible=False, interactive=False,
+        elem_classes="squares", elem_id="numbers",
+    )  # fmt: skip
+    return photo, result, numbers
 
 
 def wire_photo(parts: PhotoMode, name: gr.Textbox, handlers: PhotoHandlers) -> None:
@@ -156,8 +166,8 @@ def wire_photo(parts: PhotoMode, name: gr.Textbox, handlers: PhotoHandlers) -> N
     options.append(parts.hints)
     parts.samples.select(handlers.pick, name, parts.photo, **HIDDEN_EVENT)
     gr.on(
-        [parts.run.click, parts.photo.change], handlers.compare, options, parts.result,
-        api_visibility="private", **PHOTOS,
+        [parts.run.click, parts.photo.change], handlers.compare, options,
+        [parts.result, parts.numbers], api_visibility="private", **PHOTOS,
     )  # fmt: skip
     parts.several.click(handlers.vary, options, parts.gallery, api_visibility="private", **PHOTOS)
     # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
@@ -207,9 +217,9 @@ class PhotoHandlers:
     def compare(
         self, image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
         norm: str, hints: bool, progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[Image.Image, Image.Image] | None:  # fmt: skip
+    ) -> tuple[tuple[Image.Image, Image.Image] | None, Any]:  # fmt: skip
         if not image:
-            return None
+            return None, gr.File(visible=False)
         with user_errors():
             translator, source = self.prepare(image, model, lines, style, hints)
             made = translator.translate(
@@ -219,7 +229,13 @@ class PhotoHandlers:
                 norm=norm,
                 on_progress=tile_progress(progress),
             )
-        return source if isinstance(source, Image.Image) else source.to_pil(3), made
+            if not isinstance(source, Image.Image):
+                if notice := notice_of(translator.config, source, Path(image).name):
+                    gr.Warning(notice)
+                source = by_range(source, translator.config).to_pil(3)
+            known = translator.config.output_numbers
+            file = numbers_file(made, Path(image).stem, known)
+        return (source, picture_of(made, known)), file
 
     def translate(
         self, image: str | None, model: str, seed: str = "", lines: str = "auto",
@@ -239,9 +255,10 @@ class PhotoHandlers:
         """
         with user_errors():
             translator, source = self.prepare(image, model, lines, style, hints)
-            return translator.translate(
+            made = translator.translate(
                 source, seed=parse_seed(seed), fit=parse_fit(fit), norm=norm
             )
+            return png_of(made, translator.config.output_numbers)
 
     def vary(
         self, image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
@@ -249,8 +266,25 @@ class PhotoHandlers:
     ) -> Any:  # fmt: skip
         with user_errors():
             translator, source = self.prepare(image, model, lines, style, hints)
-            made = [
-                (translator.translate(source, seed=s, fit=parse_fit(fit), norm=norm), f"seed {s}")
-                for s in seeds_from(parse_seed(seed))
-            ]
+            made, known = [], translator.config.output_numbers
+            for s in seeds_from(parse_seed(seed)):
+                variation = translator.translate(source, seed=s, fit=parse_fit(fit), norm=norm)
+                made.append((picture_of(variation, known), f"seed {s}"))
         return gr.Gallery(made, visible=True)
+
+
+def by_range(picture: Picture, config: ModelConfig) -> Picture:
+    """Show a picture of more than 8 bits as the model sees it, where its sources have a range."""
+    known = config.number_range("source")
+    return picture.with_range(*known[:2]) if known and picture.is_deep else picture
+
+
+def numbers_file(made: Image.Image, stem: str, known: tuple[float, float, str] | None) -> Any:
+    """Offer a result in its own unit and type as a file; nothing of a plain picture."""
+    if known is None:
+        return gr.File(visible=False)
+    file = Path(tempfile.mkdtemp(dir=results_folder())) / f"{stem}{picture_suffix(made)}"
+    save_picture(made, file, known[2])
+    low, high, kind = known
+    words = f"The numbers themselves, {low:g} to {high:g} ({kind})"
+    return gr.File(str(file), label=words, visible=True)

@@ -1,0 +1,279 @@
+"""Find one range of numbers for each side of a dataset: what is black and white in all its files.
+
+Files of 8 bits go from 0 to 255. Of deeper files, floats and signed numbers the range goes from the
+least to the greatest number of all, without those that stand for no value; between the percentiles
+0.1 and 99.9; or from where to where a person says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.picture import Picture
+
+PERCENTILES = "percentiles"  # the range that leaves a thousandth out at either end
+FAR = 2.0  # an extreme stands apart where it is so many spans of all else away
+BINS = 32  # of a side's histogram
+_POINTS = np.concatenate([[0.0, 0.001], np.linspace(0.01, 0.99, 49), [0.999, 1.0]])
+_SAMPLE = 2**16  # numbers of a file whose order is looked at
+_MANY = 0.001  # share of a file's pixels from which one number is taken for "no value"
+_USUAL = {-9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0, -1e20, 1e20}  # for no value
+RangeChoice = str | tuple[float, float]  # "" for what is found, PERCENTILES, or (low, high)
+EIGHT_BITS = (0.0, 255.0)
+
+
+@dataclass(frozen=True)
+class FileValues:
+    """The numbers of one file of more than 8 bits.
+
+    `low` and `high` are the least and the greatest, `quantiles` those at `_POINTS` without the
+    extremes that stand `apart`: {number: share of the pixels}. `distinct` counts whole numbers, and
+    is 65 where there are more or others. A file without any value has `count` 0.
+    """
+
+    numbers: str
+    channels: int
+    count: int
+    low: float = 0.0
+    high: float = 0.0
+    quantiles: np.ndarray = field(default_factory=lambda: np.zeros(len(_POINTS)), compare=False)
+    apart: dict[float, float] = field(default_factory=dict, compare=False)
+    distinct: int = 65
+
+    @property
+    def core(self) -> tuple[float, float]:
+        """Return the least and greatest number without the extremes that stand apart."""
+        return float(self.quantiles[0]), float(self.quantiles[-1])
+
+
+@dataclass(frozen=True)
+class SideRange:
+    """What is black and white in the files of one side, and how it was found.
+
+    `found` is from the least to the greatest number, `robust` between the percentiles, `histogram`
+    counts pixels from low to high; `numbers` and `channels` are those of most files. `stored` says
+    that the pictures hold the range already, as those of a dataset that was built here.
+    """
+
+    low: float = 0.0
+    high: float = 255.0
+    numbers: str = "uint8"
+    channels: int = 3
+    found: tuple[float, float] = EIGHT_BITS
+    robust: tuple[float, float] = EIGHT_BITS
+    histogram: tuple[int, ...] = (0,) * BINS
+    stored: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether it is that of all 8-bit pictures."""
+        return self.numbers == "uint8" and (self.low, self.high) == EIGHT_BITS
+
+    def chosen(self, choice: RangeChoice) -> SideRange:
+        """Return the range that a person chose instead."""
+        if self.stored or not choice:
+            return self
+        low, high = self.robust if choice == PERCENTILES else choice
+        return replace(self, low=float(low), high=float(high))
+
+    def apply(self, picture: Picture) -> Picture:
+        """Put black and white where the range has them; 8-bit pictures on a deeper side stay."""
+        if self.stored or self.is_plain or not (picture.is_deep or self.numbers == "uint8"):
+            return picture
+        return picture.with_range(self.low, self.high)
+
+
+def parse_range(value: Any, what: str = "The range") -> RangeChoice:
+    """Read a choice: nothing, "percentiles", or two numbers such as "0,4080"; UserError else."""
+    if isinstance(value, str) and value.strip().casefold() in ("", "auto", PERCENTILES):
+        return "" if value.strip().casefold() != PERCENTILES else PERCENTILES
+    parts = value.split(",") if isinstance(value, str) else value or ()
+    try:
+        low, high = (float(part) for part in parts) if parts else ("", "")
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if low == "":
+        return ""
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UserError(
+            f"{what} is two numbers, the smaller first, such as 0,4080, or {PERCENTILES}."
+        )
+    return low, high
+
+
+def measure_values(picture: Picture) -> FileValues | None:
+    """Measure the numbers of a picture; None for one of 8 bits."""
+    if not picture.is_deep:
+        return None
+    stored = picture.values()
+    values = stored.ravel()
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    if not values.size:
+        return FileValues(picture.numbers, picture.channels, 0)
+    low, high = float(values.min()), float(values.max())
+    sample = values[:: max(1, values.size // _SAMPLE)]
+    core, apart = _without_extremes(sample, values, low, high)
+    quantiles = np.quantile(core.astype(np.float64), _POINTS)
+    inner = values if not apart else values[~np.isin(values, list(apart))]
+    quantiles[0], quantiles[-1] = inner.min(), inner.max()
+    distinct = _count_whole(sample, values)
+    return FileValues(
+        picture.numbers, picture.channels, values.size, low, high, quantiles, apart, distinct
+    )
+
+
+def _without_extremes(
+    sample: np.ndarray, values: np.ndarray, low: float, high: float
+) -> tuple[np.ndarray, dict[float, float]]:
+    """Leave out the least and the greatest number where it stands far from all others."""
+    apart: dict[float, float] = {}
+    for extreme in (low, high):
+        rest = sample[sample != extreme]
+        rest = rest[~np.isin(rest, list(apart))] if apart else rest
+        if rest.size < 2:
+            continue
+        inner = values[~np.isin(values, [extreme, *apart])]
+        near = float(inner.min() if extreme == low else inner.max())
+        span = float(np.ptp(np.quantile(rest.astype(np.float64), (0.005, 0.995))))
+        if span > 0 and abs(near - extreme) > FAR * span:
+            apart[extreme] = float((values == extreme).mean())
+    core = sample[~np.isin(sample, list(apart))] if apart else sample
+    return (core, apart) if core.size else (sample, {})
+
+
+def _count_whole(sample: np.ndarray, values: np.ndarray) -> int:
+    """Count the distinct numbers, 65 for more than 64 of them or for fractions."""
+    if len(np.unique(sample[:4096])) > 64 or len(np.unique(sample)) > 64:
+        return 65
+    distinct = np.unique(values)
+    whole = len(distinct) <= 64 and bool((distinct == np.rint(distinct)).all())
+    return len(distinct) if whole else 65
+
+
+def find_range(files: Sequence[FileValues | None], channels: int) -> SideRange:
+    """Find the range of a side from the numbers of its files, None for those of 8 bits, whose
+    commonest number of `channels` is that of a side without others."""
+    deep = [values for values in files if values and values.count]
+    if not deep:
+        return SideRange(channels=channels)
+    types = [values.numbers for values in deep]
+    numbers = max(sorted(set(types)), key=types.count)
+    found = min(v.low for v in deep), max(v.high for v in deep)
+    points = np.concatenate([v.quantiles for v in deep])
+    weights = np.concatenate([np.gradient(_POINTS) * v.count for v in deep])
+    order = points.argsort()
+    shares = np.cumsum(weights[order]) / weights.sum()
+    robust = tuple(
+        float(points[order][min(np.searchsorted(shares, share), len(order) - 1)])
+        for share in (0.001, 0.999)
+    )
+    low, high = _with_span(found)
+    counts = [v.channels for v in deep]
+    return SideRange(
+        low, high, numbers, max(set(counts), key=counts.count), found, _with_span(robust)
+    )
+
+
+def _with_span(ends: tuple[float, float]) -> tuple[float, float]:
+    low, high = ends
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def seen_small(small: np.ndarray, values: FileValues | None, side: SideRange) -> np.ndarray:
+    """Return the small picture of a deep file, drawn over its core, as the range shows it."""
+    if values is None or not values.count:
+        return small
+    low, high = _with_span(values.core)
+    numbers = low + small.astype(np.float64) / 255.0 * (high - low)
+    unit = (numbers - side.low) / ((side.high - side.low) or 1.0)
+    return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def count_levels(smalls: Sequence[np.ndarray]) -> tuple[int, ...]:
+    """Count the pixels of some small pictures in 32 steps from black to white."""
+    counts = np.zeros(BINS, np.int64)
+    for small in smalls[:: max(1, len(smalls) // 256)]:
+        counts += np.bincount((small.reshape(-1) >> 3).astype(np.int64), minlength=BINS)
+    return tuple(counts.tolist())
+
+
+def range_doubts(
+    names: Sequence[str], files: Sequence[FileValues | None], side: SideRange, choice: RangeChoice
+) -> list[tuple[str, list[str], str]]:
+    """Say what is doubtful about the numbers of a side: (kind, files, reason) each."""
+    known = [(name, v) for name, v in zip(names, files) if v and v.count]
+    if not known or side.stored:
+        return []
+    doubts = []
+    shallow = [name for name, v in zip(names, files) if v is None]
+    types = sorted({v.numbers for _, v in known} | ({"uint8"} if shallow else set()))
+    if len(types) > 1:
+        reason = f"the side mixes numbers of {' and '.join(types)}, which may mean different things"
+        doubts.append(("narrow-range", shallow or [known[0][0]], reason))
+    if choice:
+        return doubts + _outside_doubt(known, side)
+    core = min(v.core[0] for _, v in known), max(v.core[1] for _, v in known)
+    span = (core[1] - core[0]) or 1.0
+    for extreme in sorted({number for _, v in known for number in v.apart}):
+        if not max(core[0] - extreme, extreme - core[1]) > FAR * span:
+            continue  # other files reach that far
+        having = [(name, v.apart[extreme]) for name, v in known if extreme in v.apart]
+        nodata = extreme in _USUAL or max(share for _, share in having) >= _MANY
+        doubts.append(
+            _extreme_doubt(extreme, [n for n, _ in having], len(known), core, nodata, side)
+        )
+    far = [
+        name for name, v in known
+        if max(side.robust[0] - v.core[0], v.core[1] - side.robust[1])
+        > FAR * (side.robust[1] - side.robust[0])
+    ]  # fmt: skip
+    if far:
+        reason = (
+            f"{len(far)} of {len(known)} files hold numbers far from {_span_text(side.robust)}, "
+            f"where 99.8 % of all are: {_way_out(side)}"
+        )
+        doubts.append(("outlier", far, reason))
+    return doubts
+
+
+def _extreme_doubt(
+    extreme: float, files: list[str], known: int, core: tuple[float, float], nodata: bool,
+    side: SideRange,
+) -> tuple[str, list[str], str]:  # fmt: skip
+    what = "seems to stand for no value" if nodata else "is far from all else"
+    reason = (
+        f"{len(files)} of {known} files hold {extreme:g}, which {what}; the rest goes from "
+        f"{_span_text(core)}: {_way_out(side, core)}"
+    )
+    return ("nodata" if nodata else "outlier"), files, reason
+
+
+def _outside_doubt(
+    known: Sequence[tuple[str, FileValues]], side: SideRange
+) -> list[tuple[str, list[str], str]]:
+    outside = [
+        name for name, v in known
+        if ((v.quantiles < side.low) | (v.quantiles > side.high)).mean() > 0.05
+    ]  # fmt: skip
+    if not outside:
+        return []
+    reason = (
+        f"{len(outside)} of {len(known)} files lie partly outside {side.low:g} to {side.high:g}"
+    )
+    return [("outlier", outside, f"{reason}, and become plain black or white there")]
+
+
+def _way_out(side: SideRange, core: tuple[float, float] | None = None) -> str:
+    low, high = core or side.robust
+    return f"set the range to {low:g},{high:g} or to {PERCENTILES} ({_span_text(side.robust)})"
+
+
+def _span_text(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:g} to {ends[1]:g}"

@@ -1,0 +1,99 @@
+"""Write pictures in the unit and bits of what they stand for: metres in a float TIFF, not greys."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.picture import Picture, from_array, save_png
+from pix2pix.utils.files import write_atomically
+from pix2pix.utils.text import printable
+
+OUTSIDE = 0.01  # share of a picture outside a range from which it is said
+
+
+def from_units(array: np.ndarray, low: float, high: float, numbers: str) -> Image.Image:
+    """Make an image of 1 x H x W in [-1, 1] whose numbers go from low to high, in their own type:
+    L for uint8, I;16 for uint16, I for other whole numbers of up to 32 bits, else F."""
+    unit = np.clip(np.nan_to_num(np.asarray(array[0], np.float64), nan=-1.0) * 0.5 + 0.5, 0.0, 1.0)
+    values = low + unit * (high - low)
+    if numbers in ("uint8", "uint16"):
+        full = np.iinfo(numbers).max
+        return Image.fromarray(np.clip(np.rint(values), 0, full).astype(numbers))
+    if numbers in ("int8", "int16", "int32"):
+        limits = np.iinfo(numbers)
+        whole = np.clip(np.rint(values), limits.min, limits.max)
+        return Image.fromarray(whole.astype(np.int32))
+    return Image.fromarray(values.astype(np.float32))
+
+
+def picture_of(image: Image.Image, known: tuple[float, float, str] | None) -> Image.Image:
+    """Draw what `from_units` made in 8 bits of grey, black at the low end of a `known` range;
+    other pictures stay."""
+    if known is None or image.mode not in ("L", "I;16", "I", "F"):
+        return image
+    return Picture(image, *known[:2]).to_pil(1)
+
+
+def png_of(image: Image.Image, known: tuple[float, float, str] | None) -> Image.Image:
+    """Return what PNG can hold of a result: itself up to 16 bits, other numbers in 16 bits of
+    their range."""
+    if known is None or image.mode not in ("I", "F"):
+        return image
+    whole = Picture(image, *known[:2])
+    return from_array(whole.tile((0, 0, *image.size), 1), bits=16)
+
+
+def outside_share(picture: Picture, low: float, high: float) -> float:
+    """Return the share of a picture's numbers that lie outside low..high, by a thousandth of it or
+    more; what has no value is not counted."""
+    values = picture.values().astype(np.float64)
+    values = values[np.isfinite(values)]
+    slack = (high - low) / 1000
+    outside = (values < low - slack) | (values > high + slack)
+    return float(outside.mean()) if values.size else 0.0
+
+
+def range_notice(picture: Picture, name: str, low: float, high: float, numbers: str) -> str:
+    """Say where a picture does not go with a model's range of `numbers`; empty where it does."""
+    if not picture.is_deep and numbers != "uint8":
+        return (
+            f"{name} has 8 bits, and the model was trained on numbers from {low:g} to {high:g}: "
+            "its black is taken for the one and its white for the other."
+        )
+    share = outside_share(picture, low, high)
+    if share < OUTSIDE:
+        return ""
+    return (
+        f"{share:.0%} of {name} lies outside the model's range, {low:g} to {high:g}, and is seen "
+        "as plain black or white there."
+    )
+
+
+def picture_suffix(image: Image.Image) -> str:
+    """Return how a file with this picture ends: PNG where that holds all of it, else TIFF."""
+    return ".tif" if image.mode in ("I", "F") else ".png"
+
+
+def save_picture(image: Image.Image, path: str | os.PathLike[str], numbers: str = "") -> None:
+    """Write a PNG, or a TIFF of the type `numbers` where the path ends so; whole or not at all.
+
+    Raises UserError where the disk is full or refuses.
+    """
+    path = Path(path)
+    if path.suffix != ".tif":
+        return save_png(image, path)
+    import tifffile
+
+    values = np.asarray(image)
+    small = numbers in ("int8", "int16", "int32", "float16", "float32")
+    stored = values.astype(numbers) if small else values
+    try:
+        write_atomically(path, lambda partial: tifffile.imwrite(partial, stored, photometric=1))
+    except OSError as error:
+        advice = "check that its folder can be written to and has free space"
+        raise UserError(f"{printable(path.name)} could not be saved: {advice}.") from error

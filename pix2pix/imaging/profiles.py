@@ -1,0 +1,126 @@
+"""Convert pictures to sRGB by their ICC profile: by what it does to colours, not by its name."""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+from contextlib import suppress
+
+import numpy as np
+from PIL import Image, ImageCms
+
+_FAULTS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
+_LEVEL = 1  # of 255: a profile that moves no colour by more is that of sRGB
+_GREYS = np.arange(256, dtype=np.uint8)
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert the image (L, LA, RGB, RGBA, I;16, CMYK or LAB) by its embedded profile.
+
+    Unchanged where there is none, it fails, or it moves no colour by more than a level: the detour
+    could only round, and the colours of a label map must stay exact. Numbers (I, F) have no colour.
+    """
+    if image.mode in ("I", "F") or (not profile and image.mode != "LAB"):
+        return image
+    with suppress(*_FAULTS):
+        if image.mode in ("L", "LA", "I;16"):
+            return image if is_srgb(profile, "GRAY") else _grey_to_srgb(image, profile)
+        if image.mode in ("RGB", "RGBA") and is_srgb(profile):
+            return image
+        return _convert(image, profile)
+    return image
+
+
+@functools.lru_cache(maxsize=64)
+def is_srgb(profile: bytes | None, space: str = "RGB") -> bool:
+    """Return whether a profile leaves every colour of `space` where it is, or is of no use here:
+    broken, or made for pictures of another kind."""
+    if not profile:
+        return True
+    try:
+        if ImageCms.getOpenProfile(io.BytesIO(profile)).profile.xcolor_space.strip() != space:
+            return True
+        ramp = _ramp() if space == "RGB" else Image.fromarray(_GREYS[None])
+        moved = np.asarray(_convert(ramp, profile)).astype(int) - np.asarray(ramp)
+        return bool(np.abs(moved).max() <= _LEVEL)
+    except _FAULTS:
+        return True
+
+
+def _convert(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert through littleCMS; an image in LAB needs no profile."""
+    srgb = ImageCms.createProfile("sRGB")
+    opened = io.BytesIO(profile) if profile else None
+    source = ImageCms.getOpenProfile(opened) if opened else ImageCms.createProfile("LAB")
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    converted = ImageCms.profileToProfile(image, source, srgb, outputMode=mode)
+    return converted.convert("L") if image.mode == "L" else converted
+
+
+@functools.lru_cache(maxsize=1)
+def _ramp() -> Image.Image:
+    """Draw every grey, every step of each primary, and a lattice of 9 x 9 x 9 colours."""
+    primaries = np.eye(3, dtype=np.uint8)[:, None] * _GREYS[None, :, None]
+    steps = np.linspace(0, 255, 9).astype(np.uint8)
+    lattice = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
+    colours = [np.repeat(_GREYS[:, None], 3, axis=1), primaries.reshape(-1, 3), lattice]
+    return Image.fromarray(np.concatenate(colours)[None])
+
+
+def _grey_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    if image.mode == "I;16":
+        return Image.fromarray(_grey_curve(profile)[np.asarray(image)])
+    curve = _grey_levels(profile).tolist()
+    if image.mode == "L":
+        return image.point(curve)
+    grey, alpha = image.split()
+    return Image.merge("LA", (grey.point(curve), alpha))
+
+
+def _grey_levels(profile: bytes) -> np.ndarray:
+    """Return what becomes of each of the 256 greys."""
+    return np.asarray(_convert(Image.fromarray(_GREYS[None]), profile))[0]
+
+
+@functools.lru_cache(maxsize=8)
+def _grey_curve(profile: bytes) -> np.ndarray:
+    """Return what becomes of each of the 65,536 greys, uint16.
+
+    Pillow hands littleCMS no 16-bit grey, so the profile's curve is worked out here (ICC.1:2010,
+    10.5 and 10.15), then sRGB's (IEC 61966-2-1); a profile without one follows the 256 greys.
+    """
+    grey = np.arange(65536) / 65535
+    light = _tone_curve(profile, grey)
+    if light is None:
+        seen = np.interp(grey, _GREYS / 255, _grey_levels(profile) / 255)
+    else:
+        light = np.clip(light, 0.0, 1.0)
+        seen = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.rint(np.clip(seen, 0.0, 1.0) * 65535).astype(np.uint16)
+
+
+def _tone_curve(profile: bytes, grey: np.ndarray) -> np.ndarray | None:
+    """Apply the profile's kTRC to greys from 0 to 1; None where it holds none that is known."""
+    with suppress(struct.error, ValueError, IndexError, ZeroDivisionError):
+        (count,) = struct.unpack_from(">I", profile, 128)
+        tags = (struct.unpack_from(">4sII", profile, 132 + 12 * n) for n in range(min(count, 100)))
+        start = next((offset for name, offset, _ in tags if name == b"kTRC"), -1)
+        kind = profile[start : start + 4] if start >= 0 else b""
+        if kind == b"curv":
+            (points,) = struct.unpack_from(">I", profile, start + 8)
+            values = struct.unpack_from(f">{points}H", profile, start + 12)
+            if points < 2:
+                return grey ** (values[0] / 256) if points else grey
+            return np.interp(grey, np.linspace(0, 1, points), np.array(values) / 65535)
+        if kind == b"para":
+            (form,) = struct.unpack_from(">H", profile, start + 8)
+            count = (1, 3, 4, 5, 7)[form]
+            g, *rest = (v / 65536 for v in struct.unpack_from(f">{count}i", profile, start + 12))
+            a, b, c, d, e, f = {1: lambda: (1, 0, 0, 0, 0, 0), 3: lambda: (*rest, 0, 0, 0, 0),
+                4: lambda: (*rest[:2], 0, 0, rest[2], rest[2]), 5: lambda: (*rest, 0, 0),
+                7: lambda: rest}[count]()  # fmt: skip
+            edge = -b / a if count in (3, 4) else d
+            power = np.maximum(a * grey + b, 0.0) ** g
+            return np.where(grey >= edge, power + e, c * grey + f)
+    return None

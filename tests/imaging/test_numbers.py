@@ -1,0 +1,353 @@
+"""What a file's numbers mean: any type by any library, ICC profiles, numbers written back."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.numbers import from_units, picture_of, range_notice, save_picture
+from pix2pix.imaging.picture import Picture, to_array
+
+TYPES = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
+    "float16", "float32", "float64", "complex64")  # fmt: skip
+few = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+
+
+def values(dtype: str, shape: tuple[int, ...], seed: int, wide: float) -> np.ndarray:
+    """Random numbers over a share `wide` of what the type holds."""
+    rng, kind = np.random.default_rng(seed), np.dtype(dtype)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        high = max(1, int(limits.max * wide))
+        return rng.integers(max(limits.min, -high), high, shape, dtype=kind, endpoint=True)
+    if kind.kind == "f":
+        return ((rng.random(shape) - 0.3) * 10 ** (wide * 4)).astype(kind)
+    return (rng.random(shape) > 0.5).astype(kind)
+
+
+def check(content: bytes, pixels: np.ndarray) -> None:
+    """Refused by a sentence, or within one level of 255 of the stated range."""
+    try:
+        picture = open_picture(content, "file.tif")
+    except UserError as refusal:
+        assert str(refusal).startswith("file.tif ") and str(refusal).endswith(".")
+        return
+    exact = pixels.astype(np.float64).reshape(*pixels.shape[:2], -1)
+    colours = 3 if exact.shape[2] >= 3 else 1
+    assert picture.size == exact.shape[1::-1] and picture.channels == colours
+    low, high = 0.0, 255.0 if pixels.dtype == np.uint8 else 1.0
+    if picture.is_deep:
+        known = exact[..., :colours][np.isfinite(exact[..., :colours])]
+        low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+        picture = picture.with_range(low, high)
+    unit = np.clip((exact - low) / ((high - low) or 1.0), 0.0, 1.0)
+    seen = (to_array(picture, 4)[:colours] + 1) / 2
+    assert np.abs(seen - unit[..., :colours].transpose(2, 0, 1)).max() <= 1 / 255 + 1e-6
+
+
+@few
+@given(
+    st.sampled_from(TYPES), st.integers(1, 40), st.integers(1, 40),
+    st.sampled_from([0, 2, 3, 4, 5]), st.integers(0, 99), st.floats(1e-4, 1),
+    st.sampled_from(["minisblack", "miniswhite", "rgb"]),
+    st.sampled_from([None, "contig", "separate"]), st.sampled_from([None, "zlib"]),
+    st.booleans(), st.sampled_from("<>"),
+)  # fmt: skip
+def test_any_tiff_is_within_a_level_or_refused(
+    dtype, height, width, bands, seed, wide, photometric, planar, compression, tiled, order
+):
+    shape = (height, width, bands) if bands else (height, width)
+    if photometric == "rgb" and bands not in (3, 4):
+        photometric = "minisblack"
+    pixels = values(dtype, shape, seed, wide)
+    if planar == "separate" and bands:
+        pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    options = {"planarconfig": planar} if bands and planar else {}
+    if tiled:
+        options["tile"] = (16, 32)
+    buffer = io.BytesIO()
+    try:
+        tifffile.imwrite(
+            buffer, pixels, photometric=photometric, compression=compression, byteorder=order,
+            metadata=None, **options,
+        )  # fmt: skip
+    except Exception:
+        return  # what tifffile itself does not write
+    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:
+        if len(file.pages) > 1:
+            return  # pages, of which the first is read
+    seen = pixels.transpose(1, 2, 0) if planar == "separate" and bands else pixels
+    if photometric == "miniswhite":
+        kind = np.dtype(dtype)
+        if kind.kind not in "bu" or kind.itemsize > 4:
+            return
+        seen = ~seen if kind.kind == "b" else np.iinfo(kind).max - seen
+    check(buffer.getvalue(), seen)
+
+
+PILLOW = {"1": bool, "L": "uint8", "RGB": "uint8", "I;16": "uint16", "I": "int32", "F": "float32"}
+
+
+@few
+@given(
+    st.sampled_from(list(PILLOW)), st.integers(1, 30), st.integers(1, 30), st.integers(0, 99),
+    st.floats(1e-4, 1),
+    st.sampled_from([("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("PNG", {}),
+        ("TIFF", {"compression": "tiff_adobe_deflate"}), ("PPM", {})]),
+)  # fmt: skip
+def test_what_pillow_writes_is_within_a_level(mode, height, width, seed, wide, kind):
+    pixels = values(PILLOW[mode], (height, width, 3)[: 3 if mode == "RGB" else 2], seed, wide)
+    image = Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, kind[0], **kind[1])
+    except (OSError, KeyError):
+        return
+    if kind[0] != "TIFF" and mode in ("I", "F"):
+        return  # Pillow cuts them to 16 bits as it writes
+    check(buffer.getvalue(), pixels)
+
+
+@few
+@given(
+    st.sampled_from(["uint8", "uint16"]), st.integers(1, 20), st.integers(1, 20),
+    st.sampled_from([0, 3, 4]), st.integers(0, 99), st.floats(1e-3, 1),
+)  # fmt: skip
+def test_what_imageio_writes_is_within_a_level(dtype, height, width, bands, seed, wide):
+    shape = (height, width, bands) if bands else (height, width)
+    pixels = values(dtype, shape, seed, wide)
+    for suffix in (".png", ".tiff"):
+        try:
+            content = iio.imwrite("<bytes>", pixels, extension=suffix)
+        except Exception:
+            continue
+        if suffix == ".tiff" and bands and height in (3, 4):
+            continue  # taken for planes
+        check(content, pixels)
+
+
+def deep_png(pixels: np.ndarray) -> bytes:
+    """A 16-bit PNG of grey, grey with alpha, RGB or RGBA, which Pillow will not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    height, width, bands = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[bands], 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_sixteen_bits_of_every_kind_of_png(bands):
+    pixels = values("uint16", (7, 9, bands), 3, 1.0)
+    picture = open_picture(deep_png(pixels))
+    colours = 3 if bands > 2 else 1
+    assert np.array_equal(picture.values(), pixels[..., :colours].transpose(2, 0, 1))
+    seen = to_array(picture.with_range(1000, 50_000), 4)
+    unit = np.clip((pixels[..., :colours] - 1000.0) / 49_000, 0, 1).transpose(2, 0, 1)
+    np.testing.assert_allclose((seen[:colours] + 1) / 2, unit, atol=1e-6)
+    half = picture.resize((4, 3)).crop((0, 0, 4, 2))
+    assert half.size == (4, 2) and half.values().shape == (colours, 2, 4)
+
+
+def test_compressed_colours_of_sixteen_bits_keep_them(tmp_path):
+    pixels = values("uint16", (40, 50, 3), 1, 1.0)
+    imagecodecs = pytest.importorskip("imagecodecs")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", compression="lzw")
+    assert imagecodecs and np.array_equal(
+        open_picture(tmp_path / "a.tif").values(), pixels.transpose(2, 0, 1)
+    )
+
+
+def tiff(pixels: np.ndarray, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, metadata=None, **options)
+    return buffer.getvalue()
+
+
+def test_what_stands_for_no_value_is_black_and_spoils_no_neighbour():
+    pixels = np.full((32, 32), 300, np.float32)
+    pixels[:8] = -9999
+    tag = [(42113, "s", 0, "-9999", True)]
+    picture = open_picture(tiff(pixels, extratags=tag)).with_range(0, 400)
+    assert np.isnan(picture.values()[0, :8]).all()
+    small = (to_array(picture.resize((16, 16)), 1)[0] + 1) / 2
+    assert (small[:4] == 0).all()
+    np.testing.assert_allclose(small[4:], 0.75, atol=1e-3)
+    whole = open_picture(tiff(pixels.astype(np.int16), extratags=tag))
+    assert np.isnan(whole.values()[0, :8]).all() and whole.numbers == "int16"
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "reason"),
+    [
+        (np.ones((4, 4), np.complex64), {}, "complex"),
+        (np.arange(16, dtype=np.uint64).reshape(4, 4) + 2**60, {}, "too fine for 32 bits"),
+        (np.ones((4, 4, 5), np.uint16), {"planarconfig": "contig"}, "5 channels"),
+    ],
+)
+def test_numbers_that_cannot_be_read_are_named(pixels, options, reason):
+    with pytest.raises(UserError, match=f"^file.tif .*{reason}"):
+        open_picture(tiff(pixels, photometric="minisblack", **options), "file.tif")
+    with pytest.raises(UserError, match=r"^cut.tif .*cut short"):
+        open_picture(tiff(np.ones((64, 64), np.float64))[:4000], "cut.tif")
+
+
+def test_a_band_that_is_no_alpha_is_left_out_and_counted():
+    pixels = values("uint16", (8, 8, 4), 0, 1.0)
+    picture = open_picture(tiff(pixels, photometric="rgb", extrasamples=["unspecified"]))
+    assert picture.extra_bands == 1 and picture.image.mode == "RGB"
+    bytes_ = open_picture(tiff((pixels >> 8).astype(np.uint8), photometric="minisblack"))
+    assert bytes_.extra_bands == 1 and bytes_.image.mode == "RGB"
+
+
+# ------------------------------------------------------------------------------------ profiles
+
+
+def icc(curve: bytes, *, grey: bool, name: str = "sRGB of mine") -> bytes:
+    """A profile of sRGB's primaries, or of greys, with one tone curve, whatever its name says."""
+
+    def xyz(*numbers: float) -> bytes:
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(n * 65536) for n in numbers))
+
+    text = name.encode() + b"\0"
+    desc = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78)
+    tags = {b"desc": desc, b"cprt": b"text\0\0\0\0none\0", b"wtpt": xyz(0.9642, 1.0, 0.8249)}
+    if grey:
+        tags[b"kTRC"] = curve
+    else:
+        tags |= {
+            b"rTRC": curve,
+            b"gTRC": curve,
+            b"bTRC": curve,
+            b"rXYZ": xyz(0.4361, 0.2225, 0.0139),
+        }
+        tags |= {b"gXYZ": xyz(0.3851, 0.7169, 0.0971), b"bXYZ": xyz(0.1431, 0.0606, 0.7139)}
+    table, data = b"", b""
+    start = 132 + 12 * len(tags)
+    for tag, content in tags.items():
+        content += bytes(-len(content) % 4)
+        table += struct.pack(">4sII", tag, start + len(data), len(content))
+        data += content
+    head = bytearray(128)
+    head[8:12], head[12:16] = b"\x02\x10\0\0", b"mntr"
+    head[16:24] = (b"GRAY" if grey else b"RGB ") + b"XYZ "
+    head[36:40], head[68:80] = b"acsp", struct.pack(">3i", 63190, 65536, 54061)
+    whole = bytes(head) + struct.pack(">I", len(tags)) + table + data
+    return struct.pack(">I", len(whole)) + whole[4:]
+
+
+def gamma(value: float) -> bytes:
+    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(value * 256))
+
+
+SRGB = b"para\0\0\0\0" + struct.pack(">HH5i", 3, 0, *(round(n * 65536) for n in (
+    2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)))  # fmt: skip
+TABLE = b"curv\0\0\0\0" + struct.pack(">I5H", 5, 0, 2000, 12000, 33000, 65535)
+CURVES = {"linear": gamma(1.0), "1.8": gamma(1.8), "2.2": gamma(2.2), "table": TABLE, "srgb": SRGB}
+
+
+def png_with(image: Image.Image, profile: bytes) -> Picture:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", icc_profile=profile)
+    return open_picture(buffer.getvalue())
+
+
+def by_little_cms(pixels: np.ndarray, curve: bytes) -> np.ndarray:
+    """RGB through littleCMS itself."""
+    profile = ImageCms.getOpenProfile(io.BytesIO(icc(curve, grey=False)))
+    srgb = ImageCms.createProfile("sRGB")
+    return np.asarray(ImageCms.profileToProfile(Image.fromarray(pixels), profile, srgb)).astype(int)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_profiles_do_what_little_cms_does_whatever_their_name(curve):
+    ramp = np.arange(256, dtype=np.uint8)
+    greys = np.stack([ramp] * 3, axis=-1)[None]
+    colours = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    expected = by_little_cms(greys, CURVES[curve])[0, :, 0]
+    for pixels in (greys, colours):
+        seen = png_with(Image.fromarray(pixels), icc(CURVES[curve], grey=False)).to_pil()
+        apart = np.asarray(seen).astype(int) - by_little_cms(pixels, CURVES[curve])
+        assert np.abs(apart).max() <= 1
+        assert curve != "srgb" or np.array_equal(np.asarray(seen), pixels)
+    profile = icc(CURVES[curve], grey=True, name="Dot Gain")
+    grey = png_with(Image.fromarray(ramp[None]), profile)
+    assert np.abs(np.asarray(grey.image)[0].astype(int) - expected).max() <= 1
+    la = Image.merge("LA", (Image.fromarray(ramp[None]), Image.new("L", (256, 1), 77)))
+    both = png_with(la, profile).image
+    assert both.mode == "LA" and set(both.getchannel(1).getdata()) == {77}
+    assert np.array_equal(np.asarray(both)[..., 0], np.asarray(grey.image))
+    deep = png_with(Image.fromarray(ramp.astype(np.uint16)[None] * 257), profile)
+    assert deep.bits == 16
+    assert np.abs(np.asarray(deep.image)[0] / 257.0 - expected).max() <= 1
+
+
+# --------------------------------------------------------------------------------- other kinds
+
+
+def test_avif_and_heic_are_read_or_named(monkeypatch):
+    image = Image.new("RGB", (64, 48), (200, 100, 50))
+    buffer = io.BytesIO()
+    image.save(buffer, "AVIF", quality=95)
+    np.testing.assert_allclose(open_picture(buffer.getvalue()).to_pil().getpixel((9, 9)),
+        (200, 100, 50), atol=6)  # fmt: skip
+    content = buffer.getvalue()  # as some phones name it
+    renamed = content[:8] + b"heic" + content[12:]
+    assert open_picture(renamed).to_pil().tobytes() == open_picture(content).to_pil().tobytes()
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+    with pytest.raises(UserError, match=r"^a.heic is "):
+        open_picture(heic, "a.heic")
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    with pytest.raises(UserError, match=r"^a.heic is a HEIC photo, which needs pillow-heif"):
+        open_picture(heic, "a.heic")
+
+
+# ------------------------------------------------------------------------------------- writing
+
+
+@pytest.mark.parametrize(
+    ("numbers", "low", "high", "mode", "suffix"),
+    [
+        ("float32", 0.5, 9.5, "F", ".tif"), ("uint16", 0, 4080, "I;16", ".png"),
+        ("int16", -1024, 3000, "I", ".tif"), ("uint8", 0, 17, "L", ".png"),
+        ("float64", -1.0, 1.0, "F", ".tif"),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_in_their_own_unit_and_type(numbers, low, high, mode, suffix, tmp_path):
+    unit = np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+    image = from_units(unit, low, high, numbers)
+    assert image.mode == mode
+    save_picture(image, tmp_path / f"a{suffix}", numbers)
+    back = open_picture(tmp_path / f"a{suffix}")
+    assert back.numbers == ("float32" if numbers == "float64" else numbers)
+    step = 1.0 if "int" in numbers else (high - low) * 1e-6
+    apart = back.values()[0] - (low + (unit[0] + 1) / 2 * (high - low))
+    assert np.abs(apart).max() <= step / 2 + 1e-6
+    seen = np.asarray(picture_of(image, (low, high, numbers))).astype(int)
+    expected = (unit[0] + 1) * 127.5
+    assert np.abs(seen - expected).max() <= (0.51 if "float" in numbers else 255 / (high - low))
+
+
+def test_a_picture_outside_the_range_says_so():
+    inside = Picture(Image.fromarray(np.full((9, 9), 5.0, np.float32)))
+    assert range_notice(inside, "a.tif", 0, 9, "float32") == ""
+    words = range_notice(inside, "a.tif", 0, 2, "float32")
+    assert words.startswith("100% of a.tif lies outside")
+    assert "has 8 bits" in range_notice(Picture(Image.new("L", (2, 2))), "a.png", 0, 2, "float32")
