@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,18 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.data.build import build, prepare_build, rebuild
+from pix2pix.data.build import NOTHING_LEFT, build, prepare_build, rebuild
+from pix2pix.data.layout import find_inputs
 from pix2pix.data.matching import RULES
+from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
+from pix2pix.data.reading import ALPHA
 from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
-from pix2pix.data.records import SPLITS, Inputs, Plan
+from pix2pix.data.records import SPLITS, Plan, describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
+from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.picture import set_pillow_limits
 
 
@@ -36,15 +41,26 @@ def main() -> int:
         print("Stopped: nothing was written.", file=sys.stderr)
         return 1
     refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
-    print(json.dumps({**made["counts"], "rule": made["rule"], "refused": refused}))
-    return 1 if refused else 0
+    answer = {**made["counts"], "rule": made["rule"], "refused": refused}
+    print(json.dumps({**answer, "doubts": made["doubts"]}))
+    return 1 if refused or not made["counts"]["pairs"] else 0
 
 
 def from_folders(args: argparse.Namespace) -> dict[str, Any]:
     table = read_table(args.csv)
-    inputs = Inputs(args.source, args.target, args.match, table, args.derive)
+    inputs = find_inputs(args.source, args.target, args.match, table, args.derive)
+    inputs = replace(
+        inputs, strips=args.strips, alpha=(args.source_alpha, args.target_alpha),
+        classes=(args.source_classes, args.target_classes), pages=args.pages,
+    )  # fmt: skip
     plan = make_plan(inputs, on_progress=Bar("reading"))
     tell(plan)
+    if not plan.pairs:  # its doubts may say how there can be some
+        print(NOTHING_LEFT, file=sys.stderr)
+        refused = [asdict(refusal) for refusal in plan.refused]
+        counts = {"pairs": 0, **dict.fromkeys(SPLITS, 0)}
+        doubts = describe_doubts(plan.doubts)
+        return {"counts": counts, "rule": plan.rule, "refused": refused, "doubts": doubts}
     recipe = Recipe(
         size=args.size, fit=args.fit, format=args.format, quality=args.quality, keep=args.keep,
         split=args.split, seed=args.seed, together=args.together, labels=args.labels,
@@ -63,7 +79,7 @@ def from_folders(args: argparse.Namespace) -> dict[str, Any]:
 def sample(args: argparse.Namespace) -> dict[str, Any]:
     size, seed = args.size or SIZE, args.seed
     counts = make_sample_dataset(args.out, size=size, seed=seed, on_progress=Bar("drawing"))
-    return {"counts": counts, "rule": "drawn", "refused": []}
+    return {"counts": counts, "rule": "drawn", "refused": [], "doubts": []}
 
 
 def again(args: argparse.Namespace) -> dict[str, Any]:
@@ -76,9 +92,14 @@ def tell(plan: Plan) -> None:
     say(f"{len(plan.pairs)} pairs by rule '{plan.rule}': {plan.explanation}")
     for source, target in plan.examples:
         say(f"    {source}  ->  {target}")
-    for title, refusals in (("left out", plan.refused), ("look at", plan.doubts)):
-        for refusal in refusals:
-            say(f"{title}: {refusal.file} ({refusal.side}): {refusal.reason}")
+    for refusal in plan.refused:
+        say(f"left out: {refusal.file} ({refusal.side}): {refusal.reason}")
+    for doubt in plan.doubts:
+        fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
+        more = f"; settle it by {fixes}" if fixes else ""
+        say(f"look at: {doubt.file} ({doubt.side}): {doubt.reason}{more}")
+    for other in plan.others:
+        say(f"not used: {other.file} ({other.side}): {other.reason}")
 
 
 class Bar:
@@ -93,13 +114,6 @@ class Bar:
         self.bar.update(done - self.bar.n)
         if done == total:
             self.bar.close()
-
-
-def read_table(file: Path | None) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig") if file else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file.name} cannot be read: save the CSV as UTF-8 text.") from error
 
 
 def shares(text: str) -> tuple[float, float, float]:
@@ -131,6 +145,12 @@ def arguments() -> argparse.Namespace:
     add("--format", choices=list(FORMATS), default="png")
     add("--quality", type=int, default=95, help="of JPEG (default: 95)")
     add("--keep", action="store_true", help="keep 16 bits, grey and alpha")
+    add("--strips", choices=list(STRIPS), default="halves", help="how A|B pictures hold A and B")
+    for side in ("source", "target"):
+        add(f"--{side}-alpha", choices=list(ALPHA), default="white", help="what transparency is")
+        add(f"--{side}-classes", choices=["", "colours"], default="", help="show class numbers in "
+            "distinct colours; the palette keeps the numbers")  # fmt: skip
+    add("--pages", choices=["first", "all"], default="first", help="of files that have several")
     add("--leave-out", nargs="*", choices=DOUBTS, default=[], help="leave out doubtful pairs")
     add("--source-name", default="", help="what A is called, such as sketch")
     add("--target-name", default="", help="what B is called, such as photo")

@@ -1,23 +1,24 @@
 """Find, open and describe datasets: folders of pairs. No torch.
 
-Layouts: ``train/ val/ test/`` of A|B strips, or ``trainA/ trainB/`` (and ``valA/`` ...) of files
-with equal stems; a folder of pictures alone is all train. ``dataset.json`` beside them says more,
-and is not needed.
+Layouts: ``train/ val/ test/`` of A|B strips, or two folders a split of files with equal names (see
+`layout`); a folder of pictures alone is all train. ``dataset.json`` beside them says more, and is
+not needed.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from pix2pix.data.layout import is_dataset, subfolders
-from pix2pix.data.records import SPLITS
+from pix2pix.data.layout import find_splits, is_dataset, subfolders
+from pix2pix.data.matching import match_names
+from pix2pix.data.records import SPLITS, Refusal
 from pix2pix.errors import UserError
-from pix2pix.imaging.ab_pairs import is_ab_pair
+from pix2pix.imaging.ab_pairs import cut_boxes, is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture
 from pix2pix.utils.filenames import printable
 
@@ -54,24 +55,45 @@ class DatasetInfo:
         return sum(self.counts.values())
 
 
+def list_pairs(folder: Path, split: str) -> tuple[list[PairFile], list[Refusal]]:
+    """List the pairs of one split in name order, and the files of two folders without a partner,
+    named below `folder`; both empty where there is no such split. A folder without any split is
+    all train, of A|B pictures."""
+    splits = find_splits(folder)
+    place = splits.get(split)
+    if place is None:
+        is_plain = split == "train" and not splits and folder.is_dir()
+        return [PairFile(f.stem, f) for f in list_images(folder)] if is_plain else [], []
+    if place.b is None:
+        return [PairFile(f.stem, f) for f in list_images(place.a)], []
+    files = tuple({f.name: f for f in list_images(side)} for side in (place.a, place.b))
+    matching = match_names([*files[0]], [*files[1]], "stem")
+    sides = {"source": place.a, "target": place.b}
+    refused = [
+        replace(r, file=(sides[r.side] / r.file).relative_to(folder).as_posix())
+        for r in matching.refused
+    ]
+    pairs = [(files[0][match.source], files[1][match.target]) for match in matching.pairs]
+    return sorted((PairFile(a.stem, a, b) for a, b in pairs), key=lambda pair: pair.name), refused
+
+
 def find_pairs(folder: Path, split: str) -> list[PairFile]:
-    """List the pairs of one split in name order; empty where the folder has no such split. A
-    folder without any split is all train."""
-    if (folder / f"{split}A").is_dir() and (folder / f"{split}B").is_dir():
-        a = {f.stem: f for f in list_images(folder / f"{split}A")}
-        b = {f.stem: f for f in list_images(folder / f"{split}B")}
-        odd = sorted(a.keys() ^ b.keys())
-        if odd:
-            raise UserError(
-                f"{split}A and {split}B do not hold the same names ('{odd[0]}' is in one only): "
-                "build the dataset in the Dataset tab, which shows what matches."
-            )
-        return [PairFile(stem, a[stem], b[stem]) for stem in sorted(a)]
-    if (folder / split).is_dir():
-        return [PairFile(f.stem, f) for f in list_images(folder / split)]
-    if split == "train" and folder.is_dir() and not is_dataset(folder):
-        return [PairFile(f.stem, f) for f in list_images(folder)]
-    return []
+    """List the pairs of one split as `list_pairs` does. Raises UserError where a file of two
+    folders has no partner, or could have several."""
+    pairs, refused = list_pairs(folder, split)
+    if refused:
+        place = find_splits(folder)[split]
+        a, b = (side.relative_to(folder).as_posix() for side in (place.a, place.b))
+        odd = min(refused, key=lambda r: r.file)
+        name = Path(odd.file).stem
+        fault = f"'{name}' is in one only"
+        if odd.kind == "ambiguous":
+            fault = f"'{name}' is there several times"
+        raise UserError(
+            f"{a} and {b} do not hold the same names ({fault}): "
+            "build the dataset in the Dataset tab, which shows what matches."
+        )
+    return pairs
 
 
 def open_pair(file: PairFile, alpha: bool = False) -> tuple[Image.Image, Image.Image]:
@@ -80,14 +102,8 @@ def open_pair(file: PairFile, alpha: bool = False) -> tuple[Image.Image, Image.I
     first = _to_8bit(file.a, alpha)
     if file.b is not None:
         return first, _to_8bit(file.b, alpha)
-    half = first.width // 2
-    if first.width % 2 or half == 0:
-        raise UserError(
-            f"{file.a.name} is {first.width} pixels wide and cannot be cut into two "
-            "halves: A|B strips have an even width."
-        )
-    boxes = (0, 0, half, first.height), (half, 0, first.width, first.height)
-    return first.crop(boxes[0]), first.crop(boxes[1])
+    a, b = cut_boxes(first.size, "halves", file.a.name)
+    return first.crop(a), first.crop(b)
 
 
 def _to_8bit(file: Path, alpha: bool) -> Image.Image:

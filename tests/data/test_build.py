@@ -357,7 +357,15 @@ def test_the_script_ends_with_what_it_did(tmp_path: Path) -> None:
     code, said, told = run_script(*options)
     assert (code, said) == (
         0,
-        {"pairs": 10, "train": 8, "val": 1, "test": 1, "rule": "affix", "refused": []},
+        {
+            "pairs": 10,
+            "train": 8,
+            "val": 1,
+            "test": 1,
+            "rule": "affix",
+            "refused": [],
+            "doubts": [],
+        },
     )
     assert "a-005.png  ->  B2-005-x.jpg" in told
 

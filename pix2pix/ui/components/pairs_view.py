@@ -51,7 +51,6 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
         if doubt.side == "pair":
             doubts.setdefault(doubt.file, []).append(doubt)
     jobs.sort(key=lambda job: job.source not in doubts)
-    folders = plan.inputs.source, plan.inputs.target_folder
     labels = tuple(head["label_maps"])
 
     def made(job: PairJob) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
         pair["doubt"] = "; ".join(doubt.reason for doubt in doubts_of_pair)
         pair["mark"] = ", ".join(DOUBT_TEXTS[doubt.kind] for doubt in doubts_of_pair)
         try:
-            sides = open_pair_job(folders, job)
+            sides = open_pair_job(plan.inputs, job)
             pictures = list(compose_ab(*sides, recipe, labels, plan.inputs.derive, job.name))
         except UserError as error:
             return {**pair, "doubt": str(error), "mark": DOUBT_TEXTS["unfit"], "image": ""}
