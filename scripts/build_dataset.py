@@ -18,7 +18,7 @@ from pix2pix.data.layout import find_inputs
 from pix2pix.data.matching import RULES
 from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
-from pix2pix.data.reading import ALPHA
+from pix2pix.data.reading import ALPHA, CLASSES, PAGES
 from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
 from pix2pix.data.records import SPLITS, Plan, describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
@@ -148,9 +148,9 @@ def arguments() -> argparse.Namespace:
     add("--strips", choices=list(STRIPS), default="halves", help="how A|B pictures hold A and B")
     for side in ("source", "target"):
         add(f"--{side}-alpha", choices=list(ALPHA), default="white", help="what transparency is")
-        add(f"--{side}-classes", choices=["", "colours"], default="", help="show class numbers in "
+        add(f"--{side}-classes", choices=list(CLASSES), default="", help="show class numbers in "
             "distinct colours; the palette keeps the numbers")  # fmt: skip
-    add("--pages", choices=["first", "all"], default="first", help="of files that have several")
+    add("--pages", choices=list(PAGES), default="first", help="of files that have several")
     add("--leave-out", nargs="*", choices=DOUBTS, default=[], help="leave out doubtful pairs")
     add("--source-name", default="", help="what A is called, such as sketch")
     add("--target-name", default="", help="what B is called, such as photo")

@@ -21,6 +21,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_boxes, is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture
 from pix2pix.utils.filenames import printable
+from pix2pix.utils.workspace import workspace
 
 DATASET_JSON = "dataset.json"
 HINTED = "lines+colours"  # the derivation of ``derive`` that makes them
@@ -151,6 +152,21 @@ def list_datasets(root: Path) -> dict[str, Path]:
     """List the datasets right inside `root` by name, without hidden ones; never raises."""
     inside = sorted(subfolders(root), key=lambda child: child.name.casefold())
     return {child.name: child for child in inside if is_dataset(child)}
+
+
+def locate_dataset(stored: Path) -> Path:
+    """Find the dataset of a run in a workspace that may have been renamed or copied: the one of
+    its name in the workspace, where it lay in a workspace's `datasets`, else where it was, else
+    the one of its name after all. Raises UserError where there is none."""
+    here = workspace() / "datasets" / stored.name
+    places = (here, stored) if stored.parent.name == "datasets" else (stored, here)
+    for place in places:
+        if place.is_dir() and (is_dataset(place) or list_images(place)):
+            return place
+    raise UserError(
+        f"The dataset '{printable(stored.name)}' is neither in the workspace nor where it was: "
+        "name it with --data, or choose another in the Train tab."
+    )
 
 
 def dataset_info(folder: Path) -> DatasetInfo:

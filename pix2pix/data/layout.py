@@ -188,6 +188,17 @@ def walk_files(folder: Path) -> Iterator[tuple[str, str]]:
                 yield name, "file" if _is_visible(entry.name) else "hidden"
 
 
+def is_link_as_text(file: Path) -> bool:
+    """Return whether it is a text that names a folder: a link, copied by what knows no links."""
+    try:
+        if file.suffix or file.stat().st_size > 1000:
+            return False
+        text = file.read_text(encoding="utf-8").strip()
+        return bool(text) and "\n" not in text and (file.parent / text).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def is_picture_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from pix2pix.data.checks import check_pairs, find_label_maps, spoilt_label_doubts
 from pix2pix.data.dataset import list_pairs, read_dataset_json
-from pix2pix.data.layout import is_picture_name, split_name, walk_files
+from pix2pix.data.layout import is_link_as_text, is_picture_name, split_name, walk_files
 from pix2pix.data.matching import match_names
 from pix2pix.data.name_edits import name_stem
 from pix2pix.data.plausibility import (
@@ -126,6 +126,8 @@ class _Listing:
                 self.others.append(Refusal(name, side, "unused", reason))
             elif unreadable_kind(name):
                 unreadable.append(name)
+            elif is_link_as_text(folder / name):
+                links.append(name)
             else:
                 self.others.append(Refusal(name, side, "no picture", "is no picture"))
             if len(pictures) > MAX_FILES:
@@ -149,7 +151,7 @@ def _list_files(inputs: Inputs) -> tuple[Inputs, _Listing]:
             _refuse_nested(inputs.source, inputs.target)
             listing.add_folder("target", inputs.target)
     for side, files in listing.names.items():
-        if not files and not listing.unreadable[side]:
+        if not files and not listing.unreadable[side] and not listing.refused:
             folder = inputs.title or side_folder(inputs, side).name
             raise UserError(f"'{folder}' holds no pictures: choose the folder they are in.")
         if inputs.pages == "all" and inputs.kind != "dataset":

@@ -62,7 +62,7 @@ def file_doubts(side: str, unreadable: Sequence[str], links: Sequence[str]) -> l
         reason = f"is {why}{_and_more(names)}"
         doubts.append(Refusal(names[0], side, "unreadable-kind", reason, tuple(names)))
     if links:
-        reason = f"is a link that leads nowhere or back to its own folder{_and_more(links)}"
+        reason = f"is a link that is not followed: copy its files here{_and_more(links)}"
         doubts.append(Refusal(links[0], side, "links", reason, tuple(links)))
     return doubts
 
@@ -81,7 +81,7 @@ def side_doubts(inputs: Inputs, pairs: Sequence[PlannedPair]) -> list[Refusal]:
         if number == 0 or not any(pair.half for pair in pairs):
             found += _page_doubts(side, names, looks)
         doubts += found
-    return doubts
+    return doubts + ([] if inputs.derive else _same_sides_doubts(pairs))
 
 
 def ambiguous_doubts(refused: Sequence[Refusal]) -> list[Refusal]:
@@ -231,6 +231,17 @@ def _alike_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) ->
     files = tuple(name for name, same in zip(names[::step], alike) if same)
     reason = f"is nearly the same picture as {len(files) - 1} others of the {len(sample)} looked at"
     return [Refusal(files[0], side, "double", reason, files)]
+
+
+def _same_sides_doubts(pairs: Sequence[PlannedPair]) -> list[Refusal]:
+    """Doubt pairs of which most are the same picture twice."""
+    smalls = ((p.source_look.small, p.target_look.small) for p in pairs)
+    same = [np.abs(a.astype(np.int16) - b).mean() < ALIKE for a, b in smalls]
+    if 2 * sum(same) <= len(pairs):
+        return []
+    files = tuple(pair.source for pair, is_same in zip(pairs, same) if is_same)
+    reason = f"has the same picture on both sides{_and_more(files)}"
+    return [Refusal(files[0], "pair", "double", reason, files)]
 
 
 def _page_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:

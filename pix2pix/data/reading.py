@@ -11,7 +11,7 @@ import io
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import islice
@@ -23,6 +23,7 @@ from PIL import Image
 
 from pix2pix.data.records import FileInfo, Inputs
 from pix2pix.errors import Cancelled, UserError
+from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.decode import Preview, open_picture, open_preview
 from pix2pix.imaging.picture import Picture
 from pix2pix.utils.progress import ShouldStop
@@ -37,12 +38,33 @@ ALPHA = {
     "ignore": "Transparency is ignored",
     "mask": "Transparency is the picture, a mask",
 }
+PAGES = {"first": "The first page of a file", "all": "Every page is a picture"}
+CLASSES = {"": "Class numbers are greys", "colours": "Class numbers are shown in distinct colours"}
 MAX_PAGES = 10_000  # of one file
 _HIDDEN_SHARE = 0.5  # of a picture's pixels: so many are transparent over colours that differ
 _VARIED = 10.0  # grey levels of standard deviation from which colours differ
 _PAGE = re.compile(r"(.*)\[(\d+)\](\.\w+)")  # stack.tif, page 3 -> stack[3].tif
 Item, Result = TypeVar("Item"), TypeVar("Result")
 _big_picture_lock = threading.Lock()
+
+
+def reading_options(options: Iterable[str]) -> dict[str, Any]:
+    """Return the fields of `Inputs` that options as "target-alpha=mask" say. Raises UserError for
+    what is none."""
+    choices = {"strips": STRIPS, "pages": PAGES, "alpha": ALPHA, "classes": CLASSES}
+    values: dict[str, Any] = {"alpha": ["white", "white"], "classes": ["", ""]}
+    for option in options:
+        key, _, value = option.partition("=")
+        side, _, field = key.rpartition("-")
+        if value not in choices.get(field, ()) or (side in ("source", "target")) != (
+            field in ("alpha", "classes")
+        ):
+            raise UserError(f"'{option}' does not say how files are read: check its spelling.")
+        if side:
+            values[field][side == "target"] = value
+        else:
+            values[field] = value
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
 
 
 def side_folder(inputs: Inputs, side: str) -> Path:

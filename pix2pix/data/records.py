@@ -76,6 +76,12 @@ class Inputs:
         return "derived" if self.derive else "folders" if self.target else "dataset"
 
     @property
+    def is_dataset_as_is(self) -> bool:
+        """Whether it is a dataset whose files can be taken as they are."""
+        as_is = self.strips == "halves" and self.alpha == ("white", "white")
+        return self.kind == "dataset" and as_is and not any(self.classes)
+
+    @property
     def target_folder(self) -> Path:
         """Return the folder that targets are named in: the only one where there is one."""
         return self.target or self.source

@@ -46,18 +46,25 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
         head, jobs = prepare_build(plan, recipe)
     except UserError as error:
         return escape_template({"empty": str(error)})
-    doubts: dict[str, list[Refusal]] = {}
+    doubts: dict[tuple[str, str], list[Refusal]] = {}
     for doubt in plan.doubts:
-        if doubt.side == "pair":
-            doubts.setdefault(doubt.file, []).append(doubt)
-    jobs.sort(key=lambda job: job.source not in doubts)
+        doubts.setdefault((doubt.side, doubt.file), []).append(doubt)
+
+    def doubts_of(job: PairJob) -> list[Refusal]:
+        """Doubts that this pair shows: its own, and those about a side that name its file."""
+        keys = [("pair", job.source), ("source", job.source), ("target", job.target)]
+        return [doubt for key in keys for doubt in doubts.get(key, ())]
+
+    jobs.sort(key=lambda job: not doubts_of(job))
     labels = tuple(head["label_maps"])
 
     def made(job: PairJob) -> dict[str, Any]:
         pair = {"source": job.source, "target": "" if _one_file(job) else job.target}
-        doubts_of_pair = doubts.get(job.source, [])
+        doubts_of_pair = doubts_of(job)
         pair["doubt"] = "; ".join(doubt.reason for doubt in doubts_of_pair)
-        pair["mark"] = ", ".join(DOUBT_TEXTS[doubt.kind] for doubt in doubts_of_pair)
+        pair["mark"] = ", ".join(
+            DOUBT_TEXTS.get(doubt.kind, doubt.kind) for doubt in doubts_of_pair
+        )
         try:
             sides = open_pair_job(plan.inputs, job)
             pictures = list(compose_ab(*sides, recipe, labels, plan.inputs.derive, job.name))

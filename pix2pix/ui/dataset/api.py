@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
+from pix2pix.data.reading import reading_options
 from pix2pix.data.recipe import Recipe
 from pix2pix.errors import UserError
 from pix2pix.ui.common import user_errors
@@ -21,7 +23,9 @@ ABOUT = """Build a dataset of A|B pictures in the workspace, all at once.
 
 The pictures are `source` and `target` files, `source` files and a `derive`, an `archive`, or the
 workspace's folders `source_path` and `target_path`. Answers {"dataset", "pairs", "train", "val",
-"test", "rule", "refused": [{"file", "reason"}]}."""
+"test", "rule", "refused": [{"file", "reason"}], "doubts": [{"kind", "side", "files", "sentence"}]}.
+`reading` says how files are read, such as {"strips": "stacked", "target-alpha": "mask",
+"source-classes": "colours", "pages": "all"}: what settles a doubt is in its sentence."""
 
 
 def build_dataset(
@@ -43,13 +47,16 @@ def build_dataset(
     keep: bool = False,
     together: str = "",
     leave_out: list[str] | None = None,
+    reading: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     uploads = UploadedInputs(
         source=source or (), target=target or (), archive=archive or "", table=csv or "",
         source_path=source_path or "", target_path=target_path or "", derive=derive or "",
-        match=match or "auto",
+        match=match or "auto", reading={},
     )  # fmt: skip
     with user_errors():
+        options = [f"{key}={value}" for key, value in (reading or {}).items()]
+        uploads = replace(uploads, reading=reading_options(options))
         name = safe_name(name or "")
         recipe = Recipe(
             size=whole_number(size, "The size"),
@@ -69,7 +76,10 @@ def build_dataset(
         plan = make_plan(gather_inputs(uploads, temp_dir.folder, never, silent))
         made = build(plan, recipe, datasets_folder() / name)
     refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
-    return {"dataset": name, **made["counts"], "rule": made["rule"], "refused": refused}
+    return {
+        "dataset": name, **made["counts"], "rule": made["rule"], "refused": refused,
+        "doubts": made["doubts"],
+    }  # fmt: skip
 
 
 def dataset_api() -> None:
@@ -97,6 +107,7 @@ def dataset_api() -> None:
         gr.Checkbox(False, label="Keep 16 bits, grey and alpha", **hidden),
         gr.Textbox("", label="Pattern of names that stay in one split", **hidden),
         gr.JSON([], label="Doubts to leave out: aspect, misaligned", **hidden),
+        gr.JSON({}, label="How files are read: strips, source-alpha ...", **hidden),
     ]
     answer = gr.JSON(label="What was built", **hidden)
     gr.Button(**hidden).click(

@@ -13,12 +13,14 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from pix2pix.data.dataset import locate_dataset
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.grids import GAP
 from pix2pix.training import process, run_folder
 from pix2pix.training.checkpoints import publish_checkpoint
 from pix2pix.ui.common import read_asset, server_function
+from pix2pix.ui.dataset.library import chosen_folder, workspace_datasets
 from pix2pix.ui.job_followers import stop_run
 from pix2pix.ui.train.launch import find_run
 from pix2pix.ui.train.watch import RunWatcher
@@ -145,10 +147,14 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
         stop_run(run, "paused" if action == "pause" else "stopped")
     elif action == "force":
         process.force_stop(run, patience=0.5)
-    elif action == "resume":
-        process.start_process(run)
-    elif action == "extend":
-        process.extend_run(run, more_epochs(request.get("epochs")))
+    elif action in ("resume", "extend"):
+        if dataset := request.get("dataset"):
+            process.choose_data(run, chosen_folder(str(dataset)))
+        elif sentence := missing_data(run):
+            datasets = [folder.name for folder in workspace_datasets()]
+            return {"said": sentence, "datasets": datasets, "action": action}
+        if action == "extend":
+            process.extend_run(run, more_epochs(request.get("epochs")))
         process.start_process(run)
     elif action == "publish":
         model = publish_checkpoint(
@@ -159,6 +165,15 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
         raise UserError("There is no such action: reload the page.")
     watch.hurry()
     return {"said": message}
+
+
+def missing_data(run: Path) -> str:
+    """Say that a run's dataset cannot be found any more, empty where it can."""
+    try:
+        locate_dataset(Path(str(run_folder.read_status(run).config.get("data", ""))))
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def parse_step(value: Any) -> int | None:

@@ -243,10 +243,20 @@ function say(words) {
 async function act(action, more = {}) {
   const run = shown;
   const answer = await ask("act", { run, action, ...more });
-  say(answer.error ?? "");
+  say(answer.error ?? (answer.datasets ? answer.said : ""));
+  if (answer.datasets?.length) offerDatasets(answer, more);
   if (action === "publish" && !answer.error) published(more.name.trim(), answer.said);
   again = true;
   look();
+}
+
+/** Let a run whose dataset is gone go on with another. */
+function offerDatasets({ datasets, action }, more) {
+  const choice = make("select", { ariaLabel: "Dataset to go on with" },
+    ...datasets.map((name) => make("option", { textContent: name, value: name })));
+  const button = make("button", { type: "button", textContent: "Go on with it" });
+  button.addEventListener("click", () => act(action, { ...more, dataset: choice.value }));
+  find(".said").append(" ", choice, " ", button);
 }
 
 function published(name, words) {
