@@ -173,7 +173,8 @@ def wire_check(
         **HIDDEN_EVENT,
     )
     ended = started.then(
-        check, {*sources.inputs(), *form.inputs(), results.match, results.fixes, results.name}, outputs,
+        check,
+        {*sources.inputs(), *form.inputs(), results.match, results.fixes, results.name}, outputs,
         show_progress_on=results.checked, api_visibility="private", **CONCURRENCY,
     )  # fmt: skip
     for after in (ended.then, ended.failure):  # a failure triggers only the latter
