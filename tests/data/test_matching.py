@@ -172,20 +172,15 @@ def test_a_csv_without_two_columns_is_refused(table: str) -> None:
 
 
 def test_a_name_in_several_folders_is_not_guessed() -> None:
-    matching = match_names(
-        ["u/a.png", "v/a.png"], ["x.jpg"], "csv", "source,target\n/old/a.png,x\n"
-    )
-    assert (
-        not matching.pairs
-        and "several of that name, u/a.png and v/a.png" in matching.refused[0].reason
-    )
+    names, table = ["u/a.png", "v/a.png"], "source,target\n/old/a.png,x\n"
+    matching = match_names(names, ["x.jpg"], "csv", table)
+    assert not matching.pairs
+    assert "several of that name, u/a.png and v/a.png" in matching.refused[0].reason
     table = "source,target\n/old/v/a.png,x\n"
-    assert pairs(["u/a.png", "v/a.png"], ["x.jpg"], "csv", table) == {"v/a.png": "x.jpg"}
+    assert pairs(names, ["x.jpg"], "csv", table) == {"v/a.png": "x.jpg"}
 
 
-@pytest.mark.parametrize(
-    "text", ["caf\u00e9", "\ud55c\uad6d", "\u30dd\u30c3\u30c8", "\u00c5 \u00fc"]
-)
+@pytest.mark.parametrize("text", ["caf\u00e9", "\ud55c\uad6d", "\u30dd\u30c3", "\u00c5 \u00fc"])
 def test_names_are_equal_in_both_unicode_forms(text: str) -> None:
     a, b = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
     assert pairs([f"{a}.png"], [f"{b}.jpg"]) == {f"{a}.png": f"{b}.jpg"}
