@@ -57,7 +57,7 @@ def find_splits(folder: Path) -> dict[str, SplitFolders]:
     at."""
     found: dict[str, dict[str, Path]] = {}
     for child in subfolders(folder):
-        split, side = _parse_split(child.name)
+        split, side = parse_split(child.name)
         if split:
             found.setdefault(split, {}).setdefault(side, child)
     splits = {split: _split_folders(sides) for split, sides in found.items()}
@@ -67,7 +67,7 @@ def find_splits(folder: Path) -> dict[str, SplitFolders]:
     return {} if own_names and "train" not in splits else splits
 
 
-def _parse_split(name: str) -> tuple[str, str]:
+def parse_split(name: str) -> tuple[str, str]:
     """Split a folder's name in its split and its side: `trainA` -> train, a; empty where it names
     none."""
     match = _SPLIT_FOLDER.fullmatch(name.casefold())
@@ -221,7 +221,7 @@ def _has_pictures(folder: Path) -> bool:
 def _is_side(folder: Path) -> bool:
     """Return whether it may be one half of a dataset: pictures in it, or in splits inside it."""
     inner = (folder, *(child for child in subfolders(folder) if split_name(child.name)))
-    split, side = _parse_split(folder.name)
+    split, side = parse_split(folder.name)
     return not (split and side in ("", "a", "b")) and any(map(_has_pictures, inner))
 
 
