@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix.data.checks import check_pairs, find_label_maps, spoilt_label_doubts
-from pix2pix.data.dataset import list_pairs, read_dataset_json
+from pix2pix.data.dataset import list_pairs
 from pix2pix.data.layout import is_link_as_text, is_picture_name, split_name, walk_files
 from pix2pix.data.matching import match_names
 from pix2pix.data.name_edits import name_stem
@@ -29,6 +29,7 @@ from pix2pix.data.plausibility import (
     ambiguous_doubts,
     file_doubts,
     find_gap,
+    is_made_here,
     side_doubts,
     strip_doubts,
     unreadable_kind,
@@ -173,7 +174,7 @@ def _list_dataset(inputs: Inputs, listing: _Listing) -> Inputs:
     listing.add_folder("source", root, used | {refusal.file for refusal in listing.refused})
     listing.names["source"] = [n for n in listing.names["source"] if n in used]
     strips = [match.source for match in pairs if match.source == match.target]
-    if strips and inputs.strips == "halves" and "recipe" not in read_dataset_json(root):
+    if strips and inputs.strips == "halves" and not is_made_here(root):
         listing.doubts += strip_doubts(root, strips)
     if strips and inputs.strips == "gap":
         gap = find_gap(root, strips)

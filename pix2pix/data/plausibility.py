@@ -139,9 +139,14 @@ def _open_some(folder: Path, names: Sequence[str]) -> list[Picture]:
     return pictures
 
 
+def is_made_here(folder: Path) -> bool:
+    """Return whether the A|B pictures of a dataset were put together by this program."""
+    return bool({"recipe", "drawn", "strips"} & read_dataset_json(folder).keys())
+
+
 def dataset_doubts(folder: Path) -> list[Refusal]:
     """Doubt the A|B pictures of a dataset that others made, before a network is trained on it."""
-    if "recipe" in read_dataset_json(folder):
+    if is_made_here(folder):
         return []
     pairs = [pair for split in SPLITS for pair in list_pairs(folder, split)[0]]
     names = [pair.a.relative_to(folder).as_posix() for pair in pairs if pair.b is None]

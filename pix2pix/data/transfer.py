@@ -94,7 +94,7 @@ def read_npz(
             strip.paste(target, (source.width, 0))
             strip.save(folder / "train" / f"{count - 1:05}.png")
             on_progress(count, total)
-        _write_dataset_json(folder, {}, into.name, {"train": count}, [])
+        _write_dataset_json(folder, {"strips": "halves"}, into.name, {"train": count}, [])
     return into
 
 
