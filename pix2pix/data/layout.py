@@ -189,12 +189,11 @@ def walk_files(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def is_link_as_text(file: Path) -> bool:
-    """Return whether it is a text that names a folder: a link, copied by what knows no links."""
+    """Return whether it is a text that names another folder: a link, copied by what knows none."""
     try:
-        if file.suffix or file.stat().st_size > 1000:
+        if file.suffix or file.stat().st_size > 500:
             return False
-        text = file.read_text(encoding="utf-8").strip()
-        return bool(text) and "\n" not in text and (file.parent / text).is_dir()
+        return re.fullmatch(r"\.{1,2}/[^\n\0]+\n?", file.read_text(encoding="utf-8")) is not None
     except (OSError, ValueError):
         return False
 
