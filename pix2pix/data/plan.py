@@ -13,7 +13,7 @@ edge map, of mean 0 and variance 1. The score of a pair is the correlation of it
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -222,29 +222,38 @@ def _matching(
         again = match_names(rest["source"], rest["target"], inputs.match, inputs.table)
         remaining = [r for r in matching.refused if (r.side, r.file) in copies]
         matching = replace(again, refused=(*again.refused, *remaining))
+    return replace(matching, refused=tuple(_name_reasons(matching, listing, looks, alike)))
+
+
+def _name_reasons(
+    matching: Matching,
+    listing: _Listing,
+    looks: dict[tuple[str, str], FileInfo],
+    alike: dict[tuple[str, str], list[str]],
+) -> Iterator[Refusal]:
+    """Say of unmatched files whose copy they are, or which file of an unreadable kind would be
+    their partner; `alike` are the names on a side by their digest."""
     paired = {("source", p.source) for p in matching.pairs}
     paired |= {("target", p.target) for p in matching.pairs}
-
-    stems = {
+    unreadable = {
         (side, name_stem(name)): name
-        for side in listing.unreadable
-        for name in listing.unreadable[side]
+        for side, names in listing.unreadable.items()
+        for name in names
     }
-
-    def named(refusal: Refusal) -> Refusal:
+    for refusal in matching.refused:
         look = looks.get((refusal.side, refusal.file))
         twins = alike[refusal.side, look.digest] if look else []
         original = next((n for n in twins if (refusal.side, n) in paired), None)
-        if original is not None:
-            return replace(refusal, kind="duplicate", reason=f"is the same picture as {original}")
         other = "target" if refusal.side == "source" else "source"
-        partner = stems.get((other, name_stem(refusal.file)))
-        if partner is None or refusal.kind != "unmatched":
-            return refusal
-        reason = f"its partner {partner} cannot be read, {unreadable_kind(partner)}"
-        return replace(refusal, reason=reason)
-
-    return replace(matching, refused=tuple(named(refusal) for refusal in matching.refused))
+        partner = unreadable.get((other, name_stem(refusal.file)))
+        if original is not None:
+            reason = f"is the same picture as {original}"
+            yield replace(refusal, kind="duplicate", reason=reason)
+        elif partner and refusal.kind == "unmatched":
+            reason = f"its partner {partner} cannot be read, {unreadable_kind(partner)}"
+            yield replace(refusal, reason=reason)
+        else:
+            yield refusal
 
 
 def _readable_pairs(
