@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,18 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.data.build import build, prepare_build, rebuild
+from pix2pix.data.build import NOTHING_LEFT, build, prepare_build, rebuild
+from pix2pix.data.layout import find_inputs
 from pix2pix.data.matching import RULES
+from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
+from pix2pix.data.reading import ALPHA, CLASSES, PAGES
 from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
-from pix2pix.data.records import SPLITS, Inputs, Plan
+from pix2pix.data.records import SPLITS, Plan, describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
+from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.picture import set_pillow_limits
 
 
@@ -37,14 +42,18 @@ def main() -> int:
         return 1
     refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
     ranges = made.get("ranges") or {"source": [0.0, 255.0], "target": [0.0, 255.0]}
-    said = {**made["counts"], "rule": made["rule"], "ranges": ranges, "refused": refused}
-    print(json.dumps(said))
-    return 1 if refused else 0
+    answer = {**made["counts"], "rule": made["rule"], "ranges": ranges, "refused": refused}
+    print(json.dumps({**answer, "doubts": made["doubts"]}))
+    return 1 if refused or not made["counts"]["pairs"] else 0
 
 
 def from_folders(args: argparse.Namespace) -> dict[str, Any]:
     table = read_table(args.csv)
-    inputs = Inputs(args.source, args.target, args.match, table, args.derive)
+    inputs = find_inputs(args.source, args.target, args.match, table, args.derive)
+    inputs = replace(
+        inputs, strips=args.strips, alpha=(args.source_alpha, args.target_alpha),
+        classes=(args.source_classes, args.target_classes), pages=args.pages,
+    )  # fmt: skip
     recipe = Recipe(
         size=args.size, fit=args.fit, format=args.format, quality=args.quality, keep=args.keep,
         split=args.split, seed=args.seed, together=args.together, labels=args.labels,
@@ -54,6 +63,12 @@ def from_folders(args: argparse.Namespace) -> dict[str, Any]:
     chosen = {"source_range": recipe.source_range, "target_range": recipe.target_range}
     plan = make_plan(inputs, on_progress=Bar("reading"), **chosen)
     tell(plan)
+    if not plan.pairs:  # its doubts may say how there can be some
+        print(NOTHING_LEFT, file=sys.stderr)
+        refused = [asdict(refusal) for refusal in plan.refused]
+        counts = {"pairs": 0, **dict.fromkeys(SPLITS, 0)}
+        doubts = describe_doubts(plan.doubts)
+        return {"counts": counts, "rule": plan.rule, "refused": refused, "doubts": doubts}
     if args.plan:
         head, jobs = prepare_build(plan, recipe)
         counts = {split: sum(job.split == split for job in jobs) for split in SPLITS}
@@ -67,7 +82,7 @@ def from_folders(args: argparse.Namespace) -> dict[str, Any]:
 def sample(args: argparse.Namespace) -> dict[str, Any]:
     size, seed = args.size or SIZE, args.seed
     counts = make_sample_dataset(args.out, size=size, seed=seed, on_progress=Bar("drawing"))
-    return {"counts": counts, "rule": "drawn", "refused": []}
+    return {"counts": counts, "rule": "drawn", "refused": [], "doubts": []}
 
 
 def again(args: argparse.Namespace) -> dict[str, Any]:
@@ -85,9 +100,14 @@ def tell(plan: Plan) -> None:
             say(f"{side}s: black is {r.low:g}, white {r.high:g} ({r.numbers}, found "
                 f"{r.found[0]:g} to {r.found[1]:g}, percentiles {r.robust[0]:g} to "
                 f"{r.robust[1]:g})  {bars(r.histogram)}")  # fmt: skip
-    for title, refusals in (("left out", plan.refused), ("look at", plan.doubts)):
-        for refusal in refusals:
-            say(f"{title}: {refusal.file} ({refusal.side}): {refusal.reason}")
+    for refusal in plan.refused:
+        say(f"left out: {refusal.file} ({refusal.side}): {refusal.reason}")
+    for doubt in plan.doubts:
+        fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
+        more = f"; settle it by {fixes}" if fixes else ""
+        say(f"look at: {doubt.file} ({doubt.side}): {doubt.reason}{more}")
+    for other in plan.others:
+        say(f"not used: {other.file} ({other.side}): {other.reason}")
 
 
 def bars(counts: tuple[int, ...]) -> str:
@@ -108,13 +128,6 @@ class Bar:
         self.bar.update(done - self.bar.n)
         if done == total:
             self.bar.close()
-
-
-def read_table(file: Path | None) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig") if file else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file.name} cannot be read: save the CSV as UTF-8 text.") from error
 
 
 def shares(text: str) -> tuple[float, float, float]:
@@ -157,6 +170,12 @@ def arguments() -> argparse.Namespace:
     add("--format", choices=list(FORMATS), default="png")
     add("--quality", type=int, default=95, help="of JPEG (default: 95)")
     add("--keep", action="store_true", help="keep 16 bits, grey and alpha")
+    add("--strips", choices=list(STRIPS), default="halves", help="how A|B pictures hold A and B")
+    for side in ("source", "target"):
+        add(f"--{side}-alpha", choices=list(ALPHA), default="white", help="what transparency is")
+        add(f"--{side}-classes", choices=list(CLASSES), default="", help="show class numbers in "
+            "distinct colours; the palette keeps the numbers")  # fmt: skip
+    add("--pages", choices=list(PAGES), default="first", help="of files that have several")
     add("--leave-out", nargs="*", choices=DOUBTS, default=[], help="leave out doubtful pairs")
     add("--source-name", default="", help="what A is called, such as sketch")
     add("--target-name", default="", help="what B is called, such as photo")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.config import TrainConfig, train_config
+from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.errors import UserError
 from pix2pix.models.folder import find_model
 from pix2pix.nn.device import pick_device
@@ -27,7 +28,7 @@ from pix2pix.training.distributed import is_first
 from pix2pix.training.loop import TrainProgress, check_unused, run_config, run_loop, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import resolve_config
-from pix2pix.training.run_process import read_run, run_training
+from pix2pix.training.run_process import resume_run, run_training
 from pix2pix.training.train import begin_run
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import split_setting
@@ -55,6 +56,13 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+
+    for doubt in [] if args.resume or config.derive == "grey" else dataset_doubts(data):
+        fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
+        print(
+            f"Look at {doubt.file}: it {doubt.reason}. Build a dataset of {data.name} with "
+            f"build_dataset.py {fixes}.", file=sys.stderr,
+        )  # fmt: skip
 
     def begin() -> tuple[TrainConfig, Path, Path | None, torch.device]:
         new = None if args.resume else run_config(config, data, start_from, device)
@@ -93,9 +101,9 @@ def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, 
     of its own `config.json` where they say nothing."""
     overrides = dict(args.set)
     if args.resume:
-        config, data, start_from, device = read_run(args.run, args.device or "")
+        config, data, start_from, device = resume_run(args.run, args.device or "", args.data)
         config = train_config(config.preset, overrides, dataclasses.asdict(config))
-        return config, args.data or data, start_from, device
+        return config, data, start_from, device
     model = find_model(args.start_from, model_folders()) if args.start_from else None
     config = resolve_config(args.preset or "maps", overrides, args.data, model)
     return config, args.data, model, pick_device(args.device or "auto")

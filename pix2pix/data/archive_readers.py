@@ -11,9 +11,10 @@ import io
 import lzma
 import stat
 import tarfile
+import unicodedata
 import zipfile
 from bz2 import BZ2File
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,10 @@ class Entry:
     is_folder: bool
 
 
+_UTF8_FLAG = 0x800  # of a ZIP's entry
+# Of names that a ZIP says nothing of, the likeliest first: macOS, Windows in Japan, China, Korea,
+# Taiwan and Russia.
+_ENCODINGS = ("utf-8", "cp932", "gb18030", "cp949", "big5", "cp866")
 Step = tuple[Entry, Iterator[bytes]]
 
 
@@ -79,15 +84,48 @@ def zip_steps(
 ) -> Iterator[Step]:
     name, done = printable(archive.name), 0
     with open_zip(archive, limits) as opened:
-        for info in opened.infolist():
+        names = zip_names(opened.infolist())
+        for info, original in zip(opened.infolist(), names):
             # `filename` is what zipfile made of it: cut at a NUL, separators replaced.
             if fault := zip_entry_fault(info):
-                archive_error(name, info.orig_filename, fault)
-            is_folder = stat.S_ISDIR(info.external_attr >> 16) or info.orig_filename.endswith("/")
-            entry = Entry(info.orig_filename, info.file_size, is_folder)
+                archive_error(name, original, fault)
+            is_folder = stat.S_ISDIR(info.external_attr >> 16) or original.endswith(("/", "\\"))
+            entry = Entry(original, info.file_size, is_folder)
             yield entry, _check_entries(read_zip_entry(opened, info), judge)
             done += info.compress_size
             report(min(done, archive.stat().st_size))
+
+
+def zip_names(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Return the names of a ZIP's entries as they were meant.
+
+    A ZIP says of a name that it is UTF-8 or nothing; then zipfile takes the code page of the first
+    PC. Where that makes signs that no person writes in a name, all such names are read in the
+    first encoding in which they are letters.
+    """
+    old = [e for e in entries if not e.flag_bits & _UTF8_FLAG and not e.orig_filename.isascii()]
+    text = "".join(entry.orig_filename for entry in old)
+    if not any(not c.isascii() and not c.isalpha() for c in text):
+        return [entry.orig_filename for entry in entries]
+    raw = {id(entry): entry.orig_filename.encode("cp437") for entry in old}
+    best = max(_ENCODINGS, key=lambda encoding: _plausible(raw.values(), encoding))
+    if _plausible(raw.values(), best) < 0:
+        return [entry.orig_filename for entry in entries]
+    return [raw[id(e)].decode(best) if id(e) in raw else e.orig_filename for e in entries]
+
+
+def _plausible(names: Iterable[bytes], encoding: str) -> float:
+    """Return the share of letters that a language of this encoding has among those that are not
+    ASCII; -1 where the bytes are none in it."""
+    try:
+        text = "".join(name.decode(encoding) for name in names)
+    except UnicodeDecodeError:
+        return -1.0
+    foreign = [c for c in text if not c.isascii()]
+    good = sum(c.isalpha() and not "\uff61" <= c <= "\uff9f" for c in foreign)
+    return good / max(1, len(foreign)) - (
+        0.5 if any(unicodedata.category(c) == "Co" for c in text) else 0
+    )
 
 
 def tar_steps(

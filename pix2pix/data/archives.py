@@ -13,7 +13,9 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pix2pix.data.archive_readers import (
     CHUNK,
@@ -32,8 +34,9 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.files import remove_old, write_atomically
 from pix2pix.utils.progress import Progress, ShouldStop
-from pix2pix.utils.text import PathTree, printable, unsafe_name_reason
+from pix2pix.utils.text import PathTree, portable_name, printable, unsafe_name_reason
 
+LeftOut = Callable[[str, str], Any]  # hears a file's name and why it is left out
 DATASET_SUFFIXES = IMAGE_SUFFIXES | {".json", ".csv", ".txt", ".md", ".npz"}
 _COMPRESSED_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".npz"))
 _STALE = 24 * 3600  # seconds after which a temporary folder belongs to a process that was killed
@@ -47,13 +50,16 @@ def unpack(
     limits: ArchiveLimits = LIMITS,
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
+    on_left_out: LeftOut = lambda name, reason: None,
 ) -> int:
     """Unpack a ZIP or tar (plain, gzip, bzip2 or xz, told by content) to the new folder `into`.
 
-    Pictures, .json, .csv, .txt, .md and .npz files are written; the number of other files, which
-    are skipped, is returned. One entry that is no plain file or folder or has a name unsafe on
-    any system refuses the whole archive, as does one that goes over `limits`: UserError. That,
-    Cancelled and any other failure leave nothing behind. `on_progress` hears bytes of the archive.
+    Pictures, .json, .csv, .txt, .md and .npz files are written, under names that every system can
+    store; the number of other files, which are skipped, is returned. `on_left_out` hears of each
+    file that would be used but whose name is there already, and why. One entry that is no plain
+    file or folder or whose name leads elsewhere refuses the whole archive, as does one that goes
+    over `limits`: UserError. That, Cancelled and any other failure leave nothing behind.
+    `on_progress` hears bytes of the archive.
     """
     name = printable(archive.name)
     _refuse_existing(into)
@@ -78,14 +84,17 @@ def unpack(
         return _check_steps(entries(archive, limits, judge, report), limits, judge, name)
 
     count = skipped = 0
-    for entry, _ in steps(0):
-        count += (keep := _is_wanted(entry))
+    for entry, _, fault in steps(0):
+        keep = _is_wanted(entry)
+        count += keep and not fault
         skipped += not keep and not entry.is_folder
+        if keep and fault:
+            on_left_out(entry.name, fault)
     if not count:
         raise UserError(f"{name} holds no pictures: choose an archive of a dataset or of photos.")
     with atomic_folder(into) as folder:
-        for entry, content in steps(1):
-            if _is_wanted(entry):
+        for entry, content, fault in steps(1):
+            if _is_wanted(entry) and not fault:
                 _write(folder.joinpath(*_parts(entry)), content)
         on_progress(total, total)
     return skipped
@@ -169,18 +178,21 @@ def _refuse_existing(into: Path) -> None:
 
 def _check_steps(
     steps: Iterator[Step], limits: ArchiveLimits, judge: Callable[[int], None], name: str
-) -> Iterator[Step]:
-    """Yield the steps after checking each one's name, and the files and bytes so far."""
+) -> Iterator[tuple[Entry, Iterator[bytes], str]]:
+    """Yield (entry, content, why it cannot be written beside the others) after checking each one's
+    name, and the files and bytes so far. Entries have the names that they are written under."""
     tree, total = PathTree(), 0
     for number, (entry, content) in enumerate(archive_errors(steps, name)):
         if number >= limits.entries:
             raise UserError(too_many_files(name, limits.entries))
-        fault = unsafe_name_reason(entry.name) or tree.add(_parts(entry), entry.is_folder)
-        if fault:
+        stored = replace(entry, name=portable_name(entry.name))
+        fault = unsafe_name_reason(stored.name)
+        if fault and (_is_used(stored) or _leads_elsewhere(stored.name)):
             archive_error(name, entry.name, fault)
+        clash = tree.add(_parts(stored), entry.is_folder) if _is_used(stored) else ""
         total += entry.size
         judge(total)
-        yield entry, archive_errors(content, name)
+        yield stored, archive_errors(content, name), clash
 
 
 def _parts(entry: Entry) -> tuple[str, ...]:
@@ -194,6 +206,17 @@ def _is_wanted(entry: Entry) -> bool:
     if entry.is_folder or any(part.startswith((".", "__MACOSX")) for part in parts):
         return False
     return os.path.splitext(parts[-1])[1].lower() in DATASET_SUFFIXES
+
+
+def _leads_elsewhere(name: str) -> bool:
+    """Return whether a name is hostile, even of a file that is not written."""
+    return name.startswith("/") or ":" in name or "\0" in name or ".." in name.split("/")
+
+
+def _is_used(entry: Entry) -> bool:
+    """Return whether the entry's name must not clash with others': that of a file that is written
+    or of a folder."""
+    return entry.is_folder or _is_wanted(entry)
 
 
 def _write(path: Path, content: Iterator[bytes]) -> None:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -20,15 +21,29 @@ from PIL import Image
 
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.compose import compose_ab, open_pair_job
+from pix2pix.data.layout import find_splits, split_name
 from pix2pix.data.ranges import SideRange
-from pix2pix.data.reading import limit_big_pictures, parallel
+from pix2pix.data.reading import class_colours, limit_big_pictures, page_file, parallel
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, PairJob, Recipe
-from pix2pix.data.records import SPLITS, Inputs, Plan, PlannedPair, Refusal, plain_ranges
+from pix2pix.data.records import (
+    SPLITS,
+    Inputs,
+    Plan,
+    PlannedPair,
+    Refusal,
+    describe_doubts,
+    plain_ranges,
+)
 from pix2pix.data.report import BuiltFile, BuiltPair, DatasetRecipe, DatasetReport
 from pix2pix.data.split import assign_splits
 from pix2pix.errors import UserError
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import Progress, ShouldStop
+
+NOTHING_LEFT = (
+    "No pair is left to build: look at what was refused, choose another rule for the names, or "
+    "give a CSV of pairs."
+)
 
 
 def build(
@@ -54,10 +69,7 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
     left_out = {d.file: d for d in plan.doubts if d.kind in recipe.leave_out and d.side == "pair"}
     pairs = [p for p in plan.pairs if p.source not in left_out]
     if not pairs:
-        raise UserError(
-            "No pair is left to build: look at what was refused, choose another rule for the "
-            "names, or give a CSV of pairs."
-        )
+        raise UserError(NOTHING_LEFT)
     ranges = {
         "source": plan.ranges["source"].chosen(recipe.source_range),
         "target": plan.ranges["target"].chosen(recipe.target_range),
@@ -69,7 +81,7 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
     splits, warnings = assign_splits(
         pairs, recipe.split, DEFAULT_SHARES, recipe.seed, recipe.together
     )
-    jobs = _name_jobs(pairs, splits)
+    jobs = _name_jobs(pairs, splits, plan.inputs.kind == "dataset")
     a, b = side_names(plan.inputs)
     head: DatasetReport = {
         "format_version": 1,
@@ -78,6 +90,7 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
         "rule": plan.rule,
         "explanation": plan.explanation,
         "label_maps": list(label_maps),
+        **_class_palette(plan),
         "scaled": _is_mostly_scaled(pairs, recipe),
         "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
         "numbers": {
@@ -93,16 +106,18 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
             "source": str(plan.inputs.source),
             "target": str(plan.inputs.target) if plan.inputs.target else None,
             "derive": plan.inputs.derive,
+            **read_options(plan.inputs),
         },
         "recipe": asdict(recipe),
         "made_with": {"pillow": PIL.__version__, "numpy": np.__version__},
         "warnings": warnings + _keep_warning(ranges, recipe, plan.inputs),
         "refused": [asdict(r) for r in (*plan.refused, *left_out.values())],
-        "doubts": [
-            asdict(d)
+        "doubts": describe_doubts(
+            d
             for d in plan.doubts
             if left_out.get(d.file) is not d and not _is_settled(d, plan, ranges)
-        ],
+        ),
+        "others": [{"file": o.file, "side": o.side, "reason": o.reason} for o in plan.others],
     }
     return head, jobs
 
@@ -161,13 +176,34 @@ def check_output(out: Path, inputs: Inputs) -> None:
             raise UserError("The dataset must lie outside the folders it is made from.")
 
 
+def read_options(inputs: Inputs) -> dict[str, Any]:
+    """Return how the files are read, for `dataset.json`."""
+    return {
+        "strips": inputs.strips, "alpha": list(inputs.alpha), "classes": list(inputs.classes),
+        "pages": inputs.pages,
+    }  # fmt: skip
+
+
+def _class_palette(plan: Plan) -> dict[str, Any]:
+    """Return the palette of class numbers that are shown in colours, with their numbers."""
+    looks = [look for pair in plan.pairs for look in (pair.source_look, pair.target_look)]
+    numbers = sorted({number for look in looks for number in look.classes})
+    colours = class_colours()
+    named = [
+        {"name": f"class {n}", "color": f"#{colours[3 * n : 3 * n + 3].hex()}", "number": n}
+        for n in numbers
+    ]
+    return {"palette": named} if named else {}
+
+
 def side_names(inputs: Inputs) -> tuple[str, str]:
     """Name the two sides, where the recipe does not, by their folders."""
     if inputs.derive:
         return inputs.derive, "photo"
     if inputs.target:
         return inputs.source.name, inputs.target.name
-    return "A", "B"
+    splits = find_splits(inputs.source)
+    return next((place.names for place in splits.values() if place.b), ("A", "B"))
 
 
 def _write(
@@ -189,8 +225,9 @@ def _write(
 
         def make(job: PairJob) -> BuiltPair | UserError:
             try:
-                with limit_big_pictures(folders[0] / job.source, folders[1] / job.target):
-                    pictures = open_pair_job(folders, job, ranges)
+                files = (page_file(name, inputs.pages)[0] for name in (job.source, job.target))
+                with limit_big_pictures(*(f / name for f, name in zip(folders, files))):
+                    pictures = open_pair_job(inputs, job, ranges)
                     made = compose_ab(*pictures, recipe, labels, inputs.derive, job.name)
                     files = _save_pair(made, partial, job, recipe)
                 return {**asdict(job), "digests": list(job.digests), "files": files}
@@ -239,14 +276,16 @@ def _save_pair(
     return files
 
 
-def _name_jobs(pairs: list[PlannedPair], splits: list[str]) -> list[PairJob]:
-    """Name every pair after its source; no two names are alike, whatever their case."""
+def _name_jobs(pairs: list[PlannedPair], splits: list[str], by_file: bool) -> list[PairJob]:
+    """Name every pair after its source, `by_file` without any folders; no two names are alike,
+    whatever their case."""
     used_names: dict[str, int] = {}
     jobs = []
     for pair, split in zip(pairs, splits):
         stem = Path(pair.source).with_suffix("").as_posix()
         top, _, rest = stem.partition("/")
-        name = rest if rest and top.removesuffix("A") in SPLITS else stem
+        name = rest if rest and split_name(top) else stem
+        name = stem.rpartition("/")[2] if by_file else name
         name = re.sub(r"[^\w.-]+", "_", name.replace("/", "_")).strip("._")[:120] or "pair"
         number = used_names[name.casefold()] = used_names.get(name.casefold(), 0) + 1
         while number > 1 and f"{name}-{number}".casefold() in used_names:
@@ -324,7 +363,11 @@ def _recipe_from_json(values: DatasetRecipe) -> Recipe:
 def _inputs_from_json(head: DatasetReport) -> Inputs:
     inputs = head["inputs"]
     target = Path(inputs["target"]) if inputs["target"] else None
-    return Inputs(Path(inputs["source"]), target, derive=inputs["derive"])
+    return Inputs(
+        Path(inputs["source"]), target, derive=inputs["derive"],
+        strips=inputs.get("strips", "halves"), alpha=tuple(inputs.get("alpha", ("white", "white"))),
+        classes=tuple(inputs.get("classes", ("", ""))), pages=inputs.get("pages", "first"),
+    )  # fmt: skip
 
 
 def _is_inside(job: PairJob) -> bool:

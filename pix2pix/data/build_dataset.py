@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pix2pix.data.build import build
+from pix2pix.data.layout import find_inputs
+from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs
 from pix2pix.data.report import DatasetReport
 from pix2pix.errors import UserError
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -37,6 +39,12 @@ def build_dataset(
     target_name: str = "",
     source_range: str | tuple[float, float] = "",
     target_range: str | tuple[float, float] = "",
+    strips: str = "halves",
+    source_alpha: str = "white",
+    target_alpha: str = "white",
+    source_classes: str = "",
+    target_classes: str = "",
+    pages: str = "first",
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> DatasetReport:
@@ -44,8 +52,9 @@ def build_dataset(
 
     `match` is the rule that pairs the names: auto, stem, affix, name, order, or csv with a `table`
     of columns source and target. With no `target` and `derive`, such as "grey", the sources are
-    made from the pictures of `source`. The other options are those of `Recipe`. `on_progress` hears
-    files that are read, then pairs that are made: (done, total).
+    made from the pictures of `source`; with neither, `source` is a dataset or holds two folders.
+    `strips` to `pages` say how files are read (see `Inputs`), the other options are those of
+    `Recipe`. `on_progress` hears files that are read, then pairs that are made: (done, total).
 
     Returns what `dataset.json` says: counts by split, the rule, every pair, what was refused and
     what is doubtful, each with its reason. Raises UserError where a folder holds no pictures,
@@ -53,9 +62,13 @@ def build_dataset(
     """
     if target is not None and derive:
         raise UserError("Sources are either derived or in a folder: give target or derive.")
-    text = _read_table(Path(table)) if table else ""
+    text = read_table(Path(table) if table else None)
     rule = "csv" if table and match == "auto" else match
-    inputs = Inputs(Path(source), Path(target) if target else None, rule, text, derive)
+    inputs = find_inputs(Path(source), Path(target) if target else None, rule, text, derive)
+    inputs = replace(
+        inputs, strips=strips, alpha=(source_alpha, target_alpha),
+        classes=(source_classes, target_classes), pages=pages,
+    )  # fmt: skip
     recipe = Recipe(
         size=size, fit=fit, format=format, quality=quality, keep=keep, split=split, seed=seed,
         together=together, labels=labels, leave_out=tuple(leave_out), source_name=source_name,
@@ -66,10 +79,3 @@ def build_dataset(
         should_stop=should_stop, on_progress=on_progress,
     )  # fmt: skip
     return build(plan, recipe, Path(out), should_stop=should_stop, on_progress=on_progress)
-
-
-def _read_table(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file.name} cannot be read: save the CSV as UTF-8 text.") from error

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from scipy import fft
 
-from pix2pix.data.reading import THUMBNAIL_SIDE, parallel
+from pix2pix.data.reading import THUMBNAIL_SIDE, open_input, parallel, read_input, side_folder
 from pix2pix.data.records import Inputs, PlannedPair, Refusal
-from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.ab_pairs import cut_strip
 from pix2pix.utils.progress import ShouldStop
 
 MAX_SHIFT_SEARCH = 12  # 64ths by which the target is moved in search of a better fit
@@ -20,10 +19,6 @@ SHIFT, GAIN, PEAK = 3, 0.1, 0.25  # of a move: at least so far, so much better, 
 OUTLIER = 4.5  # robust standard deviations below the median score
 ASPECT = 1.03  # a pair's aspects may differ by this factor
 SAMPLED_FILES = 16  # files of a side that are looked at for being label maps
-
-
-def side_folder(inputs: Inputs, side: str) -> Path:
-    return inputs.source if side == "source" else inputs.target_folder
 
 
 # --------------------------------------------------------------------------------- doubtful pairs
@@ -140,14 +135,12 @@ def _share_passing(
         if values is not None:  # more than 8 bits are never judged by their 8-bit look
             passed += test is _few_colours and values.channels == 1 and values.distinct <= 64
             continue
-        image = open_picture(side_folder(inputs, end) / getattr(pair, end)).to_pil(3)
+        name = getattr(pair, end)
+        content, _ = read_input(side_folder(inputs, end), name, inputs.pages)
+        picture = open_input(inputs, end, name, content)
         if pair.half:
-            middle = image.width // 2
-            is_left = end == "source"
-            image = image.crop(
-                (0 if is_left else middle, 0, middle if is_left else image.width, image.height)
-            )
-        passed += test(image)
+            picture = cut_strip(picture, inputs.strips, name)[end == "target"]
+        passed += test(picture.to_pil(3))
     return passed / len(sample) if sample else 0.0
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from pix2pix.data.ranges import SideRange
+from pix2pix.data.reading import open_input, read_input
 from pix2pix.data.recipe import PairJob, Recipe
+from pix2pix.data.records import Inputs
 from pix2pix.data.sources import derive_source
 from pix2pix.errors import UserError
-from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.ab_pairs import cut_strip
 from pix2pix.imaging.picture import Picture, as_picture, resize
 
 
 def open_pair_job(
-    folders: tuple[Path, Path], job: PairJob, ranges: dict[str, SideRange]
+    inputs: Inputs, job: PairJob, ranges: dict[str, SideRange]
 ) -> tuple[Picture, Picture]:
     """Open source and target of a job at full size, each file once, with black and white where the
     side's range has them; the photo twice where the source is yet to be derived from it.
@@ -27,33 +27,30 @@ def open_pair_job(
     Raises UserError where a file is gone or is not the one that was planned.
     """
     contents = []
+    folders = inputs.source, inputs.target_folder
     for folder, name, digest in zip(folders, (job.source, job.target), job.digests):
         if contents and name == job.source and folders[0] == folders[1]:
             break
         try:
-            content = (folder / name).read_bytes()
+            content, found = read_input(folder, name, inputs.pages)
         except OSError as error:
             raise UserError(f"{name} is gone or may not be read: put it back.") from error
-        if hashlib.sha256(content).hexdigest() != digest:
+        if found != digest:
             raise UserError(f"{name} is not the file that was planned: make the plan again.")
         contents.append(content)
-    source = target = open_picture(contents[0], job.source)
+    source = open_input(inputs, "source", job.source, contents[0])
     if job.half:
-        source, target = _half(source, 0), _half(source, 1)
+        second = source
+        if (inputs.alpha[0], inputs.classes[0]) != (inputs.alpha[1], inputs.classes[1]):
+            second = open_input(inputs, "target", job.source, contents[0])
+        target = cut_strip(second, inputs.strips, job.source)[1]
+        source = cut_strip(source, inputs.strips, job.source)[0]
     elif len(contents) > 1:
-        target = open_picture(contents[1], job.target)
+        target = open_input(inputs, "target", job.target, contents[1])
     else:
-        source = target = ranges["target"].apply(target)
-        return source, target
+        photo = ranges["target"].apply(source)
+        return photo, photo
     return ranges["source"].apply(source), ranges["target"].apply(target)
-
-
-def _half(strip: Picture, which: int) -> Picture:
-    width, height = strip.size
-    middle = width // 2
-    if middle == 0:
-        raise UserError("A strip of one pixel cannot be cut in two.")
-    return strip.crop((middle * which, 0, middle * (which + 1), height))
 
 
 # ------------------------------------------------------------------------------------ one picture

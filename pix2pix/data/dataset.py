@@ -1,27 +1,29 @@
 """Find, open and describe datasets: folders of pairs. No torch.
 
-Layouts: ``train/ val/ test/`` of A|B strips, or ``trainA/ trainB/`` (and ``valA/`` ...) of files
-with equal stems; a folder of pictures alone is all train. ``dataset.json`` beside them says more,
-and is not needed.
+Layouts: ``train/ val/ test/`` of A|B strips, or two folders a split of files with equal names (see
+`layout`); a folder of pictures alone is all train. ``dataset.json`` beside them says more, and is
+not needed.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from pix2pix.data.layout import is_dataset, subfolders
+from pix2pix.data.layout import find_splits, is_dataset, subfolders
+from pix2pix.data.matching import match_names
 from pix2pix.data.ranges import SideRange
-from pix2pix.data.records import SPLITS
+from pix2pix.data.records import SPLITS, Refusal
 from pix2pix.errors import UserError
-from pix2pix.imaging.ab_pairs import is_ab_pair
+from pix2pix.imaging.ab_pairs import cut_boxes, is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture
 from pix2pix.imaging.picture import Picture, as_picture
 from pix2pix.utils.text import printable
+from pix2pix.utils.workspace import workspace
 
 DATASET_JSON = "dataset.json"
 HINTED = "lines+colours"  # the derivation of ``derive`` that makes them
@@ -56,24 +58,45 @@ class DatasetInfo:
         return sum(self.counts.values())
 
 
+def list_pairs(folder: Path, split: str) -> tuple[list[PairFile], list[Refusal]]:
+    """List the pairs of one split in name order, and the files of two folders without a partner,
+    named below `folder`; both empty where there is no such split. A folder without any split is
+    all train, of A|B pictures."""
+    splits = find_splits(folder)
+    place = splits.get(split)
+    if place is None:
+        is_plain = split == "train" and not splits and folder.is_dir()
+        return [PairFile(f.stem, f) for f in list_images(folder)] if is_plain else [], []
+    if place.b is None:
+        return [PairFile(f.stem, f) for f in list_images(place.a)], []
+    files = tuple({f.name: f for f in list_images(side)} for side in (place.a, place.b))
+    matching = match_names([*files[0]], [*files[1]], "stem")
+    sides = {"source": place.a, "target": place.b}
+    refused = [
+        replace(r, file=(sides[r.side] / r.file).relative_to(folder).as_posix())
+        for r in matching.refused
+    ]
+    pairs = [(files[0][match.source], files[1][match.target]) for match in matching.pairs]
+    return sorted((PairFile(a.stem, a, b) for a, b in pairs), key=lambda pair: pair.name), refused
+
+
 def find_pairs(folder: Path, split: str) -> list[PairFile]:
-    """List the pairs of one split in name order; empty where the folder has no such split. A
-    folder without any split is all train."""
-    if (folder / f"{split}A").is_dir() and (folder / f"{split}B").is_dir():
-        a = {f.stem: f for f in list_images(folder / f"{split}A")}
-        b = {f.stem: f for f in list_images(folder / f"{split}B")}
-        odd = sorted(a.keys() ^ b.keys())
-        if odd:
-            raise UserError(
-                f"{split}A and {split}B do not hold the same names ('{odd[0]}' is in one only): "
-                "build the dataset in the Dataset tab, which shows what matches."
-            )
-        return [PairFile(stem, a[stem], b[stem]) for stem in sorted(a)]
-    if (folder / split).is_dir():
-        return [PairFile(f.stem, f) for f in list_images(folder / split)]
-    if split == "train" and folder.is_dir() and not is_dataset(folder):
-        return [PairFile(f.stem, f) for f in list_images(folder)]
-    return []
+    """List the pairs of one split as `list_pairs` does. Raises UserError where a file of two
+    folders has no partner, or could have several."""
+    pairs, refused = list_pairs(folder, split)
+    if refused:
+        place = find_splits(folder)[split]
+        a, b = (side.relative_to(folder).as_posix() for side in (place.a, place.b))
+        odd = min(refused, key=lambda r: r.file)
+        name = Path(odd.file).stem
+        fault = f"'{name}' is in one only"
+        if odd.kind == "ambiguous":
+            fault = f"'{name}' is there several times"
+        raise UserError(
+            f"{a} and {b} do not hold the same names ({fault}): "
+            "build the dataset in the Dataset tab, which shows what matches."
+        )
+    return pairs
 
 
 def open_pair(
@@ -86,14 +109,7 @@ def open_pair(
     first = open_picture(file.a)
     if file.b is not None:
         return _to_8bit(first, alpha, a), _to_8bit(open_picture(file.b), alpha, b)
-    width, height = first.size
-    half = width // 2
-    if width % 2 or half == 0:
-        raise UserError(
-            f"{file.a.name} is {width} pixels wide and cannot be cut into two "
-            "halves: A|B strips have an even width."
-        )
-    boxes = (0, 0, half, height), (half, 0, width, height)
+    boxes = cut_boxes(first.size, "halves", file.a.name)
     if not first.is_deep:  # one conversion for both
         first = as_picture(_to_8bit(first, alpha, None))
     return _to_8bit(first.crop(boxes[0]), alpha, a), _to_8bit(first.crop(boxes[1]), alpha, b)
@@ -145,6 +161,21 @@ def list_datasets(root: Path) -> dict[str, Path]:
     """List the datasets right inside `root` by name, without hidden ones; never raises."""
     inside = sorted(subfolders(root), key=lambda child: child.name.casefold())
     return {child.name: child for child in inside if is_dataset(child)}
+
+
+def locate_dataset(stored: Path) -> Path:
+    """Find the dataset of a run in a workspace that may have been renamed or copied: the one of
+    its name in the workspace, where it lay in a workspace's `datasets`, else where it was, else
+    the one of its name after all. Raises UserError where there is none."""
+    here = workspace() / "datasets" / stored.name
+    places = (here, stored) if stored.parent.name == "datasets" else (stored, here)
+    for place in places:
+        if place.is_dir() and (is_dataset(place) or list_images(place)):
+            return place
+    raise UserError(
+        f"The dataset '{printable(stored.name)}' is neither in the workspace nor where it was: "
+        "name it with --data, or choose another in the Train tab."
+    )
 
 
 def dataset_info(folder: Path) -> DatasetInfo:

@@ -1,16 +1,29 @@
-"""Detect what a folder of pictures is: a dataset, two folders that could become one, or photos."""
+"""Detect what a folder of pictures is: a dataset, two folders that could become one, or photos.
+
+The one place that knows how folders are named: splits (`train`, `valid` ...) and the sides in them.
+A split is a folder of A|B pictures (`train/`), two folders of one name (`trainA/ trainB/`,
+`train_A/ train_B/`, `train_label/ train_img/`) or a folder of two (`train/images/ train/masks/`).
+"""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pix2pix.data.records import SPLITS
+from pix2pix.data.records import SPLITS, Inputs
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.text import printable
 
 _MAX_WRAPPERS = 3  # folders around what is looked for
+_SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_SPLIT_NAMES |= {name: name for name in SPLITS}
+_SPLIT_FOLDER = re.compile(rf"({'|'.join(sorted(_SPLIT_NAMES, key=len, reverse=True))})(.*)")
+# The source first, where it is not the first in the alphabet: pix2pixHD goes from label to image.
+_SIDE_ORDER = {frozenset(("label", "img")): ("label", "img")}
 
 
 @dataclass(frozen=True)
@@ -24,20 +37,83 @@ class FolderLayout:
     target: Path | None = None
 
 
+@dataclass(frozen=True)
+class SplitFolders:
+    """Where the pairs of a split lie: A|B pictures in `a`, or A in `a` and B in `b`."""
+
+    a: Path
+    b: Path | None = None
+    names: tuple[str, str] = ("A", "B")  # what the folders call the sides
+
+
+def split_name(text: str) -> str:
+    """Return the split that a word names: train, val or test in any of their spellings, else
+    nothing."""
+    return _SPLIT_NAMES.get(text.strip().casefold(), "")
+
+
+def find_splits(folder: Path) -> dict[str, SplitFolders]:
+    """Find the splits of a dataset that hold pictures. Whether they are good ones is not looked
+    at."""
+    found: dict[str, dict[str, Path]] = {}
+    for child in subfolders(folder):
+        split, side = parse_split(child.name)
+        if split:
+            found.setdefault(split, {}).setdefault(side, child)
+    splits = {split: _split_folders(sides) for split, sides in found.items()}
+    splits = {split: place for split in SPLITS if (place := splits.get(split))}
+    # test_photos/ and test_sketches/ without any train are two folders, not a dataset.
+    own_names = all(place.b and place.names != ("A", "B") for place in splits.values())
+    return {} if own_names and "train" not in splits else splits
+
+
+def parse_split(name: str) -> tuple[str, str]:
+    """Split a folder's name in its split and its side: `trainA` -> train, a; empty where it names
+    none."""
+    match = _SPLIT_FOLDER.fullmatch(name.casefold())
+    if not match or not re.fullmatch(r"|[ab]|[ _-]\w+", match[2]):
+        return "", ""
+    return _SPLIT_NAMES[match[1]], match[2].strip(" _-")
+
+
+def _split_folders(sides: dict[str, Path]) -> SplitFolders | None:
+    whole = sides.get("")
+    inside = dict(sides)
+    inside.pop("", None)
+    pair = _two_sides({side: path for side, path in inside.items() if _has_pictures(path)})
+    if pair:
+        return pair
+    if whole is None:
+        return None
+    if _has_pictures(whole):
+        return SplitFolders(whole)
+    return _two_sides({c.name.casefold(): c for c in subfolders(whole) if _has_pictures(c)})
+
+
+def _two_sides(sides: dict[str, Path]) -> SplitFolders | None:
+    """Say which of a split's folders are A and B: `label` and `img` or A and B among any number,
+    else the two that there are, in the order of the alphabet."""
+    for known in (("a", "b"), *_SIDE_ORDER.values()):
+        if set(known) <= sides.keys():
+            break
+    else:
+        if len(sides) != 2:
+            return None
+        known = tuple(sorted(sides))
+    names = ("A", "B") if known == ("a", "b") else known
+    return SplitFolders(sides[known[0]], sides[known[1]], names)
+
+
 def is_dataset(folder: Path) -> bool:
     """Return whether any split holds pictures. Whether they are good ones is not looked at."""
-    for split in SPLITS:
-        sides = folder / f"{split}A", folder / f"{split}B"
-        if _has_pictures(folder / split) or all(map(_has_pictures, sides)):
-            return True
-    return False
+    return bool(find_splits(folder))
 
 
-def detect_layout(folder: Path) -> FolderLayout:
+def detect_layout(folder: Path, name: str = "") -> FolderLayout:
     """Detect what an unpacked archive or a folder holds, through up to three wrapper folders.
 
     Of two folders the alphabetically first is the source: A before B, input before output, source
-    before target. A UserError says what was expected.
+    before target. A UserError, which calls the folder `name`, says what was expected.
     """
     root = folder
     for _ in range(_MAX_WRAPPERS + 1):
@@ -55,34 +131,97 @@ def detect_layout(folder: Path) -> FolderLayout:
             break
         root = inner[0]
     raise UserError(
-        f"{printable(folder.name)} holds neither a dataset nor pairs: give it train/, val/ and "
-        "test/ of A|B pictures, or two folders of pictures such as photos/ and sketches/."
+        f"{printable(name or folder.name)} holds neither a dataset nor pairs: give it train/, val/ "
+        "and test/ of A|B pictures, or two folders of pictures such as photos/ and sketches/."
     )
+
+
+def find_inputs(
+    source: Path, target: Path | None, match: str, table: str, derive: str, title: str = ""
+) -> Inputs:
+    """Return where pairs come from: the two folders, or what the one folder holds.
+
+    Raises UserError where one folder holds photos alone and nothing says what sources are made of.
+    """
+    if target or derive:
+        return Inputs(source, target, match, table, derive, title=title)
+    if not source.is_dir():
+        raise UserError(f"'{source.name}' is not a folder that can be read: choose another.")
+    layout = detect_layout(source, title)
+    if layout.kind == "pair":
+        return Inputs(layout.source, layout.target, match, table, title=title)
+    return Inputs(layout.root, match=match, table=table, title=title)
 
 
 def subfolders(folder: Path) -> list[Path]:
     """List the visible folders right inside; none where the folder cannot be read."""
     try:
-        return [f for f in folder.iterdir() if f.is_dir() and not f.name.startswith((".", "__MAC"))]
+        with os.scandir(folder) as entries:
+            return [Path(e.path) for e in entries if e.is_dir() and _is_visible(e.name)]
     except OSError:
         return []
 
 
+def walk_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield (path inside `folder`, what it is) of every visible file: "file", "hidden", or "link"
+    for a link that leads nowhere or back into a folder that it lies in. Links to folders are
+    followed, and hidden folders are left alone.
+    """
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
+    while waiting:
+        inside, above = waiting.pop()
+        try:
+            entries = sorted(os.scandir(folder / inside), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            if entry.is_dir():
+                real = os.path.realpath(entry.path)
+                if real in above:
+                    yield name, "link"
+                elif _is_visible(entry.name):
+                    waiting.append((name, (*above, real)))
+            elif entry.is_symlink() and not os.path.exists(entry.path):
+                yield name, "link"
+            else:
+                yield name, "file" if _is_visible(entry.name) else "hidden"
+
+
+def is_link_as_text(file: Path) -> bool:
+    """Return whether it is a text that names another folder: a link, copied by what knows none."""
+    try:
+        if file.suffix or file.stat().st_size > 500:
+            return False
+        return re.fullmatch(r"\.{1,2}/[^\n\0]+\n?", file.read_text(encoding="utf-8")) is not None
+    except (OSError, ValueError):
+        return False
+
+
+def is_picture_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith((".", "__MAC"))
+
+
 def _has_pictures(folder: Path) -> bool:
     try:
-        return any(
-            f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".") and f.is_file()
-            for f in folder.iterdir()
-        )
+        with os.scandir(folder) as entries:
+            return any(
+                is_picture_name(e.name) and not e.name.startswith(".") and e.is_file()
+                for e in entries
+            )
     except OSError:
         return False
 
 
 def _is_side(folder: Path) -> bool:
     """Return whether it may be one half of a dataset: pictures in it, or in splits inside it."""
-    splits = {f"{split}{side}" for split in SPLITS for side in ("", "A", "B")}
-    inner = (folder, *(folder / split for split in SPLITS))
-    return folder.name not in splits and any(map(_has_pictures, inner))
+    inner = (folder, *(child for child in subfolders(folder) if split_name(child.name)))
+    split, side = parse_split(folder.name)
+    return not (split and side in ("", "a", "b")) and any(map(_has_pictures, inner))
 
 
 def _pictures_below(folder: Path, depth: int = _MAX_WRAPPERS) -> bool:

@@ -34,7 +34,7 @@ from pix2pix.data.name_edits import (
     name_stem,
     name_tokens,
 )
-from pix2pix.data.pair_table import _by_table
+from pix2pix.data.pair_table import match_table
 from pix2pix.data.records import Match, Matching, Refusal
 from pix2pix.errors import UserError
 from pix2pix.utils.text import natural_key
@@ -53,7 +53,7 @@ def match_names(
     """
     source, target = sorted(source, key=natural_key), sorted(target, key=natural_key)
     if rule == "csv":
-        return _by_table(source, target, table)
+        return match_table(source, target, table)
     if rule == "order":
         return _by_order(source, target)
     results = {

@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
+from pix2pix.utils.text import fold_name
+
 MAX_SAMPLED_NAMES = 200  # names looked at to find out in which ways two folders' names differ
 MAX_EDITS = 40  # of these ways, so many are tried on all names
 Tokens = tuple[str, ...]
@@ -14,8 +16,9 @@ NameEdit = Callable[[str], str | None]  # a source's key -> the key its target w
 
 
 def name_stem(name: str) -> str:
-    """Return the name without its suffix, in lower case: `Photos/A1.JPG` -> `photos/a1`."""
-    return PurePosixPath(name).with_suffix("").as_posix().casefold()
+    """Return the name without its suffix, in lower case and in one Unicode form:
+    `Photos/A1.JPG` -> `photos/a1`."""
+    return fold_name(PurePosixPath(name).with_suffix("").as_posix())
 
 
 def name_tokens(name: str) -> Tokens:

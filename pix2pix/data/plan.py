@@ -12,18 +12,38 @@ edge map, of mean 0 and variance 1. The score of a pair is the correlation of it
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from pix2pix.data.checks import check_pairs, find_label_maps, side_folder, spoilt_label_doubts
-from pix2pix.data.dataset import find_pairs
+from pix2pix.data.checks import check_pairs, find_label_maps, spoilt_label_doubts
+from pix2pix.data.dataset import list_pairs
+from pix2pix.data.layout import is_link_as_text, is_picture_name, split_name, walk_files
 from pix2pix.data.matching import match_names
+from pix2pix.data.name_edits import name_stem
+from pix2pix.data.plausibility import (
+    ambiguous_doubts,
+    file_doubts,
+    find_gap,
+    is_made_here,
+    side_doubts,
+    strip_doubts,
+    unreadable_kind,
+)
 from pix2pix.data.ranges import RangeChoice, parse_range
-from pix2pix.data.reading import THUMBNAIL_SIDE, inspect_file, parallel
+from pix2pix.data.reading import (
+    MAX_PAGES,
+    count_pages,
+    inspect_file,
+    page_name,
+    parallel,
+    side_folder,
+)
+from pix2pix.data.reading import THUMBNAIL_SIDE as SIDE
 from pix2pix.data.records import (
     SPLITS,
     FileInfo,
@@ -37,12 +57,10 @@ from pix2pix.data.records import (
 from pix2pix.data.side_ranges import with_ranges
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
-from pix2pix.imaging.decode import IMAGE_SUFFIXES
+from pix2pix.imaging.ab_pairs import cut_boxes
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import natural_key
 
-SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
-SPLIT_NAMES |= {name: name for name in SPLITS}
 MAX_FILES = 1_000_000
 
 
@@ -61,21 +79,21 @@ def make_plan(
     Raises UserError where a folder cannot be read, holds no picture or the rule cannot be used, and
     Cancelled when `should_stop` says so.
     """
-    names = _list_names(inputs)
-    paths = {(side, n): side_folder(inputs, side) / n for side in names for n in names[side]}
+    inputs, listing = _list_files(inputs)
+    keys = [(side, name) for side, names in listing.names.items() for name in names]
     looks: dict[tuple[str, str], FileInfo] = {}
     unreadable: list[Refusal] = []
-    read = parallel(lambda key: inspect_file(paths[key]), list(paths), should_stop)
+    read = parallel(lambda key: inspect_file(inputs, *key), keys, should_stop)
     for done, (key, look) in enumerate(read, 1):
         if isinstance(look, FileInfo):
             looks[key] = look
         else:
             unreadable.append(Refusal(key[1], key[0], "unreadable", str(look)))
-        on_progress(done, len(paths))
-    matching = _matching(inputs, names, looks)
+        on_progress(done, len(keys))
+    matching = _matching(inputs, listing, looks)
     pairs, refused = _readable_pairs(inputs, matching, looks, unreadable)
     pairs, doubles = _drop_duplicates(pairs)
-    refused += doubles
+    refused += [*doubles, *inputs.left_out]
     labels = find_label_maps(inputs, pairs)
     choices = {
         "source": parse_range(source_range, "The source range"),
@@ -83,31 +101,101 @@ def make_plan(
     }
     pairs, ranges, range_doubts = with_ranges(inputs, pairs, choices)
     pairs, doubts = check_pairs(pairs, should_stop)
-    doubts += spoilt_label_doubts(inputs, pairs) + range_doubts
+    doubts = [*doubts, *spoilt_label_doubts(inputs, pairs), *range_doubts, *listing.doubts]
+    doubts += [*side_doubts(inputs, pairs), *ambiguous_doubts(refused)]
     return Plan(
         inputs, matching.rule, matching.explanation, tuple(pairs), tuple(refused), tuple(doubts),
-        labels, ranges,
+        labels, ranges, tuple(listing.others),
     )  # fmt: skip
 
 
-def _list_names(inputs: Inputs) -> dict[str, list[str]]:
-    """List the picture files of both sides, as paths inside their folders."""
+@dataclass
+class _Listing:
+    """The files of the inputs: picture names by side, doubts about files, `others` that are no
+    pictures or none of the dataset's, unreadable kinds by side, and the pairs of a dataset."""
+
+    names: dict[str, list[str]] = field(default_factory=dict)
+    doubts: list[Refusal] = field(default_factory=list)
+    others: list[Refusal] = field(default_factory=list)
+    unreadable: dict[str, list[str]] = field(default_factory=dict)
+    pairs: tuple[Match, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+    def add_folder(self, side: str, folder: Path, used: Set[str] | None = None) -> None:
+        """Sort all files of a folder; of a dataset's, only the `used` ones are pictures of it."""
+        if not folder.is_dir():
+            raise UserError(f"'{folder.name}' is not a folder that can be read: choose another.")
+        pictures, unreadable, links = [], [], []
+        for name, what in walk_files(folder):
+            if what == "link":
+                links.append(name)
+            elif what == "hidden":
+                self.others.append(Refusal(name, side, "hidden", "is a hidden file"))
+            elif is_picture_name(name) and (used is None or name in used):
+                pictures.append(name)
+            elif is_picture_name(name):
+                reason = "lies in none of the dataset's splits"
+                self.others.append(Refusal(name, side, "unused", reason))
+            elif unreadable_kind(name):
+                unreadable.append(name)
+            elif is_link_as_text(folder / name):
+                links.append(name)
+            else:
+                self.others.append(Refusal(name, side, "no picture", "is no picture"))
+            if len(pictures) > MAX_FILES:
+                raise UserError(f"'{folder.name}' holds more than a million pictures: divide it.")
+        self.names[side] = sorted(pictures, key=natural_key)
+        self.unreadable[side] = unreadable
+        self.doubts += file_doubts(side, unreadable, links)
+
+
+def _list_files(inputs: Inputs) -> tuple[Inputs, _Listing]:
+    """List the files of both sides, as paths inside their folders, page by page where that is
+    asked for; also returns the inputs with what the files say of them."""
+    listing = _Listing()
     if inputs.derive and inputs.derive not in DERIVATIONS:
         raise UserError(f"'{inputs.derive}' is unknown: choose one of {', '.join(DERIVATIONS)}.")
     if inputs.kind == "dataset":
-        pairs = [f for split in SPLITS for f in find_pairs(inputs.source, split)]
-        files = {path for f in pairs for path in (f.a, f.b) if path}
-        names = {"source": sorted(f.relative_to(inputs.source).as_posix() for f in files)}
-    elif inputs.target is None:
-        names = {"source": _list_pictures(inputs.source)}
+        inputs = _list_dataset(inputs, listing)
     else:
-        _refuse_nested(inputs.source, inputs.target)
-        names = {"source": _list_pictures(inputs.source), "target": _list_pictures(inputs.target)}
-    for side, files in names.items():
-        if not files:
-            folder = side_folder(inputs, side).name
+        listing.add_folder("source", inputs.source)
+        if inputs.target is not None:
+            _refuse_nested(inputs.source, inputs.target)
+            listing.add_folder("target", inputs.target)
+    for side, files in listing.names.items():
+        if not files and not listing.unreadable[side] and not listing.refused:
+            folder = inputs.title or side_folder(inputs, side).name
             raise UserError(f"'{folder}' holds no pictures: choose the folder they are in.")
-    return names
+        if inputs.pages == "all" and inputs.kind != "dataset":
+            listing.names[side] = [n for f in files for n in _pages_of(inputs, side, f)]
+    return inputs, listing
+
+
+def _list_dataset(inputs: Inputs, listing: _Listing) -> Inputs:
+    """List the pairs of an existing dataset, A|B or two folders a split, in its own splits."""
+    root, pairs = inputs.source, []
+    for split in SPLITS:
+        found, refused = list_pairs(root, split)
+        listing.refused += tuple(refused)
+        for pair in found:
+            a, b = (f.relative_to(root).as_posix() for f in (pair.a, pair.b or pair.a))
+            pairs.append(Match(a, b, split))
+    listing.pairs = tuple(pairs)
+    used = {name for match in pairs for name in (match.source, match.target)}
+    listing.add_folder("source", root, used | {refusal.file for refusal in listing.refused})
+    listing.names["source"] = [n for n in listing.names["source"] if n in used]
+    strips = [match.source for match in pairs if match.source == match.target]
+    if strips and inputs.strips == "halves" and not is_made_here(root):
+        listing.doubts += strip_doubts(root, strips)
+    if strips and inputs.strips == "gap":
+        gap = find_gap(root, strips)
+        return replace(inputs, strips=f"gap {gap}")
+    return inputs
+
+
+def _pages_of(inputs: Inputs, side: str, name: str) -> list[str]:
+    pages = min(count_pages(side_folder(inputs, side) / name), MAX_PAGES)
+    return [page_name(name, page) for page in range(1, pages + 1)] if pages > 1 else [name]
 
 
 def _refuse_nested(source: Path, target: Path) -> None:
@@ -118,28 +206,17 @@ def _refuse_nested(source: Path, target: Path) -> None:
         )
 
 
-def _list_pictures(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        raise UserError(f"'{folder.name}' is not a folder that can be read: choose another.")
-    names = []
-    for place, inner, files in os.walk(folder):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                names.append((Path(place) / name).relative_to(folder).as_posix())
-        if len(names) > MAX_FILES:
-            raise UserError(f"'{folder.name}' holds more than a million pictures: divide it.")
-    return sorted(names, key=natural_key)
-
-
 def _matching(
-    inputs: Inputs, names: dict[str, list[str]], looks: dict[tuple[str, str], FileInfo]
+    inputs: Inputs, listing: _Listing, looks: dict[tuple[str, str], FileInfo]
 ) -> Matching:
+    names = listing.names
     if inputs.kind == "derived":
         alone = tuple(Match(n, n) for n in names["source"])
         return Matching("derived", DERIVATIONS[inputs.derive], alone, ())
     if inputs.kind == "dataset":
-        return _existing_pairs(inputs)
+        return Matching(
+            "as found", "the pairs of a dataset that is there", listing.pairs, listing.refused
+        )
     matching = match_names(names["source"], names["target"], inputs.match, inputs.table)
     alike = defaultdict(list)
     for key, look in looks.items():
@@ -156,28 +233,38 @@ def _matching(
         again = match_names(rest["source"], rest["target"], inputs.match, inputs.table)
         remaining = [r for r in matching.refused if (r.side, r.file) in copies]
         matching = replace(again, refused=(*again.refused, *remaining))
+    return replace(matching, refused=tuple(_name_reasons(matching, listing, looks, alike)))
+
+
+def _name_reasons(
+    matching: Matching,
+    listing: _Listing,
+    looks: dict[tuple[str, str], FileInfo],
+    alike: dict[tuple[str, str], list[str]],
+) -> Iterator[Refusal]:
+    """Say of unmatched files whose copy they are, or which file of an unreadable kind would be
+    their partner; `alike` are the names on a side by their digest."""
     paired = {("source", p.source) for p in matching.pairs}
     paired |= {("target", p.target) for p in matching.pairs}
-
-    def named(refusal: Refusal) -> Refusal:
+    unreadable = {
+        (side, name_stem(name)): name
+        for side, names in listing.unreadable.items()
+        for name in names
+    }
+    for refusal in matching.refused:
         look = looks.get((refusal.side, refusal.file))
         twins = alike[refusal.side, look.digest] if look else []
         original = next((n for n in twins if (refusal.side, n) in paired), None)
-        if original is None:
-            return refusal
-        return replace(refusal, kind="duplicate", reason=f"is the same picture as {original}")
-
-    return replace(matching, refused=tuple(named(refusal) for refusal in matching.refused))
-
-
-def _existing_pairs(inputs: Inputs) -> Matching:
-    """Match the pairs of an existing dataset, A|B or trainA and trainB, in its own splits."""
-    pairs = []
-    for split in SPLITS:
-        for pair in find_pairs(inputs.source, split):
-            a, b = (f.relative_to(inputs.source).as_posix() for f in (pair.a, pair.b or pair.a))
-            pairs.append(Match(a, b, split))
-    return Matching("as found", "the pairs of a dataset that is there", tuple(pairs), ())
+        other = "target" if refusal.side == "source" else "source"
+        partner = unreadable.get((other, name_stem(refusal.file)))
+        if original is not None:
+            reason = f"is the same picture as {original}"
+            yield replace(refusal, kind="duplicate", reason=reason)
+        elif partner and refusal.kind == "unmatched":
+            reason = f"its partner {partner} cannot be read, {unreadable_kind(partner)}"
+            yield replace(refusal, reason=reason)
+        else:
+            yield refusal
 
 
 def _readable_pairs(
@@ -189,14 +276,18 @@ def _readable_pairs(
     """Return the pairs of which both files can be read; each damaged file is refused once."""
     bad = {(r.side, r.file) for r in unreadable}
     sides = ("source", "target" if inputs.kind == "folders" else "source")
-    pairs, partners = [], {}
+    pairs, partners, uncut = [], {}, []
     for match in matching.pairs:
         keys = (sides[0], match.source), (sides[1], match.target)
         if all(key in looks for key in keys):
             half = inputs.kind == "dataset" and match.source == match.target
             a, b = (looks[key] for key in keys)
             if half:
-                a, b = _is_label_strip(a)
+                try:
+                    a, b = _cut_look(a, inputs.strips, match.source)
+                except UserError as error:
+                    uncut.append(Refusal(match.source, "pair", "unfit", str(error).rstrip(".")))
+                    continue
             group, split = match.group, match.split or _split_from_folder(match.source)
             pairs.append(PlannedPair(match.source, match.target, a, b, split, group, half))
         elif match.source != match.target or inputs.kind == "folders":
@@ -207,22 +298,30 @@ def _readable_pairs(
         more = f" (its partner {partner} is left out with it)" if partner else ""
         reported.append(replace(refusal, reason=refusal.reason.rstrip(".") + more))
     rest = [r for r in matching.refused if (r.side, r.file) not in bad]
-    return pairs, rest + reported
+    return pairs, rest + reported + uncut
 
 
-def _is_label_strip(look: FileInfo) -> tuple[FileInfo, FileInfo]:
+def _cut_look(look: FileInfo, strips: str, name: str) -> tuple[FileInfo, FileInfo]:
+    """Cut what is known of a strip in two; raises UserError where it cannot be cut so."""
     width, height = look.size
-    middle = THUMBNAIL_SIDE // 2
-    size = (width // 2, height)
-    left, right = look.small[:, :middle], look.small[:, middle:]
-    wide = (np.repeat(side, 2, axis=1) for side in (left, right))
-    return tuple(replace(look, size=size, small=small) for small in wide)
+    small = Image.fromarray(look.small)
+    halves = []
+    for left, top, right, bottom in cut_boxes(look.size, strips, name):
+        box = (
+            left * SIDE / width,
+            top * SIDE / height,
+            right * SIDE / width,
+            bottom * SIDE / height,
+        )
+        half = small.crop(tuple(map(round, box))).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+        halves.append(replace(look, size=(right - left, bottom - top), small=np.asarray(half)))
+    return halves[0], halves[1]
 
 
 def _split_from_folder(name: str) -> str:
     """Return the split that a file's folder names, if it names one."""
     top, _, rest = name.partition("/")
-    return SPLIT_NAMES.get(top.casefold(), "") if rest else ""
+    return split_name(top) if rest else ""
 
 
 def _drop_duplicates(pairs: list[PlannedPair]) -> tuple[list[PlannedPair], list[Refusal]]:

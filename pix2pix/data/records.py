@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -24,12 +26,18 @@ class Match:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A file that is left out, or kept with a doubt. `side` is source, target, pair or csv."""
+    """A file that is left out, or kept with a doubt. `side` is source, target, pair or csv.
+
+    A doubt about more than one file names them in `files`, of which `file` shows it; `fixes` are
+    the options that settle it, as `build_dataset.py` has them: "target-alpha=mask".
+    """
 
     file: str
     side: str
     kind: str
     reason: str
+    files: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,17 +53,35 @@ class Matching:
 @dataclass(frozen=True)
 class Inputs:
     """Where pairs come from: two folders; one folder of photos and a derivation; or, with neither
-    `target` nor `derive`, a folder that already is a dataset. `table` is the text of a CSV."""
+    `target` nor `derive`, a folder that already is a dataset. `table` is the text of a CSV.
+
+    The others say how the files are read, `alpha` and `classes` for source and target: `strips` is
+    one of `ab_pairs.STRIPS`; `alpha` of `reading.ALPHA`; "colours" in `classes` shows class numbers
+    in distinct colours; "all" `pages` makes a picture of every page. `title` is what the
+    person calls the folder, where it is one of ours, and `left_out` what an archive held beside it.
+    """
 
     source: Path
     target: Path | None = None
     match: str = "auto"
     table: str = ""
     derive: str = ""
+    strips: str = "halves"
+    alpha: tuple[str, str] = ("white", "white")
+    classes: tuple[str, str] = ("", "")
+    pages: str = "first"
+    title: str = ""
+    left_out: tuple[Refusal, ...] = ()
 
     @property
     def kind(self) -> str:
         return "derived" if self.derive else "folders" if self.target else "dataset"
+
+    @property
+    def is_dataset_as_is(self) -> bool:
+        """Whether it is a dataset whose files can be taken as they are."""
+        as_is = self.strips == "halves" and self.alpha == ("white", "white")
+        return self.kind == "dataset" and as_is and not any(self.classes)
 
     @property
     def target_folder(self) -> Path:
@@ -76,8 +102,11 @@ class FileInfo:
     format: str
     small: np.ndarray = field(compare=False, repr=False)
     values: FileValues | None = field(default=None, compare=False, repr=False)
-    extra_bands: int = 0
+    extra_bands: int = 0  # bands that are neither colour nor transparency and were left out
     profile: str = ""
+    pages: int = 1
+    alpha: str = ""  # "hides" colours or "mask" where transparency holds what is meant
+    classes: tuple[int, ...] = ()  # the class numbers that are shown in colours
 
 
 @dataclass(frozen=True)
@@ -101,7 +130,9 @@ def plain_ranges() -> dict[str, SideRange]:
 
 @dataclass(frozen=True)
 class Plan:
-    """`refused` is left out of the dataset; `doubts` are pairs that are kept unless told."""
+    """`refused` is left out of the dataset; `doubts` are pairs that are kept unless told, or say
+    what is wrong with a side; `others` are the files of the folders that are no pictures, or are
+    none of the dataset's. Every file is in one of them or in `pairs`."""
 
     inputs: Inputs
     rule: str
@@ -111,6 +142,7 @@ class Plan:
     doubts: tuple[Refusal, ...]
     label_maps: tuple[bool, bool]  # whether the sources, the targets are label maps
     ranges: dict[str, SideRange] = field(default_factory=plain_ranges)  # of "source" and "target"
+    others: tuple[Refusal, ...] = ()
 
     @property
     def examples(self) -> list[tuple[str, str]]:
@@ -125,3 +157,34 @@ class Plan:
         for refusal in (*self.refused, *self.doubts):
             counts[refusal.kind] = counts.get(refusal.kind, 0) + 1
         return counts
+
+
+class Doubt(TypedDict):
+    """A doubt for programs: `side` is source, target or pair, `files` are all it is about."""
+
+    kind: str
+    side: str
+    files: list[str]
+    sentence: str
+
+
+def describe_doubts(doubts: Iterable[Refusal]) -> list[Doubt]:
+    """Describe doubts for `dataset.json`, the command and the API: one for each kind and side, and
+    the sentence of the first where several files have their own."""
+    groups: dict[tuple[str, str], list[Refusal]] = {}
+    for doubt in doubts:
+        groups.setdefault((doubt.kind, doubt.side), []).append(doubt)
+    described = []
+    for (kind, side), members in groups.items():
+        first = members[0]
+        files = dict.fromkeys(name for d in members for name in d.files or (d.file,))
+        more = f", and {len(members) - 1} more like it" if len(members) > 1 else ""
+        described.append(
+            Doubt(
+                kind=kind,
+                side=side,
+                files=[*files],
+                sentence=f"{first.file}: {first.reason}{more}.",
+            )
+        )
+    return described

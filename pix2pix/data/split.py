@@ -19,6 +19,7 @@ from pix2pix.data.records import SPLITS, PlannedPair
 
 CONTRAST = 8.0  # grey levels of standard deviation below which a picture is flat
 ABSOLUTE, RELATIVE = 2.0, 0.1
+_PAGE = r"\[\d+\](?=\.\w+$)"  # as `reading.page_name` has it
 ROWS = 2048  # pictures compared with all others at a time
 
 
@@ -116,7 +117,8 @@ def _groups_by_name(pairs: Sequence[PlannedPair], together: str) -> list[tuple[i
         match = re.search(together, pair.source) if together else None
         if match:
             keys.append(f"name {match.group(1) if match.re.groups else match.group(0)}")
-        keys += [f"file {name}" for name in {pair.source, pair.target}]  # one file in many pairs
+        # One file in many pairs, and the pages of one.
+        keys += [f"file {re.sub(_PAGE, '', name)}" for name in {pair.source, pair.target}]
         groups += [(first.setdefault(key, index), index) for key in keys]
     return groups
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,13 @@ from PIL import Image
 
 from pix2pix.data.archive_readers import LIMITS, ArchiveLimits
 from pix2pix.data.archives import atomic_folder, unpack
-from pix2pix.data.dataset import DATASET_JSON, find_pairs, open_pair, read_dataset_json
+from pix2pix.data.dataset import (
+    DATASET_JSON,
+    find_pairs,
+    list_pairs,
+    open_pair,
+    read_dataset_json,
+)
 from pix2pix.data.labels import declared_label_maps
 from pix2pix.data.layout import detect_layout, subfolders
 from pix2pix.data.npz import read_pairs, write_pairs
@@ -57,9 +63,13 @@ def import_dataset(
                 part_of(on_progress, 0, 500),
                 part_of(on_progress, 500, 1000),
             )
-            unpack(thing, unpacked, limits=limits, on_progress=first, **options)
+            left_out: list[dict[str, str]] = []
+            unpack(
+                thing, unpacked, limits=limits, on_progress=first, **options,
+                on_left_out=lambda file, why: left_out.append({"file": file, "reason": why}),
+            )  # fmt: skip
             inner = _find_dataset(unpacked, printable(thing.name))
-            _import_pairs(inner, folder, name, os.replace, second, should_stop)
+            _import_pairs(inner, folder, name, os.replace, second, should_stop, left_out)
             shutil.rmtree(unpacked)
     return root / name
 
@@ -85,7 +95,7 @@ def read_npz(
             strip.paste(target, (source.width, 0))
             strip.save(folder / "train" / f"{count - 1:05}.png")
             on_progress(count, total)
-        _write_dataset_json(folder, {}, into.name, {"train": count}, [])
+        _write_dataset_json(folder, {"strips": "halves"}, into.name, {"train": count}, [])
     return into
 
 
@@ -123,7 +133,7 @@ def write_npz(
 
 
 def _find_dataset(folder: Path, name: str = "") -> Path:
-    layout = detect_layout(folder)
+    layout = detect_layout(folder, name)
     if layout.kind != "dataset":
         raise UserError(
             f"{name or printable(folder.name)} holds pictures that are no A|B pairs yet: unpack it "
@@ -139,10 +149,17 @@ def _import_pairs(
     put: Callable[[Path, Path], Any],
     on_progress: Progress,
     should_stop: ShouldStop,
+    left_out: Sequence[dict[str, str]] = (),
 ) -> None:
-    """Bring every pair of the dataset `root` that can be opened, and what is written about it."""
-    pairs = [(split, pair) for split in SPLITS for pair in find_pairs(root, split)]
-    counts, refused = dict.fromkeys(SPLITS, 0), []
+    """Bring every pair of the dataset `root` that can be opened, and what is written about it;
+    `left_out` was refused before."""
+    listed = {split: list_pairs(root, split) for split in SPLITS}
+    pairs = [(split, pair) for split, (found, _) in listed.items() for pair in found]
+    counts = dict.fromkeys(SPLITS, 0)
+    refused = [{"file": r.file, "reason": r.reason} for _, odd in listed.values() for r in odd]
+    refused = [*left_out, *refused]
+    if not pairs and refused:
+        raise UserError(f"No file has a partner: {refused[0]['file']}: {refused[0]['reason']}.")
     for done, (split, pair) in enumerate(pairs):
         if should_stop():
             raise Cancelled
@@ -155,7 +172,7 @@ def _import_pairs(
             continue
         for path in filter(None, (pair.a, pair.b)):
             new = folder / path.relative_to(root)
-            new.parent.mkdir(exist_ok=True)
+            new.parent.mkdir(parents=True, exist_ok=True)
             put(path, new)
         counts[split] += 1
     if not any(counts.values()):

@@ -15,7 +15,7 @@ from typing import Any
 
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.dataset import DATASET_JSON
-from pix2pix.data.records import SPLITS
+from pix2pix.data.layout import parse_split, subfolders
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import (
     Token,
@@ -33,8 +33,6 @@ from pix2pix.utils.text import PathTree, printable, strip_folders, unsafe_name_r
 MAX_FILES, MAX_BYTES = 150_000, 20 * 10**9  # of a repository that is pulled
 MAX_IN_FOLDER = 10_000  # files; the Hub's own limit
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar", ".npz")
-_SPLITS = (*SPLITS, "training", "valid", "validation", "testing")
-DATA_FOLDERS = {split + side for split in _SPLITS for side in ("", "A", "B")}
 WORKERS = 8  # files fetched at the same time
 
 
@@ -83,7 +81,7 @@ def pull_dataset(
 def _choose_files(sizes: dict[str, int], repo_id: str) -> list[str]:
     """Choose the files that make the dataset, by the rule that `pull_dataset` states."""
     pictures = [name for name in sizes if _is_picture(name)]
-    parted = [name for name in pictures if name.partition("/")[0] in DATA_FOLDERS]
+    parted = [name for name in pictures if _in_split(name)]
     packed = [n for n in sizes if n.lower().endswith(ARCHIVES) and "/" not in n and n[0] != "."]
     if not parted and sum(map(sizes.get, packed)) > sum(map(sizes.get, pictures)):
         return packed
@@ -186,14 +184,23 @@ def push_dataset(
 
 
 def _is_part(name: str) -> bool:
-    return _is_picture(name) and "/" in name and name.partition("/")[0] in DATA_FOLDERS
+    return _is_picture(name) and _in_split(name)
+
+
+def _in_split(name: str) -> bool:
+    top, slash, _ = name.partition("/")
+    return bool(slash and parse_split(top)[0])
 
 
 def dataset_files(folder: Path) -> dict[str, str | bytes]:
     """List what of a dataset leaves this machine: name below its folder -> path of the file, or
     its content. Raises UserError where there are no pictures or dataset.json is damaged."""
     paths = sorted(
-        path for top in DATA_FOLDERS for path in (folder / top).rglob("*") if path.is_file()
+        path
+        for top in subfolders(folder)
+        if parse_split(top.name)[0]
+        for path in top.rglob("*")
+        if path.is_file()
     )
     by_name = {path.relative_to(folder).as_posix(): str(path) for path in paths}
     files: dict[str, str | bytes] = {name: path for name, path in by_name.items() if _is_part(name)}

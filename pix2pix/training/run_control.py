@@ -121,6 +121,14 @@ def extend_run(run: Path, epochs: int) -> None:
     write_json(run / "config.json", config)
 
 
+def choose_data(run: Path, data: Path) -> None:
+    """Let a run go on with the dataset `data`, where its own is gone."""
+    config = read_json_object(run / "config.json")
+    if read_status(run).is_active:
+        raise UserError(f"'{run.name}' is running: let it finish or stop it first.")
+    write_json(run / "config.json", {**config, "data": str(data.resolve())})
+
+
 # ------------------------------------------------------------------------ for the run's own process
 
 

@@ -16,6 +16,7 @@ import psutil
 import torch
 
 from pix2pix.config import TrainConfig
+from pix2pix.data.dataset import locate_dataset
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.nn.device import out_of_memory, pick_device
 from pix2pix.training import run_control, run_folder
@@ -153,6 +154,15 @@ def read_run(run: Path, device: str = "") -> tuple[TrainConfig, Path, Path | Non
     )
 
 
+def resume_run(
+    run: Path, device: str = "", data: Path | None = None
+) -> tuple[TrainConfig, Path, Path | None, torch.device]:
+    """Read what a run goes on with, as `read_run` does; its dataset is found again where the
+    workspace was moved, unless `data` names it. Raises UserError where it is gone."""
+    config, stored, start_from, place = read_run(run, device)
+    return config, data or locate_dataset(stored), start_from, place
+
+
 def main(run: Path) -> int:
     """Train what ``RUN/config.json`` says, or go on with it.
 
@@ -160,7 +170,7 @@ def main(run: Path) -> int:
     """
     signal.signal(signal.SIGTERM, lambda *_: run_control.request_stop(run))  # shutdown, `kill`
     set_process_up()
-    sentence = run_training(run, lambda: read_run(run), lambda: run_control.requested_stop(run))
+    sentence = run_training(run, lambda: resume_run(run), lambda: run_control.requested_stop(run))
     if sentence:
         print(sentence, file=sys.stderr)  # into its log: a full disk takes no status
     return 1 if sentence else 0

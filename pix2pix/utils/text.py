@@ -27,6 +27,33 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return [int(p) if p.isdecimal() else p for p in parts], name
 
 
+def fold_name(name: str) -> str:
+    """Fold a name to what is the same on every disk: upper and lower case, and the two ways to
+    write an accent or a syllable (NFC and NFD)."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def portable_name(name: str) -> str:
+    """Rewrite a path from an archive so that every system can store it: / between folders, _ for
+    colons, after the names of devices and for a part's last dot or space. What leads out of its
+    folder, a drive and an absolute path stay as they are, for `unsafe_name_reason` to refuse."""
+    name = name.replace("\\", "/")
+    if re.match(r"[A-Za-z]:", name):
+        return name
+    parts = []
+    for part in name.split("/"):
+        part = part.replace(":", "_")
+        if part not in ("", ".", "..") and part[-1] in ". ":
+            part = part.rstrip(". ") + "_"
+        if is_windows_device(part):
+            stem, dot, rest = part.partition(".")
+            part = f"{stem.rstrip(' ')}_{dot}{rest}"
+        parts.append(part)
+    return "/".join(parts)
+
+
 def safe_name(name: str) -> str:
     """Check the name of a new folder and strip it; raises UserError where it is not safe."""
     name = unicodedata.normalize("NFC", str(name)).strip()
@@ -84,7 +111,7 @@ class PathTree:
             self.known.add(folder)
         if is_folder:
             return ""
-        key = _fold_case(parts)
+        key = fold_name("/".join(parts))
         if key in self.folders:
             return "a file that is also a folder"
         if key in self.files:
@@ -93,7 +120,7 @@ class PathTree:
         return ""
 
     def _add_folder(self, folder: tuple[str, ...]) -> str:
-        key = _fold_case(folder)
+        key = fold_name("/".join(folder))
         if key in self.files:
             return "a file that is also a folder"
         if self.folders.setdefault(key, folder) != folder:

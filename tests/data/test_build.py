@@ -365,6 +365,7 @@ def test_the_script_ends_with_what_it_did(tmp_path: Path) -> None:
             "rule": "affix",
             "refused": [],
             "ranges": {"source": [0.0, 255.0], "target": [0.0, 255.0]},
+            "doubts": [],
         },
     )
     assert "a-005.png  ->  B2-005-x.jpg" in told

@@ -23,6 +23,7 @@ from pix2pix.data.dataset import (
     dataset_info,
     find_pairs,
     list_datasets,
+    locate_dataset,
     open_pair,
     read_dataset_json,
 )
@@ -78,6 +79,53 @@ def test_a_strip_is_cut_in_the_middle_and_two_files_are_taken_as_they_are(tmp_pa
     for bad in (odd, save(tmp_path / "thin.png", picture(1, 1, 8))):
         with pytest.raises(UserError, match=f"{bad.name} is .* wide and cannot be cut"):
             open_pair(PairFile("odd", bad))
+
+
+def test_the_layouts_of_others_are_read_and_imported(tmp_path: Path) -> None:
+    label, photo = picture(1, 8, 8), picture(2, 8, 8)
+    for name, (a, b) in {
+        "hd": ("{}_label", "{}_img"), "turbo": ("{}_A", "{}_B"), "inside": ("{}/images", "{}/masks")
+    }.items():  # fmt: skip
+        for split in ("train", "validation"):
+            save(tmp_path / name / a.format(split) / "caf\u00e9.png", label)
+            save(tmp_path / name / b.format(split) / "cafe\u0301.bmp", photo)
+        made = import_dataset(tmp_path / name, tmp_path / "root", name)
+        for folder in (tmp_path / name, made):
+            assert [find_pairs(folder, s) for s in ("val", "test")][1] == []
+            for split in ("train", "val"):
+                (pair,) = find_pairs(folder, split)
+                assert pixels(pair) == [label.tobytes(), photo.tobytes()]
+
+
+def test_equal_stems_are_ambiguous_in_training_and_left_out_by_name_in_importing(
+    tmp_path: Path,
+) -> None:
+    for side in "AB":
+        for name in ("0.png", "0.jpg", "1.png"):
+            save(tmp_path / "a" / f"train{side}" / name)
+    with pytest.raises(UserError, match="'0' is there several times"):
+        find_pairs(tmp_path / "a", "train")
+    made = import_dataset(tmp_path / "a", tmp_path / "root", "a")
+    assert [pair.name for pair in find_pairs(made, "train")] == ["1"]
+    refused = {r["file"] for r in read_dataset_json(made)["refused"]}
+    assert refused == {f"train{side}/0.{end}" for side in "AB" for end in ("png", "jpg")}
+
+
+def test_the_dataset_of_a_moved_workspace_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIX2PIX_WORKSPACE", str(tmp_path / "new"))
+    old, new = (tmp_path / w / "datasets" / "faces" for w in ("old", "new"))
+    outside = tmp_path / "data" / "faces"
+    with pytest.raises(UserError, match="'faces' is neither in the workspace nor where it was"):
+        locate_dataset(old)
+    save(old / "train" / "0.png")
+    assert locate_dataset(old) == old
+    save(new / "train" / "0.png")
+    assert locate_dataset(old) == new
+    assert locate_dataset(outside) == new
+    save(outside / "train" / "0.png")
+    assert locate_dataset(outside) == outside, "a run goes on with the dataset that it began with"
 
 
 def test_a_folder_of_datasets_is_listed_by_name_whatever_else_is_in_it(
@@ -170,6 +218,10 @@ FOLDERS: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["A/train/0.png", "A/val/1.png", "B/train/0.png"], ("pair", "", "A", "B"),
     ),
     "pair and a preview": (["a/0.png", "b/0.png", "look.png"], ("pair", "", "a", "b")),
+    "train_A, train_B": (["train_A/0.png", "train_B/0.png", "test_A/1.png"], ("dataset", "")),
+    "pix2pixHD": (["s/train_img/0.png", "s/train_label/0.png"], ("dataset", "s")),
+    "sides in splits": (["train/images/0.png", "train/masks/0.png"], ("dataset", "")),
+    "splits in sides": (["img/Valid/0.png", "masks/valid/0.png"], ("pair", "", "img", "masks")),
     "photos": (["0.png", "1.jpg"], ("photos", "")),
     "photos in a wrapper": (["x/y/0.png", "readme.md"], ("photos", "x/y")),
     "photos beside one folder": (["0.png", "x/1.png"], ("photos", "")),

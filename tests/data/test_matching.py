@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,10 @@ def test_sorted_order_needs_equal_numbers() -> None:
         "target;source\nx.jpg;a.png\ny.jpg;b.png\n",
         "\ufeffpicture\tdrawing\nA.PNG\tX\nb\ty.jpg\n",
         "drawing,photo\nx,a\ny,b\n",
+        "sep=;\nsource;target\na.png;x.jpg\nb.png;y.jpg\n",
+        "source,target\n./a.png,./x.jpg\nfolder/b.png,C:\\data\\y.jpg\n",
+        ",source_image,target_image\n0,a.png,x.jpg\n1,b.png,y.jpg\n",
+        "file,size,mask\n/mnt/set/a.png,12,x.jpg\n/mnt/set/b.png,13,y.jpg\n",
     ],
 )
 def test_a_csv_is_read_with_and_without_header_either_way_round(table: str) -> None:
@@ -144,7 +149,7 @@ def test_a_csv_is_read_with_and_without_header_either_way_round(table: str) -> N
 
 
 def test_a_csv_says_splits_and_groups() -> None:
-    table = "group,source,split,target\nr1,a,VAL,x\nr2,b,,y\n"
+    table = "group,source,split,target\nr1,a,Validation,x\nr2,b,,y\n"
     found = match_names(["a.png", "b.png"], ["x.jpg", "y.jpg"], "csv", table).pairs
     assert found == (Match("a.png", "x.jpg", "val", "r1"), Match("b.png", "y.jpg", "", "r2"))
 
@@ -164,6 +169,22 @@ def test_what_a_csv_gets_wrong_is_listed() -> None:
 def test_a_csv_without_two_columns_is_refused(table: str) -> None:
     with pytest.raises(UserError, match="two columns"):
         match_names(["a.png"], ["x.png"], "csv", table)
+
+
+def test_a_name_in_several_folders_is_not_guessed() -> None:
+    names, table = ["u/a.png", "v/a.png"], "source,target\n/old/a.png,x\n"
+    matching = match_names(names, ["x.jpg"], "csv", table)
+    assert not matching.pairs
+    assert "several of that name, u/a.png and v/a.png" in matching.refused[0].reason
+    table = "source,target\n/old/v/a.png,x\n"
+    assert pairs(names, ["x.jpg"], "csv", table) == {"v/a.png": "x.jpg"}
+
+
+@pytest.mark.parametrize("text", ["caf\u00e9", "\ud55c\uad6d", "\u30dd\u30c3", "\u00c5 \u00fc"])
+def test_names_are_equal_in_both_unicode_forms(text: str) -> None:
+    a, b = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    assert pairs([f"{a}.png"], [f"{b}.jpg"]) == {f"{a}.png": f"{b}.jpg"}
+    assert pairs([f"{a}.png"], [f"{b}.jpg"], "csv", f"source,target\n{b},{a}\n")
 
 
 def test_an_unknown_rule_is_refused() -> None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pix2pix.data.build import build, rebuild
 from pix2pix.data.checks import alignment, edges
 from pix2pix.data.plan import make_plan
+from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.data.reading import THUMBNAIL_SIDE
-from pix2pix.data.records import Inputs
+from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import Inputs, describe_doubts
 from pix2pix.errors import Cancelled, UserError
 from tests.support.drawn_pairs import draw_folders, drawn_pair
 
@@ -208,6 +214,168 @@ def test_folders_that_cannot_work(tmp_path: Path, source: str, target: str, sent
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=sentence):
         make_plan(Inputs(tmp_path / source, tmp_path / target))
+
+
+def scene(seed: int, width: int = 96, height: int = 96) -> Image.Image:
+    """A smooth picture of 256 levels, of its own brightness, that ends nowhere in plain white."""
+    x, y = np.meshgrid(np.linspace(0, 6, width), np.linspace(0, 6, height))
+    waves = [np.sin(x * (1 + seed % 3) + y + seed + c) + np.cos(y * 2 - x + c) for c in range(3)]
+    pixels = 128 + 50 * np.stack(waves, axis=2) + 20 * (seed % 2)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def two_sides(folder: Path, make: Callable[[int], Image.Image], count: int = 8) -> Inputs:
+    for side in ("a", "b"):
+        (folder / side).mkdir(parents=True)
+    for number in range(count):
+        scene(number).save(folder / "a" / f"{number}.png")
+        make(number).save(folder / "b" / f"{number}.png")
+    return Inputs(folder / "a", folder / "b")
+
+
+def mask(number: int, low: int = 0, high: int = 255) -> Image.Image:
+    pixels = np.full((96, 96), low, np.uint8)
+    pixels[10 + number : 60, 20 : 50 + number] = high
+    return Image.fromarray(pixels)
+
+
+def with_alpha(number: int, colour: Image.Image, opacity: Image.Image) -> Image.Image:
+    return Image.merge("RGBA", (*colour.convert("RGB").split(), opacity))
+
+
+WHITE = Image.new("RGB", (96, 96), "white")
+SIDES: dict[str, tuple[Callable[[int], Image.Image], set[str]]] = {
+    "photos": (lambda n: scene(n + 50), set()),
+    "masks of black and white": (mask, set()),
+    "grey label maps": (lambda n: Image.fromarray(np.asarray(mask(n, 60, 180))), set()),
+    "cut out on nothing": (lambda n: with_alpha(n, Image.new("RGB", (96, 96)), mask(n)), set()),
+    "class numbers": (lambda n: mask(n, 0, 1 + n % 5), {"class-numbers"}),
+    "class numbers with void": (lambda n: mask(n, 1 + n % 3, 255), {"class-numbers"}),
+    "dark photos": (lambda n: scene(n).point(lambda v: v // 20), {"no-contrast"}),
+    "all white": (lambda n: WHITE, {"no-contrast"}),
+    "colours hidden": (lambda n: with_alpha(n, scene(n), mask(n, 0, 0)), {"alpha"}),
+    "mask in alpha": (lambda n: with_alpha(n, WHITE, mask(n)), {"alpha"}),
+    "one picture again and again": (lambda n: scene(0), {"double"}),
+    "the source again": (lambda n: scene(n), {"double"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "wanted"), SIDES.values(), ids=SIDES)
+def test_a_side_that_a_network_cannot_learn_from_is_doubted(
+    tmp_path: Path, make: Callable[[int], Image.Image], wanted: set[str]
+) -> None:
+    doubts = make_plan(two_sides(tmp_path, make)).doubts
+    found = [d for d in doubts if d.kind not in ("misaligned", "aspect")]
+    assert {d.kind for d in found} == wanted
+    assert all(len(d.files) >= 4 and d.file in d.files for d in found)
+
+
+def test_what_settles_a_doubt_about_a_side_is_what_is_built(tmp_path: Path) -> None:
+    cases = {
+        "mask": (lambda n: with_alpha(n, scene(n + 9), mask(n)), lambda n: mask(n)),
+        "ignore": (lambda n: with_alpha(n, scene(n + 9), mask(n, 0, 0)), lambda n: scene(n + 9)),
+    }
+    for alpha, (make, seen) in cases.items():
+        inputs = replace(two_sides(tmp_path / alpha, make), alpha=("white", alpha))
+        plan = make_plan(inputs)
+        assert not [d for d in plan.doubts if d.kind == "alpha"]
+        build(plan, Recipe(size=0), tmp_path / f"{alpha}-out")
+        made = next((tmp_path / f"{alpha}-out").rglob("3.png"))
+        assert np.array_equal(np.asarray(Image.open(made))[:, 96:], seen(3).convert("RGB"))
+    inputs = replace(two_sides(tmp_path / "c", lambda n: mask(n, 1, 3)), classes=("", "colours"))
+    plan = make_plan(inputs)
+    assert plan.label_maps[1] and not [d for d in plan.doubts if d.side == "target"]
+    info = build(plan, Recipe(size=0), tmp_path / "c-out")
+    palette = {label["number"]: label["color"] for label in info["palette"]}
+    assert palette == {1: "#800000", 3: "#808000"}  # as PASCAL VOC has them
+    made = np.asarray(Image.open(next((tmp_path / "c-out").rglob("3.png"))))[:, 96:]
+    assert {f"#{bytes(c).hex()}" for c in made.reshape(-1, 3)} == set(palette.values())
+
+
+def strip_of(number: int, how: str) -> Image.Image:
+    scenes = scene(number), scene(number + 40), scene(7)
+    pictures = [np.asarray(picture.resize((128, 128))) for picture in scenes]
+    pictures[1] = 255 - pictures[1] // 2
+    if how == "stacked":
+        return Image.fromarray(np.concatenate(pictures[:2]))
+    if how == "gap":
+        pictures.insert(1, np.zeros((128, 3, 3), np.uint8))
+    count = 2 if how == "halves" else 3
+    return Image.fromarray(np.concatenate(pictures[:count], axis=1))
+
+
+@pytest.mark.parametrize("how", ["halves", "stacked", "gap", "first-third", "single"])
+def test_strips_are_seen_and_cut_as_they_are(tmp_path: Path, how: str) -> None:
+    (tmp_path / "train").mkdir()
+    for number in range(6):
+        strip = scene(number, 256, 128) if how == "single" else strip_of(number, how)
+        strip.save(tmp_path / "train" / f"{number}.png")
+    plan = make_plan(Inputs(tmp_path))
+    doubts = [d for d in plan.doubts if d.kind == "no-seam"]
+    assert len(doubts) == (how != "halves")
+    assert [d.kind for d in dataset_doubts(tmp_path)] == ["no-seam"] * (how != "halves")
+    if how in ("halves", "single"):
+        return
+    assert f"strips={how}" in doubts[0].fixes
+    plan = make_plan(Inputs(tmp_path, strips=how))
+    assert not [d for d in plan.doubts if d.kind == "no-seam"] and len(plan.pairs) == 6
+    build(plan, Recipe(size=0), tmp_path / "out")
+    made = np.asarray(Image.open(next((tmp_path / "out").rglob("2.png"))))
+    strip = np.asarray(strip_of(2, how))
+    b = strip[128:] if how == "stacked" else strip[:, -128:]
+    assert np.array_equal(made, np.concatenate([strip[:128, :128], b], axis=1))
+    again = rebuild(tmp_path / "out" / "dataset.json", tmp_path / "again")
+    assert [p["files"] for p in again["pairs"]] == [
+        p["files"] for p in json.loads((tmp_path / "out" / "dataset.json").read_text())["pairs"]
+    ]
+
+
+def test_every_page_can_be_a_pair_and_pages_of_a_file_stay_together(tmp_path: Path) -> None:
+    for side, offset in (("a", 0), ("b", 30)):
+        (tmp_path / side).mkdir()
+        for number in range(3):
+            pages = [scene(10 * number + page + offset).convert("L") for page in range(4)]
+            stack = tmp_path / side / f"v{number}.tif"
+            pages[0].save(stack, save_all=True, append_images=pages[1:])
+    inputs = Inputs(tmp_path / "a", tmp_path / "b")
+    doubts = [d for d in make_plan(inputs).doubts if d.kind == "pages"]
+    assert [(d.side, len(d.files)) for d in doubts] == [("source", 3), ("target", 3)]
+    assert "of 12 pages" in doubts[0].reason and doubts[0].fixes == ("pages=all",)
+    plan = make_plan(replace(inputs, pages="all"))
+    assert len(plan.pairs) == 12 and not [d for d in plan.doubts if d.kind == "pages"]
+    info = build(plan, Recipe(size=0, keep=True, split=(0.7, 0.3, 0.0)), tmp_path / "out")
+    splits = {(pair["source"][:2], pair["split"]) for pair in info["pairs"]}
+    assert len(splits) == 3
+    made = next((tmp_path / "out").rglob("v1_3*.png"))
+    expected = [np.asarray(scene(12 + offset).convert("L")) for offset in (0, 30)]
+    assert np.array_equal(np.asarray(Image.open(made)), np.concatenate(expected, axis=1))
+
+
+def test_every_file_is_accounted_for_by_name(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 3, "{}.png", "{}.jpg")
+    (tmp_path / "elsewhere").mkdir()
+    for folder, end in ((source, "png"), (target, "jpg")):
+        (folder / "loop").symlink_to(folder)
+        (tmp_path / "elsewhere" / end).mkdir()
+        shutil.copy(folder / f"2.{end}", tmp_path / "elsewhere" / end / f"9.{end}")
+        (folder / f"2.{end}").unlink()
+        (folder / "more").symlink_to(tmp_path / "elsewhere" / end)
+    (source / "IMG.CR2").write_bytes(b"raw")
+    (source / "1.png").rename(source / "1.psd")
+    (source / "notes.txt").write_text("x")
+    (source / "link").write_text("../elsewhere")
+    plan = make_plan(Inputs(source, target))
+    assert {p.source for p in plan.pairs} == {"0.png", "more/9.png"}
+    assert [(r.file, r.kind) for r in plan.refused] == [("1.jpg", "unmatched")]
+    assert "its partner 1.psd cannot be read" in plan.refused[0].reason
+    assert [(o.file, o.side) for o in plan.others] == [("notes.txt", "source")]
+    found = {(d.kind, d.side): set(d.files) for d in plan.doubts}
+    assert found["links", "source"] == {"loop", "link"} and found["links", "target"] == {"loop"}
+    unread = [d for d in plan.doubts if d.kind == "unreadable-kind"]
+    assert [(d.side, d.files) for d in unread] == [("source", ("1.psd",)), ("source", ("IMG.CR2",))]
+    described = {(d["kind"], d["side"]): d for d in describe_doubts(plan.doubts)}
+    assert described["unreadable-kind", "source"]["files"] == ["1.psd", "IMG.CR2"]
+    assert "paint program" in described["unreadable-kind", "source"]["sentence"]
 
 
 def test_planning_can_be_stopped(tmp_path: Path) -> None:

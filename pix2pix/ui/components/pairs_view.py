@@ -50,21 +50,27 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
         head, jobs = prepare_build(plan, recipe)
     except UserError as error:
         return escape_template({"empty": str(error)})
-    doubts: dict[str, list[Refusal]] = {}
+    doubts: dict[tuple[str, str], list[Refusal]] = {}
     for doubt in plan.doubts:
-        if doubt.side == "pair":
-            doubts.setdefault(doubt.file, []).append(doubt)
-    jobs.sort(key=lambda job: job.source not in doubts)
-    folders = plan.inputs.source, plan.inputs.target_folder
+        doubts.setdefault((doubt.side, doubt.file), []).append(doubt)
+
+    def doubts_of(job: PairJob) -> list[Refusal]:
+        """Doubts that this pair shows: its own, and those about a side that name its file."""
+        keys = [("pair", job.source), ("source", job.source), ("target", job.target)]
+        return [doubt for key in keys for doubt in doubts.get(key, ())]
+
+    jobs.sort(key=lambda job: not doubts_of(job))
     labels, ranges = tuple(head["label_maps"]), report_ranges(head)
 
     def made(job: PairJob) -> dict[str, Any]:
         pair = {"source": job.source, "target": "" if _one_file(job) else job.target}
-        doubts_of_pair = doubts.get(job.source, [])
+        doubts_of_pair = doubts_of(job)
         pair["doubt"] = "; ".join(doubt.reason for doubt in doubts_of_pair)
-        pair["mark"] = ", ".join(DOUBT_TEXTS[doubt.kind] for doubt in doubts_of_pair)
+        pair["mark"] = ", ".join(
+            DOUBT_TEXTS.get(doubt.kind, doubt.kind) for doubt in doubts_of_pair
+        )
         try:
-            sides = open_pair_job(folders, job, ranges)
+            sides = open_pair_job(plan.inputs, job, ranges)
             pictures = list(compose_ab(*sides, recipe, labels, plan.inputs.derive, job.name))
         except UserError as error:
             return {**pair, "doubt": str(error), "mark": DOUBT_TEXTS["unfit"], "image": ""}

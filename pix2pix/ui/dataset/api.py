@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
+from pix2pix.data.reading import reading_options
 from pix2pix.data.recipe import Recipe
 from pix2pix.errors import UserError
 from pix2pix.ui.dataset.form import shares, whole_number
@@ -21,8 +23,11 @@ ABOUT = """Build a dataset of A|B pictures in the workspace, all at once.
 
 The pictures are `source` and `target` files, `source` files and a `derive`, an `archive`, or the
 workspace's folders `source_path` and `target_path`. Answers {"dataset", "pairs", "train", "val",
-"test", "rule", "ranges", "refused": [{"file", "reason"}]}. `source_range` and `target_range` are
-the numbers that are black and white in files of more than 8 bits, as 0,4080, or percentiles."""
+"test", "rule", "ranges", "refused": [{"file", "reason"}],
+"doubts": [{"kind", "side", "files", "sentence"}]}. `reading` says how files are read, such as
+{"strips": "stacked", "target-alpha": "mask", "source-classes": "colours", "pages": "all"}: what
+settles a doubt is in its sentence. `source_range` and `target_range` are the numbers that are black
+and white in files of more than 8 bits, as 0,4080, or percentiles."""
 
 
 def build_dataset(
@@ -46,13 +51,16 @@ def build_dataset(
     leave_out: list[str] | None = None,
     source_range: str = "",
     target_range: str = "",
+    reading: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     uploads = UploadedInputs(
         source=source or (), target=target or (), archive=archive or "", table=csv or "",
         source_path=source_path or "", target_path=target_path or "", derive=derive or "",
-        match=match or "auto",
+        match=match or "auto", reading={},
     )  # fmt: skip
     with user_errors():
+        options = [f"{key}={value}" for key, value in (reading or {}).items()]
+        uploads = replace(uploads, reading=reading_options(options))
         name = safe_name(name or "")
         recipe = Recipe(
             size=whole_number(size, "The size"),
@@ -75,8 +83,10 @@ def build_dataset(
         plan = make_plan(inputs, source_range=recipe.source_range, target_range=recipe.target_range)
         made = build(plan, recipe, datasets_folder() / name)
     refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
-    said = {"rule": made["rule"], "ranges": made["ranges"], "refused": refused}
-    return {"dataset": name, **made["counts"], **said}
+    return {
+        "dataset": name, **made["counts"], "rule": made["rule"], "ranges": made["ranges"],
+        "refused": refused, "doubts": made["doubts"],
+    }  # fmt: skip
 
 
 def dataset_api() -> None:
@@ -106,6 +116,7 @@ def dataset_api() -> None:
         gr.JSON([], label="Doubts to leave out: aspect, misaligned", **hidden),
         gr.Textbox("", label="Black and white of the sources, as 0,4080", **hidden),
         gr.Textbox("", label="Black and white of the targets, as 0,4080", **hidden),
+        gr.JSON({}, label="How files are read: strips, source-alpha ...", **hidden),
     ]
     answer = gr.JSON(label="What was built", **hidden)
     gr.Button(**hidden).click(

@@ -14,6 +14,8 @@ import gradio as gr
 from pix2pix.data.archives import pack_zip
 from pix2pix.data.card import dataset_card
 from pix2pix.data.dataset import dataset_info, find_pairs, list_datasets, read_dataset_json
+from pix2pix.data.layout import find_splits
+from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.data.records import SPLITS
 from pix2pix.data.sample import SAMPLE_NAME, make_sample_dataset
 from pix2pix.data.transfer import write_npz
@@ -196,7 +198,7 @@ def dataset_card_item(folder: Path, chosen: str) -> dict[str, str]:
 
 def dataset_version(folder: Path) -> tuple[int, ...]:
     """Return times that differ when pictures come or go, or `dataset.json` changes."""
-    places = [folder, *(folder / (split + side) for split in SPLITS for side in ("", "A"))]
+    places = [folder, *(place.a for place in find_splits(folder).values())]
     return tuple(place.stat().st_mtime_ns if place.exists() else 0 for place in places)
 
 
@@ -223,6 +225,7 @@ def about_dataset(folder: Path) -> str:
     lines = [f"### {escape_text(facts.name)}"]
     lines.append(f"{format_pairs(facts.total)}{size}, {escape_text(direction)}.")
     lines.append(f"{format_splits(facts.counts)}.")
+    lines += [f"Look at {escape_text(f'{d.file}: it {d.reason}')}." for d in dataset_doubts(folder)]
     refused, warnings = info.get("refused"), info.get("warnings")
     if isinstance(refused, list) and refused:
         lines.append(f"{len(refused)} files were left out; `dataset.json` names them.")

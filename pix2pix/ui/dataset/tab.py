@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
+from pix2pix.data.reading import reading_options
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Plan
 from pix2pix.data.transfer import import_dataset
@@ -26,6 +27,7 @@ from pix2pix.ui.dataset.wording import (
     default_shares,
     doubt_kinds,
     doubt_rows,
+    fix_choices,
     report_items,
 )
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
@@ -48,6 +50,7 @@ class CheckResults:
     checked: gr.Markdown
     match: gr.Dropdown
     report: gr.HTML
+    fixes: gr.CheckboxGroup
     pictures: gr.HTML
     problems: gr.Column
     kind: gr.Dropdown
@@ -114,6 +117,10 @@ def check_results() -> tuple[Any, ...]:
     match = gr.Dropdown(
         list(RULE_TEXTS.items()), value="auto", label="Pair by", visible=False, elem_id="match"
     )
+    fixes = gr.CheckboxGroup(
+        [], label="What to do about it", visible=False, elem_id="fixes",
+        info="The pairs are checked again with what is chosen.",
+    )  # fmt: skip
     pictures = pairs_view(EMPTY, elem_id="pairs")
     with gr.Column(visible=False, elem_id="problems", min_width=0) as problems:
         kind = gr.Dropdown([""], value="", label="Files to look at")
@@ -121,7 +128,7 @@ def check_results() -> tuple[Any, ...]:
             headers=HEADERS, datatype="str", wrap=True, interactive=False, max_height=320,
             column_widths=["30%", "25%", "45%"], show_label=False, buttons=[],
         )  # fmt: skip
-    return match, report, pictures, problems, kind, table
+    return match, report, fixes, pictures, problems, kind, table
 
 
 # -------------------------------------------------------------------------------------- the check
@@ -137,20 +144,22 @@ def wire_check(
         try:
             with user_errors():
                 uploads = sources.read(values, values[results.match])
+                uploads = replace(uploads, reading=reading_options(values[results.fixes] or ()))
                 plan = make_checked_plan(plans, session, uploads, progress)
         except Cancelled:
             return {results.checked: STOPPED}
         return show_check(plan, values, form, results)
 
     outputs = [
-        *(results.checked, results.report, results.match, results.pictures, results.problems),
+        *(results.checked, results.report, results.match, results.fixes),
+        *(results.pictures, results.problems),
         *(results.kind, results.table, results.name, results.build, results.check),
         *(form.split, form.as_is),
     ]
     buttons = [results.check, results.stop_check]
     # The rule can be chosen only by a person who has seen a check, so that makes another one.
     started = gr.on(
-        [results.check.click, results.match.input],
+        [results.check.click, results.match.input, results.fixes.input],
         busy_buttons(plans.running, "check"),
         None,
         buttons,
@@ -158,7 +167,8 @@ def wire_check(
         **HIDDEN_EVENT,
     )
     ended = started.then(
-        check, {*sources.inputs(), *form.inputs(), results.match, results.name}, outputs,
+        check,
+        {*sources.inputs(), *form.inputs(), results.match, results.fixes, results.name}, outputs,
         show_progress_on=results.checked, api_visibility="private", **CONCURRENCY,
     )  # fmt: skip
     for after in (ended.then, ended.failure):  # a failure triggers only the latter
@@ -172,11 +182,12 @@ def wire_check(
     def touch(request: gr.Request) -> list[Any]:
         plans.leave(request.session_hash)
         build = gr.Button(variant="secondary", interactive=False)
-        return [gr.Button(variant="primary"), build, CHANGED]
+        fixes = gr.CheckboxGroup([], value=[], visible=False)
+        return [gr.Button(variant="primary"), build, CHANGED, fixes]
 
     gr.on(
         [part.change for part in sources.inputs()], touch, None,
-        [results.check, results.build, results.checked], queue=False, **HIDDEN_EVENT,
+        [results.check, results.build, results.checked, results.fixes], queue=False, **HIDDEN_EVENT,
     )  # fmt: skip
 
 
@@ -201,7 +212,9 @@ def make_checked_plan(
 def show_check(
     plan: Plan, values: Values, form: RecipeForm, results: CheckResults
 ) -> dict[Any, Any]:
-    is_dataset, ready = plan.inputs.kind == "dataset", bool(plan.pairs)
+    is_dataset, ready = plan.inputs.is_dataset_as_is, bool(plan.pairs)
+    fixes = fix_choices(plan)
+    chosen = [option for _, option in fixes if option in (values.get(results.fixes) or ())]
     values = {**values, form.as_is: is_dataset}
     with user_errors():
         pictures = planned_pair_views(plan, form.look(values))
@@ -210,6 +223,7 @@ def show_check(
         results.checked: "",
         results.report: report_items(plan),
         results.match: gr.Dropdown(visible=plan.inputs.kind == "folders"),
+        results.fixes: gr.CheckboxGroup(fixes, value=chosen, visible=bool(fixes)),
         results.pictures: pictures,
         results.problems: gr.Column(visible=bool(choices)),
         results.kind: gr.Dropdown(choices, value=""),

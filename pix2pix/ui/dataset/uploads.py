@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pix2pix.data.archives import unpack
-from pix2pix.data.layout import detect_layout
-from pix2pix.data.records import Inputs
+from pix2pix.data.layout import detect_layout, find_inputs
+from pix2pix.data.pair_table import read_table
+from pix2pix.data.records import Inputs, Refusal
 from pix2pix.data.transfer import read_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import pull_dataset
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 from pix2pix.utils.workspace import workspace
-
-MAX_TABLE = 50_000_000  # bytes of a CSV
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class UploadedInputs:
     derive: str = ""
     table: str = ""
     match: str = "auto"
+    reading: Mapping[str, Any] = field(default_factory=dict)  # how files are read: see `Inputs`
 
 
 def gather_inputs(
@@ -46,7 +47,14 @@ def gather_inputs(
 
     Uploaded files are never changed. Raises UserError for what cannot be used, and Cancelled.
     """
-    table = read_table(uploads.table)
+    inputs = _gather(uploads, folder, should_stop, on_progress)
+    return replace(inputs, **uploads.reading)
+
+
+def _gather(
+    uploads: UploadedInputs, folder: Path, should_stop: ShouldStop, on_progress: Progress
+) -> Inputs:
+    table = read_table(Path(uploads.table) if uploads.table else None)
     match = "csv" if table and uploads.match == "auto" else uploads.match
     if match == "csv" and not table:
         raise UserError("Choose the CSV with the pairs first: it is asked for in step 1.")
@@ -59,36 +67,20 @@ def gather_inputs(
         return _uploads(uploads, folder, match, table)
     if uploads.repo.strip():
         pulled = pull_dataset(uploads.repo, folder / "hub", token=uploads.token or None, **options)
-        hub_folder, archives = folder / "hub", pulled["archives"]
+        archives = pulled["archives"]
         if len(archives) > 1:
             raise UserError(
                 f"{pulled['repo_id']} holds {len(archives)} archives: download the one you mean, "
                 "and upload it here."
             )
         if archives:
-            hub_folder = _unpack(archives[0], folder, options)
-    elif uploads.archive:
-        hub_folder = _unpack(Path(uploads.archive), folder, options)
-    elif uploads.source_path.strip() or uploads.target_path.strip():
+            return _unpack(archives[0], folder, match, table, uploads.derive, options)
+        return find_photos(folder / "hub", match, table, uploads.derive, pulled["repo_id"])
+    if uploads.archive:
+        return _unpack(Path(uploads.archive), folder, match, table, uploads.derive, options)
+    if uploads.source_path.strip() or uploads.target_path.strip():
         return _in_workspace(uploads, match, table)
-    else:
-        raise UserError("Choose the pictures first: give the folders in step 1.")
-    return _detect_inputs(hub_folder, match, table, uploads.derive)
-
-
-def read_table(file: str) -> str:
-    """Read the text of an uploaded CSV, empty where there is none."""
-    if not file:
-        return ""
-    path = Path(file)
-    try:
-        if path.stat().st_size > MAX_TABLE:
-            raise UserError(f"{printable(path.name)} is too large for a table of pairs.")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{printable(path.name)} cannot be read: save the CSV as UTF-8 text."
-        ) from error
+    raise UserError("Choose the pictures first: give the folders in step 1.")
 
 
 def resolve_inside(root: Path, text: str) -> Path:
@@ -105,14 +97,29 @@ def resolve_inside(root: Path, text: str) -> Path:
         raise UserError(f"{quoted} lies outside the workspace: move the folder into it.")
     if not is_folder:
         raise UserError(f"{quoted} is no folder in the workspace: check its spelling.")
-    for place, folders, files in os.walk(folder):
-        for path in (Path(place) / name for name in (*folders, *files)):
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                raise UserError(
-                    f"'{printable(path.name)}' in {quoted} is a link that leads outside the "
-                    "workspace: replace it by the file itself."
-                )
+    if link := _link_outside(folder, home):
+        raise UserError(
+            f"'{printable(link.name)}' in {quoted} is a link that leads outside the workspace: "
+            "replace it by the file itself."
+        )
     return folder
+
+
+def _link_outside(folder: Path, home: Path) -> Path | None:
+    """Find a link in a folder, or in one that is linked from it, that leads out of `home`."""
+    waiting, seen = [folder], set()
+    while waiting:
+        for place, folders, files in os.walk(waiting.pop()):
+            for path in (Path(place) / name for name in (*folders, *files)):
+                if not path.is_symlink():
+                    continue
+                real = path.resolve()
+                if not real.is_relative_to(home):
+                    return path
+                if real.is_dir() and real not in seen:  # it is followed, so look behind it
+                    seen.add(real)
+                    waiting.append(real)
+    return None
 
 
 def link_files(files: Sequence[str], folder: Path) -> Path:
@@ -149,11 +156,21 @@ def _uploads(uploads: UploadedInputs, folder: Path, match: str, table: str) -> I
         raise UserError("The upload could not be kept: make room on the disk, please.") from error
 
 
-def _unpack(archive: Path, folder: Path, options: dict) -> Path:
+def _unpack(
+    archive: Path, folder: Path, match: str, table: str, derive: str, options: dict
+) -> Inputs:
+    """Unpack an archive and find the pairs in it; what it holds that cannot be used is named."""
     if archive.suffix.lower() == ".npz":
-        return read_npz(archive, folder / "pairs", **options)
-    unpack(archive, folder / "unpacked", **options)
-    return folder / "unpacked"
+        pairs = read_npz(archive, folder / "pairs", **options)
+        return find_photos(pairs, match, table, derive, archive.name)
+    left_out: list[Refusal] = []
+
+    def leave_out(name: str, reason: str) -> None:
+        left_out.append(Refusal(name, "archive", "left out", reason))
+
+    unpack(archive, folder / "unpacked", on_left_out=leave_out, **options)
+    inputs = find_photos(folder / "unpacked", match, table, derive, archive.name)
+    return replace(inputs, left_out=tuple(left_out))
 
 
 def _in_workspace(uploads: UploadedInputs, match: str, table: str) -> Inputs:
@@ -162,18 +179,20 @@ def _in_workspace(uploads: UploadedInputs, match: str, table: str) -> Inputs:
     source = resolve_inside(workspace(), uploads.source_path)
     if uploads.target_path.strip():
         return Inputs(source, resolve_inside(workspace(), uploads.target_path), match, table)
-    return _detect_inputs(source, match, table, uploads.derive)
+    return find_photos(source, match, table, uploads.derive)
 
 
-def _detect_inputs(folder: Path, match: str, table: str, derive: str) -> Inputs:
-    layout = detect_layout(folder)
+def find_photos(folder: Path, match: str, table: str, derive: str, title: str = "") -> Inputs:
+    """Return what a folder holds, or the photos in it that sources are derived from.
+
+    Raises UserError where there are photos alone and nothing says what sources are made of.
+    """
+    layout = detect_layout(folder, title)
     if derive:
-        return Inputs(layout.root, derive=derive)
-    if layout.kind == "pair":
-        return Inputs(layout.source, layout.target, match, table)
+        return Inputs(layout.root, derive=derive, title=title)
     if layout.kind == "photos":
         raise UserError(
             "There is one folder of photos and no second one: say below it what the source "
             "pictures shall be made of."
         )
-    return Inputs(layout.root)
+    return find_inputs(folder, None, match, table, "", title)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pix2pix.data.reading import ALPHA, CLASSES, PAGES
 from pix2pix.data.recipe import FITS
 from pix2pix.data.records import SPLITS, Plan, Refusal
 from pix2pix.data.sources import DERIVATIONS
+from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.ui.gradio_patches import escape_template
 
 RULE_TEXTS = {
@@ -33,7 +35,18 @@ DOUBT_TEXTS = {  # of refusals and doubts, for one file and as "5 ..."
     "outlier": "with numbers far from all others",
     "nodata": "with a number that seems to stand for no value",
     "narrow-range": "of different kinds of numbers",
+    "no-contrast": "without contrast",
+    "double": "that are the same",
+    "alpha": "with transparency that matters",
+    "class-numbers": "with class numbers for colours",
+    "no-seam": "that are no A|B pictures",
+    "pages": "with several pages",
+    "links": "that are links",
+    "unreadable-kind": "of a kind that is not read",
+    "left out": "of an archive that cannot be used",
+    "profiles": "with other colour profiles",
 }
+READING_TEXTS = {"strips": STRIPS, "alpha": ALPHA, "classes": CLASSES, "pages": PAGES}
 DOUBT_CHOICES = {"Different shapes": "aspect", "Badly aligned": "misaligned"}
 HEADERS = ["File", "What", "Why"]
 ALL = "All"
@@ -56,9 +69,13 @@ def format_pairs(number: int) -> str:
 
 def report_items(plan: Plan) -> dict[str, Any]:
     """Return what the report over the pictures shows, every text escaped."""
-    number = len({doubt.file for doubt in plan.doubts if doubt.side == "pair"})
+    number = len({d.file for d in plan.doubts if d.side == "pair" and not d.files})
     doubts = [f"{number} to look at first; they are kept unless you leave them out."] * bool(number)
-    doubts += [f"{d.file}: {d.reason}." for d in plan.doubts if d.side != "pair"]
+    doubts += [f"{d.file}: {d.reason}." for d in plan.doubts if d.side != "pair" or d.files]
+    if plan.others:
+        names = ", ".join(other.file for other in plan.others[:5])
+        more = f" and {len(plan.others) - 5:,} more" if len(plan.others) > 5 else ""
+        doubts.append(f"Not used, for they are no pictures of it: {names}{more}.")
     examples = [{"source": a, "target": b} for a, b in plan.examples]
     rule = f"Paired by {plan.explanation}"
     if plan.rule == "derived":
@@ -113,6 +130,25 @@ def doubt_kinds(plan: Plan) -> list[tuple[str, str]]:
         (f"{DOUBT_TEXTS.get(kind, kind).capitalize()} ({n})", kind) for kind, n in counts.items()
     ]
     return [(f"{ALL} ({sum(counts.values())})", ""), *choices]
+
+
+def fix_choices(plan: Plan) -> list[tuple[str, str]]:
+    """List what settles the plan's doubts, and what already does, as (words, option)."""
+    inputs = plan.inputs
+    options = {fix for doubt in plan.doubts for fix in doubt.fixes}
+    options |= {f"strips={inputs.strips.split(' ')[0]}"} - {"strips=halves"}
+    options |= {f"pages={inputs.pages}"} - {"pages=first"}
+    for side, alpha, classes in zip(("source", "target"), inputs.alpha, inputs.classes):
+        options |= {f"{side}-alpha={alpha}"} if alpha != "white" else set()
+        options |= {f"{side}-classes={classes}"} if classes else set()
+    choices = {}
+    for option in sorted(options):
+        key, _, value = option.partition("=")
+        side, _, field = key.rpartition("-")
+        words = READING_TEXTS.get(field, {}).get(value)
+        if words:
+            choices[option] = f"{side.capitalize()}: {words.lower()}" if side else words
+    return [(words, option) for option, words in choices.items()]
 
 
 def default_shares(plan: Plan) -> str:

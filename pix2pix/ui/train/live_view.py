@@ -13,11 +13,13 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from pix2pix.data.dataset import locate_dataset
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.grids import GAP
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import publish_checkpoint
+from pix2pix.ui.dataset.library import chosen_folder, workspace_datasets
 from pix2pix.ui.events import server_function
 from pix2pix.ui.theme import read_asset
 from pix2pix.ui.train.follow_jobs import stop_run
@@ -145,10 +147,14 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
         stop_run(run, "paused" if action == "pause" else "stopped")
     elif action == "force":
         run_control.force_stop(run, patience=0.5)
-    elif action == "resume":
-        run_control.start_process(run)
-    elif action == "extend":
-        run_control.extend_run(run, more_epochs(request.get("epochs")))
+    elif action in ("resume", "extend"):
+        if dataset := request.get("dataset"):
+            run_control.choose_data(run, chosen_folder(str(dataset)))
+        elif sentence := missing_data(run):
+            datasets = [folder.name for folder in workspace_datasets()]
+            return {"said": sentence, "datasets": datasets, "action": action}
+        if action == "extend":
+            run_control.extend_run(run, more_epochs(request.get("epochs")))
         run_control.start_process(run)
     elif action == "publish":
         model = publish_checkpoint(
@@ -159,6 +165,15 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
         raise UserError("There is no such action: reload the page.")
     watch.hurry()
     return {"said": message}
+
+
+def missing_data(run: Path) -> str:
+    """Say that a run's dataset cannot be found any more, empty where it can."""
+    try:
+        locate_dataset(Path(str(run_folder.read_status(run).config.get("data", ""))))
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def parse_step(value: Any) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import dataset_info, find_pairs
+from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.ui.components.pairs_view import encode_pair, join_pair
@@ -50,6 +51,7 @@ def preview_pairs(folder: Path, times: tuple[int, ...]) -> dict[str, Any]:
     words = [f"{format_pairs(info.total)}: {format_splits(info.counts)}."]
     if not info.counts.get("val"):
         words.append("Without val pairs, samples show training pairs.")
+    words += [f"Look at {d.file}: it {d.reason}." for d in dataset_doubts(folder)]
     return escape_template({"pairs": pictures, "words": " ".join(words)})
 
 

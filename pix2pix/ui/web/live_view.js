@@ -268,10 +268,20 @@ export class LiveView {
   async act(action, more = {}) {
     const run = this.shown;
     const answer = await this.ask("act", { run, action, ...more });
-    this.say(answer.error ?? "");
+    this.say(answer.error ?? (answer.datasets ? answer.said : ""));
+    if (answer.datasets?.length) this.offerDatasets(answer, more);
     if (action === "publish" && !answer.error) this.published(more.name.trim(), answer.said);
     this.again = true;
     this.look();
+  }
+
+  /** Let a run whose dataset is gone go on with another. */
+  offerDatasets({ datasets, action }, more) {
+    const choice = make("select", { ariaLabel: "Dataset to go on with" },
+      ...datasets.map((name) => make("option", { textContent: name, value: name })));
+    const button = make("button", { type: "button", textContent: "Go on with it" });
+    button.addEventListener("click", () => this.act(action, { ...more, dataset: choice.value }));
+    this.find(".said").append(" ", choice, " ", button);
   }
 
   published(name, words) {

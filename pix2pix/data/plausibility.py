@@ -1,0 +1,296 @@
+"""Doubt what a network would see: sides without contrast, hidden colours, class numbers, strips
+without a seam, pages and files that are not used.
+
+Every function returns doubts with the files that show them and the options that settle them. What
+is judged is the small picture of each file, as it would be seen; a sample is opened in full only
+where the small ones raise a question.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pix2pix.data.dataset import list_pairs, read_dataset_json
+from pix2pix.data.reading import open_input, read_input, side_folder
+from pix2pix.data.records import SPLITS, FileInfo, Inputs, PlannedPair, Refusal
+from pix2pix.errors import UserError
+from pix2pix.imaging.ab_pairs import STRIPS, common_gap, cut_strip, judge_strips
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.picture import Picture
+
+CONTRAST = 20  # grey levels that a picture spans at least, of 256
+EMPTY = 0.995  # of a picture's pixels: so many white or black ones are all there is
+ALIKE = 1.0  # mean grey levels between pictures that are all one
+SAMPLED_FILES = 16  # files of a side that are opened in full
+SAMPLED_PIXELS = 50_000_000  # of one, at most
+MAX_CLASS = 63  # class numbers up to here look all black
+FLAT = 0.7  # of neighbouring pixels that are equal in a map of classes
+# Picture files that are not read here, and what to do.
+_CAMERA = ".dng .cr2 .cr3 .nef .arw .raf .orf .rw2 .raw"
+_UNREADABLE = {
+    ".heic .heif .hif .avif": "a phone's photo: export it as JPEG",
+    _CAMERA: "a camera's raw file: export it as TIFF or JPEG",
+    ".psd .psb .xcf .kra .clip .procreate": "a paint program's file: export it as PNG",
+    ".svg .ai .eps .pdf": "a drawing or document without pixels: export it as PNG",
+    ".exr .hdr": "a high dynamic range picture: export it as a float TIFF",
+    ".jxl .jp2 .j2k .jpx .tga .ico .dds .pcx": "of a kind not read here: save it as PNG",
+    ".dcm .dicom .nii .nrrd .mha .mhd .img": "a medical volume: export its slices as PNG or TIFF",
+    ".npy .mat .h5 .hdf5": "an array: save it as PNG or TIFF, or two of them as an .npz",
+    ".mp4 .mov .avi .mkv .webm": "a video: export its frames as PNG",
+}
+UNREADABLE_KINDS = {end: why for ends, why in _UNREADABLE.items() for end in ends.split()}
+
+
+def unreadable_kind(name: str) -> str:
+    """Say what kind of picture a file is that cannot be read here; empty for any other file."""
+    return UNREADABLE_KINDS.get(os.path.splitext(name)[1].lower(), "")
+
+
+def file_doubts(side: str, unreadable: Sequence[str], links: Sequence[str]) -> list[Refusal]:
+    """Doubt a folder that holds pictures of unreadable kinds, or links that lead nowhere."""
+    doubts = []
+    by_kind = defaultdict(list)
+    for name in unreadable:
+        by_kind[unreadable_kind(name)].append(name)
+    for why, names in by_kind.items():
+        reason = f"is {why}{_and_more(names)}"
+        doubts.append(Refusal(names[0], side, "unreadable-kind", reason, tuple(names)))
+    if links:
+        reason = f"is a link that is not followed: copy its files here{_and_more(links)}"
+        doubts.append(Refusal(links[0], side, "links", reason, tuple(links)))
+    return doubts
+
+
+def side_doubts(inputs: Inputs, pairs: Sequence[PlannedPair]) -> list[Refusal]:
+    """Doubt each side of pairs that would be built: transparency, class numbers, contrast, and
+    pictures that are all the same."""
+    doubts = []
+    for number, side in enumerate(("source",) if inputs.derive else ("source", "target")):
+        names = [getattr(pair, side) for pair in pairs]
+        looks = [getattr(pair, f"{side}_look") for pair in pairs]
+        found = _alpha_doubts(inputs.alpha[number], side, names, looks)
+        found += [] if found else _class_doubts(inputs, number, side, pairs)
+        found += [] if found else _contrast_doubts(side, names, looks)
+        found += [] if found else _alike_doubts(side, names, looks)
+        if number == 0 or not any(pair.half for pair in pairs):
+            found += _page_doubts(side, names, looks)
+        doubts += found
+    return doubts + ([] if inputs.derive else _same_sides_doubts(pairs))
+
+
+def ambiguous_doubts(refused: Sequence[Refusal]) -> list[Refusal]:
+    """Doubt names that could belong to several pairs, once for each side."""
+    doubts = []
+    for side in ("source", "target"):
+        files = tuple(r.file for r in refused if (r.side, r.kind) == (side, "ambiguous"))
+        if files:
+            more = f", and so could {len(files) - 1} more" if len(files) > 1 else ""
+            reason = next(r.reason for r in refused if r.file == files[0])
+            doubts.append(Refusal(files[0], side, "ambiguous", reason + more, files))
+    return doubts
+
+
+def strip_doubts(folder: Path, names: Sequence[str]) -> list[Refusal]:
+    """Doubt A|B pictures that have no seam where it is expected, from a sample of them."""
+    sample = _sample(names)
+    verdict = judge_strips(_open_some(folder, sample))
+    if verdict in ("", "halves"):
+        return []
+    if verdict == "single":
+        seen = "has no seam in its middle and looks like one picture: give a folder for each side"
+        fixes = ("derive=grey", "derive=lines")
+    elif verdict.startswith("gap"):
+        seen = f"has {verdict.removeprefix('gap ')} pixels between A and B"
+        fixes = ("strips=gap",)
+    elif verdict == "stacked":
+        seen, fixes = "looks like A above B", ("strips=stacked",)
+    else:
+        seen = "looks like three pictures across"
+        fixes = tuple(f"strips={key}" for key in STRIPS if "-" in key)
+    reason = f"{seen}{_and_more(names)}"
+    return [Refusal(sample[0], "pair", "no-seam", reason, tuple(sample), fixes)]
+
+
+def find_gap(folder: Path, names: Sequence[str]) -> int:
+    """Find how many pixels part A and B in these pictures; raises UserError where none do."""
+    gap = common_gap(_open_some(folder, _sample(names)))
+    if not gap:
+        raise UserError("No line between A and B is seen in these pictures: cut them in halves.")
+    return gap
+
+
+def _sample(names: Sequence[str]) -> Sequence[str]:
+    return names[:: max(1, len(names) // SAMPLED_FILES)][:SAMPLED_FILES]
+
+
+def _open_some(folder: Path, names: Sequence[str]) -> list[Picture]:
+    pictures = []
+    for name in names:
+        try:
+            pictures.append(open_picture(folder / name, max_pixels=SAMPLED_PIXELS))
+        except UserError:  # it is refused where it is read
+            continue
+    return pictures
+
+
+def is_made_here(folder: Path) -> bool:
+    """Return whether the A|B pictures of a dataset were put together by this program."""
+    return bool({"recipe", "drawn", "strips"} & read_dataset_json(folder).keys())
+
+
+def dataset_doubts(folder: Path) -> list[Refusal]:
+    """Doubt the A|B pictures of a dataset that others made, before a network is trained on it."""
+    if is_made_here(folder):
+        return []
+    pairs = [pair for split in SPLITS for pair in list_pairs(folder, split)[0]]
+    names = [pair.a.relative_to(folder).as_posix() for pair in pairs if pair.b is None]
+    return strip_doubts(folder, names) if names else []
+
+
+# ----------------------------------------------------------------------------------------- one side
+
+
+def _alpha_doubts(
+    chosen: str, side: str, names: Sequence[str], looks: Sequence[FileInfo]
+) -> list[Refusal]:
+    found = {}
+    for kind in ("hides", "mask"):
+        found[kind] = [n for n, look in zip(names, looks) if look.alpha == kind]
+    doubts = []
+    words = {
+        "hides": "transparency hides most of its colours, so it becomes white",
+        "mask": "only its transparency shows something, so it becomes white",
+    }
+    fixes = (f"{side}-alpha=ignore", f"{side}-alpha=mask")
+    for kind, files in found.items():
+        if files and chosen == "white":
+            order = fixes if kind == "hides" else fixes[::-1]
+            reason = f"{words[kind]}{_and_more(files)}"
+            doubts.append(Refusal(files[0], side, "alpha", reason, tuple(files), order))
+    extra = [n for n, look in zip(names, looks) if look.extra_bands]
+    if extra:
+        reason = (
+            f"has bands that are neither colour nor transparency and are left out{_and_more(extra)}"
+        )
+        doubts.append(Refusal(extra[0], side, "alpha", reason, tuple(extra)))
+    return doubts
+
+
+def _class_doubts(
+    inputs: Inputs, number: int, side: str, pairs: Sequence[PlannedPair]
+) -> list[Refusal]:
+    """Doubt a side of grey pictures that holds class numbers: a few small whole numbers in flat
+    areas, 255 for what is none."""
+    looks = [getattr(pair, f"{side}_look") for pair in pairs]
+    grey = [look.bits == 8 and look.format != "JPEG" and _is_grey(look.small) for look in looks]
+    if inputs.classes[number] or not pairs or 2 * sum(grey) <= len(pairs):
+        return []
+    sample = [pair for pair, is_grey in zip(pairs, grey) if is_grey]
+    sample = sample[:: max(1, len(sample) // SAMPLED_FILES)][:SAMPLED_FILES]
+    seen = [_class_numbers(_open_side(inputs, pair, side)) for pair in sample]
+    numbers = set().union(*(found for found in seen if found is not None)) - {255}
+    passed = sum(found is not None for found in seen)
+    if 10 * passed < 9 * len(sample) or len(numbers) < 2:
+        return []
+    dense = sum(n + 1 in numbers for n in numbers) / len(numbers)
+    if max(numbers) > MAX_CLASS and not (len(numbers) >= 8 and dense >= 0.5):
+        return []
+    names = tuple(getattr(pair, side) for pair in pairs)
+    span = f"{min(numbers)} to {max(numbers)}"
+    reason = (
+        f"holds class numbers ({span}) that look all alike: show them in colours{_and_more(names)}"
+    )
+    return [Refusal(names[0], side, "class-numbers", reason, names, (f"{side}-classes=colours",))]
+
+
+def _contrast_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
+    dull = [n for n, look in zip(names, looks) if _span(look.small) < CONTRAST]
+    empty = [n for n, look in zip(names, looks) if _share_of_extreme(look.small) >= EMPTY]
+    words = f"spans fewer than {CONTRAST} of 256 levels"
+    for files, what in ((dull, words), (empty, "is white or black all over")):
+        if 2 * len(files) > len(names):
+            reason = (
+                f"{what}: look at the file, it may be one for another program{_and_more(files)}"
+            )
+            return [Refusal(files[0], side, "no-contrast", reason, tuple(files))]
+    return []
+
+
+def _alike_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
+    """Doubt a side on which more than half of four pictures or more are the same one."""
+    if len(names) < 4:
+        return []
+    step = max(1, len(names) // 200)
+    sample = [look.small for look in looks[::step]]
+    commonest = Counter(small.tobytes() for small in sample).most_common(1)[0][0]
+    one = np.frombuffer(commonest, np.uint8).reshape(sample[0].shape).astype(np.int16)
+    alike = [np.abs(small - one).mean() < ALIKE for small in sample]
+    if 2 * sum(alike) <= len(sample):
+        return []
+    files = tuple(name for name, same in zip(names[::step], alike) if same)
+    reason = f"is nearly the same picture as {len(files) - 1} others of the {len(sample)} looked at"
+    return [Refusal(files[0], side, "double", reason, files)]
+
+
+def _same_sides_doubts(pairs: Sequence[PlannedPair]) -> list[Refusal]:
+    """Doubt pairs of which most are the same picture twice."""
+    smalls = ((p.source_look.small, p.target_look.small) for p in pairs)
+    same = [np.abs(a.astype(np.int16) - b).mean() < ALIKE for a, b in smalls]
+    if 2 * sum(same) <= len(pairs):
+        return []
+    files = tuple(pair.source for pair, is_same in zip(pairs, same) if is_same)
+    reason = f"has the same picture on both sides{_and_more(files)}"
+    return [Refusal(files[0], "pair", "double", reason, files)]
+
+
+def _page_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
+    files = [name for name, look in zip(names, looks) if look.pages > 1]
+    if not files:
+        return []
+    total = sum(look.pages for look in looks if look.pages > 1)
+    which = f"of {total} pages in {len(files)} files only the first of each is used"
+    reason = f"{which}, {total - len(files)} are left out: make a pair of every page"
+    return [Refusal(files[0], side, "pages", reason, tuple(files), ("pages=all",))]
+
+
+def _open_side(inputs: Inputs, pair: PlannedPair, side: str) -> Picture:
+    name = getattr(pair, side)
+    content, _ = read_input(side_folder(inputs, side), name, inputs.pages)
+    picture = open_input(inputs, side, name, content)
+    return cut_strip(picture, inputs.strips, name)[side == "target"] if pair.half else picture
+
+
+def _class_numbers(picture: Picture) -> set[int] | None:
+    """Return the grey values of a picture that may be a map of classes, else None."""
+    image = picture.image
+    if image.mode in ("RGB", "RGBA"):
+        pixels = np.asarray(image)[..., :3]
+        if (pixels != pixels[..., :1]).any():
+            return None
+        image = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
+    grey = np.asarray(image.convert("L"))
+    values = np.unique(grey)
+    flat = (np.diff(grey, axis=1) == 0).mean() if grey.shape[1] > 1 else 0.0
+    return {*values.tolist()} if len(values) <= 256 and flat >= FLAT else None
+
+
+def _is_grey(small: np.ndarray) -> bool:
+    return bool((small == small[..., :1]).all())
+
+
+def _span(small: np.ndarray) -> int:
+    return int(np.ptp(small, axis=(0, 1)).max())
+
+
+def _share_of_extreme(small: np.ndarray) -> float:
+    return max(float((small == value).all(axis=2).mean()) for value in (0, 255))
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f" (and {len(names) - 1:,} more)" if len(names) > 1 else ""
