@@ -128,13 +128,6 @@ class PathTree:
         return ""
 
 
-def _fold_case(parts: tuple[str, ...]) -> str:
-    name = "/".join(parts)
-    if name.isascii():
-        return name.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-
-
 def strip_folders(value: Any) -> Any:
     """Return the same JSON with every absolute path in its texts cut to its last part."""
     if isinstance(value, dict):

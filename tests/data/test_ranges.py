@@ -97,7 +97,8 @@ def test_one_extreme_is_doubted_and_percentiles_or_a_choice_settle_it(tmp_path):
     expected = (numbers[1] + 1024.0) / 1020 * 255
     assert np.abs(right_half(tmp_path / "chosen", "1") - expected).max() <= 0.51
     outside = make_plan(Inputs(*folders), target_range="-500,-4")
-    assert "6 of 6 files lie partly outside -500 to -4" in outside.doubts[-1].reason
+    words = [doubt.reason for doubt in outside.doubts]
+    assert any("6 of 6 files lie partly outside -500 to -4" in reason for reason in words)
 
 
 def test_nodata_by_its_tag_or_by_being_far_from_all_else(tmp_path):
@@ -111,7 +112,8 @@ def test_nodata_by_its_tag_or_by_being_far_from_all_else(tmp_path):
     assert kinds(plan) == [] and (right_half(tmp_path / "out", "0")[:6] == 0).all()
     (tmp_path / "bare").mkdir()
     bare = make_plan(Inputs(*scenes(tmp_path / "bare", [v.astype(np.int16) for v in numbers])))
-    assert kinds(bare) == ["nodata"] and "2 of 2 files hold -9999" in bare.doubts[-1].reason
+    (doubt,) = [doubt for doubt in bare.doubts if doubt.kind == "nodata"]
+    assert "2 of 2 files hold -9999" in doubt.reason
 
 
 def test_sixteen_bits_are_no_label_maps_by_their_8_bit_look(tmp_path):
@@ -203,7 +205,7 @@ def test_a_model_sees_its_own_range_in_any_picture_and_dataset(tmp_path):
     deep = Image.fromarray(depth)
     shallow = Image.fromarray(np.rint(depth / 16).astype(np.uint8))
     seen, expected = (np.asarray(translator.translate(p)).astype(int) for p in (deep, shallow))
-    assert np.abs(seen - expected).max() <= 2  # 4080 is 255
+    assert np.abs(seen - expected).max() <= 4  # 4080 is 255, and 16 steps are one of its levels
     with pytest.warns(UserWarning, match="lies outside the model's range"):
         translator(Image.fromarray(depth * 4))
     # A folder of another range, that nobody built: the model still sees its own.

@@ -86,6 +86,7 @@ def test_the_command_draws_it(
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert said == {
         "pairs": 200, "train": 180, "val": 20, "test": 0, "rule": "drawn", "refused": [],
+            "doubts": [],
         "ranges": {"source": [0.0, 255.0], "target": [0.0, 255.0]},
     }  # fmt: skip
     assert dataset_info(tmp_path / "houses").size == (32, 32)

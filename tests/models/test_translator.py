@@ -17,6 +17,7 @@ from pix2pix.imaging.picture import Picture, to_array
 from pix2pix.models import translator as models_translator
 from pix2pix.models.tiling import feather_weights, tile_starts
 from pix2pix.models.translator import Translator
+from pix2pix.nn.device import memory_errors
 from tests.support.models_and_servers import (
     Constants,
     Recorder,
@@ -410,7 +411,7 @@ def test_on_a_gpu_the_sentence_names_the_other_device():
     sentence = r"^The memory of the GPU ran out: choose a smaller picture, or the device cpu\.$"
     with (
         pytest.raises(UserError, match=sentence),
-        models_translator._memory_errors(torch.device("cuda")),
+        memory_errors(torch.device("cuda")),
     ):
         raise FULL[1]
 
