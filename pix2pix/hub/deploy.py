@@ -130,10 +130,7 @@ def plan_space(
         volume = Volume(type="bucket", source=bucket, mount_path=MOUNT)
         calls.append(HubCall("set_space_volumes", {**space, "volumes": [volume]}))
         variables.setdefault("PIX2PIX_WORKSPACE", MOUNT)
-    for key, value in variables.items():
-        calls.append(HubCall("add_space_variable", {**space, "key": key, "value": value}))
-    for key, value in (secrets or {}).items():
-        calls.append(HubCall("add_space_secret", {**space, "key": key, "value": value}, ("value",)))
+    calls += space_environment(name, variables, secrets or {})
     if hardware:
         calls.append(HubCall("request_space_hardware", {**space, "hardware": hardware}))
     upload = {**space, "folder_path": folder, "repo_type": "space"}
@@ -159,6 +156,19 @@ def plan_static_space(name: str, folder: Path, *, private: bool = False) -> list
         HubCall("upload_folder", upload),
         HubCall("get_space_runtime", {"repo_id": name}),
     ]
+
+
+def space_environment(
+    name: str, variables: Mapping[str, str], secrets: Mapping[str, str]
+) -> list[HubCall]:
+    """Plan the calls that set what the Space's program finds in its environment."""
+    calls = []
+    for key, value in variables.items():
+        calls.append(HubCall("add_space_variable", {"repo_id": name, "key": key, "value": value}))
+    for key, value in secrets.items():
+        secret = {"repo_id": name, "key": key, "value": value}
+        calls.append(HubCall("add_space_secret", secret, ("value",)))
+    return calls
 
 
 def private_bucket(bucket: str) -> list[HubCall]:
