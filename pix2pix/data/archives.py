@@ -28,10 +28,9 @@ from pix2pix.data.archive_readers import (
     too_many_files,
     zip_steps,
 )
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.files import remove_old, write_atomically
-from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import PathTree, printable, unsafe_name_reason
 
 DATASET_SUFFIXES = IMAGE_SUFFIXES | {".json", ".csv", ".txt", ".md", ".npz"}

@@ -25,9 +25,8 @@ from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, PairJob, Recipe
 from pix2pix.data.records import SPLITS, Inputs, Plan, PlannedPair
 from pix2pix.data.report import BuiltFile, BuiltPair, DatasetRecipe, DatasetReport
 from pix2pix.data.split import assign_splits
-from pix2pix.errors import UserError
+from pix2pix.errors import Progress, ShouldStop, UserError
 from pix2pix.utils.files import write_json
-from pix2pix.utils.progress import Progress, ShouldStop
 
 
 def build(

@@ -11,8 +11,7 @@ from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs
 from pix2pix.data.report import DatasetReport
-from pix2pix.errors import UserError
-from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.errors import Progress, ShouldStop, UserError
 
 
 def build_dataset(

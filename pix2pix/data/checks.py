@@ -12,8 +12,8 @@ from scipy import fft
 
 from pix2pix.data.reading import THUMBNAIL_SIDE, parallel
 from pix2pix.data.records import Inputs, PlannedPair, Refusal
+from pix2pix.errors import ShouldStop
 from pix2pix.imaging.decode import open_picture
-from pix2pix.utils.progress import ShouldStop
 
 MAX_SHIFT_SEARCH = 12  # 64ths by which the target is moved in search of a better fit
 SHIFT, GAIN, PEAK = 3, 0.1, 0.25  # of a move: at least so far, so much better, so good

@@ -19,9 +19,8 @@ from pathlib import Path
 import httpx
 from filelock import FileLock, Timeout
 
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError
 from pix2pix.utils.files import write_json
-from pix2pix.utils.progress import Progress, ShouldStop
 
 RETRY_WAITS = (1, 2, 4, 8, 16, 30)  # seconds before each further try
 RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # answers that may be different in a moment

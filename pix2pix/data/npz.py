@@ -26,10 +26,9 @@ from pix2pix.data.archive_readers import (
     zip_entry_fault,
 )
 from pix2pix.data.archives import save_error, zip_info
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, ShouldStop, UserError
 from pix2pix.imaging.decode import MAX_DRAWING_PIXELS
 from pix2pix.utils.files import write_atomically
-from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.text import printable
 
 ENTRIES = ("arr_0.npy", "arr_1.npy")

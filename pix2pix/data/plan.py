@@ -34,9 +34,8 @@ from pix2pix.data.records import (
     Refusal,
 )
 from pix2pix.data.sources import DERIVATIONS
-from pix2pix.errors import UserError
+from pix2pix.errors import Progress, ShouldStop, UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
-from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import natural_key
 
 SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}

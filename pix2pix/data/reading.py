@@ -16,9 +16,8 @@ import numpy as np
 from PIL import Image
 
 from pix2pix.data.records import FileInfo
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, ShouldStop, UserError
 from pix2pix.imaging.decode import Preview, open_preview
-from pix2pix.utils.progress import ShouldStop
 
 THUMBNAIL_SIDE = 64  # the side of the small pictures that pairs are judged by
 BIG_PICTURE_PIXELS = (

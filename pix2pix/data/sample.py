@@ -9,10 +9,9 @@ from PIL import Image
 
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.dataset import DATASET_JSON
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError
 from pix2pix.imaging.example_houses import PALETTE, draw_house
 from pix2pix.utils.files import write_json
-from pix2pix.utils.progress import Progress, ShouldStop
 
 SAMPLE_NAME = "little-houses"  # of the dataset in the workspace
 PAIRS, SIZE = 200, 128  # pairs, and pixels of a side of each half

@@ -17,10 +17,9 @@ from pix2pix.data.labels import declared_label_maps
 from pix2pix.data.layout import detect_layout, subfolders
 from pix2pix.data.npz import read_pairs, write_pairs
 from pix2pix.data.records import SPLITS
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError, part_of
 from pix2pix.imaging.picture import resize
 from pix2pix.utils.files import write_json
-from pix2pix.utils.progress import Progress, ShouldStop, part_of
 from pix2pix.utils.text import printable, safe_name
 
 

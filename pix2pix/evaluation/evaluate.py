@@ -24,7 +24,7 @@ from pix2pix.data.dataset import (
 from pix2pix.data.labels import declared_label_maps, label_colours
 from pix2pix.data.report import Refused
 from pix2pix.data.sources import seeded_random
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError
 from pix2pix.evaluation.metrics import (
     BATCH,
     JUDGE,
@@ -39,7 +39,6 @@ from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.picture import resize
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import Translator
-from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 
 _FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}

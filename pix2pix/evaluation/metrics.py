@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pix2pix.errors import Cancelled
+from pix2pix.errors import Cancelled, ShouldStop
 from pix2pix.nn.imagenet import SIDES, how_to_get, imagenet_stages, installed, normalise, to_rgb
 from pix2pix.nn.losses import perceptual_distances
-from pix2pix.utils.progress import ShouldStop
 
 CHOOSER, JUDGE = "efficientnet-lite0", "efficientnet-lite2"
 INSTALL_HINT = (

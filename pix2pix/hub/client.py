@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from pix2pix.errors import Cancelled, UserError
-from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError
 from pix2pix.utils.text import printable
 
 TOKENS = "https://huggingface.co/settings/tokens"

@@ -16,7 +16,7 @@ from typing import Any
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.records import SPLITS
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError
 from pix2pix.hub.client import (
     Token,
     byte_progress,
@@ -27,7 +27,6 @@ from pix2pix.hub.client import (
     push_files,
 )
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
-from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import PathTree, printable, strip_folders, unsafe_name_reason
 
 MAX_FILES, MAX_BYTES = 150_000, 20 * 10**9  # of a repository that is pulled

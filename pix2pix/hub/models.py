@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from pix2pix.data.archives import atomic_folder
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError
 from pix2pix.hub.client import Token, byte_progress, connect, hub_errors, parse_repo, push_files
 from pix2pix.imaging.decode import IMAGE_SUFFIXES, list_images
 from pix2pix.imaging.picture import MODES
@@ -38,7 +38,6 @@ from pix2pix.models.folder import (
 )
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.summary import multiply_adds
-from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import strip_folders
 
 MAX_WEIGHTS_BYTES = 300_000_000

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import (
     MODES,
@@ -28,7 +28,6 @@ from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import CONFIG, WEIGHTS, find_model, list_models, load_model
 from pix2pix.nn.device import has_fast_bfloat16, out_of_memory, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
-from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.workspace import model_folders
 
 # One thread computes for everybody. Dropout draws from PyTorch's global generator: two seeded

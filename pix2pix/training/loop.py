@@ -15,7 +15,7 @@ import torch
 
 from pix2pix.config import TrainConfig
 from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
-from pix2pix.errors import UserError
+from pix2pix.errors import ShouldStop, UserError
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
 from pix2pix.training.distributed import ProcessGroup, is_first, join_group
@@ -23,7 +23,6 @@ from pix2pix.training.recorder import Recorder
 from pix2pix.training.saved_state import STATE_FILE, clear_leftovers, random_state, restore_state
 from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate
 from pix2pix.utils.files import write_json
-from pix2pix.utils.progress import ShouldStop
 
 STATE_MINUTES = 10.0  # a state is saved at least so often, however slow the steps are
 

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, ShouldStop, UserError
 from pix2pix.training.run_folder import (
     Status,
     is_alive,
@@ -30,7 +30,6 @@ from pix2pix.training.run_folder import (
     write_status,
 )
 from pix2pix.utils.files import read_json_object, to_number, write_atomically, write_json
-from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.workspace import IMPORT_PATH, ROOT
 
 # -------------------------------------------------------------------------------------- for the app

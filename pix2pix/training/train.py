@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from pix2pix.config import TrainConfig
-from pix2pix.errors import UserError
+from pix2pix.errors import ShouldStop, UserError
 from pix2pix.models.folder import find_model
 from pix2pix.nn.device import pick_device
 from pix2pix.training import run_control, run_folder
@@ -21,7 +21,6 @@ from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.training.run_process import read_run, run_training
 from pix2pix.utils.files import write_json
-from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.workspace import model_folders
 
 

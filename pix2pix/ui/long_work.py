@@ -12,9 +12,9 @@ from typing import Any
 
 import gradio as gr
 
+from pix2pix.errors import Progress
 from pix2pix.ui.events import HIDDEN_EVENT
 from pix2pix.utils.files import remove_old
-from pix2pix.utils.progress import Progress
 
 RESULT_SECONDS = 24 * 3600  # that uploads and results stay on disk
 

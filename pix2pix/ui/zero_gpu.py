@@ -24,12 +24,11 @@ except ImportError:
 import gradio as gr
 from PIL import Image
 
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, Progress, ShouldStop, UserError
 from pix2pix.imaging.picture import Picture, as_picture
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import TranslatorCache
 from pix2pix.nn.device import on_zero_gpu
-from pix2pix.utils.progress import Progress, ShouldStop
 
 # What a call asks for: less comes sooner, and whoever has less left of the day's share is refused.
 SECONDS, SECONDS_PER_MEGAPIXEL, MAX_SECONDS = 15, 1, 120

@@ -19,14 +19,13 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
-from pix2pix.errors import UserError
+from pix2pix.errors import Progress, UserError
 from pix2pix.hub.client import check_repo_name, connect, hub_errors
 from pix2pix.hub.datasets import dataset_files
 from pix2pix.hub.deploy import HubCall, make_call, private_bucket
 from pix2pix.hub.jobs.follow import read_job, require_token, write_sentence
 from pix2pix.training import run_folder
 from pix2pix.utils.files import write_json
-from pix2pix.utils.progress import Progress
 from pix2pix.utils.workspace import IMPORT_ROOT
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"  # Python and uv; CUDA comes with torch's wheel

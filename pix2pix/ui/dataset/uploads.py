@@ -13,9 +13,8 @@ from pix2pix.data.archives import unpack
 from pix2pix.data.layout import detect_layout
 from pix2pix.data.records import Inputs
 from pix2pix.data.transfer import read_npz
-from pix2pix.errors import UserError
+from pix2pix.errors import Progress, ShouldStop, UserError
 from pix2pix.hub.datasets import pull_dataset
-from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 from pix2pix.utils.workspace import workspace
 

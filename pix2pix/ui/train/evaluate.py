@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from pix2pix.data.records import SPLITS
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import Cancelled, ShouldStop, UserError
 from pix2pix.evaluation.evaluate import Evaluation, comparison_picture, evaluate, metrics_table
 from pix2pix.evaluation.metrics import INSTALL_HINT, NOISY_KID
 from pix2pix.imaging.picture import save_png
@@ -19,7 +19,6 @@ from pix2pix.ui.dataset.library import chosen_folder
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
 from pix2pix.ui.long_work import CancelSwitches, page_progress, results_folder, wire_work
 from pix2pix.ui.train.launch import start_model, start_models
-from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.text import escape_text
 
 MAX_MODELS = 6  # side by side

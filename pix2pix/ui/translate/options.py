@@ -8,11 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.errors import UserError
+from pix2pix.errors import Progress, UserError
 from pix2pix.imaging.picture import MAX_PIXELS
 from pix2pix.model_config import ModelConfig
 from pix2pix.nn.layers import has_stored_statistics
-from pix2pix.utils.progress import Progress
 
 MAX_SEED = 2**32 - 1
 VARIATIONS = 4
