@@ -128,16 +128,26 @@ def plan_space(
         volume = Volume(type="bucket", source=bucket, mount_path=MOUNT)
         calls.append(HubCall("set_space_volumes", {**space, "volumes": [volume]}))
         variables.setdefault("PIX2PIX_WORKSPACE", MOUNT)
-    for key, value in variables.items():
-        calls.append(HubCall("add_space_variable", {**space, "key": key, "value": value}))
-    for key, value in (secrets or {}).items():
-        calls.append(HubCall("add_space_secret", {**space, "key": key, "value": value}, ("value",)))
+    calls += space_environment(name, variables, secrets or {})
     if hardware:
         calls.append(HubCall("request_space_hardware", {**space, "hardware": hardware}))
     upload = {**space, "folder_path": folder, "repo_type": "space"}
     ours = [f"{folder}/*" for folder in FOLDERS]
     upload |= {"commit_message": "Deploy Pix2Pix Studio", "delete_patterns": ours}
     return [*calls, HubCall("upload_folder", upload), HubCall("get_space_runtime", space)]
+
+
+def space_environment(
+    name: str, variables: Mapping[str, str], secrets: Mapping[str, str]
+) -> list[HubCall]:
+    """Plan the calls that set what the Space's program finds in its environment."""
+    calls = []
+    for key, value in variables.items():
+        calls.append(HubCall("add_space_variable", {"repo_id": name, "key": key, "value": value}))
+    for key, value in secrets.items():
+        secret = {"repo_id": name, "key": key, "value": value}
+        calls.append(HubCall("add_space_secret", secret, ("value",)))
+    return calls
 
 
 def private_bucket(bucket: str) -> list[HubCall]:
