@@ -271,7 +271,8 @@ class Translator:
             array, crop = self._padded(picture, box)
             return self.forward(array, None if seed is None else seed + number, norm)[crop]
 
-        generator, result = self.config.generator, None
+        generator = self.config.generator
+        result: Image.Image | None = None
         rows = blend_tiles(
             picture.size, generator.size, generator.target_channels, make, on_progress
         )

@@ -18,6 +18,7 @@ from pix2pix.data.layout import find_splits
 from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.data.records import SPLITS
 from pix2pix.data.sample import SAMPLE_NAME, make_sample_dataset
+from pix2pix.data.side_ranges import stored_ranges
 from pix2pix.data.transfer import write_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import push_dataset
@@ -212,7 +213,7 @@ def dataset_thumbnail(folder: Path, times: tuple[int, ...]) -> tuple[str, str]:
     about = f"{format_pairs(info.total)}, {info.source_name} to {info.target_name}"
     try:
         first = next(found[0] for split in SPLITS if (found := find_pairs(folder, split)))
-        return about, data_url(resize(join_pair(first), (96, 48)))
+        return about, data_url(resize(join_pair(first, stored_ranges(folder)), (96, 48)))
     except (UserError, StopIteration):
         return about, ""
 

@@ -10,6 +10,7 @@ from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import dataset_info, find_pairs
 from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.data.records import SPLITS
+from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.errors import UserError
 from pix2pix.ui.components.pairs_view import encode_pair, join_pair
 from pix2pix.ui.dataset.library import chosen_folder, dataset_version
@@ -40,10 +41,10 @@ def preview_pairs(folder: Path, times: tuple[int, ...]) -> dict[str, Any]:
     """Encode a few pairs; `times` only say when to look again."""
     info = dataset_info(folder)
     pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
-    pictures = []
+    pictures, ranges = [], folder_ranges(folder)
     for pair in pairs[:: max(1, len(pairs) // PREVIEW_PAIRS)][:PREVIEW_PAIRS]:
         try:
-            picture = join_pair(pair)
+            picture = join_pair(pair, ranges)
             picture.thumbnail((256, 256))
             pictures.append({**encode_pair(picture), "name": pair.name})
         except UserError:
