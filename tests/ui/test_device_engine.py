@@ -306,6 +306,12 @@ def test_photos_and_the_camera_become_drawings(
         right = np.asarray(line_drawing(photo, style)).astype(int)
         difference_of_lines = np.abs(made.reshape(256, 256, 4)[..., 0] - right)
         assert (difference_of_lines > 2).mean() < 0.002 and right.std() > 10, style
+    shoe = np.full((64, 64, 4), 255, np.uint8)
+    shoe[20:50, 10:32, :3], shoe[20:50, 32:54, :3] = (200, 30, 30), (20, 30, 180)
+    code = "async (rgba) => (await import('./web/hints.js')).photoHints(rgba)"
+    hints = page.page.evaluate(code, shoe.ravel().tolist())
+    assert len(hints) == 6 and {hint["color"] for hint in hints} == {"#c81e1e", "#141eb4"}
+    assert all(10 < 64 * x < 54 and 20 < 64 * y < 50 for hint in hints for x, y in hint["points"])
     photo.save(tmp_path / "photo.png")
     page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
     page.until("pad.ops.length && pad.engines.state === 'ready' && pad.idle()")
