@@ -47,13 +47,9 @@ GAPS = """() => {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def runtime() -> None:
+def on_device() -> Iterator[None]:
     if not has_runtime():
         give_up("no ONNX Runtime Web: npm ci --ignore-scripts --prefix pix2pix/ui/runtime")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def on_device(runtime: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIX2PIX_ON_DEVICE", "auto")
         patch.setattr("pix2pix.models.translator.has_fast_bfloat16", lambda device: False)
