@@ -113,9 +113,8 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
     assert np.array_equal(
         np.asarray(Image.open(download.value.path()).convert("RGB")), page.picture()
     )
-    page.page.screenshot(path="/tmp/webdev/static.png", full_page=True)
     said = {
-        "session_seconds": page.js("pad.engines.seconds"),
+        "session_s": page.js("pad.engines.seconds"),
         "picture_ms": page.js("pad.engines.times.device.map(Math.round)"),
         "renderer_mb": renderer_memory(),
         "longest_gap_ms": page.page.evaluate("window.longestGap"),
@@ -167,7 +166,6 @@ def test_the_app_goes_over_to_the_device_and_goes_on_without_the_server(
     page.draw((0.3, 0.3), (0.6, 0.3))
     page.settle()
     assert badge(page).startswith("On this device, ")
-    page.page.screenshot(path="/tmp/webdev/app.png")
     asked = models.asked
     page.page.context.set_offline(True)  # as a paused server
     page.draw((0.5, 0.2), (0.5, 0.9))
@@ -228,7 +226,9 @@ def test_nothing_large_is_fetched_on_a_phone_or_to_save_data_without_asking(
     page.page.context.close()
 
 
-def test_files_are_given_by_their_digest_alone(app: str, tiny: Path) -> None:
+def test_files_are_given_by_their_digest_alone(
+    app: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = device_files("tiny", tiny)
     place, names = files["weights"].rpartition("/")[0], ("model.onnx", "model.safetensors")
     for name in names:
@@ -243,6 +243,9 @@ def test_files_are_given_by_their_digest_alone(app: str, tiny: Path) -> None:
     assert packed.headers["content-encoding"] == "gzip"
     assert packed.content == (INSTALLED / Path(binary).name).read_bytes()
     assert httpx.get(f"{app}{binary.replace('threaded', 'other')}").status_code == 404
+    monkeypatch.setenv("PIX2PIX_ON_DEVICE", "off")
+    assert device_files("tiny", tiny) is None
+    assert httpx.get(f"{app}{place}/model.onnx").status_code == 404
 
 
 def test_the_pins_are_those_of_the_installed_runtime() -> None:
@@ -315,7 +318,6 @@ def test_photos_and_the_camera_become_drawings(
     page.do("camera")
     page.until("pad.camera.frames > 2")
     assert page.page.locator(".camera").is_visible()
-    page.page.screenshot(path="/tmp/webdev/camera.png")
     before = page.js("pad.ops.length")
     page.do("camera")
     page.until(f"pad.ops.length > {before} && pad.idle()")
