@@ -286,21 +286,21 @@ def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpac
 
 
 def test_photos_and_the_camera_become_drawings(
-    browser: Any, exported: Static, tmp_path: Path
+    browser: Any, exported: Static, tmp_path: Path, tiny: Path
 ) -> None:
-    page = open_pad(browser, f"{exported.url}?model=face-sketch")
-    pale = Image.open(FACES / "thumbnail.png").convert("RGB").resize((256, 256))
+    page = open_pad(browser, f"{exported.url}?model=tiny")
+    pale = Image.open(FACES / "thumbnail.png").convert("RGB").resize((128, 128))
     photo = pale.point(lambda value: value * 0.8)
     assert looks_like_photo(photo)
     for style in LINE_STYLES:
         code = (
             "async ([data, style]) => { const { lineDrawing } = await import('./web/lines.js');"
-            " return [...lineDrawing(Uint8ClampedArray.from(data), 256, 256, style)]; }"
+            " return [...lineDrawing(Uint8ClampedArray.from(data), 128, 128, style)]; }"
         )
         rgba = np.asarray(photo.convert("RGBA"))
         made = np.array(page.page.evaluate(code, [rgba.ravel().tolist(), style]))
         right = np.asarray(line_drawing(photo, style)).astype(int)
-        difference_of_lines = np.abs(made.reshape(256, 256, 4)[..., 0] - right)
+        difference_of_lines = np.abs(made.reshape(128, 128, 4)[..., 0] - right)
         assert (difference_of_lines > 2).mean() < 0.002 and right.std() > 10, style
     shoe = np.full((64, 64, 4), 255, np.uint8)
     shoe[20:50, 10:32, :3], shoe[20:50, 32:54, :3] = (200, 30, 30), (20, 30, 180)
@@ -309,16 +309,17 @@ def test_photos_and_the_camera_become_drawings(
     assert len(hints) == 6 and {hint["color"] for hint in hints} == {"#c81e1e", "#141eb4"}
     assert all(10 < 64 * x < 54 and 20 < 64 * y < 50 for hint in hints for x, y in hint["points"])
     photo.save(tmp_path / "photo.png")
+    lines = np.asarray(line_drawing(photo).resize((64, 64)))
     page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
     page.until("pad.ops.length && pad.engines.state === 'ready' && pad.idle()")
-    assert np.abs(page.drawing()[..., 0].astype(int) - line_drawing(photo)).mean() < 3
+    assert np.abs(page.drawing()[..., 0].astype(int) - lines).mean() < 12
     page.do("camera")
     page.until("pad.camera.frames > 2")
     assert page.page.locator(".camera").is_visible()
     before = page.js("pad.ops.length")
     page.do("camera")
     page.until(f"pad.ops.length > {before} && pad.idle()")
-    assert difference(page, FACES) <= MOST_DIFFERENCE
+    assert difference(page, tiny) <= MOST_DIFFERENCE
     page.page.locator("[data-name=grey]").click()
     page.until("pad.model === 'grey'")
     page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
