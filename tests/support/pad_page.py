@@ -222,6 +222,6 @@ def draw_face(page: Page, name: str = "Long hair") -> None:
     for stroke in example_faces()[name]:
         mouse.move(*page.place(stroke.points[0]))
         mouse.down()
-        for point in [*stroke.points[6::6], stroke.points[-1]]:
+        for point in [*stroke.points[12::12], stroke.points[-1]]:
             mouse.move(*page.place(point))
         mouse.up()

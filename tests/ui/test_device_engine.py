@@ -47,13 +47,9 @@ GAPS = """() => {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def runtime() -> None:
+def on_device() -> Iterator[None]:
     if not has_runtime():
         give_up("no ONNX Runtime Web: npm ci --ignore-scripts --prefix pix2pix/ui/runtime")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def on_device(runtime: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIX2PIX_ON_DEVICE", "auto")
         patch.setattr("pix2pix.models.translator.has_fast_bfloat16", lambda device: False)
@@ -117,19 +113,15 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
     assert np.array_equal(
         np.asarray(Image.open(download.value.path()).convert("RGB")), page.picture()
     )
-    page.page.screenshot(path="/tmp/webdev/static.png", full_page=True)
     said = {
-        "session_seconds": page.js("pad.engines.seconds"),
+        "session_s": page.js("pad.engines.seconds"),
         "picture_ms": page.js("pad.engines.times.device.map(Math.round)"),
         "renderer_mb": renderer_memory(),
         "longest_gap_ms": page.page.evaluate("window.longestGap"),
         "bytes": sum(exported.sent.values()),
-        "without_model_and_runtime": sum(
-            n
-            for path, n in exported.sent.items()
-            if "models/" not in path and "runtime/" not in path
-        ),
     }
+    own = [path for path in exported.sent if "models/" not in path and "runtime/" not in path]
+    said["without_model_and_runtime"] = sum(map(exported.sent.get, own))
     with capsys.disabled():
         print(f"\non the static page: {json.dumps(said)}")
     assert said["without_model_and_runtime"] < 200_000 and said["bytes"] < 35_000_000
@@ -171,7 +163,6 @@ def test_the_app_goes_over_to_the_device_and_goes_on_without_the_server(
     page.draw((0.3, 0.3), (0.6, 0.3))
     page.settle()
     assert badge(page).startswith("On this device, ")
-    page.page.screenshot(path="/tmp/webdev/app.png")
     asked = models.asked
     page.page.context.set_offline(True)  # as a paused server
     page.draw((0.5, 0.2), (0.5, 0.9))
@@ -232,7 +223,9 @@ def test_nothing_large_is_fetched_on_a_phone_or_to_save_data_without_asking(
     page.page.context.close()
 
 
-def test_files_are_given_by_their_digest_alone(app: str, tiny: Path) -> None:
+def test_files_are_given_by_their_digest_alone(
+    app: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = device_files("tiny", tiny)
     place, names = files["weights"].rpartition("/")[0], ("model.onnx", "model.safetensors")
     for name in names:
@@ -247,6 +240,9 @@ def test_files_are_given_by_their_digest_alone(app: str, tiny: Path) -> None:
     assert packed.headers["content-encoding"] == "gzip"
     assert packed.content == (INSTALLED / Path(binary).name).read_bytes()
     assert httpx.get(f"{app}{binary.replace('threaded', 'other')}").status_code == 404
+    monkeypatch.setenv("PIX2PIX_ON_DEVICE", "off")
+    assert device_files("tiny", tiny) is None
+    assert httpx.get(f"{app}{place}/model.onnx").status_code == 404
 
 
 def test_the_pins_are_those_of_the_installed_runtime() -> None:
@@ -290,34 +286,40 @@ def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpac
 
 
 def test_photos_and_the_camera_become_drawings(
-    browser: Any, exported: Static, tmp_path: Path
+    browser: Any, exported: Static, tmp_path: Path, tiny: Path
 ) -> None:
-    page = open_pad(browser, f"{exported.url}?model=face-sketch")
-    pale = Image.open(FACES / "thumbnail.png").convert("RGB").resize((256, 256))
+    page = open_pad(browser, f"{exported.url}?model=tiny")
+    pale = Image.open(FACES / "thumbnail.png").convert("RGB").resize((128, 128))
     photo = pale.point(lambda value: value * 0.8)
     assert looks_like_photo(photo)
     for style in LINE_STYLES:
         code = (
             "async ([data, style]) => { const { lineDrawing } = await import('./web/lines.js');"
-            " return [...lineDrawing(Uint8ClampedArray.from(data), 256, 256, style)]; }"
+            " return [...lineDrawing(Uint8ClampedArray.from(data), 128, 128, style)]; }"
         )
         rgba = np.asarray(photo.convert("RGBA"))
         made = np.array(page.page.evaluate(code, [rgba.ravel().tolist(), style]))
         right = np.asarray(line_drawing(photo, style)).astype(int)
-        difference_of_lines = np.abs(made.reshape(256, 256, 4)[..., 0] - right)
+        difference_of_lines = np.abs(made.reshape(128, 128, 4)[..., 0] - right)
         assert (difference_of_lines > 2).mean() < 0.002 and right.std() > 10, style
+    shoe = np.full((64, 64, 4), 255, np.uint8)
+    shoe[20:50, 10:32, :3], shoe[20:50, 32:54, :3] = (200, 30, 30), (20, 30, 180)
+    code = "async (rgba) => (await import('./web/hints.js')).photoHints(rgba)"
+    hints = page.page.evaluate(code, shoe.ravel().tolist())
+    assert len(hints) == 6 and {hint["color"] for hint in hints} == {"#c81e1e", "#141eb4"}
+    assert all(10 < 64 * x < 54 and 20 < 64 * y < 50 for hint in hints for x, y in hint["points"])
     photo.save(tmp_path / "photo.png")
+    lines = np.asarray(line_drawing(photo).resize((64, 64)))
     page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
     page.until("pad.ops.length && pad.engines.state === 'ready' && pad.idle()")
-    assert np.abs(page.drawing()[..., 0].astype(int) - line_drawing(photo)).mean() < 3
+    assert np.abs(page.drawing()[..., 0].astype(int) - lines).mean() < 12
     page.do("camera")
     page.until("pad.camera.frames > 2")
     assert page.page.locator(".camera").is_visible()
-    page.page.screenshot(path="/tmp/webdev/camera.png")
     before = page.js("pad.ops.length")
     page.do("camera")
     page.until(f"pad.ops.length > {before} && pad.idle()")
-    assert difference(page, FACES) <= MOST_DIFFERENCE
+    assert difference(page, tiny) <= MOST_DIFFERENCE
     page.page.locator("[data-name=grey]").click()
     page.until("pad.model === 'grey'")
     page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")

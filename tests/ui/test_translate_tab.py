@@ -175,7 +175,7 @@ def test_a_strip_is_said_and_cut_by_a_person_and_the_norm_is_offered_where_there
 
 def test_a_model_is_exported_as_a_web_page(opened: tuple[gr.Blocks, str]) -> None:
     export = handler(opened[0], "export")
-    with zipfile.ZipFile(export("plain")["value"]) as packed:
+    with zipfile.ZipFile(export("plain").value["path"]) as packed:
         names = set(packed.namelist())
     assert {"plain/index.html", "plain/models/plain/model.safetensors"} <= names
     with pytest.raises(gr.Error, match="choose one"):

@@ -43,6 +43,7 @@ export class EngineChoice {
     this.state = "off"; // then loading, ready, failed
     this.loaded = ""; // the model that the worker holds or loads
     this.share = 0; // of its weights that have come
+    this.provider = null; // webgpu or wasm
     this.picked = ""; // by the visitor: server or device
     this.times = { server: [], device: [] };
     this.isSilent = false; // the server
@@ -110,7 +111,7 @@ export class EngineChoice {
   async load() {
     const { model, engine: files } = this.config;
     if (!files || this.loaded === model) return;
-    Object.assign(this, { loaded: model, state: "loading", share: 0 });
+    Object.assign(this, { loaded: model, state: "loading", share: 0, provider: null });
     this.show();
     try {
       await this.loadFiles(model, files);
@@ -129,6 +130,7 @@ export class EngineChoice {
     };
     const { provider, seconds } = await this.worker.load(files, this.root, this.wanted, onBytes);
     if (this.loaded !== model) return;
+    Object.assign(this, { provider, seconds });
     const { size } = this.config;
     const blank = new ImageData(size, size);
     const device = [];
@@ -136,7 +138,7 @@ export class EngineChoice {
     for (let n = 0; n < 2; n++) device.push((await this.engine.run(blank)).ms);
     if (this.loaded !== model) return;
     this.times.device = device;
-    Object.assign(this, { state: "ready", provider, seconds });
+    this.state = "ready";
     this.show();
     this.onReady();
   }
@@ -146,7 +148,7 @@ export class EngineChoice {
     this.engine?.close();
     this.engine = null;
     this.loaded = "";
-    if (this.provider === "webgpu" && this.state === "ready") {
+    if (this.provider === "webgpu") {
       Object.assign(this, { wanted: "no", state: "off" }); // a lost GPU: the processor is left
       this.begin();
     } else {

@@ -1,6 +1,7 @@
 /* Pictures from elsewhere on the pad: a photo that a person opens, and the live camera. */
 
 import { make } from "./dom.js";
+import { photoHints } from "./hints.js";
 
 const LONGEST = 1024; // pixels at which a photo's lines are found
 
@@ -35,17 +36,33 @@ function looksLikePhoto(canvas) {
   return paper / count < 1 / 3 || colour / count > 0.15;
 }
 
+/** Strokes of a photo's colours where it lies on the square pad, its sides kept in proportion. */
+function hintsOf(canvas) {
+  const { width, height } = canvas;
+  const small = make("canvas", { width: 64, height: 64 });
+  contextOf(small).drawImage(canvas, 0, 0, 64, 64);
+  const longer = Math.max(width, height);
+  const [w, h] = [width / longer, height / longer];
+  return photoHints(contextOf(small).getImageData(0, 0, 64, 64).data).map((stroke) => ({
+    ...stroke,
+    width: stroke.width * Math.min(w, h),
+    points: stroke.points.map(([x, y]) => [(1 - w) / 2 + x * w, (1 - h) / 2 + y * h]),
+  }));
+}
+
 /** Put a picture file on the pad: as it is, or as lines where the model expects a drawing. */
 export async function openPhoto(file, { drawing, engines, config }) {
   const image = await createImageBitmap(file);
   const scale = Math.min(1, LONGEST / Math.max(image.width, image.height));
   const size = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
   const canvas = onCanvas(image, ...size, [image.width, image.height]);
+  let hints = [];
   if (config.kind === "drawing" && looksLikePhoto(canvas)) {
     const ctx = contextOf(canvas);
+    if (config.hints) hints = hintsOf(canvas);
     ctx.putImageData(await engines.worker.lines(ctx.getImageData(0, 0, ...size)), 0, 0);
   }
-  await drawing.load(canvas.toDataURL("image/png"), [], config.kind === "photo");
+  await drawing.load(canvas.toDataURL("image/png"), hints, config.kind === "photo");
 }
 
 /** The live camera: what it sees is the drawing, as fast as the device translates. A frame that
