@@ -68,7 +68,7 @@ def export_page(
 def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None, small: bool) -> None:
     """Write the page into a new folder."""
     stage.mkdir()
-    shutil.copytree(UI / "web", stage / "web", ignore=lambda _, names: [*own_page_only(names)])
+    shutil.copytree(UI / "web", stage / "web", ignore=lambda _, names: app_modules(names))
     addresses = runtime_addresses("runtime" if runtime else None)
     if runtime:
         addresses = copy_runtime(runtime, stage / "runtime", addresses)
@@ -102,9 +102,9 @@ def write_space_card(page: Path, name: str) -> None:
     write_atomically(page / "README.md", lambda file: file.write_text(card, encoding="utf-8"))
 
 
-def own_page_only(names: list[str]) -> list[str]:
+def app_modules(names: list[str]) -> list[str]:
     """List the modules that only the app's other tabs use."""
-    others = {"charts.js", "samples.js", "live_view.js", "pairs_view.js", "cards.js"}
+    others = {"charts.js", "samples.js", "live_view.js", "pairs_view.js"}
     return [name for name in names if name in others]
 
 
