@@ -148,7 +148,7 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
     elif action == "force":
         run_control.force_stop(run, patience=0.5)
     elif action in ("resume", "extend"):
-        process.refuse_remote(run)
+        run_control.refuse_remote(run)
         if dataset := request.get("dataset"):
             run_control.choose_data(run, chosen_folder(str(dataset)))
         elif sentence := missing_data(run):
