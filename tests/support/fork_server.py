@@ -77,6 +77,7 @@ class ForkServer:
 
 def serve_app(words: list[str]) -> None:
     """`python app.py`, whose runs start as forks."""
+    sys.path[0] = str(ROOT)
     from pix2pix.training import run_control
 
     run_control.subprocess = SimpleNamespace(Popen=ForkServer().popen, DEVNULL=subprocess.DEVNULL)
