@@ -260,7 +260,7 @@ def _outside_doubt(
 ) -> list[tuple[str, list[str], str]]:
     outside = [
         name for name, v in known
-        if ((v.quantiles < side.low) | (v.quantiles > side.high)).mean() > 0.05
+        if ((v.quantiles[2:-2] < side.low) | (v.quantiles[2:-2] > side.high)).mean() > 0.05
     ]  # fmt: skip
     if not outside:
         return []

@@ -96,7 +96,7 @@ def cut_boxes(size: tuple[int, int], strips: str, name: str) -> tuple[Box, Box]:
 def cut_strip(picture: Picture, strips: str, name: str) -> tuple[Picture, Picture]:
     """Cut A and B out of a picture, with all its bits; raises the UserError of `cut_boxes`."""
     boxes = cut_boxes(picture.size, strips, name)
-    return tuple(Picture(picture.image.crop(box), picture.low, picture.high) for box in boxes)
+    return picture.crop(boxes[0]), picture.crop(boxes[1])
 
 
 def judge_strips(pictures: Sequence[Picture]) -> str:

@@ -235,7 +235,7 @@ def _refused_by_pillow(stream: BinaryIO, max_pixels: int, formats: tuple[str, ..
         raise ChannelCount(channels)
     try:
         planes = read_tiff(stream, None, max_pixels)
-    except (ChannelCount, UnreadableTiff, Image.DecompressionBombError):
+    except (ChannelCount, UnreadableTiff, EOFError, Image.DecompressionBombError):
         raise
     except Exception as error:
         raise Image.UnidentifiedImageError from error

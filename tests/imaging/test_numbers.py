@@ -70,6 +70,7 @@ def test_any_tiff_is_within_a_level_or_refused(
     shape = (height, width, bands) if bands else (height, width)
     if photometric == "rgb" and bands not in (3, 4):
         photometric = "minisblack"
+    planar = planar or "contig"
     pixels = values(dtype, shape, seed, wide)
     if planar == "separate" and bands:
         pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -165,13 +166,19 @@ def test_sixteen_bits_of_every_kind_of_png(bands):
     assert half.size == (4, 2) and half.values().shape == (colours, 2, 4)
 
 
-def test_compressed_colours_of_sixteen_bits_keep_them(tmp_path):
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"predictor": True}])
+def test_compressed_colours_of_sixteen_bits_keep_them(options, tmp_path):
     pixels = values("uint16", (40, 50, 3), 1, 1.0)
-    imagecodecs = pytest.importorskip("imagecodecs")
-    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", compression="lzw")
-    assert imagecodecs and np.array_equal(
-        open_picture(tmp_path / "a.tif").values(), pixels.transpose(2, 0, 1)
-    )
+    for name, more in (("a", {}), ("b", {"bigtiff": True}), ("c", {"byteorder": ">"})):
+        tifffile.imwrite(
+            tmp_path / name, pixels, photometric="rgb", compression="zlib", **more, **options
+        )
+        seen = open_picture(tmp_path / name).values()
+        assert np.array_equal(seen, pixels.transpose(2, 0, 1))
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    more = {"photometric": "rgb", "planarconfig": "separate", "compression": "zlib"}
+    tifffile.imwrite(tmp_path / "d", planes, **more, **options)
+    assert np.array_equal(open_picture(tmp_path / "d").values(), planes)
 
 
 def tiff(pixels: np.ndarray, **options: object) -> bytes:
@@ -212,7 +219,9 @@ def test_a_band_that_is_no_alpha_is_left_out_and_counted():
     pixels = values("uint16", (8, 8, 4), 0, 1.0)
     picture = open_picture(tiff(pixels, photometric="rgb", extrasamples=["unspecified"]))
     assert picture.extra_bands == 1 and picture.image.mode == "RGB"
-    bytes_ = open_picture(tiff((pixels >> 8).astype(np.uint8), photometric="minisblack"))
+    bytes_ = open_picture(
+        tiff((pixels >> 8).astype(np.uint8), photometric="minisblack", planarconfig="contig")
+    )
     assert bytes_.extra_bands == 1 and bytes_.image.mode == "RGB"
 
 
@@ -291,7 +300,7 @@ def test_profiles_do_what_little_cms_does_whatever_their_name(curve):
     assert np.abs(np.asarray(grey.image)[0].astype(int) - expected).max() <= 1
     la = Image.merge("LA", (Image.fromarray(ramp[None]), Image.new("L", (256, 1), 77)))
     both = png_with(la, profile).image
-    assert both.mode == "LA" and set(both.getchannel(1).getdata()) == {77}
+    assert both.mode == "LA" and set(np.unique(both.getchannel(1)).tolist()) == {77}
     assert np.array_equal(np.asarray(both)[..., 0], np.asarray(grey.image))
     deep = png_with(Image.fromarray(ramp.astype(np.uint16)[None] * 257), profile)
     assert deep.bits == 16
@@ -342,7 +351,7 @@ def test_numbers_are_written_in_their_own_unit_and_type(numbers, low, high, mode
     assert np.abs(apart).max() <= step / 2 + 1e-6
     seen = np.asarray(picture_of(image, (low, high, numbers))).astype(int)
     expected = (unit[0] + 1) * 127.5
-    assert np.abs(seen - expected).max() <= (0.51 if "float" in numbers else 255 / (high - low))
+    assert np.abs(seen - expected).max() <= 0.51 + (128 / (high - low) if "int" in numbers else 0)
 
 
 def test_a_picture_outside_the_range_says_so():
