@@ -301,7 +301,7 @@ def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
 def data_url(image: Image.Image) -> str:
     """Encode the image as a PNG data URL."""
     buffer = io.BytesIO()
-    # It only travels: half the time for a third more bytes.
+    # It only travels: speed before size. In pictures runs are found faster than repeats.
     image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
