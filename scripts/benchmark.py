@@ -36,6 +36,7 @@ from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.training import process as training_process
 from scripts.dev.benchmark_load import app_at, load
 from scripts.dev.benchmark_steps import recipe_against_patchgan, step_against_plain
+from scripts.dev.benchmark_translate import translate_against_reference
 
 SIDE = 512
 LOOK_EVERY = 1.5  # seconds at least, as the page does while a run trains
@@ -94,6 +95,8 @@ def main() -> int:
     if args.only in ("step", "all"):
         result |= step_against_plain(args.steps)
         result |= recipe_against_patchgan(args.steps)
+    if args.only in ("translate", "all"):
+        result |= translate_against_reference(args.turns)
     if args.only in ("watch", "all"):
         result |= watched_against_alone(args.seconds, args.tabs)
     result["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -266,8 +269,11 @@ def timed(work: Callable[[], object]) -> float:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", choices=("build", "step", "watch", "all"), default="all")
+    parser.add_argument(
+        "--only", choices=("build", "step", "translate", "watch", "all"), default="all"
+    )
     parser.add_argument("--steps", type=int, default=30, help="training steps of each side")
+    parser.add_argument("--turns", type=int, default=20, help="pictures of each way to translate")
     parser.add_argument("--tabs", type=int, default=10, help="tabs that watch a run")
     parser.add_argument("--seconds", type=float, default=15.0, help="with and without them")
     parser.add_argument("--pairs", type=int, default=2000, help="pairs of 512 x 512 JPEG")

@@ -7,6 +7,7 @@ How the token and the Hub's address (`endpoint`) are meant: see `hub.client`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -30,11 +31,13 @@ from pix2pix.models.folder import (
     CARD,
     CONFIG,
     EXAMPLES,
+    GRAPH,
     MAX_CONFIG_BYTES,
     SAMPLES,
     WEIGHTS,
     load_model,
     read_config,
+    refresh_graph,
     sample_files,
 )
 from pix2pix.nn.generators import construct_generator
@@ -148,6 +151,7 @@ def _download(
         _check_weights(read_config(folder, repo_id), sizes[WEIGHTS], most_work, repo_id)
         take(WEIGHTS, sizes[CONFIG])
         load_model(folder, repo_id)
+        refresh_graph(folder)  # our own: the repository's is not trusted
         shutil.rmtree(folder / ".cache", ignore_errors=True)  # notes of huggingface_hub
     on_progress(total, total)
 
@@ -218,13 +222,15 @@ def publish_model(
     """Make the model repository `repo` hold the model folder, in one commit on its main branch,
     and return the address of its page.
 
-    Weights, config, card, the pictures beside them, examples and samples are sent, without the
-    absolute paths in the config; samples of an older push that are gone from the folder leave the
-    newest state. A repository that is there and public is refused unless `private` is False.
+    Weights, graph, config, card, the pictures beside them, examples and samples are sent, without
+    the absolute paths in the config; samples of an older push that are gone from the folder leave
+    the newest state. A repository that is there and public is refused unless `private` is False.
     Raises UserError, and Cancelled before the commit.
     """
     _, config = load_model(folder)
-    beside = [*list_images(folder), folder / EXAMPLES, *sample_files(folder)]
+    with contextlib.suppress(OSError):  # a folder that cannot be written to is sent as it is
+        refresh_graph(folder)
+    beside = [*list_images(folder), folder / EXAMPLES, folder / GRAPH, *sample_files(folder)]
     sent = sorted(path for path in [folder / WEIGHTS, *beside] if path.is_file())
     files: dict[str, str | bytes] = {p.relative_to(folder).as_posix(): str(p) for p in sent}
     files[CONFIG] = json.dumps(strip_folders(config.to_json()), indent=2).encode() + b"\n"

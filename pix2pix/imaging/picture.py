@@ -17,6 +17,7 @@ import io
 import math
 import os
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -187,6 +188,25 @@ def pad_reflect(array: np.ndarray, multiple: int, minimum: int = 1) -> tuple[np.
     return array[:, rows[:, None], columns], (slice(None), vertical, horizontal)
 
 
+def tile_starts(length: int, size: int) -> list[int]:
+    """Say where tiles of ``size`` start so that they cover ``length``, evenly spaced, overlapping
+    by a quarter or more; the last ends with the picture."""
+    if length <= size:
+        return [0]
+    count = -(-(length - size) // (size - size // 4)) + 1
+    return [round(i * (length - size) / (count - 1)) for i in range(count)]
+
+
+def feather_weights(height: int, width: int, margin: int) -> np.ndarray:
+    """Make weights H x W in (0, 1] that fall off linearly over ``margin`` pixels to every side."""
+
+    def ramp(length: int) -> np.ndarray:
+        distance = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))
+        return np.minimum(distance / margin, 1.0).astype(np.float32)
+
+    return ramp(height)[:, None] * ramp(width)[None]
+
+
 def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a PNG that is there whole or not at all; its folder is made where it is missing.
 
@@ -203,7 +223,8 @@ def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
 def data_url(image: Image.Image) -> str:
     """Encode the image as a PNG data URL."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)  # it only travels: speed before size
+    # It only travels: half the time for a third more bytes.
+    image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

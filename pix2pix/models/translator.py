@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,11 @@ from pix2pix.imaging.picture import (
     MODES,
     Picture,
     as_picture,
+    feather_weights,
     from_array,
     image_from_bytes,
     pad_reflect,
+    tile_starts,
 )
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import CONFIG, WEIGHTS, find_model, list_models, load_model
@@ -56,9 +58,8 @@ MIN_SIDE = 16  # a ResNet's padding and norms need more than the one pixel that 
 class Translator:
     """One model, ready on its device: ``translator(picture)`` is the translated picture.
 
-    Safe to call from several threads, which take turns. A model that was loaded from a folder to a
-    CPU without fast bfloat16 paints pictures without noise by ONNX Runtime, where that and the
-    package onnx are installed; PyTorch paints all others.
+    Safe to call from several threads, which take turns. ONNX Runtime paints where it is faster: by
+    a model loaded from its folder, without noise, on a CPU without fast bfloat16.
     """
 
     def __init__(
@@ -299,25 +300,6 @@ def _memory_errors(device: torch.device) -> Iterator[None]:
         raise UserError(f"The memory{owner} ran out: choose a smaller picture{other}.") from error
 
 
-def tile_starts(length: int, size: int) -> list[int]:
-    """Say where tiles of ``size`` start so that they cover ``length``, evenly spaced, overlapping
-    by a quarter or more; the last ends with the picture."""
-    if length <= size:
-        return [0]
-    count = -(-(length - size) // (size - size // 4)) + 1
-    return [round(i * (length - size) / (count - 1)) for i in range(count)]
-
-
-def feather_weights(height: int, width: int, margin: int) -> np.ndarray:
-    """Make weights H x W in (0, 1] that fall off linearly over ``margin`` pixels to every side."""
-
-    def ramp(length: int) -> np.ndarray:
-        distance = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))
-        return np.minimum(distance / margin, 1.0).astype(np.float32)
-
-    return ramp(height)[:, None] * ramp(width)[None]
-
-
 class TranslatorCache:
     """Loaded translators by name; the last few used stay in memory."""
 
@@ -330,7 +312,7 @@ class TranslatorCache:
     ) -> None:
         """`folders` hold the models; those in `unlisted` are found by whoever knows their name."""
         self.folders, self.device, self.keep, self.unlisted = folders, device, keep, unlisted
-        self._loaded: dict[tuple[Path, int, int], Translator] = {}
+        self._loaded: dict[tuple[Path, int, int], Future[Translator]] = {}
         self._lock = threading.Lock()
 
     def models(self) -> dict[str, Path]:
@@ -351,8 +333,15 @@ class TranslatorCache:
         weights, config = ((folder / file).stat().st_mtime_ns for file in (WEIGHTS, CONFIG))
         key = folder, weights, config
         with self._lock:
-            translator = self._loaded.pop(key, None) or Translator.load(folder, self.device)
-            self._loaded[key] = translator  # the newest at the end
+            known = self._loaded.pop(key, None)
+            translator = self._loaded[key] = known or Future()  # the newest at the end
             while len(self._loaded) > self.keep:
                 del self._loaded[next(iter(self._loaded))]
-        return translator
+        if not known:  # who asks for other models meanwhile does not wait
+            try:
+                translator.set_result(Translator.load(folder, self.device))
+            except BaseException as error:
+                with self._lock:
+                    self._loaded.pop(key, None)
+                translator.set_exception(error)
+        return translator.result()

@@ -90,7 +90,12 @@ def test_what_names_no_model_is_refused(text):
 
 
 def test_two_files_of_the_commit_are_taken_and_the_rest_is_not_asked_for(hub, model, tmp_path):
-    rest = {"pickled.bin": b"p", "pix2pix.py": b"import os", "samples/1.png": b"s"}
+    rest = {
+        "model.onnx": b"not ours",
+        "pickled.bin": b"p",
+        "pix2pix.py": b"import os",
+        "samples/1.png": b"s",
+    }
     sha = hub.commit(ID, {**model, **rest})
     hub.after_info = lambda: hub.commit(ID, {"config.json": b"{}", "model.safetensors": b""})
     progress = []
@@ -98,7 +103,7 @@ def test_two_files_of_the_commit_are_taken_and_the_rest_is_not_asked_for(hub, mo
     assert folder == tmp_path / "c" / f"ann--faces@{sha[:12]}"
     assert list(folder.parent.iterdir()) == [folder]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
-        name: model[name] for name in FILES
+        name: model[name] for name in [*FILES, "model.onnx"]
     }
     assert resolved(hub) == FILES and hub.paths("/tree/") == []
     assert all(sha in path for path in hub.paths("/(resolve|paths-info)/"))
@@ -322,7 +327,7 @@ def test_a_model_is_published_privately_in_one_commit(hub, tmp_path):
     front = huggingface_hub.ModelCard(card := files.pop("README.md").decode()).data
     assert (front.license, front.pipeline_tag) == ("other", "image-to-image")
     assert front.tags == ["pix2pix", "image-to-image"] and card.endswith("# A model for tests\n")
-    names = ["examples.json", "model.safetensors", "results.jpg", "samples/1.png"]
+    names = ["examples.json", "model.onnx", "model.safetensors", "results.jpg", "samples/1.png"]
     names += ["samples/2.jpg", "thumbnail.png"]
     assert files == {name: (folder / name).read_bytes() for name in names}
     assert {sent for *_, sent in hub.asked} == {f"Bearer {WRITER}"}

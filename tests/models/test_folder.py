@@ -226,7 +226,7 @@ def test_a_failing_save_leaves_the_old_model(
     if fails == "weights":
         assert all(map(torch.equal, old.state_dict().values(), loaded.state_dict().values()))
     assert sorted(f.name for f in (tmp_path / "m").iterdir()) == [
-        "README.md", "config.json", "model.safetensors"
+        "README.md", "config.json", "model.onnx", "model.safetensors"
     ]  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import open_picture
-from pix2pix.imaging.picture import Picture, to_array
+from pix2pix.imaging.picture import Picture, feather_weights, tile_starts, to_array
 from pix2pix.models import translator as models_translator
-from pix2pix.models.translator import Translator, feather_weights, tile_starts
+from pix2pix.models.translator import Translator
 from tests.support.models_and_servers import (
     Constants,
     Recorder,

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import Tensor, nn
 
-from pix2pix.model_config import GeneratorConfig, ModelConfig
+from pix2pix.models import folder as models_folder
+from pix2pix.models.folder import GRAPH
 from pix2pix.models.translator import Translator
-from tests.support.models_and_servers import load_script, save_tiny_model
+from tests.support.models_and_servers import load_script, save_tiny_model, tiny_config
 
 pytestmark = pytest.mark.usefixtures("float32")
-
-ROOT = Path(__file__).resolve().parents[2]
-NEEDED = "ONNX files are not tried: it needs pip install onnx onnxscript onnxruntime"
-NETWORKS = {
-    "batch": (GeneratorConfig(size=64, ngf=4), "batch"),
-    "stored": (GeneratorConfig(size=64, ngf=4), "stored"),
-    "resize": (GeneratorConfig(size=64, ngf=4, upsample="resize", norm="instance"), "batch"),
-    "grey": (GeneratorConfig(kind="resnet", size=64, ngf=4, blocks=1, source_channels=1), "batch"),
-    "small": (GeneratorConfig(kind="small-unet", size=64), "batch"),
-    "hints": (GeneratorConfig(size=64, ngf=4, hints=True), "batch"),
-}
 
 
 def export(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -34,84 +22,64 @@ def export(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return load_script("export_onnx").main()
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
-def test_another_program_makes_the_same_picture(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+def test_one_file_makes_the_same_picture_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    runtime = pytest.importorskip("onnxruntime", reason=NEEDED)
-    pytest.importorskip("onnxscript", reason=NEEDED)
-    network, norm_mode = NETWORKS[kind]
-    config = ModelConfig(network, title="Tiny", source_name="a", norm_mode=norm_mode)
-    save_tiny_model(tmp_path / "model", config)
-    file = tmp_path / "tiny.onnx"
-    assert export(monkeypatch, "--model", tmp_path / "model", "--out", file) == 0
+    config = tiny_config({"upsample": "resize"}, title="Tiny", source_name="a")
+    model, file = save_tiny_model(tmp_path / "model", config), tmp_path / "alone" / "tiny.onnx"
+    assert export(monkeypatch, "--model", model, "--out", file) == 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert said["bytes"] == file.stat().st_size
+    assert said["bytes"] == file.stat().st_size and 0 < said["difference"] < 1e-4
+    runtime = pytest.importorskip("onnxruntime")
     session = runtime.InferenceSession(file)
-    source = np.random.default_rng(0).uniform(-1, 1, said["source"]).astype(np.float32)
-    target = session.run(["target"], {"source": source})[0]
-    ours = Translator.load(tmp_path / "model", "cpu").forward(source[0], None)
-    assert np.ptp(ours) > 0.01
-    assert np.abs(target[0] - ours).max() < 1e-4
-    assert 0 < said["difference"] < 1e-4
-    # Where there is no runtime the file is tried by onnx itself.
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert np.abs(load_script("export_onnx").made_by_file(file, source) - target).max() < 1e-4
-    metadata = session.get_modelmeta().custom_metadata_map
-    assert metadata == {"title": "Tiny", "source": "a", "target": "target"}
+    source = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 128)).astype(np.float32)
+    made = session.run(["generated"], {"source": source})[0]
+    assert np.ptp(made) > 0.01
+    assert np.abs(made[0] - Translator.load(model, "cpu").forward(source[0], None)).max() < 1e-6
+    facts = session.get_modelmeta().custom_metadata_map
+    names = {"title": "Tiny", "source": "a", "target": "target"}
+    assert facts == {**names, "size": "64", "multiple": "64"}
 
 
-def test_a_file_that_makes_another_picture_is_not_saved(
+def test_graphs_come_beside_the_weights_that_lack_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    pytest.importorskip("onnxscript", reason=NEEDED)
-    save_tiny_model(tmp_path / "model")
-    file = tmp_path / "tiny.onnx"
+    folders = [save_tiny_model(tmp_path / name) for name in "ab"]
+    graph = (folders[0] / GRAPH).read_bytes()
+    (folders[0] / GRAPH).unlink()
+    (folders[1] / GRAPH).write_bytes(b"of other weights")
+    assert export(monkeypatch, "--beside", *folders, tmp_path / "none") == 1
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [one["onnx"] for one in said["written"]] == [str(f / GRAPH) for f in folders]
+    assert len(said["refused"]) == 1
+    assert all((folder / GRAPH).read_bytes() == graph for folder in folders)
+
+
+@pytest.mark.parametrize("where", ["--model", "--beside"])
+def test_a_graph_that_makes_another_picture_is_not_written(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    model, file = save_tiny_model(tmp_path / "model"), tmp_path / "tiny.onnx"
     file.write_bytes(b"exported before")
-    script = load_script("export_onnx")
-    words = ["export_onnx.py", "--model", str(tmp_path / "model"), "--out", str(file)]
-    monkeypatch.setattr(sys, "argv", words)
-
-    class Shifted(nn.Module):
-        def __init__(self, network: nn.Module) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, source: Tensor) -> Tensor:
-            return self.network(source) + 0.1
-
-    def refused(difference: str) -> bool:
-        code, said = script.main(), capsys.readouterr()
-        assert file.read_bytes() == b"exported before" and not said.out
-        assert sorted(f.name for f in tmp_path.iterdir()) == ["model", "tiny.onnx"]
-        words = "and was not saved: try other versions of onnx and onnxscript."
-        told = f"What was exported differs from the model by {difference} {words}\n"
-        return (code, said.err) == (1, told)
-
-    faithful = script.with_instance_norm
-    monkeypatch.setattr(script, "with_instance_norm", lambda network: Shifted(faithful(network)))
-    assert refused("0.1")
-    monkeypatch.setattr(script, "save", lambda *_: None)
-    monkeypatch.setattr(script, "made_by_file", lambda file, source: np.nan * source)
-    assert refused("nan")
+    (model / GRAPH).write_bytes(b"written before")
+    monkeypatch.setattr(models_folder, "_checked_graphs", set())
+    # The graph is of the norm that the config says, and the network is made to use the other.
+    own = models_folder.use_own_statistics
+    monkeypatch.setattr(models_folder, "use_own_statistics", lambda net, use: own(net, not use))
+    assert export(monkeypatch, where, model, *(["--out", file] if where == "--model" else [])) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("The ONNX graph differs from the model by 0.") or "by 1." in said
+    assert "and was not written" in said
+    assert file.read_bytes() == b"exported before"
+    assert (model / GRAPH).read_bytes() == b"written before"
 
 
-def test_what_cannot_be_is_one_sentence(
+def test_without_the_packages_a_sentence_names_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    network = GeneratorConfig(size=64, ngf=4)
-    save_tiny_model(tmp_path / "model", ModelConfig(network))
-    words = ["--model", tmp_path / "model", "--out", tmp_path / "x.onnx"]
-    assert export(monkeypatch, *words, "--size", "100") == 1
-    assert capsys.readouterr().err == "The size must be a multiple of 64.\n"
-    assert not (tmp_path / "x.onnx").exists()
-
-
-def test_without_the_packages_a_sentence_names_them(tmp_path: Path) -> None:
-    save_tiny_model(tmp_path / "model")
-    words = ["export_onnx.py", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "x")]
-    absent = f"import runpy, sys; sys.modules['onnxscript'] = None; sys.argv = {words}; "
-    absent += f"runpy.run_path({str(ROOT / 'scripts' / 'export_onnx.py')!r}, run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", absent], capture_output=True, text=True)
-    assert done.returncode == 1 and not (tmp_path / "x").exists()
-    assert done.stderr == "Exporting needs two more packages: pip install onnx onnxscript\n"
+    model, file = save_tiny_model(tmp_path / "model"), tmp_path / "x.onnx"
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    for words in (["--model", model, "--out", file], ["--beside", model]):
+        assert export(monkeypatch, *words) == 1
+        needed = "Exporting needs two more packages: pip install onnx onnxruntime\n"
+        assert capsys.readouterr().err == needed and not file.exists()

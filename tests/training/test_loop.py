@@ -261,7 +261,7 @@ def test_a_run_is_stopped_killed_and_resumed(pairs: Path, tmp_path: Path) -> Non
     grid = Image.open(run / "samples" / samples[0])
     assert grid.size == (2 * 64 + 4, 3 * 64 + 2 * 4)  # two pairs of val; source, generated, target
     files = sorted(file.name for file in (run / "model").iterdir())
-    assert files == ["README.md", "config.json", "model.safetensors"]
+    assert files == ["README.md", "config.json", "model.onnx", "model.safetensors"]
 
     overrides = {"size": "64", "ngf": "4", "ndf": "4", "jitter": "6", "precision": "float32",
                  "decay": "0.5", "steps": "80"}  # fmt: skip

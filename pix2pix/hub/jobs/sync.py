@@ -23,7 +23,9 @@ from pix2pix.utils.files import copy_folder, write_json
 FINAL_STATES = ("COMPLETED", "CANCELED", "ERROR", "DELETED")
 FIGURES = ("step", "steps", "epoch", "seconds_per_step", "memory_mib", "updated")
 _SMALL = re.compile(r"(metrics|validation)\.jsonl|samples/step-\d{7}\.png", re.ASCII)
-_MODEL = re.compile(r"(model|checkpoints/step-\d{7})/\w[\w-]*\.(json|md|safetensors)", re.ASCII)
+_MODEL = re.compile(
+    r"(model|checkpoints/step-\d{7})/\w[\w-]*\.(json|md|onnx|safetensors)", re.ASCII
+)
 
 
 def read_job(run: Path) -> dict[str, Any]:
