@@ -20,6 +20,7 @@ from pix2pix.models.folder import GRAPH, WEIGHTS
 from pix2pix.utils.files import write_atomically
 
 UI = Path(__file__).parent
+MAX_HEADER = 2**24  # bytes of a safetensors file
 SWITCH = "PIX2PIX_ON_DEVICE"  # "off": the server draws for everybody and gives no weights away
 PACKAGE = "onnxruntime-web"
 INSTALLED = UI / "runtime" / "node_modules" / PACKAGE / "dist"
@@ -82,10 +83,22 @@ def is_switched_off() -> bool:
     return os.environ.get(SWITCH, "").lower() == "off"
 
 
+def has_graph(folder: Path) -> bool:
+    """Return whether a model has a graph that names places in its own weights, by the digest of
+    their header that the graph holds (see ``onnx_graph``)."""
+    try:
+        with (folder / WEIGHTS).open("rb") as file:
+            length = min(int.from_bytes(file.read(8), "little"), MAX_HEADER)
+            digest = hashlib.sha256(file.read(length)).hexdigest()
+        return digest.encode() in (folder / GRAPH).read_bytes()
+    except OSError:
+        return False
+
+
 def engine_files(folder: Path, config: ModelConfig, place: str, runtime: dict) -> dict | None:
     """Return what the pad's engine needs of a model whose files are served below `place`, or
     None where it has no graph."""
-    if not (folder / GRAPH).is_file() or not (folder / WEIGHTS).is_file():
+    if not has_graph(folder):
         return None
     return {
         "graph": f"{place}/{GRAPH}",

@@ -23,6 +23,7 @@ from pix2pix.ui.device_engine import (
     UI,
     compressed,
     engine_files,
+    has_graph,
     has_runtime,
     runtime_addresses,
 )
@@ -128,7 +129,7 @@ def copy_model(
     name: str, folder: Path, stage: Path, runtime: dict[str, Any], small: bool
 ) -> dict[str, Any]:
     """Copy what the page needs of a model and return how the page lists it."""
-    if not (folder / GRAPH).is_file():
+    if not has_graph(folder):
         try:
             write_onnx(folder)
         except ImportError as error:
@@ -136,7 +137,7 @@ def copy_model(
     config, to, place = read_config(folder), stage / "models" / name, f"models/{quote(name)}"
     files = engine_files(folder, config, place, runtime)
     if files is None:
-        raise UserError(f"'{printable(name)}' has no {WEIGHTS}: choose another model.")
+        raise UserError(f"'{printable(name)}' has no graph of its weights: save it anew.")
     to.mkdir(parents=True)
     for file in (GRAPH, CARD, *([] if small else [WEIGHTS])):
         with contextlib.suppress(FileNotFoundError):
