@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,12 @@ def difference(page: Page, folder: Path) -> int:
 
 def renderer_memory() -> int:
     """Of the largest page of the browsers that this process started, in MB."""
-    own = psutil.Process().children(recursive=True)
-    pages = [p for p in own if "--type=renderer" in p.cmdline()]
-    return max(p.memory_info().rss for p in pages) // 2**20
+    taken = [0]
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may end meanwhile
+            if "--type=renderer" in process.cmdline():
+                taken.append(process.memory_info().rss)
+    return max(taken) // 2**20
 
 
 def badge(page: Page) -> str:
