@@ -1,10 +1,14 @@
-"""Build a dataset of A|B pictures from two folders, from one and a derivation, or a drawn one."""
+"""Build a dataset of A|B pictures from two folders, from one and a derivation, from a table of
+pictures, or a drawn one."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +23,18 @@ from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
 from pix2pix.data.records import SPLITS, Inputs, Plan
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS
+from pix2pix.data.table_pairs import TableLook, look_at, table_inputs
+from pix2pix.data.tables import local_table
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
+from pix2pix.utils.files import read_json_object
 
 
 def main() -> int:
     args = arguments()
     set_pillow_limits()
     try:
-        make = sample if args.sample else again if args.rebuild else from_folders
+        make = sample if args.sample else again if args.rebuild else from_pictures
         made = make(args)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -40,9 +47,43 @@ def main() -> int:
     return 1 if refused else 0
 
 
-def from_folders(args: argparse.Namespace) -> dict[str, Any]:
-    table = read_table(args.csv)
-    inputs = Inputs(args.source, args.target, args.match, table, args.derive)
+def from_pictures(args: argparse.Namespace) -> dict[str, Any]:
+    inputs = Inputs(args.source, args.target, args.match, read_table(args.csv), args.derive)
+    if args.target:
+        return from_folders(args, inputs)
+    with from_table(args) as of_table:
+        return from_folders(args, of_table or inputs)
+
+
+@contextmanager
+def from_table(args: argparse.Namespace) -> Iterator[Inputs | None]:
+    """Give the inputs of the table at --source; None where there is none."""
+    table = local_table(args.source, args.subset)
+    if table is None:
+        if args.columns or args.limit or args.subset:
+            raise UserError(f"{args.source} is no table of pictures: leave --columns out.")
+        yield None
+        return
+    tell_table(look_at(table, args.columns, args.derive))
+    near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
+    with table_inputs(
+        args.source, near, args.columns, subset=args.subset, limit=args.limit, derive=args.derive,
+        on_progress=Bar("taking out", "‰"),
+    ) as inputs:  # fmt: skip
+        yield inputs
+
+
+def tell_table(look: TableLook) -> None:
+    """Print the columns of a table, those that are taken, and three examples."""
+    print(f"columns of pictures: {', '.join(look.columns)}", file=sys.stderr)
+    counts = ", ".join(f"{rows:,} {split or 'rows'}" for split, rows in look.counts.items())
+    print(f"taken: {' -> '.join(look.chosen)}{f' ({counts})' if counts else ''}", file=sys.stderr)
+    for pictures in look.examples:
+        sizes = "  ->  ".join(f"{p.width} x {p.height}" for p in pictures)
+        print(f"    {sizes}", file=sys.stderr)
+
+
+def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
     plan = make_plan(inputs, on_progress=Bar("reading"))
     tell(plan)
     recipe = Recipe(
@@ -67,6 +108,15 @@ def sample(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def again(args: argparse.Namespace) -> dict[str, Any]:
+    inputs = read_json_object(args.rebuild).get("inputs") or {}
+    origin = inputs.get("origin")
+    if origin and args.source and not args.target:
+        args.columns, args.limit = tuple(origin["columns"]), origin["limit"]
+        args.subset, args.derive = origin["subset"], inputs["derive"]
+        with from_table(args) as inputs:
+            if inputs:
+                sides = inputs.source, inputs.target
+                return rebuild(args.rebuild, args.out, *sides, on_progress=Bar("building"))
     return rebuild(args.rebuild, args.out, args.source, args.target, on_progress=Bar("building"))
 
 
@@ -84,12 +134,12 @@ def tell(plan: Plan) -> None:
 class Bar:
     """A progress bar with speed and time left; none where standard error is no terminal."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, what: str, unit: str = "file") -> None:
+        self.what, self.unit = what, unit
         self.bar: tqdm | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        self.bar = self.bar or tqdm(desc=self.what, total=total, unit="file", disable=None)
+        self.bar = self.bar or tqdm(desc=self.what, total=total, unit=self.unit, disable=None)
         self.bar.update(done - self.bar.n)
         if done == total:
             self.bar.close()
@@ -100,6 +150,10 @@ def read_table(file: Path | None) -> str:
         return file.read_text(encoding="utf-8-sig") if file else ""
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file.name} cannot be read: save the CSV as UTF-8 text.") from error
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def shares(text: str) -> tuple[float, float, float]:
@@ -113,8 +167,13 @@ def shares(text: str) -> tuple[float, float, float]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--source", type=Path, help="folder of source pictures (A)")
+    add("--source", type=Path, help="folder of source pictures (A); or, without --target, a "
+        "dataset, or a table: Parquet, a folder of `datasets`, a WebDataset tar")  # fmt: skip
     add("--target", type=Path, help="folder of target pictures (B)")
+    add("--columns", type=names, default=(), metavar="A,B", help="columns of a table: source and "
+        "target, or the one that holds A|B pictures (default: told by their names)")  # fmt: skip
+    add("--limit", type=int, default=0, metavar="N", help="the first N pairs of each split")
+    add("--subset", default="", metavar="FOLDER", help="of several tables, that in this folder")
     add("--out", type=Path, help="the dataset's folder, made when all is done")
     add("--match", choices=RULES, default="auto", help="rule that pairs the names (default: auto)")
     add("--csv", type=Path, help="table of pairs: source, target, and split or group if you like")

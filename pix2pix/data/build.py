@@ -23,7 +23,7 @@ from pix2pix.data.compose import compose_ab, open_pair_job
 from pix2pix.data.reading import limit_big_pictures, parallel
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, PairJob, Recipe
 from pix2pix.data.records import SPLITS, Inputs, Plan, PlannedPair
-from pix2pix.data.report import BuiltFile, BuiltPair, DatasetRecipe, DatasetReport
+from pix2pix.data.report import BuiltFile, BuiltPair, DatasetOrigin, DatasetRecipe, DatasetReport
 from pix2pix.data.split import assign_splits
 from pix2pix.errors import UserError
 from pix2pix.utils.files import write_json
@@ -78,6 +78,7 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
             "source": str(plan.inputs.source),
             "target": str(plan.inputs.target) if plan.inputs.target else None,
             "derive": plan.inputs.derive,
+            **_origin(plan.inputs),
         },
         "recipe": asdict(recipe),
         "made_with": {"pillow": PIL.__version__, "numpy": np.__version__},
@@ -127,6 +128,14 @@ def rebuild(
     return _write(
         {**description, "recipe": asdict(recipe)}, jobs, out, should_stop, on_progress, strict=True
     )
+
+
+def _origin(inputs: Inputs) -> dict[str, DatasetOrigin]:
+    if not inputs.origin:
+        return {}
+    values = asdict(inputs.origin)
+    del values["refused"]  # they are among the others
+    return {"origin": values}
 
 
 def check_output(out: Path, inputs: Inputs) -> None:

@@ -68,6 +68,7 @@ def make_plan(
         on_progress(done, len(paths))
     matching = _matching(inputs, names, looks)
     pairs, refused = _readable_pairs(inputs, matching, looks, unreadable)
+    refused += inputs.origin.refused if inputs.origin else ()
     pairs, doubles = _drop_duplicates(pairs)
     refused += doubles
     labels = find_label_maps(inputs, pairs)

@@ -30,6 +30,7 @@ class Hub:
         self.forbidden = ""  # a file whose transfer answers 403
         self.broken = 0  # status with which the API answers all
         self.after_info = lambda: None
+        self.ranges = 0  # bytes that were asked for by ranges
         self.listed: dict[str, int] = {}  # sizes that the listing tells wrongly
         self.asked: list[tuple[str, str, str]] = []  # method, path, authorization
         self.sent: list[list[dict]] = []  # lines of each commit
@@ -161,7 +162,13 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(403)
         sha, files = self.hub.find(repo, revision)
         tag = hashlib.sha1(files[name]).hexdigest()
-        self.answer(200, files[name], X_Repo_Commit=sha, ETag=f'"{tag}"')
+        headers = {"X_Repo_Commit": sha, "ETag": f'"{tag}"'}
+        part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if not part:
+            return self.answer(200, files[name], **headers)
+        first, last = int(part[1]), int(part[2])
+        self.hub.ranges += last + 1 - first
+        self.answer(206, files[name][first : last + 1], **headers)
 
     def create(self) -> None:
         wanted = json.loads(self.body)
