@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from pix2pix.imaging.picture import (
 )
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import CONFIG, WEIGHTS, find_model, list_models, load_model
+from pix2pix.models.windows import LargePicture, picture_result, translate_windows
 from pix2pix.nn.device import has_fast_bfloat16, out_of_memory, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -178,11 +180,20 @@ class Translator:
         with _memory_errors(self.device):
             if (fit or self.config.fit) == "whole":
                 result = self._translate_whole(picture, seed, norm, on_progress)
-            else:
-                result = self._tiles(picture, seed, norm, on_progress, should_stop)
-            if self.config.colours_grey and result.mode == "RGB":
-                _, *colours = result.convert("YCbCr").split()
-                result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
+                if self.config.colours_grey and result.mode == "RGB":
+                    _, *colours = result.convert("YCbCr").split()
+                    result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
+                return result
+        bits = self._bit_depth(picture)
+        result = picture_result(picture.size, self.config.generator.target_channels, bits)
+
+        def write(rows: Image.Image, top: int) -> None:
+            result.paste(rows, (0, top))
+
+        large = LargePicture(picture.size, picture.tile, write, bits)
+        self.translate_large(
+            large, seed=seed, norm=norm, on_progress=on_progress, should_stop=should_stop
+        )
         return result
 
     def _norm(self, requested: str) -> str:
@@ -207,53 +218,53 @@ class Translator:
         width, height = (max(1, round(side * scale)) for side in picture.size)
         labels = self.config.source_kind == "labels"
         source = picture.resize((width, height), labels=labels)
-        array, crop = self._padded(source, (0, 0, width, height))
-        result = from_array(self.forward(array, seed, norm)[crop], bits=self._bit_depth(picture))
+        array = source.tile((0, 0, width, height), self.config.generator.source_channels)
+        made = self._forward_padded(array, seed, norm)
+        result = from_array(made, bits=self._bit_depth(picture))
         on_progress(1, 1)
         return result.resize(picture.size, Image.Resampling.BICUBIC)
 
-    def _tiles(
+    def translate_large(
         self,
-        picture: Picture,
-        seed: int | None,
-        norm: str,
-        on_progress: Progress,
-        should_stop: ShouldStop,
-    ) -> Image.Image:
-        """Tiles overlap by a quarter and fade into each other. One row of tiles is held in
-        float32 at a time, so memory stays that of the two pictures and a band."""
-        width, height = picture.size
-        size = self.config.generator.size
-        tops, lefts = tile_starts(height, size), tile_starts(width, size)
-        channels, bits = self.config.generator.target_channels, self._bit_depth(picture)
-        result = Image.new("I;16" if bits == 16 else MODES[channels], picture.size)
-        # The last channel holds the weights.
-        band: np.ndarray = np.zeros((channels + 1, min(size, height), width), np.float32)
-        for row, top in enumerate(tops):
-            for column, left in enumerate(lefts):
-                if should_stop():
-                    raise Cancelled
-                box = left, top, min(left + size, width), min(top + size, height)
-                array, crop = self._padded(picture, box)
-                tile_seed = None if seed is None else seed + row * len(lefts) + column
-                tile = self.forward(array, tile_seed, norm)[crop]
-                weight = feather_weights(tile.shape[1], tile.shape[2], size // 4)
-                band[:-1, :, left : box[2]] += tile * weight
-                band[-1, :, left : box[2]] += weight
-                on_progress(row * len(lefts) + column + 1, len(tops) * len(lefts))
-            # Rows above the next tile's top are finished; the others wait for their neighbours.
-            done = (tops[row + 1] if row + 1 < len(tops) else height) - top
-            rows = from_array(band[:-1, :done] / band[-1:, :done], bits=bits)
-            result.paste(rows, (0, top))
-            band = np.concatenate([band[:, done:], np.zeros_like(band[:, :done])], axis=1)
-        return result
+        picture: LargePicture,
+        *,
+        seed: int | None = None,
+        norm: str = "",
+        on_progress: Progress = lambda done, total: None,
+        should_stop: ShouldStop = lambda: False,
+    ) -> None:
+        """Translate a picture that is read and written by parts, in windows that fade into each
+        other, as `translate` does with ``fit`` "tiles". Raises the same."""
+        generator, norm = self.config.generator, self._norm(norm)
+        if self.config.colours_grey and picture.bits == 8:
+            picture = replace(picture, write=self._with_own_light(picture))
+        with _memory_errors(self.device):
+            translate_windows(
+                picture,
+                lambda array, tile_seed: self._forward_padded(array, tile_seed, norm),
+                generator.size,
+                (generator.source_channels, generator.target_channels),
+                seed=seed,
+                on_progress=on_progress,
+                should_stop=should_stop,
+            )
 
-    def _padded(
-        self, picture: Picture, box: tuple[int, int, int, int]
-    ) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
-        generator = self.config.generator
-        array = picture.tile(box, generator.source_channels)
-        return pad_reflect(array, generator.multiple, MIN_SIDE)
+    def _with_own_light(self, picture: LargePicture) -> Callable[[Image.Image, int], None]:
+        """Write rows with the light of the source and the colours of the network."""
+
+        def write(rows: Image.Image, top: int) -> None:
+            if rows.mode == "RGB":
+                light = from_array(picture.read((0, top, rows.width, top + rows.height), 1))
+                _, *colours = rows.convert("YCbCr").split()
+                rows = Image.merge("YCbCr", [light, *colours]).convert("RGB")
+            picture.write(rows, top)
+
+        return write
+
+    def _forward_padded(self, array: np.ndarray, seed: int | None, norm: str) -> np.ndarray:
+        """Run the network on C x H x W of any size: mirrored outwards, and cropped again."""
+        padded, crop = pad_reflect(array, self.config.generator.multiple, MIN_SIDE)
+        return self.forward(padded, seed, norm)[crop]
 
     def forward(self, array: np.ndarray, seed: int | None, norm: str = "") -> np.ndarray:
         """Run the network on C x H x W in [-1, 1], in turn; returns C' x H x W, float32."""
@@ -286,25 +297,6 @@ def _memory_errors(device: torch.device) -> Iterator[None]:
             raise
         owner, other = ("", "") if device.type == "cpu" else (" of the GPU", ", or the device cpu")
         raise UserError(f"The memory{owner} ran out: choose a smaller picture{other}.") from error
-
-
-def tile_starts(length: int, size: int) -> list[int]:
-    """Say where tiles of ``size`` start so that they cover ``length``, evenly spaced, overlapping
-    by a quarter or more; the last ends with the picture."""
-    if length <= size:
-        return [0]
-    count = -(-(length - size) // (size - size // 4)) + 1
-    return [round(i * (length - size) / (count - 1)) for i in range(count)]
-
-
-def feather_weights(height: int, width: int, margin: int) -> np.ndarray:
-    """Make weights H x W in (0, 1] that fall off linearly over ``margin`` pixels to every side."""
-
-    def ramp(length: int) -> np.ndarray:
-        distance = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))
-        return np.minimum(distance / margin, 1.0).astype(np.float32)
-
-    return ramp(height)[:, None] * ramp(width)[None]
 
 
 class TranslatorCache:

@@ -142,7 +142,10 @@ class Handler(BaseHTTPRequestHandler):
     def tree(self, repo: str, revision: str) -> None:
         if not self.may(repo):
             return
+        revision, _, folder = revision.partition("/")
         files = self.hub.find(repo, revision)[1]
+        if folder:
+            files = {name: data for name, data in files.items() if name.startswith(f"{folder}/")}
         start = int(dict(re.findall(r"(cursor)=(\d+)", self.path)).get("cursor", 0))
         page = [
             {"type": "file", "path": name, "size": len(files[name]), "oid": "0" * 40}
