@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,15 +45,17 @@ def unpack(
     into: Path,
     *,
     limits: ArchiveLimits = LIMITS,
+    suffixes: Collection[str] = DATASET_SUFFIXES,
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> int:
     """Unpack a ZIP or tar (plain, gzip, bzip2 or xz, told by content) to the new folder `into`.
 
-    Pictures, .json, .csv, .txt, .md and .npz files are written; the number of other files, which
-    are skipped, is returned. One entry that is no plain file or folder or has a name unsafe on
-    any system refuses the whole archive, as does one that goes over `limits`: UserError. That,
-    Cancelled and any other failure leave nothing behind. `on_progress` hears bytes of the archive.
+    Files with one of the `suffixes`, those of datasets unless told, are written; the number of
+    other files, which are skipped, is returned. One entry that is no plain file or folder or has a
+    name unsafe on any system refuses the whole archive, as does one that goes over `limits`:
+    UserError. That, Cancelled and any other failure leave nothing behind. `on_progress` hears bytes
+    of the archive.
     """
     name = printable(archive.name)
     _refuse_existing(into)
@@ -79,13 +81,13 @@ def unpack(
 
     count = skipped = 0
     for entry, _ in steps(0):
-        count += (keep := _is_wanted(entry))
+        count += (keep := _is_wanted(entry, suffixes))
         skipped += not keep and not entry.is_folder
     if not count:
         raise UserError(f"{name} holds no pictures: choose an archive of a dataset or of photos.")
     with atomic_folder(into) as folder:
         for entry, content in steps(1):
-            if _is_wanted(entry):
+            if _is_wanted(entry, suffixes):
                 _write(folder.joinpath(*_parts(entry)), content)
         on_progress(total, total)
     return skipped
@@ -187,13 +189,13 @@ def _parts(entry: Entry) -> tuple[str, ...]:
     return tuple(part for part in entry.name.split("/") if part not in ("", "."))
 
 
-def _is_wanted(entry: Entry) -> bool:
-    """Return whether it is a file that a dataset can use; hidden ones and macOS's doubles are
+def _is_wanted(entry: Entry, suffixes: Collection[str] = DATASET_SUFFIXES) -> bool:
+    """Return whether it is a file of one of these kinds; hidden ones and macOS's doubles are
     not."""
     parts = _parts(entry)
     if entry.is_folder or any(part.startswith((".", "__MACOSX")) for part in parts):
         return False
-    return os.path.splitext(parts[-1])[1].lower() in DATASET_SUFFIXES
+    return os.path.splitext(parts[-1])[1].lower() in suffixes
 
 
 def _write(path: Path, content: Iterator[bytes]) -> None:

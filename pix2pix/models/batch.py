@@ -31,6 +31,7 @@ from pix2pix.utils.progress import Progress, ShouldStop
 
 MBTILES = ".mbtiles"
 INPUT_SUFFIXES = IMAGE_SUFFIXES | {MBTILES}
+PLACE_SUFFIXES = frozenset((".pgw", ".jgw", ".tfw", ".wld", ".prj"))  # beside pictures
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ def list_jobs(inputs: list[Path]) -> list[Job]:
     pictures or two results would be one file."""
     jobs: list[Job] = []
     for item in inputs:
-        found = list(_folder_jobs(item)) if item.is_dir() else [_file_job(item, item.name)]
+        found = list(_folder_jobs(item)) if item.is_dir() else [file_job(item, item.name)]
         if not found:
             raise UserError(f"{item} holds no pictures: name another folder.")
         jobs += found
     outputs: dict[str, Path] = {}
     for job in jobs:
-        for result, file in _results(job):
+        for result, file in results(job):
             if outputs.setdefault(result, file) is not file:
                 raise UserError(
                     f"{outputs[result]} and {file} would both be written as {result}: rename one "
@@ -77,10 +78,32 @@ def list_jobs(inputs: list[Path]) -> list[Job]:
     return jobs
 
 
+def file_job(file: Path, name: str) -> Job:
+    """Say what is to be done for a file whose result is called after `name`."""
+    stem = Path(name).with_suffix("").as_posix()
+    if file.suffix.lower() == MBTILES:
+        return Job(file, f"{stem}{MBTILES}", "mbtiles")
+    if is_geotiff(file):
+        return Job(file, f"{stem}.tif", "geotiff")
+    return Job(file, f"{stem}.png", "picture")
+
+
+def results(job: Job) -> Iterator[tuple[str, Path]]:
+    """Yield (name below the output folder, original) of all that a job writes."""
+    if not job.tiles:
+        yield job.result, job.file
+        return
+    below = len(Path(job.tiles.name).parts)
+    root = [job.file, *job.file.parents][below]
+    for at in job.tiles.zooms.values():
+        for key in at.values():
+            yield (Path(job.result) / key).with_suffix(".png").as_posix(), root / key
+
+
 def refuse_overwriting(jobs: list[Job], out: Path) -> None:
     """Raise UserError where a translation would replace its own original."""
     for job in jobs:
-        for result, file in _results(job):
+        for result, file in results(job):
             made = out / result
             if made.exists() and file.exists() and made.samefile(file):
                 raise UserError(
@@ -96,17 +119,18 @@ def run_job(
     seed: int | None = None,
     fit: str = "",
     norm: str = "",
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     on_progress: Progress = lambda done, total: None,
     should_stop: ShouldStop = lambda: False,
 ) -> Outcome:
-    """Do one job below `out`. `fit` is of pictures: tiles and GeoTIFFs keep their scale. Raises
-    UserError where all of it fails, and Cancelled."""
+    """Do one job below `out`. `fit` is of pictures: tiles and GeoTIFFs keep their scale. With
+    `max_pixels` also GeoTIFFs, which need little memory, have a limit. Raises UserError where all
+    of it fails, and Cancelled."""
     options: dict[str, Any] = {"seed": seed, "norm": norm}
     options |= {"on_progress": on_progress, "should_stop": should_stop}
     made = out / job.result
     if job.kind == "geotiff":
-        translate_geotiff(translator, job.file, made, **options)
+        translate_geotiff(translator, job.file, made, max_pixels=max_pixels, **options)
         return Outcome(1, [], [])
     if job.kind in ("mbtiles", "tiles"):
         tiles = job.tiles
@@ -115,20 +139,11 @@ def run_job(
         else:
             translate_tiles(translator, tiles, write_to_folder(made), **options)
         return Outcome(tiles.count - len(tiles.refused), tiles.refused, [])
-    picture = open_picture(job.file, max_pixels=max_pixels)
+    picture = open_picture(job.file, max_pixels=max_pixels or MAX_PIXELS)
     pair = is_ab_pair(picture)
     save_png(translator.translate(picture, fit=fit, **options), made)
     _keep_world_file(job.file, made)
     return Outcome(1, [], [f"{printable(job.file.name)} {AB_PAIR_HINT}"] if pair else [])
-
-
-def _file_job(file: Path, name: str) -> Job:
-    stem = Path(name).with_suffix("")
-    if file.suffix.lower() == MBTILES:
-        return Job(file, f"{stem.as_posix()}{MBTILES}", "mbtiles")
-    if is_geotiff(file):
-        return Job(file, f"{stem.as_posix()}.tif", "geotiff")
-    return Job(file, f"{stem.as_posix()}.png", "picture")
 
 
 def _folder_jobs(folder: Path) -> Iterator[Job]:
@@ -136,7 +151,7 @@ def _folder_jobs(folder: Path) -> Iterator[Job]:
     for tiles in sets:
         yield Job(folder / tiles.name, "", "tiles", tiles)
     for name in names:
-        yield _file_job(folder / name, name)
+        yield file_job(folder / name, name)
 
 
 def list_tree(folder: Path) -> list[str]:
@@ -157,18 +172,6 @@ def _refuse(folder: Path) -> Callable[[OSError], None]:
         raise UserError(f"{name} is not a folder that can be read: choose another.") from error
 
     return refuse
-
-
-def _results(job: Job) -> Iterator[tuple[str, Path]]:
-    """Yield (name below the output folder, original) of all that a job writes."""
-    if not job.tiles:
-        yield job.result, job.file
-        return
-    below = len(Path(job.tiles.name).parts)
-    root = [job.file, *job.file.parents][below]
-    for at in job.tiles.zooms.values():
-        for key in at.values():
-            yield Path(key).with_suffix(".png").as_posix(), root / key
 
 
 def _keep_world_file(file: Path, made: Path) -> None:

@@ -62,17 +62,20 @@ def translate_geotiff(
     *,
     seed: int | None = None,
     norm: str = "",
+    max_pixels: int | None = None,
     on_progress: Progress = lambda done, total: None,
     should_stop: ShouldStop = lambda: False,
 ) -> None:
     """Translate a GeoTIFF to another, which appears when it is complete. `on_progress` hears
-    windows. Raises UserError and Cancelled."""
+    windows. Raises UserError, also for more than `max_pixels`, and Cancelled."""
     rasterio = import_rasterio()
     options = {"seed": seed, "norm": norm, "on_progress": on_progress, "should_stop": should_stop}
     name = printable(file.name)
 
     def write(partial: Path) -> None:
         with rasterio.open(file) as source:
+            if max_pixels and source.width * source.height > max_pixels:
+                raise UserError(f"{name} has more than {max_pixels:,} pixels: cut it.")
             bands = _Bands(source, name)
             with rasterio.open(partial, "w", **bands.profile(translator)) as made:
                 bands.keep_place(made)

@@ -312,6 +312,15 @@ def translate_mbtiles(translator: Any, file: Path, out: Path, **options: Any) ->
     return tiles
 
 
+def count_mbtiles(file: Path) -> int:
+    """Count the tiles of a file; raises UserError where it is none."""
+    try:
+        with _opened(file, "ro") as source:
+            return source.execute("SELECT count(*) FROM tiles").fetchone()[0]
+    except sqlite3.Error as error:
+        raise UserError(f"{printable(file.name)} is no MBTiles file: choose another.") from error
+
+
 @contextlib.contextmanager
 def _opened(file: Path, mode: str) -> Iterator[sqlite3.Connection]:
     address = f"{file.absolute().as_uri()}?mode={mode}"

@@ -6,16 +6,25 @@ import itertools
 import shutil
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from pix2pix.data.archives import unpack
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
-from pix2pix.imaging.decode import open_picture
-from pix2pix.imaging.picture import save_png
+from pix2pix.models.batch import (
+    INPUT_SUFFIXES,
+    PLACE_SUFFIXES,
+    Job,
+    file_job,
+    list_jobs,
+    results,
+    run_job,
+)
 from pix2pix.models.folder import read_config
+from pix2pix.models.tile_sets import count_mbtiles
 from pix2pix.ui.common import (
     HIDDEN_EVENT,
     CancelSwitches,
@@ -36,7 +45,9 @@ from pix2pix.ui.translate.options import (
 )
 from pix2pix.utils.escape import escape_text
 from pix2pix.utils.files import write_atomically
+from pix2pix.utils.progress import ShouldStop
 
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # So many at once: the pad has the larger share of the forwards.
 BATCHES = {"concurrency_id": "batches", "concurrency_limit": 2}
 
@@ -46,7 +57,7 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
     with gr.Row(elem_classes="squares"):
         files = gr.File(
             file_count="multiple",
-            label="Tiles, or one large mosaic: any image files",
+            label="Tiles, or one large mosaic: image files, a ZIP of them, MBTiles",
             height=240,
             elem_id="tiles",
         )
@@ -78,11 +89,14 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
                 raise UserError(f"At most {limits.files} pictures at a time: choose fewer.")
             options = {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm}
             options["should_stop"] = switch.is_set
-            done, message = translate_files(models.get(model), files, limits, options, progress)
+            folder = Path(tempfile.mkdtemp(dir=results_folder()))
+            done, message = translate_files(
+                models.get(model), files, folder, limits, options, progress
+            )
             if not done:
                 raise UserError(" ".join(message))
-            packed = pack(done)
-        pictures = [(str(file), file.name) for file in done]
+            packed = pack(folder, done)
+        pictures = [(str(file), file.name) for file in done if file.suffix == ".png"]
         return pictures, str(packed), "\n\n".join(escape_text(words) for words in message)
 
     def stop_batch(request: gr.Request) -> None:
@@ -103,49 +117,92 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
 def translate_files(
     translator: Any,
     files: list[str],
+    folder: Path,
     limits: Limits,
     options: dict[str, Any],
     progress: gr.Progress,
 ) -> tuple[list[Path], list[str]]:
-    """Translate each file into a folder of this batch; returns the pictures that came out and what
-    to say: the count, and a sentence for each that looks like a pair or was refused."""
-    folder = Path(tempfile.mkdtemp(dir=results_folder()))
-    done, refused, note, strips = [], [], "", []
+    """Translate each file, and each picture of an archive, into `folder`; returns the files that
+    came out and what to say: the count, and a sentence for each that looks like a pair or was
+    refused."""
+    done: list[Path] = []
+    refused: list[str] = []
+    with tempfile.TemporaryDirectory(dir=results_folder()) as place:
+        jobs = list_batch(files, Path(place), limits, options["should_stop"], refused)
+        pictures, note, remarks = 0, "", []
+        for number, job in enumerate(jobs):
+            if is_disk_full():
+                note = f" {DISK_FULL}"
+                break
+            on_progress = tile_progress(progress, number, len(jobs), job.name)
+            on_progress(0, 1)
+            try:
+                outcome = run_job(
+                    translator, job, folder, max_pixels=limits.pixels, on_progress=on_progress,
+                    **options,
+                )  # fmt: skip
+                pictures += outcome.translated
+                remarks += outcome.remarks
+                refused += [reason for _, reason in outcome.refused]
+            except UserError as error:
+                refused.append(str(error))
+            except Cancelled:
+                note = " Stopped; what was done is kept."
+                break
+        done = [folder / name for job in jobs for name, _ in results(job)]
+        total = sum(job.tiles.count if job.tiles else 1 for job in jobs)
+    message = f"{pictures} of {max(pictures, total)} translated.{note}"
+    return [file for file in done if file.is_file()], [message, *remarks, *refused]
+
+
+def list_batch(
+    files: list[str],
+    place: Path,
+    limits: Limits,
+    should_stop: ShouldStop,
+    refused: list[str],
+) -> list[Job]:
+    """List the jobs of an upload; archives are unpacked into `place`, and the tree of one comes
+    back below its name where there is more than it. What cannot be unpacked is in `refused`."""
+    jobs, count = [], 0
     for number, (file, stem) in enumerate(distinct_names(files)):
-        if is_disk_full():
-            note = f" {DISK_FULL}"
-            break
-        on_progress = tile_progress(progress, number, len(files), Path(file).name)
-        on_progress(0, 1)
         try:
-            picture = open_picture(file, max_pixels=limits.pixels)
-            if is_ab_pair(picture):
-                strips.append(f"{Path(file).name} {AB_PAIR_HINT}")
-            made = translator.translate(picture, on_progress=on_progress, **options)
-            save_png(made, folder / f"{stem}.png")
-            done.append(folder / f"{stem}.png")
+            if not file.lower().endswith(ARCHIVES):
+                jobs.append(file_job(Path(file), stem + Path(file).suffix))
+                count += count_mbtiles(Path(file)) if jobs[-1].kind == "mbtiles" else 1
+                continue
+            inside = place / str(number)
+            kept = INPUT_SUFFIXES | PLACE_SUFFIXES
+            unpack(Path(file), inside, suffixes=kept, should_stop=should_stop)
+            below = f"{stem}/" if len(files) > 1 else ""
+            found = [replace(job, result=below + job.result) for job in list_jobs([inside])]
+            jobs += found
+            count += sum(job.tiles.count if job.tiles else 1 for job in found)
         except UserError as error:
             refused.append(str(error))
-        except Cancelled:
-            note = " Stopped; what was done is kept."
-            break
-    return done, [f"{len(done)} of {len(files)} translated.{note}", *strips, *refused]
+    if count > limits.files:
+        raise UserError(
+            f"These are {count:,} pictures, and at most {limits.files} are taken at a time: choose "
+            "fewer, or use scripts/translate.py."
+        )
+    return jobs
 
 
-def pack(done: list[Path]) -> Path:
-    """Pack a batch's pictures into a ZIP beside them; raises UserError, and drops both, where
-    the disk is full."""
-    packed = done[0].with_name("translated.zip")
+def pack(folder: Path, done: list[Path]) -> Path:
+    """Pack a batch's files into a ZIP beside them, with the folders that they are in; raises
+    UserError, and drops both, where the disk is full."""
+    packed = folder / "translated.zip"
 
     def write(partial: Path) -> None:
+        beside = (p for p in sorted(folder.rglob("*")) if p.suffix in PLACE_SUFFIXES)
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as zipped:  # PNG is compressed
-            for file in done:
-                zipped.write(file, file.name)
+            for file in (*done, *beside):
+                zipped.write(file, file.relative_to(folder).as_posix())
 
     try:
         write_atomically(packed, write)
     except OSError as error:
-        shutil.rmtree(packed.parent, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise UserError(DISK_FULL) from error
     return packed
 
