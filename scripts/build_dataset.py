@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.data.build import build, prepare_build, rebuild
 from pix2pix.data.matching import RULES
 from pix2pix.data.plan import make_plan
+from pix2pix.data.raster_pairs import TOGETHER, raster_inputs
 from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
 from pix2pix.data.records import SPLITS, Inputs, Plan
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
@@ -49,6 +50,15 @@ def main() -> int:
 
 def from_pictures(args: argparse.Namespace) -> dict[str, Any]:
     inputs = Inputs(args.source, args.target, args.match, read_table(args.csv), args.derive)
+    if args.target and args.source.is_file() and args.target.is_file():
+        near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
+        labels = args.labels in ("target", "both")
+        args.together = args.together or TOGETHER
+        rasters = raster_inputs(
+            args.source, args.target, near, args.size, labels=labels, on_progress=Bar("cutting")
+        )
+        with rasters as of_rasters:
+            return from_folders(args, of_rasters)
     if args.target:
         return from_folders(args, inputs)
     with from_table(args) as of_table:
@@ -169,7 +179,8 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--source", type=Path, help="folder of source pictures (A); or, without --target, a "
         "dataset, or a table: Parquet, a folder of `datasets`, a WebDataset tar")  # fmt: skip
-    add("--target", type=Path, help="folder of target pictures (B)")
+    add("--target", type=Path, help="folder of target pictures (B); or a GeoTIFF of the place that "
+        "the GeoTIFF --source shows")  # fmt: skip
     add("--columns", type=names, default=(), metavar="A,B", help="columns of a table: source and "
         "target, or the one that holds A|B pictures (default: told by their names)")  # fmt: skip
     add("--limit", type=int, default=0, metavar="N", help="the first N pairs of each split")

@@ -18,7 +18,8 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
 from pix2pix.imaging.decode import IMAGE_SUFFIXES, open_picture
 from pix2pix.imaging.picture import MAX_PIXELS, save_png
-from pix2pix.models.geotiff import is_geotiff, translate_geotiff
+from pix2pix.imaging.rasters import is_geotiff
+from pix2pix.models.geotiff import translate_geotiff
 from pix2pix.models.tile_sets import (
     TileSet,
     find_tile_sets,

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from pix2pix.errors import UserError
+from pix2pix.imaging.rasters import is_geotiff
 from pix2pix.models.batch import list_jobs, refuse_overwriting, run_job
-from pix2pix.models.geotiff import is_geotiff
 from pix2pix.models.translator import Translator
 from tests.support.drawn_pairs import drawn_pair
 from tests.support.models_and_servers import noise, translator
@@ -244,3 +244,40 @@ def test_without_rasterio_one_sentence_says_what_to_do(
         translate(painter, tmp_path / "field.tif", tmp_path / "out")
     assert not [*(tmp_path / "out").glob("*")]
     assert translate(painter, tmp_path / "plain.tif", tmp_path / "out")[0].translated == 1
+
+
+def test_two_rasters_become_pairs_where_they_overlap(tmp_path: Path) -> None:
+    """The target on another grid, in another projection, with a hole."""
+    rasterio = pytest.importorskip("rasterio")
+    from rasterio.warp import Resampling, calculate_default_transform, reproject
+
+    from pix2pix.data.raster_pairs import raster_inputs
+
+    values = write_geotiff(tmp_path / "aerial.tif")
+    with rasterio.open(tmp_path / "aerial.tif") as a:
+        transform, width, height = calculate_default_transform(
+            a.crs, "EPSG:3857", a.width, a.height, *a.bounds, resolution=0.1
+        )
+        about = {**a.profile, "crs": "EPSG:3857", "transform": transform, "nodata": 0}
+        with rasterio.open(
+            tmp_path / "map.tif", "w", **{**about, "width": width, "height": height}
+        ) as b:
+            for band in (1, 2, 3):
+                reproject(
+                    rasterio.band(a, band), rasterio.band(b, band), resampling=Resampling.bilinear
+                )
+    with raster_inputs(tmp_path / "aerial.tif", tmp_path / "map.tif", tmp_path, 32) as inputs:
+        names = sorted(file.name for file in inputs.source.iterdir())
+        assert names and names == sorted(file.name for file in inputs.target.iterdir())
+        kinds = {refusal.kind for refusal in inputs.origin.refused}
+        assert len(names) + len(inputs.origin.refused) <= 24 and kinds == {"nodata"}
+        off = [
+            np.abs(np.asarray(Image.open(inputs.source / n), int) - Image.open(inputs.target / n))
+            for n in names
+        ]
+        assert np.mean(off) < 12  # the same place, softened twice
+    with pytest.raises(UserError, match="does not say where"):
+        noise(64, 64).save(tmp_path / "plain.tif")
+        with raster_inputs(tmp_path / "plain.tif", tmp_path / "map.tif", tmp_path, 32):
+            pass
+    assert values.shape == (3, 150, 200) and not [*tmp_path.glob(".unfinished-*")]
