@@ -253,7 +253,7 @@ def test_two_rasters_become_pairs_where_they_overlap(tmp_path: Path) -> None:
 
     from pix2pix.data.raster_pairs import raster_inputs
 
-    values = write_geotiff(tmp_path / "aerial.tif")
+    values = write_geotiff(tmp_path / "aerial.tif", nodata=0)
     with rasterio.open(tmp_path / "aerial.tif") as a:
         transform, width, height = calculate_default_transform(
             a.crs, "EPSG:3857", a.width, a.height, *a.bounds, resolution=0.1
