@@ -81,6 +81,8 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
         yield f"- Size of each half: {side} x {side} pixels, {fit}."
     elif recipe:
         yield "- Size: as the originals have it."
+    if table := _get_typed(inputs, "origin", dict).get("table"):
+        yield f"- The pictures come from {escape_markdown(table)}: its terms hold for them too."
     if inputs.get("derive"):
         yield f"- The source is made from the target: {escape_markdown(inputs['derive'])}."
     elif made.get("rule"):

@@ -15,92 +15,31 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
+from filelock import FileLock, Timeout
 
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.records import SPLITS, Inputs, Origin, Refusal
-from pix2pix.data.table_rows import Row, count_rows, read_rows
+from pix2pix.data.table_look import example_pairs
+from pix2pix.data.table_rows import Row, read_rows
 from pix2pix.data.tables import (
     Table,
     choose_columns,
-    image_columns,
     local_table,
-    propose_columns,
 )
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.imaging.ab_pairs import is_ab_pair
-from pix2pix.imaging.decode import open_picture
 from pix2pix.utils.filenames import is_windows_device, printable
 from pix2pix.utils.files import write_errors, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
 
 MAX_ROWS, MAX_BYTES = 1_000_000, 20 * 10**9  # that are taken of one table
 NOTES = "pairs.jsonl"
-EXAMPLES = 3
 _MAGIC = (  # how files begin, and the suffix that says so
     (b"\x89PNG", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"RIFF", ".webp"), (b"GIF8", ".gif"),
     (b"II", ".tif"), (b"MM", ".tif"), (b"BM", ".bmp"), (b"P", ".ppm"),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TableLook:
-    """What a table holds: all columns of pictures, those that are taken (none where a person has
-    to choose), the first rows' pictures of these, and the rows by split ({} where only reading all
-    would tell)."""
-
-    columns: list[str]
-    chosen: tuple[str, ...]
-    examples: list[tuple[Image.Image, ...]]
-    counts: dict[str, int]
-
-
-def look_at(table: Table, wanted: tuple[str, ...] = (), derive: str = "") -> TableLook:
-    """Look at a table before it is taken. Raises UserError where it is none."""
-    columns = image_columns(table)
-    chosen, examples = (), []
-    if wanted or propose_columns(columns):
-        chosen, examples = example_pairs(table, wanted, derive)
-    return TableLook(columns, chosen, examples, count_rows(table))
-
-
-def example_pairs(
-    table: Table, wanted: tuple[str, ...] = (), derive: str = ""
-) -> tuple[tuple[str, ...], list[tuple[Image.Image, ...]]]:
-    """Return the columns and the pictures of the first three rows that have all.
-
-    Raises UserError where one is no picture, and where nobody asked for the only column and its
-    pictures do not look like A|B pairs. With `derive` one column of photos is looked for.
-    """
-    columns = choose_columns(table, wanted)
-    columns = columns[-1:] if derive else columns  # the target
-    pictures = [
-        [open_picture(data, f"Column {name}") for data, name in zip(row.contents, columns)]
-        for row in _complete_rows(table, columns)
-    ]
-    if not pictures:
-        raise UserError(
-            f"The first rows of {printable(table.address)} have no pictures in "
-            f"{printable(' and '.join(columns))}: choose other columns."
-        )
-    if len(columns) == 1 and not (wanted or derive or any(is_ab_pair(p[0]) for p in pictures)):
-        raise UserError(
-            f"{printable(table.address)} has one column of pictures, {printable(columns[0])}, "
-            "which do not look like A and B side by side: name that column if they are, or say "
-            "what the source shall be made of."
-        )
-    return columns, [tuple(picture.to_pil(3) for picture in row) for row in pictures]
-
-
-def _complete_rows(table: Table, columns: tuple[str, ...]) -> list[Row]:
-    """Return the first three rows without a gap; three dozen are looked at."""
-    rows = (row for part in table.parts for row in read_rows(part, columns))
-    first = islice(rows, 12 * EXAMPLES)
-    return list(islice((row for row in first if None not in row.contents), EXAMPLES))
 
 
 def extract_pairs(
@@ -122,22 +61,42 @@ def extract_pairs(
     it ended. `on_progress` hears thousandths. Raises UserError and Cancelled, which both keep what
     has arrived.
     """
+    if limit < 0:
+        raise UserError("The most pairs of a split is a whole number, 0 for all.")
     columns = choose_columns(table, wanted)
     if len(columns) == 1 or derive:  # whether it holds what it should has to be looked at
         columns, _ = example_pairs(table, wanted, derive)
     origin = Origin(table.address, columns, subset, limit)
-    with write_errors(into):
-        notes = _Notes(into, origin)
-    work = _Extraction(table, into, columns, limit, notes, should_stop, on_progress)
-    try:
-        work.run()
-    finally:
-        notes.close()
+    with _only_one(into, table):
+        with write_errors(into):
+            notes = _Notes(into, origin)
+        work = _Extraction(table, into, columns, limit, notes, should_stop, on_progress)
+        try:
+            work.run()
+        finally:
+            notes.close()
     if not notes.pairs:
         raise UserError(f"{printable(table.address)} holds no pair of pictures: choose others.")
     origin = Origin(table.address, columns, subset, limit, tuple(notes.refused))
     source, target = [*work.folders, None][:2]
     return Inputs(source, target, "stem" if target else "auto", derive=derive, origin=origin)
+
+
+@contextmanager
+def _only_one(into: Path, table: Table) -> Iterator[None]:
+    """Let one process, and one visitor, write a transfer's folder at a time."""
+    name = hashlib.sha256(str(into.absolute()).encode()).hexdigest()[:24]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"pix2pix-table-{name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{printable(table.address)} is being fetched by somebody else: wait until it is done."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def transfer_name(table: Table, columns: tuple[str, ...], limit: int, derive: str) -> str:

@@ -20,10 +20,10 @@ from pix2pix.imaging.decode import IMAGE_SUFFIXES, open_picture
 from pix2pix.imaging.picture import MAX_PIXELS, save_png
 from pix2pix.imaging.rasters import is_geotiff
 from pix2pix.models.geotiff import translate_geotiff
+from pix2pix.models.mbtiles import translate_mbtiles
 from pix2pix.models.tile_sets import (
     TileSet,
     find_tile_sets,
-    translate_mbtiles,
     translate_tiles,
     write_to_folder,
 )

@@ -21,7 +21,8 @@ from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs
-from pix2pix.data.table_pairs import example_pairs, extract_pairs, look_at, table_inputs
+from pix2pix.data.table_look import example_pairs, look_at
+from pix2pix.data.table_pairs import extract_pairs, table_inputs
 from pix2pix.data.table_write import write_tables
 from pix2pix.data.tables import (
     choose_columns,

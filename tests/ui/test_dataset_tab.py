@@ -529,7 +529,7 @@ def test_a_table_is_looked_at_and_taken_by_its_columns(tmp_path: Path, workspace
         found = look(UploadedInputs(**place))
         assert found.chosen == ("imageA", "imageB") and found.counts == {"": 6}
         shown = examples(found)["pairs"]
-        assert [pair["source"] for pair in shown] == ["row 1", "row 2", "row 3"]
+        assert [pair["row"] for pair in shown] == ["row 1", "row 2", "row 3"]
         taken = gather_inputs(
             UploadedInputs(**place, columns=("imageB", "imageA"), limit=4),
             tmp_path / str(number), lambda: False, lambda done, total: None,

@@ -60,6 +60,7 @@ class SourcesForm:
     target_path: gr.Textbox
     derive: gr.Dropdown
     table: gr.File
+    subset: gr.Textbox
     columns: TableForm
 
     def inputs(self) -> set[Any]:
@@ -78,7 +79,7 @@ class SourcesForm:
         if kind == "folders":
             return UploadedInputs(text[self.source], text[self.target], **common)
         common["derive"] = text[self.derive]
-        common |= self.columns.read(values)
+        common |= {"subset": text[self.subset], **self.columns.read(values)}
         if kind == "archive":
             return UploadedInputs(
                 archive=text[self.archive], repo=text[self.repo], token=text[self.token], **common
@@ -136,9 +137,10 @@ def sources_form() -> SourcesForm:
             label="The source is made from the photo",
             info="For archives and workspace folders that hold only photos.",
         )
+        subset = gr.Textbox(label="Folder of the table, where there are several")
     form = SourcesForm(
         kind, hint, modes, source, target, photos, made, archive, repo, token, source_path,
-        target_path, derive, table, columns,
+        target_path, derive, table, subset, columns,
     )  # fmt: skip
 
     def show(chosen: str) -> list[Any]:

@@ -9,14 +9,17 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from pix2pix.data.table_pairs import TableLook
+from pix2pix.data.table_look import TableLook
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import resize
 from pix2pix.ui.common import HIDDEN_EVENT, escape_template, user_errors
-from pix2pix.ui.components.pairs_view import encode_pair, pairs_view
+from pix2pix.ui.components.pairs_view import encode_pair
 from pix2pix.ui.dataset.plan_cache import CONCURRENCY
 
-EMPTY = "Three examples appear here when you look at a table."
+EXAMPLES = """{{#each value.pairs}}
+<img src="{{image}}" alt="{{row}}" title="{{row}}">
+{{/each}}"""
+STYLE = "img { width: 100%; border-radius: 6px; margin-bottom: 6px; display: block; }"
 Values = dict[Any, Any]
 
 
@@ -62,7 +65,7 @@ class TableForm:
 
         def forget() -> list[Any]:
             no_column = gr.Dropdown(choices=[], value=None)
-            return ["", gr.Row(visible=False), no_column, no_column, {"empty": EMPTY}]
+            return ["", gr.Row(visible=False), no_column, no_column, {}]
 
         gr.on([place.change for place in places], forget, None, outputs, **HIDDEN_EVENT)
 
@@ -91,24 +94,27 @@ def table_form() -> TableForm:
         with gr.Row(visible=False) as chosen:
             source = gr.Dropdown([], label="Source column", elem_id="source-column", min_width=80)
             target = gr.Dropdown([], label="Target column", elem_id="target-column", min_width=80)
-        limit = gr.Number(
-            None, precision=0, minimum=0, label="At most so many pairs of each split",
-            placeholder="all", elem_id="table-limit",
+        shown = gr.HTML(
+            value={}, html_template=EXAMPLES, css_template=STYLE, apply_default_css=False,
+            elem_id="table-examples",
         )  # fmt: skip
-        shown = pairs_view(EMPTY, elem_id="table-examples")
+        limit = gr.Number(
+            0, precision=0, minimum=0, label="Pairs of each split at most, 0 for all",
+            elem_id="table-limit",
+        )  # fmt: skip
     return TableForm(body, look, about, chosen, source, target, limit, shown)
 
 
 def examples(found: TableLook) -> dict[str, Any]:
     """Return the pictures of the first rows for the page."""
-    if not found.examples:
-        return {"empty": EMPTY}
-    words = {"doubt": "", "mark": "", "note": "", "target": " -> ".join(found.chosen)}
-    shown = [
-        {"source": f"row {number}", **words, **encode_pair(joined(pictures))}
-        for number, pictures in enumerate(found.examples, 1)
-    ]
-    return escape_template({"pairs": shown, "range": "", "before": "", "after": ""})
+    return escape_template(
+        {
+            "pairs": [
+                {"row": f"row {number}", **encode_pair(joined(pictures))}
+                for number, pictures in enumerate(found.examples, 1)
+            ]
+        }
+    )
 
 
 def joined(pictures: tuple[Image.Image, ...]) -> Image.Image:

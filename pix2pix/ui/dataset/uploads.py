@@ -12,7 +12,8 @@ from pathlib import Path
 from pix2pix.data.archives import unpack
 from pix2pix.data.layout import detect_layout
 from pix2pix.data.records import Inputs
-from pix2pix.data.table_pairs import TableLook, extract_pairs, look_at
+from pix2pix.data.table_look import TableLook, look_at
+from pix2pix.data.table_pairs import extract_pairs
 from pix2pix.data.tables import KINDS, Table, local_table
 from pix2pix.data.transfer import read_npz
 from pix2pix.errors import UserError
@@ -31,7 +32,8 @@ KEPT_TRANSFERS = 24 * 3600  # seconds
 class UploadedInputs:
     """One of: uploaded `source` (and `target`) files, an `archive`, a Hub `repo`, or paths in the
     workspace. `derive` makes the source from the picture; `table` is an uploaded CSV. `columns`
-    and `limit` (the most pairs of a split, 0 for all) are of tables of pictures."""
+    and `limit` (the most pairs of a split, 0 for all) are of tables of pictures; `subset` is the
+    folder of one of several."""
 
     source: Sequence[str] = ()
     target: Sequence[str] = ()
@@ -45,6 +47,7 @@ class UploadedInputs:
     match: str = "auto"
     columns: tuple[str, ...] = ()
     limit: int = 0
+    subset: str = ""
 
 
 def gather_inputs(
@@ -89,7 +92,8 @@ def gather_inputs(
 def look(uploads: UploadedInputs) -> TableLook:
     """Look at the table that was given. Raises UserError where it is none."""
     if uploads.repo.strip():
-        found = look_at_hub(uploads.repo, uploads.columns, token=uploads.token or None)
+        options = {"subset": uploads.subset.strip(), "token": uploads.token or None}
+        found = look_at_hub(uploads.repo, uploads.columns, **options)
     else:
         table = _local_table(uploads)
         found = look_at(table, uploads.columns, uploads.derive) if table else None
@@ -102,6 +106,7 @@ def _of_table(uploads: UploadedInputs, folder: Path, options: dict) -> Inputs | 
     """Take the pairs of a table, where one was given. What comes from the Hub is kept for a day,
     so that a transfer that was stopped goes on."""
     chosen = {"limit": uploads.limit, "derive": uploads.derive, **options}
+    chosen["subset"] = uploads.subset.strip()
     if uploads.repo.strip():
         kept = workspace() / ".transfers"
         remove_old(kept.glob(".table-*"), KEPT_TRANSFERS)
@@ -113,9 +118,9 @@ def _of_table(uploads: UploadedInputs, folder: Path, options: dict) -> Inputs | 
 
 def _local_table(uploads: UploadedInputs) -> Table | None:
     if uploads.archive:
-        return local_table(Path(uploads.archive))
+        return local_table(Path(uploads.archive), uploads.subset.strip())
     if uploads.source_path.strip() and not uploads.target_path.strip():
-        return local_table(resolve_inside(workspace(), uploads.source_path))
+        return local_table(resolve_inside(workspace(), uploads.source_path), uploads.subset.strip())
     return None
 
 

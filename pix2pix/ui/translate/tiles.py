@@ -24,7 +24,7 @@ from pix2pix.models.batch import (
     run_job,
 )
 from pix2pix.models.folder import read_config
-from pix2pix.models.tile_sets import count_mbtiles
+from pix2pix.models.mbtiles import count_mbtiles
 from pix2pix.ui.common import (
     HIDDEN_EVENT,
     CancelSwitches,
