@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
@@ -64,7 +65,7 @@ def build_dataset(
         together=together, labels=labels, leave_out=tuple(leave_out), source_name=source_name,
         target_name=target_name,
     )  # fmt: skip
-    options = {"should_stop": should_stop, "on_progress": on_progress}
+    options: dict[str, Any] = {"should_stop": should_stop, "on_progress": on_progress}
     inputs = Inputs(Path(source), Path(target) if target else None, rule, text, derive)
     if target is not None:
         return build(make_plan(inputs, **options), recipe, Path(out), **options)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pix2pix.data.records import SPLITS
+from pix2pix.data.tables import SPLIT_WORDS
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.filenames import printable
@@ -15,8 +16,8 @@ _MAX_WRAPPERS = 3  # folders around what is looked for
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """What a folder holds: a "dataset" at `root`, a "pair" of folders `source` and `target`
-    inside it, or "photos" right in it."""
+    """What a folder holds: a "dataset" at `root`, a "pair" of folders or trees `source` and
+    `target` inside it, or "photos" right in it."""
 
     kind: str
     root: Path
@@ -51,6 +52,9 @@ def detect_layout(folder: Path) -> FolderLayout:
         if _has_pictures(root):
             return FolderLayout("photos", root)
         inner = [child for child in inside if _pictures_below(child)]
+        if len(inner) == 2 and not any(map(_is_part_of_tree, inner)):
+            source, target = sorted(inner, key=lambda side: side.name.casefold())
+            return FolderLayout("pair", root, source, target)
         if len(inner) != 1:
             break
         root = inner[0]
@@ -83,6 +87,12 @@ def _is_side(folder: Path) -> bool:
     splits = {f"{split}{side}" for split in SPLITS for side in ("", "A", "B")}
     inner = (folder, *(folder / split for split in SPLITS))
     return folder.name not in splits and any(map(_has_pictures, inner))
+
+
+def _is_part_of_tree(folder: Path) -> bool:
+    """Return whether its name is that of a split, or of a zoom or column of map tiles."""
+    name = folder.name.casefold()
+    return name.isdecimal() or bool({name, name[:-1]} & SPLIT_WORDS.keys())
 
 
 def _pictures_below(folder: Path, depth: int = _MAX_WRAPPERS) -> bool:

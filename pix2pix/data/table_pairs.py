@@ -67,6 +67,12 @@ def extract_pairs(
     if len(columns) == 1 or derive:  # whether it holds what it should has to be looked at
         columns, _ = example_pairs(table, wanted, derive)
     origin = Origin(table.address, columns, subset, limit)
+    size, free = sum(part.size for part in table.parts), shutil.disk_usage(_existing(into)).free
+    if size > free and not limit:
+        raise UserError(
+            f"{printable(table.address)} is {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: "
+            "make room, or take the first pairs by a limit."
+        )
     with _only_one(into, table):
         with write_errors(into):
             notes = _Notes(into, origin)
@@ -80,6 +86,10 @@ def extract_pairs(
     origin = Origin(table.address, columns, subset, limit, tuple(notes.refused))
     source, target = [*work.folders, None][:2]
     return Inputs(source, target, "stem" if target else "auto", derive=derive, origin=origin)
+
+
+def _existing(place: Path) -> Path:
+    return next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
 
 
 @contextmanager

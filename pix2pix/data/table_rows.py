@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from typing import Any
 
+from pix2pix.data.archive_readers import LIMITS
 from pix2pix.data.tables import Table, TablePart, import_pyarrow, open_arrow, tar_groups
 from pix2pix.errors import UserError
 from pix2pix.utils.filenames import printable
@@ -14,7 +16,7 @@ from pix2pix.utils.filenames import printable
 # than a tenth of a second is waited for.
 _BUFFER = 4 * 2**20
 _BATCH = 16 * 2**20  # bytes of rows that are decoded together
-_MAX_BATCH = 256  # rows
+_MAX_BATCH = 32  # rows, which one entry of a dictionary may fill
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def _parquet_batches(
         total = max(1, file.metadata.num_rows)
         for group in range(file.metadata.num_row_groups):
             head = file.metadata.row_group(group)
+            LIMITS.judge(head.total_byte_size, part.size, LIMITS.bytes, part.name)
             if number + head.num_rows <= start:  # nothing of it is fetched
                 number += head.num_rows
                 continue
@@ -87,6 +90,8 @@ def _arrow_batches(
 ) -> Iterator[tuple[int, Any, float]]:
     number = 0
     with part.open() as stream:
+        if isinstance(stream, BufferedReader):  # of a file here no batch has to be in memory
+            stream = pyarrow.memory_map(stream.name)
         reader = open_arrow(pyarrow, stream)
         batches = (
             (reader.get_batch(i) for i in range(reader.num_record_batches))
