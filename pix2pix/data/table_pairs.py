@@ -67,17 +67,12 @@ def extract_pairs(
     if len(columns) == 1 or derive:  # whether it holds what it should has to be looked at
         columns, _ = example_pairs(table, wanted, derive)
     origin = Origin(table.address, columns, subset, limit)
-    size, free = sum(part.size for part in table.parts), shutil.disk_usage(_existing(into)).free
-    if size > free and not limit:
-        raise UserError(
-            f"{printable(table.address)} is {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: "
-            "make room, or take the first pairs by a limit."
-        )
     with _only_one(into, table):
         with write_errors(into):
             notes = _Notes(into, origin)
         work = _Extraction(table, into, columns, limit, notes, should_stop, on_progress)
         try:
+            work.check_room()
             work.run()
         finally:
             notes.close()
@@ -86,10 +81,6 @@ def extract_pairs(
     origin = Origin(table.address, columns, subset, limit, tuple(notes.refused))
     source, target = [*work.folders, None][:2]
     return Inputs(source, target, "stem" if target else "auto", derive=derive, origin=origin)
-
-
-def _existing(place: Path) -> Path:
-    return next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
 
 
 @contextmanager
@@ -203,6 +194,16 @@ class _Extraction:
         if len(names) == 2 and names[0].casefold() == names[1].casefold():
             names[1] += "-2"
         return [self.into / name for name in names]
+
+    def check_room(self) -> None:
+        """Raise UserError where the disk cannot hold what is still to come."""
+        missing = sum(part.size for part in self.table.parts) - self.notes.bytes
+        free = shutil.disk_usage(self.into).free
+        if missing > free and not self.limit:
+            raise UserError(
+                f"{printable(self.table.address)} is {missing / 1e9:.1f} GB and {free / 1e9:.1f} GB "
+                "are free: make room, or take the first pairs by a limit."
+            )
 
     def run(self) -> None:
         folders, splits = self.folders, self.table.splits()

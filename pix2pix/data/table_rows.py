@@ -31,7 +31,8 @@ class Row:
 
 
 def read_rows(part: TablePart, columns: tuple[str, ...], start: int = 0) -> Iterator[Row]:
-    """Yield the rows of a part from the number `start` on; earlier ones cost little.
+    """Yield the rows of a part from the number `start` on; earlier ones cost little, but those of a
+    tar are read again.
 
     Raises UserError where the part is damaged or lacks a column, and what its stream raises.
     """
