@@ -200,9 +200,10 @@ class _Extraction:
         missing = sum(part.size for part in self.table.parts) - self.notes.bytes
         free = shutil.disk_usage(self.into).free
         if missing > free and not self.limit:
+            sizes = f"{missing / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"
             raise UserError(
-                f"{printable(self.table.address)} is {missing / 1e9:.1f} GB and {free / 1e9:.1f} GB "
-                "are free: make room, or take the first pairs by a limit."
+                f"{printable(self.table.address)} is {sizes}: make room, or take the first pairs by "
+                "a limit."
             )
 
     def run(self) -> None:

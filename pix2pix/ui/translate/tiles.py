@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from pix2pix.data.archive_readers import ArchiveLimits
 from pix2pix.data.archives import unpack
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.models.batch import (
@@ -48,6 +49,7 @@ from pix2pix.utils.files import write_atomically
 from pix2pix.utils.progress import ShouldStop
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+UNPACKED = 2 * 10**9  # bytes of an archive: strangers may send them too
 # So many at once: the pad has the larger share of the forwards.
 BATCHES = {"concurrency_id": "batches", "concurrency_limit": 2}
 
@@ -172,8 +174,9 @@ def list_batch(
                 count += count_mbtiles(Path(file)) if jobs[-1].kind == "mbtiles" else 1
                 continue
             inside = place / str(number)
+            most = ArchiveLimits(entries=20 * limits.files, bytes=UNPACKED)
             kept = INPUT_SUFFIXES | PLACE_SUFFIXES
-            unpack(Path(file), inside, suffixes=kept, should_stop=should_stop)
+            unpack(Path(file), inside, limits=most, suffixes=kept, should_stop=should_stop)
             below = f"{stem}/" if len(files) > 1 else ""
             found = [replace(job, result=below + job.result) for job in list_jobs([inside])]
             jobs += found
