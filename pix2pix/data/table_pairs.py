@@ -202,8 +202,8 @@ class _Extraction:
         if missing > free and not self.limit:
             sizes = f"{missing / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"
             raise UserError(
-                f"{printable(self.table.address)} is {sizes}: make room, or take the first pairs by "
-                "a limit."
+                f"{printable(self.table.address)} is {sizes}: make room, or take the first pairs "
+                "by a limit."
             )
 
     def run(self) -> None:
