@@ -51,12 +51,23 @@ class BuiltPair(TypedDict):
     files: list[BuiltFile]
 
 
-class DatasetInputs(TypedDict):
-    """The folders that a dataset was made from; `derive` is how sources came from targets."""
+class DatasetOrigin(TypedDict):
+    """The table that pictures were taken from; `limit` is the most pairs of a split, 0 for all."""
+
+    table: str
+    columns: list[str] | tuple[str, ...]
+    subset: str
+    limit: int
+
+
+class DatasetInputs(TypedDict, total=False):
+    """The folders that a dataset was made from; `derive` is how sources came from targets, and
+    `origin` is there where the folders came from a table."""
 
     source: str
     target: str | None
     derive: str
+    origin: DatasetOrigin
 
 
 class Numbers(TypedDict):
