@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -109,7 +110,7 @@ def make_table(
     if any(part.split for part in found):  # files of no split belong to training, as on the Hub
         found = [TablePart(p.name, p.kind, p.split or "train", p.size, p.open) for p in found]
     table = Table(address, tuple(found))
-    if kind == "tar" and len(_tar_columns(table.parts[0])) < 2:
+    if kind == "tar" and not _tar_columns(table.parts[0]):
         return None  # an archive of something else
     return table
 
@@ -295,12 +296,14 @@ def _is_column(entry: Entry) -> bool:
 
 
 def _tar_columns(part: TablePart) -> list[str]:
+    """List the columns of a tar's first keys; none where most keys have one file only, as in an
+    archive of pictures whose names have dots."""
     found: dict[str, None] = {}
+    sizes = []
     try:
-        for number, (_, columns) in enumerate(tar_groups(part)):
+        for _, columns in islice(tar_groups(part), _PEEKED_KEYS):
             found |= dict.fromkeys(columns)
-            if number >= _PEEKED_KEYS:
-                break
+            sizes.append(len(columns))
     except UserError:  # whoever unpacks it says what is wrong
         return []
-    return list(found)
+    return list(found) if sum(size > 1 for size in sizes) * 2 > len(sizes) else []
