@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,7 @@ SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "va
 SPLIT_WORDS |= {"validation": "val", "test": "test", "testing": "test", "eval": "test"}
 _PLAIN_FOLDERS = {"data", "parquet"}  # say nothing of what is in them
 _PEEKED_KEYS = 20  # of a tar, for the names of its columns
+_PEEKED_BYTES = 100 * 10**6
 _MAX_PICTURE = 500_000_000  # bytes of one picture in a tar
 # Names that say which side a column is, the surest first: source, target.
 _NAMES = (
@@ -300,10 +302,13 @@ def _tar_columns(part: TablePart) -> list[str]:
     archive of pictures whose names have dots."""
     found: dict[str, None] = {}
     sizes = []
-    try:
-        for _, columns in islice(tar_groups(part), _PEEKED_KEYS):
+
+    def stop_late(at: int) -> None:
+        if at > _PEEKED_BYTES:
+            raise UserError("This was enough to see what it is.")
+
+    with suppress(UserError):  # or it is damaged, which whoever unpacks it says
+        for _, columns in islice(tar_groups(part, stop_late), _PEEKED_KEYS):
             found |= dict.fromkeys(columns)
             sizes.append(len(columns))
-    except UserError:  # whoever unpacks it says what is wrong
-        return []
     return list(found) if sum(size > 1 for size in sizes) * 2 > len(sizes) else []
