@@ -8,9 +8,13 @@ Arrow is pyarrow, which is imported when the first such file is opened.
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 import os
 import re
+import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +22,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from pix2pix.data.archive_readers import LIMITS, Entry, Step, archive_errors, tar_entries
+from pix2pix.data.archive_readers import LIMITS, Entry, Step, tar_entries
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
@@ -29,6 +33,8 @@ SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "va
 SPLIT_WORDS |= {"validation": "val", "test": "test", "testing": "test", "eval": "test"}
 _PLAIN_FOLDERS = {"data", "parquet"}  # say nothing of what is in them
 _PEEKED_KEYS = 20  # of a tar, for the names of its columns
+# What a damaged tar raises; what the network raises is said by whoever reads from there.
+_DAMAGE = (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 _PEEKED_BYTES = 100 * 10**6
 _MAX_PICTURE = 500_000_000  # bytes of one picture in a tar
 # Names that say which side a column is, the surest first: source, target.
@@ -260,14 +266,19 @@ def tar_groups(
     """Yield (key, {column: bytes}) of a tar in WebDataset's form: entries of one key follow each
     other, and the key ends at the first dot. Other files than pictures are not read."""
     key, columns = "", {}
-    with part.open() as stream:
-        for entry, content in _tar_pictures(part, stream, report):
-            own, column = split_entry(entry.name)
-            if own != key and columns:
-                yield key, columns
-                columns = {}
-            key = own
-            columns.setdefault(column, b"".join(content))
+    try:
+        with part.open() as stream:
+            for entry, content in _tar_pictures(part, stream, report):
+                own, column = split_entry(entry.name)
+                if own != key and columns:
+                    yield key, columns
+                    columns = {}
+                key = own
+                columns.setdefault(column, b"".join(content))
+    except _DAMAGE as error:
+        raise UserError(
+            f"{printable(part.name)} is damaged or cut short: download or pack it again."
+        ) from error
     if columns:
         yield key, columns
 
@@ -286,7 +297,7 @@ def _tar_pictures(
         LIMITS.judge(total, part.size, LIMITS.bytes, part.name)
 
     name = printable(part.name)
-    for entry, content in archive_errors(tar_entries(stream, name, judge, report), name):
+    for entry, content in tar_entries(stream, name, judge, report):
         if entry.size > _MAX_PICTURE:
             raise UserError(f"{name} holds a file of {entry.size:,} bytes: leave it out.")
         if not entry.is_folder and _is_column(entry):

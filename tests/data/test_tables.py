@@ -237,7 +237,11 @@ def test_several_tables_ask_which(pairs: list[Pair], tmp_path: Path) -> None:
 
 
 def test_a_tar_of_pictures_is_no_table(pairs: list[Pair], tmp_path: Path) -> None:
-    """Not even where names have dots."""
+    """Not even where names have dots. A table that is cut short is said to be."""
+    cut = write_tar(tmp_path / "cut.tar", pairs[:30])
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"cut\.tar is damaged"):
+        extract_pairs(local_table(cut), tmp_path / "into")
     file = tmp_path / "archive.tar"
     with tarfile.open(file, "w") as tar:
         for number, pair in enumerate(pairs[:6]):
