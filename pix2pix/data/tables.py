@@ -8,15 +8,21 @@ Arrow is pyarrow, which is imported when the first such file is opened.
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 import os
 import re
+import tarfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from pix2pix.data.archive_readers import LIMITS, Entry, Step, archive_errors, tar_entries
+from pix2pix.data.archive_readers import LIMITS, Entry, Step, tar_entries
 from pix2pix.data.layout import SPLIT_WORDS
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
@@ -26,6 +32,9 @@ from pix2pix.utils.text import natural_key, printable
 KINDS = {".parquet": "parquet", ".arrow": "arrow", ".tar": "tar"}
 _PLAIN_FOLDERS = {"data", "parquet"}  # say nothing of what is in them
 _PEEKED_KEYS = 20  # of a tar, for the names of its columns
+# What a damaged tar raises; what the network raises is said by whoever reads from there.
+_DAMAGE = (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+_PEEKED_BYTES = 100 * 10**6
 _MAX_PICTURE = 500_000_000  # bytes of one picture in a tar
 # Names that say which side a column is, the surest first: source, target.
 _NAMES = (
@@ -108,7 +117,7 @@ def make_table(
     if any(part.split for part in found):  # files of no split belong to training, as on the Hub
         found = [TablePart(p.name, p.kind, p.split or "train", p.size, p.open) for p in found]
     table = Table(address, tuple(found))
-    if kind == "tar" and len(_tar_columns(table.parts[0])) < 2:
+    if kind == "tar" and not _tar_columns(table.parts[0]):
         return None  # an archive of something else
     return table
 
@@ -256,14 +265,19 @@ def tar_groups(
     """Yield (key, {column: bytes}) of a tar in WebDataset's form: entries of one key follow each
     other, and the key ends at the first dot. Other files than pictures are not read."""
     key, columns = "", {}
-    with part.open() as stream:
-        for entry, content in _tar_pictures(part, stream, report):
-            own, column = split_entry(entry.name)
-            if own != key and columns:
-                yield key, columns
-                columns = {}
-            key = own
-            columns.setdefault(column, b"".join(content))
+    try:
+        with part.open() as stream:
+            for entry, content in _tar_pictures(part, stream, report):
+                own, column = split_entry(entry.name)
+                if own != key and columns:
+                    yield key, columns
+                    columns = {}
+                key = own
+                columns.setdefault(column, b"".join(content))
+    except _DAMAGE as error:
+        raise UserError(
+            f"{printable(part.name)} is damaged or cut short: download or pack it again."
+        ) from error
     if columns:
         yield key, columns
 
@@ -282,7 +296,7 @@ def _tar_pictures(
         LIMITS.judge(total, part.size, LIMITS.bytes, part.name)
 
     name = printable(part.name)
-    for entry, content in archive_errors(tar_entries(stream, name, judge, report), name):
+    for entry, content in tar_entries(stream, name, judge, report):
         if entry.size > _MAX_PICTURE:
             raise UserError(f"{name} holds a file of {entry.size:,} bytes: leave it out.")
         if not entry.is_folder and _is_column(entry):
@@ -294,12 +308,17 @@ def _is_column(entry: Entry) -> bool:
 
 
 def _tar_columns(part: TablePart) -> list[str]:
+    """List the columns of a tar's first keys; none where most keys have one file only, as in an
+    archive of pictures whose names have dots."""
     found: dict[str, None] = {}
-    try:
-        for number, (_, columns) in enumerate(tar_groups(part)):
+    sizes = []
+
+    def stop_late(at: int) -> None:
+        if at > _PEEKED_BYTES:
+            raise UserError("This was enough to see what it is.")
+
+    with suppress(UserError):  # or it is damaged, which whoever unpacks it says
+        for _, columns in islice(tar_groups(part, stop_late), _PEEKED_KEYS):
             found |= dict.fromkeys(columns)
-            if number >= _PEEKED_KEYS:
-                break
-    except UserError:  # whoever unpacks it says what is wrong
-        return []
-    return list(found)
+            sizes.append(len(columns))
+    return list(found) if sum(size > 1 for size in sizes) * 2 > len(sizes) else []

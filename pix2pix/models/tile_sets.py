@@ -222,23 +222,36 @@ class _Mosaic:
 
 def find_tile_sets(folder: Path, files: list[str]) -> tuple[list[TileSet], list[str]]:
     """Find the pyramids `z/x/y.png` among the files of a folder (names below it); returns them and
-    the other files. Four tiles at least are one, two of them side by side."""
+    the other files. Four tiles at least are one, two of them side by side, all squares of a size:
+    photos that are sorted by numbers are not."""
     found: dict[str, dict[int, dict[Place, str]]] = defaultdict(lambda: defaultdict(dict))
     for name in files:
         match = _NUMBERED.fullmatch(name)
         if match and Path(name).suffix.lower() in IMAGE_SUFFIXES:
             place = int(match["x"]), int(match["y"])
-            found[match["set"] or ""][int(match["zoom"])].setdefault(place, name)
+            if max(place) < 2 ** int(match["zoom"]):
+                found[match["set"] or ""][int(match["zoom"])].setdefault(place, name)
     sets, taken = [], set()
     for name, zooms in sorted(found.items()):
-        if sum(map(len, zooms.values())) >= 4 and any(map(_has_neighbours, zooms.values())):
-            taken |= {file for at in zooms.values() for file in at.values()}
+        own = {file for at in zooms.values() for file in at.values()}
+        beside = any(map(_has_neighbours, zooms.values()))
+        if len(own) >= 4 and beside and _are_squares([folder / file for file in own]):
+            taken |= own
             sets.append(_of_folder(folder, name, {z: zooms[z] for z in sorted(zooms)}))
     return sets, [name for name in files if name not in taken]
 
 
 def _has_neighbours(at: dict[Place, Any]) -> bool:
     return any((x + 1, y) in at or (x, y + 1) in at for x, y in at)
+
+
+def _are_squares(files: list[Path]) -> bool:
+    """Return whether the pictures, a few of them, are squares of one size."""
+    sizes = set()
+    for file in files[:: max(1, len(files) // 8)]:
+        with contextlib.suppress(Exception), Image.open(file) as image:  # it is refused later
+            sizes.add(image.size)
+    return len(sizes) == 1 and all(width == height for width, height in sizes)
 
 
 def _of_folder(folder: Path, name: str, zooms: dict[int, dict[Place, str]]) -> TileSet:

@@ -236,6 +236,21 @@ def test_several_tables_ask_which(pairs: list[Pair], tmp_path: Path) -> None:
     assert len(local_table(tmp_path, "cats").parts) == 1
 
 
+def test_a_tar_of_pictures_is_no_table(pairs: list[Pair], tmp_path: Path) -> None:
+    """Not even where names have dots. A table that is cut short is said to be."""
+    cut = write_tar(tmp_path / "cut.tar", pairs[:30])
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"cut\.tar is damaged"):
+        extract_pairs(local_table(cut), tmp_path / "into")
+    file = tmp_path / "archive.tar"
+    with tarfile.open(file, "w") as tar:
+        for number, pair in enumerate(pairs[:6]):
+            info = tarfile.TarInfo(f"side/f-00{number}.{number:02}.png")
+            info.size = len(pair[2])
+            tar.addfile(info, io.BytesIO(pair[2]))
+    assert local_table(file) is None
+
+
 def test_without_pyarrow_one_sentence_says_what_to_do(
     pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +352,14 @@ def test_pictures_in_splits_are_taken_before_tables(hub: Any, pairs: list[Pair])
     assert hub_tables.hub_table("ann/ours", endpoint=hub.endpoint) is None
     hub.commit("ann/theirs", {**files, "docs/preview.png": b"p"})
     assert hub_tables.hub_table("ann/theirs", endpoint=hub.endpoint) is not None
+
+
+def test_webdataset_on_the_hub_is_streamed(hub: Any, pairs: list[Pair], tmp_path: Path) -> None:
+    content = write_tar(tmp_path / "x.tar", pairs[:6]).read_bytes()
+    hub.commit("ann/tars", {"train-0.tar": content, "train-1.tar": content})
+    taken = pull_pairs("ann/tars", tmp_path, limit=4, endpoint=hub.endpoint)
+    files = {file.stem: file.read_bytes() for file in taken.target.rglob("*.*")}
+    assert files == {name: target for _, name, _, target in pairs[:4]}
 
 
 # ----------------------------------------------------------------------------------------- commands

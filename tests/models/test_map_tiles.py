@@ -171,14 +171,15 @@ def test_a_folder_comes_back_as_the_same_tree_with_its_world_files(
     painter: Translator, tmp_path: Path
 ) -> None:
     source = tmp_path / "in"
-    for name in ("a/b/one.jpg", "a/two.png", "three.png", "12/5/6.png", ".hidden/no.png"):
+    days = [f"24/5/{day}.png" for day in range(1, 6)]  # by year and month, and no squares
+    for name in ("a/b/one.jpg", "a/two.png", "three.png", *days, ".hidden/no.png"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         noise(40, 30).save(source / name)
     for name in ("a/b/one.jgw", "a/b/one.prj", "three.pgw"):
         (source / name).write_text(name)
     translate(painter, source, tmp_path / "out")
     made = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
-    pictures = {"a/b/one.png", "a/two.png", "three.png", "12/5/6.png"}  # one tile is no pyramid
+    pictures = {"a/b/one.png", "a/two.png", "three.png", *days}
     assert made == pictures | {"a/b/one.pgw", "a/b/one.prj", "three.pgw"}
     assert (tmp_path / "out" / "a/b/one.pgw").read_text() == "a/b/one.jgw"
     noise(9, 9).save(source / "three.bmp")
