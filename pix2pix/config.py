@@ -105,8 +105,8 @@ class TrainConfig:
     target_name: str = ""
     source_kind: Literal["drawing", "photo", "labels"] = "photo"
     # Of the dataset: which numbers are black and white, and what its originals held; see there.
-    ranges: dict[str, list[float]] = field(default_factory=dict)
-    numbers: dict[str, dict[str, object]] = field(default_factory=dict)
+    ranges: dict[str, list[float]] = field(default_factory=dict, hash=False)
+    numbers: dict[str, dict[str, object]] = field(default_factory=dict, hash=False)
     # The run itself.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = False  # memory layout: faster on GPUs with bfloat16

@@ -119,12 +119,12 @@ class ModelConfig:
     # Pictures of other sizes: scaled as a whole (a face), or cut into tiles at their own scale
     # (a map).
     fit: Literal["whole", "tiles"] = "tiles"
+    training: dict[str, object] = field(default_factory=dict)
+    format_version: int = MODEL_FORMAT
     # Which numbers are black and white in pictures of more than 8 bits, {"source": [low, high]},
     # and what their files hold, {"source": {"type": "uint16", "channels": 1}}; or "target".
     ranges: dict[str, list[float]] = field(default_factory=dict)
     numbers: dict[str, dict[str, object]] = field(default_factory=dict)
-    training: dict[str, object] = field(default_factory=dict)
-    format_version: int = MODEL_FORMAT
 
     def __post_init__(self) -> None:
         check_types(self)

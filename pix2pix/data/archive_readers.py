@@ -9,9 +9,9 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import re
 import stat
 import tarfile
-import unicodedata
 import zipfile
 from bz2 import BZ2File
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,9 +65,16 @@ class Entry:
 
 
 _UTF8_FLAG = 0x800  # of a ZIP's entry
-# Of names that a ZIP says nothing of, the likeliest first: macOS, Windows in Japan, China, Korea,
-# Taiwan and Russia.
-_ENCODINGS = ("utf-8", "cp932", "gb18030", "cp949", "big5", "cp866")
+# Of names that a ZIP says nothing of, with the letters that make one likely: macOS, Windows in
+# Japan, Korea, China, Taiwan and Russia. The first of equals is taken.
+_ENCODINGS = {
+    "utf-8": r"[^\W\d_]",
+    "cp932": r"[\u3041-\u30ff\u4e00-\u9fff]",
+    "cp949": r"[\uac00-\ud7a3]",
+    "gb18030": r"[\u4e00-\u9fff]",
+    "big5": r"[\u4e00-\u9fff]",
+    "cp866": r"[\u0400-\u04ff]",
+}
 Step = tuple[Entry, Iterator[bytes]]
 
 
@@ -115,17 +122,15 @@ def zip_names(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
 
 
 def _plausible(names: Iterable[bytes], encoding: str) -> float:
-    """Return the share of letters that a language of this encoding has among those that are not
-    ASCII; -1 where the bytes are none in it."""
+    """Return the share of a language's own letters among all that are not ASCII, -1 where the
+    bytes are none in its encoding."""
     try:
         text = "".join(name.decode(encoding) for name in names)
     except UnicodeDecodeError:
         return -1.0
     foreign = [c for c in text if not c.isascii()]
-    good = sum(c.isalpha() and not "\uff61" <= c <= "\uff9f" for c in foreign)
-    return good / max(1, len(foreign)) - (
-        0.5 if any(unicodedata.category(c) == "Co" for c in text) else 0
-    )
+    own = re.compile(_ENCODINGS[encoding])
+    return sum(own.match(c) is not None for c in foreign) / max(1, len(foreign))
 
 
 def tar_steps(

@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL
@@ -34,7 +33,14 @@ from pix2pix.data.records import (
     describe_doubts,
     plain_ranges,
 )
-from pix2pix.data.report import BuiltFile, BuiltPair, DatasetOrigin, DatasetRecipe, DatasetReport
+from pix2pix.data.report import (
+    BuiltFile,
+    BuiltPair,
+    DatasetOrigin,
+    DatasetRecipe,
+    DatasetReport,
+    PaletteColour,
+)
 from pix2pix.data.split import assign_splits
 from pix2pix.errors import UserError
 from pix2pix.utils.files import write_json
@@ -90,7 +96,6 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
         "rule": plan.rule,
         "explanation": plan.explanation,
         "label_maps": list(label_maps),
-        **_class_palette(plan),
         "scaled": _is_mostly_scaled(pairs, recipe),
         "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
         "numbers": {
@@ -106,7 +111,10 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
             "source": str(plan.inputs.source),
             "target": str(plan.inputs.target) if plan.inputs.target else None,
             "derive": plan.inputs.derive,
-            **read_options(plan.inputs),
+            "strips": plan.inputs.strips,
+            "alpha": list(plan.inputs.alpha),
+            "classes": list(plan.inputs.classes),
+            "pages": plan.inputs.pages,
             **_origin(plan.inputs),
         },
         "recipe": asdict(recipe),
@@ -120,6 +128,8 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
         ),
         "others": [{"file": o.file, "side": o.side, "reason": o.reason} for o in plan.others],
     }
+    if palette := _class_palette(plan):
+        head["palette"] = palette
     return head, jobs
 
 
@@ -185,24 +195,15 @@ def check_output(out: Path, inputs: Inputs) -> None:
             raise UserError("The dataset must lie outside the folders it is made from.")
 
 
-def read_options(inputs: Inputs) -> dict[str, Any]:
-    """Return how the files are read, for `dataset.json`."""
-    return {
-        "strips": inputs.strips, "alpha": list(inputs.alpha), "classes": list(inputs.classes),
-        "pages": inputs.pages,
-    }  # fmt: skip
-
-
-def _class_palette(plan: Plan) -> dict[str, Any]:
+def _class_palette(plan: Plan) -> list[PaletteColour]:
     """Return the palette of class numbers that are shown in colours, with their numbers."""
     looks = [look for pair in plan.pairs for look in (pair.source_look, pair.target_look)]
     numbers = sorted({number for look in looks for number in look.classes})
     colours = class_colours()
-    named = [
+    return [
         {"name": f"class {n}", "color": f"#{colours[3 * n : 3 * n + 3].hex()}", "number": n}
         for n in numbers
     ]
-    return {"palette": named} if named else {}
 
 
 def side_names(inputs: Inputs) -> tuple[str, str]:

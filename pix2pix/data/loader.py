@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -105,7 +104,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         source, target = (b, a) if self.config.direction == "BtoA" else (a, b)
         return (SideRange(), target) if self.config.derive == "grey" else (source, target)
 
-    def number_facts(self) -> dict[str, dict[str, Any]]:
+    def number_facts(self) -> dict[str, dict[str, object]]:
         """Return `ranges` and `numbers` of a run's config; empty ones of 8-bit pictures."""
         sides = dict(zip(("source", "target"), self.turned_ranges()))
         if all(side.is_plain for side in sides.values()):

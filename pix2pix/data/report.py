@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from pix2pix.data.records import Doubt
+
 
 class Counts(TypedDict):
     """Pairs of a dataset, all of them and by split."""
@@ -15,7 +17,7 @@ class Counts(TypedDict):
 
 
 class Refused(TypedDict, total=False):
-    """A file or pair that was left out of a dataset, or is doubtful, and why.
+    """A file or pair that was left out of a dataset, and why.
 
     `side` is source, target or pair; `kind` is one word, such as unreadable or misaligned.
     """
@@ -61,13 +63,25 @@ class DatasetOrigin(TypedDict):
 
 
 class DatasetInputs(TypedDict, total=False):
-    """The folders that a dataset was made from; `derive` is how sources came from targets, and
-    `origin` is there where the folders came from a table."""
+    """The folders that a dataset was made from; `derive` is how sources came from targets, the
+    rest how the files were read: see `Inputs`. `origin` is there where they came from a table."""
 
     source: str
     target: str | None
     derive: str
+    strips: str
+    alpha: list[str]
+    classes: list[str]
+    pages: str
     origin: DatasetOrigin
+
+
+class PaletteColour(TypedDict):
+    """A colour of a label map, and the class number that it stands for."""
+
+    name: str
+    color: str
+    number: int
 
 
 class Numbers(TypedDict):
@@ -106,8 +120,9 @@ class DatasetReport(TypedDict, total=False):
     """What `dataset.json` says of a dataset that was built here: the report of a build.
 
     `rule` is how names were matched, `label_maps` whether sources and targets are label maps,
-    `scaled` whether most pictures are at another scale than their originals. `ranges` says which
-    number of the originals is black and which is white on either side.
+    `others` the files that are no pictures of it, `palette` the colours that stand for class
+    numbers, `scaled` whether most pictures are at another scale than their originals. `ranges`
+    says which number of the originals is black and which is white on either side.
     """
 
     format_version: int
@@ -124,6 +139,8 @@ class DatasetReport(TypedDict, total=False):
     made_with: dict[str, str]
     warnings: list[str]
     refused: list[Refused]
-    doubts: list[Refused]
+    doubts: list[Doubt]
+    others: list[Refused]
+    palette: list[PaletteColour]
     counts: Counts
     pairs: list[BuiltPair]

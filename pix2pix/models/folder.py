@@ -26,9 +26,7 @@ WEIGHTS, CONFIG, CARD, GRAPH = "model.safetensors", "config.json", "README.md", 
 # What a model folder may hold besides the model.
 THUMBNAIL, EXAMPLES, SAMPLES = "thumbnail.png", "examples.json", "samples"
 MAX_CONFIG_BYTES = 1_000_000
-MOST_DIFFERENCE = (
-    1e-3  # of a graph's output, from -1 to 1, to PyTorch's; the shipped ones have 1e-6
-)
+MOST_DIFFERENCE = 1e-3  # of a graph's output, -1 to 1, to PyTorch's; the shipped ones have 1e-6
 log = logging.getLogger(__name__)
 _checked_graphs: set[bytes] = set()  # whose output was compared by this process
 
@@ -86,7 +84,6 @@ def write_onnx(folder: Path) -> Path:
     graph = build_graph(read_config(folder), folder / WEIGHTS).SerializeToString(deterministic=True)
     if file.is_file() and file.read_bytes() == graph:
         return file
-
     if graph not in _checked_graphs:
         compare_graph(graph, folder)
         _checked_graphs.add(graph)
@@ -100,15 +97,17 @@ def compare_graph(graph: bytes, folder: Path) -> float:
     from pix2pix.models.onnx_graph import open_session
 
     generator, config = load_model(folder)
-
     side = max(64, config.generator.multiple)
     shape = (1, config.generator.source_channels, side, side)
     source = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     use_own_statistics(generator, config.norm_mode == "batch")
     with torch.inference_mode():
         target = generator(torch.from_numpy(source)).numpy()
-    session = open_session(graph, folder, torch.get_num_threads())
-    made = session.run(None, {"source": source})[0]
+    try:
+        session = open_session(graph, folder, torch.get_num_threads())
+        made = session.run(None, {"source": source})[0]
+    except Exception as error:  # each of ONNX Runtime's is a class of its own
+        raise UserError(f"ONNX Runtime cannot run the graph of '{folder.name}': {error}") from error
     difference = float(np.abs(made - target).max())
     # What a network diverged to, neither runtime has a number for.
     if not np.allclose(made, target, rtol=0, atol=MOST_DIFFERENCE, equal_nan=True):

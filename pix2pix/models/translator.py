@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,9 +60,8 @@ MIN_SIDE = 16  # a ResNet's padding and norms need more than the one pixel that 
 class Translator:
     """One model, ready on its device: ``translator(picture)`` is the translated picture.
 
-    Safe to call from several threads, which take turns. A model that was loaded from a folder to a
-    CPU without fast bfloat16 paints pictures without noise by ONNX Runtime, where that and the
-    package onnx are installed; PyTorch paints all others.
+    Safe to call from several threads, which take turns. ONNX Runtime paints where it is faster: by
+    a model loaded from its folder, without noise, on a CPU without fast bfloat16.
     """
 
     def __init__(
@@ -372,7 +371,7 @@ class TranslatorCache:
     ) -> None:
         """`folders` hold the models; those in `unlisted` are found by whoever knows their name."""
         self.folders, self.device, self.keep, self.unlisted = folders, device, keep, unlisted
-        self._loaded: dict[tuple[Path, int, int], Translator] = {}
+        self._loaded: dict[tuple[Path, int, int], Future[Translator]] = {}
         self._lock = threading.Lock()
 
     def models(self) -> dict[str, Path]:
@@ -393,8 +392,15 @@ class TranslatorCache:
         weights, config = ((folder / file).stat().st_mtime_ns for file in (WEIGHTS, CONFIG))
         key = folder, weights, config
         with self._lock:
-            translator = self._loaded.pop(key, None) or Translator.load(folder, self.device)
-            self._loaded[key] = translator  # the newest at the end
+            known = self._loaded.pop(key, None)
+            translator = self._loaded[key] = known or Future()  # the newest at the end
             while len(self._loaded) > self.keep:
                 del self._loaded[next(iter(self._loaded))]
-        return translator
+        if not known:  # who asks for other models meanwhile does not wait
+            try:
+                translator.set_result(Translator.load(folder, self.device))
+            except BaseException as error:
+                with self._lock:
+                    self._loaded.pop(key, None)
+                translator.set_exception(error)
+        return translator.result()

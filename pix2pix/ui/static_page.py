@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import html
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
@@ -28,6 +30,7 @@ from pix2pix.ui.pad_state import pad_state
 from pix2pix.utils.files import copy_folder, write_atomically, write_errors
 from pix2pix.utils.text import printable
 
+SMALL_WEIGHTS = "model.int8"
 NO_GRAPH = "'{name}' has no model.onnx: pip install onnx onnxruntime, then export it again."
 
 
@@ -65,15 +68,11 @@ def export_page(
 def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None, small: bool) -> None:
     """Write the page into a new folder."""
     stage.mkdir()
-    shutil.copytree(UI / "web", stage / "web", ignore=lambda _, names: [*own_page_only(names)])
+    shutil.copytree(UI / "web", stage / "web", ignore=lambda _, names: app_modules(names))
     addresses = runtime_addresses("runtime" if runtime else None)
     if runtime:
         addresses = copy_runtime(runtime, stage / "runtime", addresses)
-    models = []
-    for name, folder in folders.items():
-        models.append(copy_model(name, folder, stage, addresses))
-        if small:
-            shrink_model(models[-1], stage)
+    models = [copy_model(name, folder, stage, addresses, small) for name, folder in folders.items()]
     title = models[0]["title"] if len(models) == 1 else "Pix2Pix Studio"
     components = UI / "components"
     page = (components / "static_page.html").read_text(encoding="utf-8")
@@ -81,8 +80,8 @@ def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None, smal
     listed = json.dumps(models, ensure_ascii=False, separators=(",", ":"))
     listed = listed.replace("<", "\\u003c")
     pad = (components / "pad.html").read_text(encoding="utf-8")
-    for mark, text in (("title", html.escape(title)), ("pad", pad), ("models", listed)):
-        page = page.replace(f"{{{mark}}}", text)
+    texts = {"{title}": html.escape(title), "{pad}": pad, "{models}": listed}
+    page = re.sub("{(?:title|pad|models)}", lambda mark: texts[mark[0]], page)
     (stage / "index.html").write_text(page, encoding="utf-8")
     styles = [
         (components / name).read_text(encoding="utf-8") for name in ("static_page.css", "cards.css")
@@ -103,9 +102,9 @@ def write_space_card(page: Path, name: str) -> None:
     write_atomically(page / "README.md", lambda file: file.write_text(card, encoding="utf-8"))
 
 
-def own_page_only(names: list[str]) -> list[str]:
+def app_modules(names: list[str]) -> list[str]:
     """List the modules that only the app's other tabs use."""
-    others = {"charts.js", "samples.js", "live_view.js", "pairs_view.js", "cards.js"}
+    others = {"charts.js", "samples.js", "live_view.js", "pairs_view.js"}
     return [name for name in names if name in others]
 
 
@@ -125,36 +124,32 @@ def copy_runtime(runtime: Path, to: Path, addresses: dict[str, Any]) -> dict[str
     return copied
 
 
-def copy_model(name: str, folder: Path, stage: Path, runtime: dict[str, Any]) -> dict[str, Any]:
+def copy_model(
+    name: str, folder: Path, stage: Path, runtime: dict[str, Any], small: bool
+) -> dict[str, Any]:
     """Copy what the page needs of a model and return how the page lists it."""
-    place = f"models/{name}"
     if not (folder / GRAPH).is_file():
         try:
             write_onnx(folder)
         except ImportError as error:
             raise UserError(NO_GRAPH.format(name=printable(name))) from error
-    files = engine_files(folder, read_config(folder), place, runtime)
-    (stage / place).mkdir(parents=True)
-    for file in (GRAPH, WEIGHTS, CARD):
+    config, to, place = read_config(folder), stage / "models" / name, f"models/{quote(name)}"
+    files = engine_files(folder, config, place, runtime)
+    if files is None:
+        raise UserError(f"'{printable(name)}' has no {WEIGHTS}: choose another model.")
+    to.mkdir(parents=True)
+    for file in (GRAPH, CARD, *([] if small else [WEIGHTS])):
         with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(folder / file, stage / place / file)
-    config = read_config(folder)
+            shutil.copyfile(folder / file, to / file)
+    if small:
+        packed = pack_weights(folder / WEIGHTS)
+        (to / SMALL_WEIGHTS).write_bytes(packed)
+        files |= {"weights": f"{place}/{SMALL_WEIGHTS}", "bytes": len(packed)}
     state = pad_state(name, folder, files) | {"noise": False, "opensPhotos": True}
     examples = json.dumps(state.pop("examples"), ensure_ascii=False, separators=(",", ":"))
-    (stage / place / EXAMPLES).write_text(examples, encoding="utf-8")
+    (to / EXAMPLES).write_text(examples, encoding="utf-8")
     shown = {"title": config.title or name, "thumbnail": small_picture(folder), "state": state}
     return {**shown, "examples": f"{place}/{EXAMPLES}"}
-
-
-def shrink_model(listed: dict[str, Any], stage: Path) -> None:
-    """Put the weights of a model that was copied into half the bytes."""
-    files = listed["state"]["engine"]
-    weights = stage / files["weights"]
-    packed = weights.with_suffix(".int8")
-    packed.write_bytes(pack_weights(weights))
-    weights.unlink()
-    files["weights"] = f"{files['weights'].removesuffix('.safetensors')}.int8"
-    files["bytes"] = packed.stat().st_size
 
 
 def small_picture(folder: Path) -> str:

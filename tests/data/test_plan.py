@@ -306,18 +306,19 @@ def strip_of(number: int, how: str) -> Image.Image:
 
 @pytest.mark.parametrize("how", ["halves", "stacked", "gap", "first-third", "single"])
 def test_strips_are_seen_and_cut_as_they_are(tmp_path: Path, how: str) -> None:
-    (tmp_path / "train").mkdir()
+    folder = tmp_path / "set"
+    (folder / "train").mkdir(parents=True)
     for number in range(6):
         strip = scene(number, 256, 128) if how == "single" else strip_of(number, how)
-        strip.save(tmp_path / "train" / f"{number}.png")
-    plan = make_plan(Inputs(tmp_path))
+        strip.save(folder / "train" / f"{number}.png")
+    plan = make_plan(Inputs(folder))
     doubts = [d for d in plan.doubts if d.kind == "no-seam"]
     assert len(doubts) == (how != "halves")
-    assert [d.kind for d in dataset_doubts(tmp_path)] == ["no-seam"] * (how != "halves")
+    assert [d.kind for d in dataset_doubts(folder)] == ["no-seam"] * (how != "halves")
     if how in ("halves", "single"):
         return
     assert f"strips={how}" in doubts[0].fixes
-    plan = make_plan(Inputs(tmp_path, strips=how))
+    plan = make_plan(Inputs(folder, strips=how))
     assert not [d for d in plan.doubts if d.kind == "no-seam"] and len(plan.pairs) == 6
     build(plan, Recipe(size=0), tmp_path / "out")
     made = np.asarray(Image.open(next((tmp_path / "out").rglob("2.png"))))

@@ -129,6 +129,8 @@ def test_a_runtime_that_fails_is_as_good_as_none(
     monkeypatch.setattr("pix2pix.models.onnx_graph.open_session", fail)
     assert Translator.load(folder, "cpu")(source) == expected
     assert "ONNX Runtime cannot run 'model'" in caplog.text
+    save_tiny_model(tmp_path / "other", tiny_config({"ngf": 6}))  # as a run saves it
+    assert "'other' has no model.onnx: ONNX Runtime cannot run the graph" in caplog.text
 
 
 def test_memory_that_runs_out_is_one_sentence(tmp_path: Path) -> None:

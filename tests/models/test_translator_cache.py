@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.models.folder import CONFIG, WEIGHTS
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator import Translator, TranslatorCache
 from pix2pix.utils.files import write_json
 from tests.support.models_and_servers import noise, save_tiny_model, tiny_config, translator
 
@@ -116,6 +117,30 @@ def test_threads_that_ask_at_once_share_one_translator(tmp_path):
     for thread in threads:
         thread.join()
     assert len(got) == 8 and len(set(got)) == 1
+
+
+def test_a_model_that_is_loading_lets_the_others_be_used(tmp_path, monkeypatch):
+    known, may_load = translators(tmp_path, "slow", "fast"), threading.Event()
+    load, asked = Translator.load, []
+
+    def slow_load(folder, device):
+        asked.append(folder.name)
+        assert folder.name == "fast" or may_load.wait(30)
+        if asked == ["slow", "fast"]:
+            raise UserError("Not yet.")
+        return load(folder, device)
+
+    monkeypatch.setattr(Translator, "load", slow_load)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(known.get, "slow")
+        while not asked:
+            threading.Event().wait(0.01)
+        with pytest.raises(UserError, match="Not yet"):  # and is not kept
+            known.get("fast")
+        assert known.get("fast") is known.get("fast") and not waiting.done()
+        may_load.set()
+        assert waiting.result(30) is known.get("slow")
+    assert asked == ["slow", "fast", "fast"]
 
 
 def test_eight_threads_with_a_seed_each_get_their_own_right_picture():

@@ -58,10 +58,10 @@ def model_cards(models: dict[str, Path], chosen: str) -> gr.HTML:
 
 
 def model_card_items(models: dict[str, Path], chosen: str) -> dict[str, Any]:
-    """List what the cards show, every text escaped."""
+    """List what the cards show, every text escaped: what one draws for comes first."""
     items = []
-    for name, folder in models.items():
-        config = read_config(folder)
+    known = [(name, folder, read_config(folder)) for name, folder in models.items()]
+    for name, folder, config in sorted(known, key=lambda m: KINDS.index(m[2].source_kind)):
         items.append(
             {
                 "name": name,

@@ -148,6 +148,7 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
     elif action == "force":
         run_control.force_stop(run, patience=0.5)
     elif action in ("resume", "extend"):
+        run_control.refuse_remote(run)
         if dataset := request.get("dataset"):
             run_control.choose_data(run, chosen_folder(str(dataset)))
         elif sentence := missing_data(run):
@@ -169,8 +170,10 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
 
 def missing_data(run: Path) -> str:
     """Say that a run's dataset cannot be found any more, empty where it can."""
+    stored = str(run_folder.read_status(run).config.get("data", ""))
     try:
-        locate_dataset(Path(str(run_folder.read_status(run).config.get("data", ""))))
+        if stored:  # else starting it says what is wrong
+            locate_dataset(Path(stored))
     except UserError as error:
         return str(error)
     return ""
