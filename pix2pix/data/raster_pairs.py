@@ -10,10 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from pix2pix.data.records import Inputs, Origin, Refusal
 from pix2pix.errors import Cancelled, UserError
+from pix2pix.imaging.numbers import save_picture
 from pix2pix.imaging.picture import Box, from_array
 from pix2pix.imaging.rasters import CACHE, Raster, import_rasterio
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -122,12 +125,19 @@ def _cut(
             refused.append(Refusal(name, "pair", "nodata", reason))
         else:
             for raster, folder in zip((source, target), folders):
-                _window_picture(raster, box).save(folder / name)
+                _write_window(raster, box, folder / name)
         on_progress(number + 1, rows * columns)
     return refused
 
 
-def _window_picture(raster: Raster, box: Box) -> Any:
-    channels = 1 if len(raster.bands) == 1 and raster.palette is None else 3
-    bits = 16 if channels == 1 and raster.dtype != "uint8" else 8
-    return from_array(raster.read(box, channels), bits=bits)
+def _write_window(raster: Raster, box: Box, file: Path) -> None:
+    """Write a part as PNG; numbers that PNG cannot hold, such as heights, as a TIFF of them."""
+    one_band = len(raster.bands) == 1 and raster.palette is None
+    if one_band and raster.dtype not in ("uint8", "uint16"):
+        whole = raster.dtype in ("int8", "int16", "int32")
+        values = raster.source.read(raster.bands[0], window=raster.window(box))
+        image = Image.fromarray(values.astype(np.int32 if whole else np.float32))
+        save_picture(image, file.with_suffix(".tif"), raster.dtype)
+        return
+    bits = 16 if one_band and raster.dtype != "uint8" else 8
+    from_array(raster.read(box, 1 if one_band else 3), bits=bits).save(file)

@@ -103,11 +103,12 @@ def unused_number(nodata: float, dtype: str, known: tuple[float, float, str]) ->
     that can be, else NaN or an end of the type."""
     low, high, _ = known
     if dtype == "float32":
-        return nodata if not low <= nodata <= high else float("nan")
+        fits = abs(nodata) <= np.finfo(dtype).max and not low <= nodata <= high
+        return nodata if fits else float("nan")
     ends = np.iinfo(dtype)
     fits = float(nodata).is_integer() and ends.min <= nodata <= ends.max
     candidates = [nodata] * fits + [ends.min, ends.max]
-    return next((n for n in candidates if not low <= n <= high), 0)
+    return next((n for n in candidates if not low <= n <= high), candidates[0])
 
 
 def keep_place(raster: Raster, made: Any) -> None:

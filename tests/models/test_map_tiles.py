@@ -234,6 +234,36 @@ def test_a_geotiff_keeps_its_place(
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["field.tif"]
 
 
+def heights_painter(low: float, high: float) -> Translator:
+    """From numbers of this range to 0 to 30 metres."""
+    kind = {"type": "float32", "channels": 1, "stored": False, "kept": False}
+    numbers = {"source": kind, "target": kind}
+    ranges = {"source": [low, high], "target": [0, 30]}
+    network = {"source_channels": 1, "target_channels": 1}
+    return translator(network=network, fit="tiles", numbers=numbers, ranges=ranges)
+
+
+def test_numbers_of_a_range_come_back_in_their_unit(tmp_path: Path) -> None:
+    """In GeoTIFFs; map tiles are pictures for people. What does not fit the range is said."""
+    rasterio = pytest.importorskip("rasterio")
+    values = write_geotiff(tmp_path / "field.tif", "float32", nodata=-9999)
+    painter, hole = heights_painter(-100, 800), values[0] == -9999
+    (outcome,) = translate(painter, tmp_path / "field.tif", tmp_path / "out")
+    expected = np.asarray(painter.translate(Image.fromarray(values[0])))
+    with rasterio.open(tmp_path / "out/field.tif") as made:
+        assert made.dtypes == ("float32",) and made.nodata == -9999 and not outcome.remarks
+        np.testing.assert_array_equal(made.dataset_mask() == 0, hole)
+        np.testing.assert_allclose(made.read(1)[~hole], expected[~hole], atol=1e-3)
+    (outcome,) = translate(heights_painter(-100, 100), tmp_path / "field.tif", tmp_path / "out")
+    assert "lies outside the model's range, -100 to 100" in outcome.remarks[0]
+    tiles = write_tree(tmp_path / "tiles", Image.new("L", (SIDE * TILE, SIDE * TILE), 90))
+    (outcome,) = translate(painter, tiles, tmp_path / "out")
+    assert Image.open(tmp_path / f"out/{ZOOM}/{X}/{Y}.png").mode == "L"
+    black_and_white, eight_bits = outcome.remarks
+    assert "black is 0 and their white 30" in black_and_white
+    assert "has 8 bits" in eight_bits and "63 other tiles" in eight_bits
+
+
 def test_without_rasterio_one_sentence_says_what_to_do(
     painter: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
