@@ -213,3 +213,25 @@ def test_a_zip_comes_back_as_the_same_tree(tmp_path: Path, monkeypatch: Any) -> 
         names = {*packed.namelist()}
     pictures = {"a/b/one.png", "a/b/one.pgw", *(f"6/{x}/{y}.png" for x in (3, 4) for y in (4, 5))}
     assert names == {"two.png", *(f"city/{name}" for name in pictures)}
+
+
+def test_a_zip_holds_numbers_and_the_gallery_shows_them(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(tiles, "results_folder", lambda: tmp_path)
+    kind = {"type": "float32", "channels": 1, "stored": False, "kept": False}
+    network = {"source_channels": 3, "target_channels": 1}
+    painter = translator(
+        network=network, fit="tiles", numbers={"target": kind}, ranges={"target": [0, 30]}
+    )
+    noise(64, 64).save(tmp_path / "field.png")
+    options = {"seed": None, "fit": "", "norm": "", "should_stop": lambda: False}
+    out, files = tmp_path / "out", [str(tmp_path / "field.png")]
+    out.mkdir()
+    done, _ = tiles.translate_files(painter, files, out, Limits(), options, lambda *a, **k: None)
+    ((shown, name),) = tiles.gallery_pictures(done, out)
+    numbers = painter.translate(Image.open(files[0]))
+    look = np.asarray(Image.open(shown), int) - np.asarray(painter.look(numbers), int)
+    assert name == "field.tif" and np.abs(look).max() <= 1
+    with zipfile.ZipFile(tiles.pack(out, done)) as packed:
+        assert packed.namelist() == ["field.tif"]
+        held = np.asarray(Image.open(io.BytesIO(packed.read("field.tif"))))
+    np.testing.assert_allclose(held, np.asarray(numbers), atol=1e-4)
