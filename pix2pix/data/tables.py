@@ -274,6 +274,8 @@ def tar_groups(
                     columns = {}
                 key = own
                 columns.setdefault(column, b"".join(content))
+    except UserError:
+        raise
     except _DAMAGE as error:
         raise UserError(
             f"{printable(part.name)} is damaged or cut short: download or pack it again."
