@@ -43,7 +43,7 @@ from pix2pix.ui.translate.options import (
 )
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.progress import ShouldStop
-from pix2pix.utils.text import escape_text
+from pix2pix.utils.text import escape_text, printable
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 LOOKS = "translated-looks"  # in the folder of a batch: what the gallery shows of numbers
@@ -167,6 +167,10 @@ def list_batch(
     """List the jobs of an upload; archives are unpacked into `place`, and the tree of one comes
     back below its name where there is more than it. What cannot be unpacked is in `refused`."""
     jobs, count = [], 0
+
+    def leave_out(name: str, reason: str) -> None:
+        refused.append(f"{printable(name)} is left out ({reason}): rename it.")
+
     for number, (file, stem) in enumerate(distinct_names(files)):
         try:
             if not file.lower().endswith(ARCHIVES):
@@ -176,7 +180,10 @@ def list_batch(
             inside = place / str(number)
             most = ArchiveLimits(entries=20 * limits.files, bytes=UNPACKED)
             kept = INPUT_SUFFIXES | PLACE_SUFFIXES
-            unpack(Path(file), inside, limits=most, suffixes=kept, should_stop=should_stop)
+            unpack(
+                Path(file), inside, limits=most, suffixes=kept, should_stop=should_stop,
+                on_left_out=leave_out,
+            )  # fmt: skip
             below = f"{stem}/" if len(files) > 1 else ""
             found = [replace(job, result=below + job.result) for job in list_jobs([inside], suffix)]
             jobs += found
