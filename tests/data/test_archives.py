@@ -209,7 +209,7 @@ def test_names_that_clash_on_some_disk_are_left_out_by_name(
 def test_names_in_the_code_page_of_an_old_program_are_read(tmp_path: Path) -> None:
     for number, (name, encoding) in enumerate(
         {
-            "表示.png": "cp932",
+            "写真.png": "cp932",
             "été.png": "utf-8",
             "Müller.png": "cp437",
             "사진.png": "cp949",
