@@ -1,10 +1,14 @@
-"""Build a dataset of A|B pictures from two folders, from one and a derivation, or a drawn one."""
+"""Build a dataset of A|B pictures from two folders, from one and a derivation, from a table of
+pictures, or a drawn one."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,21 +22,26 @@ from pix2pix.data.layout import find_inputs
 from pix2pix.data.matching import RULES
 from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
+from pix2pix.data.raster_pairs import TOGETHER, raster_inputs
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
 from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
-from pix2pix.data.records import SPLITS, Plan, describe_doubts
+from pix2pix.data.records import SPLITS, Inputs, Plan, describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS
+from pix2pix.data.table_look import TableLook, look_at
+from pix2pix.data.table_pairs import table_inputs
+from pix2pix.data.tables import local_table
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.picture import set_pillow_limits
+from pix2pix.utils.files import read_json_object
 
 
 def main() -> int:
     args = arguments()
     set_pillow_limits()
     try:
-        make = sample if args.sample else again if args.rebuild else from_folders
+        make = sample if args.sample else again if args.rebuild else from_pictures
         made = make(args)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -47,9 +56,51 @@ def main() -> int:
     return 1 if refused or not made["counts"]["pairs"] else 0
 
 
-def from_folders(args: argparse.Namespace) -> dict[str, Any]:
+def from_pictures(args: argparse.Namespace) -> dict[str, Any]:
+    if args.target and args.source.is_file() and args.target.is_file():
+        near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
+        labels = args.labels in ("target", "both")
+        args.together = args.together or TOGETHER
+        rasters = raster_inputs(
+            args.source, args.target, near, args.size, labels=labels, on_progress=Bar("cutting")
+        )
+        with rasters as of_rasters:
+            return from_folders(args, of_rasters)
     table = read_table(args.csv)
-    inputs = find_inputs(args.source, args.target, args.match, table, args.derive)
+    with nullcontext() if args.target else from_table(args) as of_table:
+        inputs = of_table or find_inputs(args.source, args.target, args.match, table, args.derive)
+        return from_folders(args, inputs)
+
+
+@contextmanager
+def from_table(args: argparse.Namespace) -> Iterator[Inputs | None]:
+    """Give the inputs of the table at --source; None where there is none."""
+    table = local_table(args.source, args.subset)
+    if table is None:
+        if args.columns or args.limit or args.subset:
+            raise UserError(f"{args.source} is no table of pictures: leave --columns out.")
+        yield None
+        return
+    tell_table(look_at(table, args.columns, args.derive))
+    near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
+    with table_inputs(
+        args.source, near, args.columns, subset=args.subset, limit=args.limit, derive=args.derive,
+        on_progress=Bar("taking out", "‰"),
+    ) as inputs:  # fmt: skip
+        yield inputs
+
+
+def tell_table(look: TableLook) -> None:
+    """Print the columns of a table, those that are taken, and three examples."""
+    print(f"columns of pictures: {', '.join(look.columns)}", file=sys.stderr)
+    counts = ", ".join(f"{rows:,} {split or 'rows'}" for split, rows in look.counts.items())
+    print(f"taken: {' -> '.join(look.chosen)}{f' ({counts})' if counts else ''}", file=sys.stderr)
+    for pictures in look.examples:
+        sizes = "  ->  ".join(f"{p.width} x {p.height}" for p in pictures)
+        print(f"    {sizes}", file=sys.stderr)
+
+
+def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
     inputs = replace(
         inputs, strips=args.strips, alpha=(args.source_alpha, args.target_alpha),
         classes=(args.source_classes, args.target_classes), pages=args.pages,
@@ -86,6 +137,15 @@ def sample(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def again(args: argparse.Namespace) -> dict[str, Any]:
+    inputs = read_json_object(args.rebuild).get("inputs") or {}
+    origin = inputs.get("origin")
+    if origin and args.source and not args.target:
+        args.columns, args.limit = tuple(origin["columns"]), origin["limit"]
+        args.subset, args.derive = origin["subset"], inputs["derive"]
+        with from_table(args) as inputs:
+            if inputs:
+                sides = inputs.source, inputs.target
+                return rebuild(args.rebuild, args.out, *sides, on_progress=Bar("building"))
     return rebuild(args.rebuild, args.out, args.source, args.target, on_progress=Bar("building"))
 
 
@@ -119,15 +179,19 @@ def bars(counts: tuple[int, ...]) -> str:
 class Bar:
     """A progress bar with speed and time left; none where standard error is no terminal."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, what: str, unit: str = "file") -> None:
+        self.what, self.unit = what, unit
         self.bar: tqdm | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        self.bar = self.bar or tqdm(desc=self.what, total=total, unit="file", disable=None)
+        self.bar = self.bar or tqdm(desc=self.what, total=total, unit=self.unit, disable=None)
         self.bar.update(done - self.bar.n)
         if done == total:
             self.bar.close()
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def shares(text: str) -> tuple[float, float, float]:
@@ -152,8 +216,14 @@ def join_negative(words: list[str]) -> list[str]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--source", type=Path, help="folder of source pictures (A)")
-    add("--target", type=Path, help="folder of target pictures (B)")
+    add("--source", type=Path, help="folder of source pictures (A); or, without --target, a "
+        "dataset, or a table: Parquet, a folder of `datasets`, a WebDataset tar")  # fmt: skip
+    add("--target", type=Path, help="folder of target pictures (B); or a GeoTIFF of the place that "
+        "the GeoTIFF --source shows")  # fmt: skip
+    add("--columns", type=names, default=(), metavar="A,B", help="columns of a table: source and "
+        "target, or the one that holds A|B pictures (default: told by their names)")  # fmt: skip
+    add("--limit", type=int, default=0, metavar="N", help="the first N pairs of each split")
+    add("--subset", default="", metavar="FOLDER", help="of several tables, that in this folder")
     add("--out", type=Path, help="the dataset's folder, made when all is done")
     add("--match", choices=RULES, default="auto", help="rule that pairs the names (default: auto)")
     add("--csv", type=Path, help="table of pairs: source, target, and split or group if you like")

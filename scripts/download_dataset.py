@@ -1,4 +1,5 @@
-"""Fetch one of the published pix2pix datasets by name and unpack it as a dataset folder.
+"""Fetch a dataset as a folder: a published pix2pix set by its name, or any of the Hugging Face Hub
+by hub:OWNER/NAME, whose pictures may be in tables (Parquet, Arrow, WebDataset).
 
 A download that was cut off, stopped or killed goes on with the same command. The last line of the
 output is a JSON object with the folder, its pairs and the size of the archive in bytes.
@@ -12,24 +13,31 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from huggingface_hub import get_token
 from tqdm import tqdm
 
 from pix2pix.data.archive_readers import ArchiveLimits
 from pix2pix.data.dataset import dataset_info, read_dataset_json
 from pix2pix.data.download import discard_download, download, format_size, url_host
+from pix2pix.data.table_pairs import dataset_folder
 from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import UserError
+from pix2pix.hub.client import parse_repo
+from pix2pix.hub.datasets import pull_dataset
+from pix2pix.hub.tables import PUBLISHED, look_at_hub, pull_pairs
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.utils.files import write_errors
 from pix2pix.utils.text import safe_name
 from pix2pix.utils.workspace import workspace
 
 ADDRESS = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{}.tar.gz"
+HUB = "hub:"
 NOT_KNOWN = "licence not known to this program; source: "
 
 
@@ -90,11 +98,13 @@ def main() -> int:
             about = "" if published.exact else "about "
             print(f"{name}  {about}{format_size(published.size)}\n    {published.what}")
             print(f"    {published.terms}")
+        for repo in PUBLISHED:
+            print(f"hub:{repo}\n    the same by tables; licence: see https://hf.co/datasets/{repo}")
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C
     try:
         with write_errors(args.out):
-            result = fetch(args)
+            result = (fetch_hub if args.name.startswith(HUB) else fetch)(args)
         print(json.dumps(result))
         return 0
     except UserError as error:
@@ -133,13 +143,51 @@ def fetch(args: argparse.Namespace) -> dict:
     if args.keep_archive:
         os.replace(archive, archive_file)
     discard_download(archive)
+    return {**counts_of(out), "bytes": loaded.bytes, "resumed_from": loaded.resumed_from}
+
+
+def fetch_hub(args: argparse.Namespace) -> dict:
+    """Take the pairs of a repository; what has arrived of a table outlives a stop."""
+    out = args.out.with_name(safe_name(args.out.name))
+    refuse_taken([out])
+    repo, token = args.name.removeprefix(HUB), args.token or bool(get_token()) or None
+    if look := look_at_hub(repo, args.columns, subset=args.subset, token=token):
+        counts = ", ".join(f"{rows:,} {split or 'rows'}" for split, rows in look.counts.items())
+        print(f"columns: {', '.join(look.columns)}; {counts}", file=sys.stderr)
+        print(f"taken: {' -> '.join(look.chosen)}; for example", file=sys.stderr)
+        for pictures in look.examples:
+            print("  ->  ".join(f"{p.width} x {p.height}" for p in pictures), file=sys.stderr)
+    with Bar(repo, bar_format=UNPACKING) as bar:
+        options = {"limit": args.limit, "subset": args.subset, "token": token, "on_progress": bar}
+        taken = pull_pairs(repo, out.parent, args.columns, **options)
+    if taken is None:
+        return fetch_pictures(repo, out, token)
+    kept = taken.source.parent
+    with Bar("checking", bar_format=UNPACKING) as bar:
+        import_dataset(dataset_folder(taken), out.parent, out.name, move=True, on_progress=bar)
+    shutil.rmtree(kept)
+    return {**counts_of(out), "columns": taken.origin.columns, "table": taken.origin.table}
+
+
+def fetch_pictures(repo: str, out: Path, token: str | bool | None) -> dict:
+    """Take a repository that holds A|B pictures or an archive of them."""
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out.parent) as place:
+        with Bar(repo, unit="file") as bar:
+            pulled = pull_dataset(repo, Path(place) / "hub", token=token, on_progress=bar)
+        things = pulled["archives"] or [Path(place) / "hub"]
+        if len(things) > 1:
+            raise UserError(f"{repo} holds {len(things)} archives: fetch the one you mean.")
+        with Bar("unpacking", bar_format=UNPACKING) as bar:
+            import_dataset(things[0], out.parent, out.name, move=True, on_progress=bar)
+    return {**counts_of(out), "bytes": pulled["bytes"], "commit": pulled["commit"]}
+
+
+def counts_of(out: Path) -> dict:
+    """Count the pairs of a new dataset, and say what was left out."""
     for refused in read_dataset_json(out)["refused"]:
         print(f"left out {refused['file']}: {refused['reason']}", file=sys.stderr)
     info = dataset_info(out)
-    return {
-        **{"dataset": str(out), "pairs": info.total, **info.counts},
-        **{"bytes": loaded.bytes, "resumed_from": loaded.resumed_from},
-    }
+    return {"dataset": str(out), "pairs": info.total, **info.counts}
 
 
 def refuse_taken(paths: list[Path]) -> None:
@@ -177,7 +225,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", choices=list(SETS), metavar="NAME", help=", ".join(SETS))
+    parser.add_argument(
+        "name", nargs="?", type=set_name, metavar="NAME", help=f"{', '.join(SETS)}, hub:OWNER/NAME"
+    )
     parser.add_argument("--list", action="store_true", help="say what each set is, and stop")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="dataset folder (default: NAME in the workspace)"
@@ -188,13 +238,35 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--from", dest="address", metavar="URL", type=web_address, help="fetch the archive here"
     )
+    hub = parser.add_argument_group("of the Hub")
+    hub.add_argument(
+        "--columns", type=lambda text: tuple(text.split(",")), default=(), metavar="A,B",
+        help="columns of a table: source and target, or the one of A|B pictures",
+    )  # fmt: skip
+    hub.add_argument(
+        "--limit", type=int, default=0, metavar="N", help="first N pairs of each split"
+    )
+    hub.add_argument("--subset", default="", metavar="FOLDER", help="of several tables, this one")
+    hub.add_argument("--token", help="that may read a private one (default: this machine's login)")
     parser.add_argument("--sha256", metavar="HEX", type=checksum, help="that the archive must have")
     args = parser.parse_args()
     if not (args.name or args.list):
         parser.error("name a dataset, or --list")
     if args.name:
-        args.out = (args.out or workspace() / "datasets" / args.name).expanduser().absolute()
+        last = args.name.rpartition("/")[2].partition("@")[0]
+        args.out = (args.out or workspace() / "datasets" / last).expanduser().absolute()
     return args
+
+
+def set_name(text: str) -> str:
+    if text in SETS:
+        return text
+    try:
+        parse_repo(text.removeprefix(HUB) if text.startswith(HUB) else "")
+    except UserError as error:
+        known = ", ".join(SETS)
+        raise argparse.ArgumentTypeError(f"give {known} or hub:OWNER/NAME") from error
+    return text
 
 
 def web_address(text: str) -> str:

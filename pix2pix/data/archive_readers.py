@@ -1,7 +1,7 @@
 """Read ZIP and tar files from strangers, entry by entry, in bounded memory.
 
 A reader yields (entry, content) in the archive's own order; content may be left unread. Names are
-not judged here: see `utils.filenames`.
+not judged here: see `utils.text`.
 """
 
 from __future__ import annotations
@@ -139,32 +139,37 @@ def tar_steps(
     judge: Callable[[int], None],
     report: Callable[[int], None],
 ) -> Iterator[Step]:
-    name = printable(archive.name)
     with open(archive, "rb") as file:
-        stream = _MeteredReader(
-            _decompressed(file), lambda total: (judge(total), report(file.tell()))
+        yield from tar_entries(file, printable(archive.name), judge, report)
+
+
+def tar_entries(
+    file: BinaryIO, name: str, judge: Callable[[int], None], report: Callable[[int], None]
+) -> Iterator[Step]:
+    """Yield the steps of an open tar; `judge` hears bytes that were unpacked, `report` the place in
+    `file`."""
+    stream = _MeteredReader(_decompressed(file), lambda total: (judge(total), report(file.tell())))
+    try:
+        stream.headroom = _TAR_HEADER
+        opened = tarfile.open(  # noqa: SIM115 - closing it closes nothing
+            fileobj=stream, mode="r|", bufsize=2**16, tarinfo=_TarInfo, encoding="utf-8"
         )
-        try:
-            stream.headroom = _TAR_HEADER
-            opened = tarfile.open(  # noqa: SIM115 - closing it closes nothing
-                fileobj=stream, mode="r|", bufsize=2**16, tarinfo=_TarInfo, encoding="utf-8"
-            )
-        except tarfile.ReadError as error:
-            kinds = "a ZIP, .tar, .tar.gz, .tar.bz2 or .tar.xz"
-            raise UserError(f"{name} is no archive that can be read: choose {kinds}.") from error
-        while (info := opened.next()) is not None:
-            stream.headroom = None
-            if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE):
-                archive_error(name, info.name, "which is no plain file or folder")
-            if info.issparse() or info.size < 0:
-                archive_error(name, info.name, "which is a file with holes")
-            size = 0 if info.isdir() else info.size
-            content = _read_exactly(opened.extractfile(info) if size else io.BytesIO(), size)
-            yield Entry(info.name, size, info.isdir()), content
-            for _ in content:  # so that all that next() reads is a header
-                pass
-            opened.members.clear()  # tarfile would keep them all
-            stream.headroom = _TAR_HEADER
+    except tarfile.ReadError as error:
+        kinds = "a ZIP, .tar, .tar.gz, .tar.bz2 or .tar.xz"
+        raise UserError(f"{name} is no archive that can be read: choose {kinds}.") from error
+    while (info := opened.next()) is not None:
+        stream.headroom = None
+        if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE):
+            archive_error(name, info.name, "which is no plain file or folder")
+        if info.issparse() or info.size < 0:
+            archive_error(name, info.name, "which is a file with holes")
+        size = 0 if info.isdir() else info.size
+        content = _read_exactly(opened.extractfile(info) if size else io.BytesIO(), size)
+        yield Entry(info.name, size, info.isdir()), content
+        for _ in content:  # so that all that next() reads is a header
+            pass
+        opened.members.clear()  # tarfile would keep them all
+        stream.headroom = _TAR_HEADER
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,17 +48,18 @@ def unpack(
     into: Path,
     *,
     limits: ArchiveLimits = LIMITS,
+    suffixes: Collection[str] = DATASET_SUFFIXES,
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
     on_left_out: LeftOut = lambda name, reason: None,
 ) -> int:
     """Unpack a ZIP or tar (plain, gzip, bzip2 or xz, told by content) to the new folder `into`.
 
-    Pictures, .json, .csv, .txt, .md and .npz files are written, under names that every system can
-    store; the number of other files, which are skipped, is returned. `on_left_out` hears of each
-    file that would be used but whose name is there already, and why. One entry that is no plain
-    file or folder or whose name leads elsewhere refuses the whole archive, as does one that goes
-    over `limits`: UserError. That, Cancelled and any other failure leave nothing behind.
+    Files with one of the `suffixes`, those of datasets unless told, are written, under names that
+    every system can store; the number of other files, which are skipped, is returned. `on_left_out`
+    hears of each file that would be used but whose name is there already, and why. One entry that
+    is no plain file or folder or whose name leads elsewhere refuses the whole archive, as does one
+    that goes over `limits`: UserError. That, Cancelled and any other failure leave nothing behind.
     `on_progress` hears bytes of the archive.
     """
     name = printable(archive.name)
@@ -81,11 +82,12 @@ def unpack(
             on_progress(max(0, total + (reading - 2) * packed + at), total)
 
         entries = zip_steps if zipped else tar_steps
-        return _check_steps(entries(archive, limits, judge, report), limits, judge, name)
+        found = entries(archive, limits, judge, report)
+        return _check_steps(found, limits, judge, name, suffixes)
 
     count = skipped = 0
     for entry, _, fault in steps(0):
-        keep = _is_wanted(entry)
+        keep = _is_wanted(entry, suffixes)
         count += keep and not fault
         skipped += not keep and not entry.is_folder
         if keep and fault:
@@ -94,7 +96,7 @@ def unpack(
         raise UserError(f"{name} holds no pictures: choose an archive of a dataset or of photos.")
     with atomic_folder(into) as folder:
         for entry, content, fault in steps(1):
-            if _is_wanted(entry) and not fault:
+            if _is_wanted(entry, suffixes) and not fault:
                 _write(folder.joinpath(*_parts(entry)), content)
         on_progress(total, total)
     return skipped
@@ -177,7 +179,11 @@ def _refuse_existing(into: Path) -> None:
 
 
 def _check_steps(
-    steps: Iterator[Step], limits: ArchiveLimits, judge: Callable[[int], None], name: str
+    steps: Iterator[Step],
+    limits: ArchiveLimits,
+    judge: Callable[[int], None],
+    name: str,
+    suffixes: Collection[str],
 ) -> Iterator[tuple[Entry, Iterator[bytes], str]]:
     """Yield (entry, content, why it cannot be written beside the others) after checking each one's
     name, and the files and bytes so far. Entries have the names that they are written under."""
@@ -187,9 +193,11 @@ def _check_steps(
             raise UserError(too_many_files(name, limits.entries))
         stored = replace(entry, name=portable_name(entry.name))
         fault = unsafe_name_reason(stored.name)
-        if fault and (_is_used(stored) or _leads_elsewhere(stored.name)):
+        # A folder's name, and that of a file that is written, must not clash with others'.
+        is_used = entry.is_folder or _is_wanted(stored, suffixes)
+        if fault and (is_used or _leads_elsewhere(stored.name)):
             archive_error(name, entry.name, fault)
-        clash = tree.add(_parts(stored), entry.is_folder) if _is_used(stored) else ""
+        clash = tree.add(_parts(stored), entry.is_folder) if is_used else ""
         total += entry.size
         judge(total)
         yield stored, archive_errors(content, name), clash
@@ -199,24 +207,18 @@ def _parts(entry: Entry) -> tuple[str, ...]:
     return tuple(part for part in entry.name.split("/") if part not in ("", "."))
 
 
-def _is_wanted(entry: Entry) -> bool:
-    """Return whether it is a file that a dataset can use; hidden ones and macOS's doubles are
+def _is_wanted(entry: Entry, suffixes: Collection[str] = DATASET_SUFFIXES) -> bool:
+    """Return whether it is a file of one of these kinds; hidden ones and macOS's doubles are
     not."""
     parts = _parts(entry)
     if entry.is_folder or any(part.startswith((".", "__MACOSX")) for part in parts):
         return False
-    return os.path.splitext(parts[-1])[1].lower() in DATASET_SUFFIXES
+    return os.path.splitext(parts[-1])[1].lower() in suffixes
 
 
 def _leads_elsewhere(name: str) -> bool:
     """Return whether a name is hostile, even of a file that is not written."""
     return name.startswith("/") or ":" in name or "\0" in name or ".." in name.split("/")
-
-
-def _is_used(entry: Entry) -> bool:
-    """Return whether the entry's name must not clash with others': that of a file that is written
-    or of a folder."""
-    return entry.is_folder or _is_wanted(entry)
 
 
 def _write(path: Path, content: Iterator[bytes]) -> None:

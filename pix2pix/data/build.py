@@ -33,7 +33,14 @@ from pix2pix.data.records import (
     describe_doubts,
     plain_ranges,
 )
-from pix2pix.data.report import BuiltFile, BuiltPair, DatasetRecipe, DatasetReport, PaletteColour
+from pix2pix.data.report import (
+    BuiltFile,
+    BuiltPair,
+    DatasetOrigin,
+    DatasetRecipe,
+    DatasetReport,
+    PaletteColour,
+)
 from pix2pix.data.split import assign_splits
 from pix2pix.errors import UserError
 from pix2pix.utils.files import write_json
@@ -108,6 +115,7 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
             "alpha": list(plan.inputs.alpha),
             "classes": list(plan.inputs.classes),
             "pages": plan.inputs.pages,
+            **_origin(plan.inputs),
         },
         "recipe": asdict(recipe),
         "made_with": {"pillow": PIL.__version__, "numpy": np.__version__},
@@ -165,6 +173,14 @@ def rebuild(
     return _write(
         {**description, "recipe": asdict(recipe)}, jobs, out, should_stop, on_progress, strict=True
     )
+
+
+def _origin(inputs: Inputs) -> dict[str, DatasetOrigin]:
+    if not inputs.origin:
+        return {}
+    values = asdict(inputs.origin)
+    del values["refused"]  # they are among the others
+    return {"origin": values}
 
 
 def check_output(out: Path, inputs: Inputs) -> None:

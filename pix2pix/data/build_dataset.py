@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pix2pix.data.build import build
 from pix2pix.data.layout import find_inputs
@@ -13,6 +15,7 @@ from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.report import DatasetReport
+from pix2pix.data.table_pairs import table_inputs
 from pix2pix.errors import UserError
 from pix2pix.utils.progress import Progress, ShouldStop
 
@@ -25,6 +28,8 @@ def build_dataset(
     match: str = "auto",
     table: str | os.PathLike[str] | None = None,
     derive: str = "",
+    columns: Sequence[str] = (),
+    limit: int = 0,
     size: int = 256,
     fit: str = "stretch",
     split: tuple[float, float, float] | None = None,
@@ -48,13 +53,16 @@ def build_dataset(
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> DatasetReport:
-    """Build the dataset `out`, A|B pictures of `size` pixels a side, from two folders of pictures.
+    """Build the dataset `out`, A|B pictures of `size` pixels a side, from folders or a table.
 
     `match` is the rule that pairs the names: auto, stem, affix, name, order, or csv with a `table`
     of columns source and target. With no `target` and `derive`, such as "grey", the sources are
-    made from the pictures of `source`; with neither, `source` is a dataset or holds two folders.
-    `strips` to `pages` say how files are read (see `Inputs`), the other options are those of
-    `Recipe`. `on_progress` hears files that are read, then pairs that are made: (done, total).
+    made from the pictures of `source`. With neither, `source` is a dataset, holds two folders, or
+    is a table of pictures: a Parquet file or a folder of them, a folder that `datasets` saved, or a
+    WebDataset tar; its `columns` are source and target, told by their names unless given, and
+    `limit` is the most pairs of each split, 0 for all. `strips` to `pages` say how files are read
+    (see `Inputs`), the other options are those of `Recipe`. `on_progress` hears files that are
+    read, then pairs that are made: (done, total).
 
     Returns what `dataset.json` says: counts by split, the rule, every pair, what was refused and
     what is doubtful, each with its reason. Raises UserError where a folder holds no pictures,
@@ -64,18 +72,24 @@ def build_dataset(
         raise UserError("Sources are either derived or in a folder: give target or derive.")
     text = read_table(Path(table) if table else None)
     rule = "csv" if table and match == "auto" else match
-    inputs = find_inputs(Path(source), Path(target) if target else None, rule, text, derive)
-    inputs = replace(
-        inputs, strips=strips, alpha=(source_alpha, target_alpha),
-        classes=(source_classes, target_classes), pages=pages,
-    )  # fmt: skip
     recipe = Recipe(
         size=size, fit=fit, format=format, quality=quality, keep=keep, split=split, seed=seed,
         together=together, labels=labels, leave_out=tuple(leave_out), source_name=source_name,
         target_name=target_name, source_range=source_range, target_range=target_range,
     )  # fmt: skip
-    plan = make_plan(
-        inputs, source_range=recipe.source_range, target_range=recipe.target_range,
-        should_stop=should_stop, on_progress=on_progress,
+    options: dict[str, Any] = {"should_stop": should_stop, "on_progress": on_progress}
+    near = Path(out).absolute().parent
+    taken = nullcontext() if target is not None else table_inputs(
+        Path(source), near, tuple(columns), limit=limit, derive=derive, **options
     )  # fmt: skip
-    return build(plan, recipe, Path(out), should_stop=should_stop, on_progress=on_progress)
+    with taken as of_table:
+        inputs = replace(
+            of_table
+            or find_inputs(Path(source), Path(target) if target else None, rule, text, derive),
+            strips=strips,
+            alpha=(source_alpha, target_alpha),
+            classes=(source_classes, target_classes),
+            pages=pages,
+        )
+        ranges = {"source_range": recipe.source_range, "target_range": recipe.target_range}
+        return build(make_plan(inputs, **ranges, **options), recipe, Path(out), **options)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pix2pix.data.table_write import HUB_SPLITS, TABLE_FOLDER
 from pix2pix.utils.text import escape_markdown, single_line, strip_folders
 
 FIT_TEXTS = {  # how pictures got to a square
@@ -18,13 +19,15 @@ FIT_TEXTS = {  # how pictures got to a square
 }
 
 
-def dataset_card(description: dict[str, Any], dataset_json: dict[str, Any]) -> str:
+def dataset_card(
+    description: dict[str, Any], dataset_json: dict[str, Any], splits: Sequence[str] = ()
+) -> str:
     """Write the README.md of a dataset repository: front matter for the Hub, then the pairs.
 
     `description` is what the person says, all of it optional: `name` (else the dataset's title),
     `about`, `license` (an identifier of the Hub's, else it is `other`), `repo_id`. `dataset_json`
     is what the file of that name holds, {} where there is none. Neither can bring markup or
-    absolute paths into the card.
+    absolute paths into the card. `splits` are those that `write_tables` has written.
     """
     person, built = strip_folders(description), strip_folders(dataset_json)
     license_id = str(person.get("license") or "").lower()
@@ -36,6 +39,8 @@ def dataset_card(description: dict[str, Any], dataset_json: dict[str, Any]) -> s
         "task_categories": ["image-to-image"],
         "tags": ["pix2pix", "image-to-image", "paired"],
     }
+    if splits:
+        front["configs"] = [{"config_name": "pairs", "data_files": _data_files(splits)}]
     head = "\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items())
     a, b = (escape_markdown(built.get(f"{end}_name")) or end for end in ("source", "target"))
     lines = [f"# {escape_markdown(title)}", "", escape_markdown(person.get("about")), ""]
@@ -46,7 +51,15 @@ def dataset_card(description: dict[str, Any], dataset_json: dict[str, Any]) -> s
     name = f"`{repo_id}`" if re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id) else "this page's address"
     lines += [f"In Pix2Pix Studio, open the Dataset tab, choose the Hub and give {name}."]
     lines += ["Any other program: cut each picture in `train`, `val` and `test` in the middle."]
+    if splits:
+        lines += [f"The tables in `{TABLE_FOLDER}` hold the same pairs: `load_dataset(...)` gives"]
+        lines += ["the columns `source` and `target`."]
     return re.sub(r"\n{3,}", "\n\n", f"---\n{head}\n---\n\n" + "\n".join(lines) + "\n")
+
+
+def _data_files(splits: Sequence[str]) -> list[dict[str, str]]:
+    names = [HUB_SPLITS[split] for split in splits]
+    return [{"split": name, "path": f"{TABLE_FOLDER}/{name}-*.parquet"} for name in names]
 
 
 def _counts(made: dict[str, Any]) -> Iterator[str]:
@@ -68,6 +81,8 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
         yield f"- Size of each half: {side} x {side} pixels, {fit}."
     elif recipe:
         yield "- Size: as the originals have it."
+    if table := _get_typed(inputs, "origin", dict).get("table"):
+        yield f"- The pictures come from {escape_markdown(table)}: its terms hold for them too."
     if inputs.get("derive"):
         yield f"- The source is made from the target: {escape_markdown(inputs['derive'])}."
     elif made.get("rule"):

@@ -21,6 +21,8 @@ from pix2pix.utils.text import printable
 _MAX_WRAPPERS = 3  # folders around what is looked for
 _SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 _SPLIT_NAMES |= {name: name for name in SPLITS}
+# Words that name a split in a table's files, and in folders that are no two sides.
+SPLIT_WORDS = _SPLIT_NAMES | {"dev": "val", "eval": "test"}
 _SPLIT_FOLDER = re.compile(rf"({'|'.join(sorted(_SPLIT_NAMES, key=len, reverse=True))})(.*)")
 # The source first, where it is not the first in the alphabet: pix2pixHD goes from label to image.
 _SIDE_ORDER = {frozenset(("label", "img")): ("label", "img")}
@@ -28,8 +30,8 @@ _SIDE_ORDER = {frozenset(("label", "img")): ("label", "img")}
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """What a folder holds: a "dataset" at `root`, a "pair" of folders `source` and `target`
-    inside it, or "photos" right in it."""
+    """What a folder holds: a "dataset" at `root`, a "pair" of folders or trees `source` and
+    `target` inside it, or "photos" right in it."""
 
     kind: str
     root: Path
@@ -127,6 +129,9 @@ def detect_layout(folder: Path, name: str = "") -> FolderLayout:
         if _has_pictures(root):
             return FolderLayout("photos", root)
         inner = [child for child in inside if _pictures_below(child)]
+        if len(inner) == 2 and not any(map(_is_part_of_tree, inner)):
+            source, target = sorted(inner, key=lambda side: side.name.casefold())
+            return FolderLayout("pair", root, source, target)
         if len(inner) != 1:
             break
         root = inner[0]
@@ -220,8 +225,18 @@ def _has_pictures(folder: Path) -> bool:
 def _is_side(folder: Path) -> bool:
     """Return whether it may be one half of a dataset: pictures in it, or in splits inside it."""
     inner = (folder, *(child for child in subfolders(folder) if split_name(child.name)))
+    return not _is_split_of_sides(folder) and any(map(_has_pictures, inner))
+
+
+def _is_split_of_sides(folder: Path) -> bool:
     split, side = parse_split(folder.name)
-    return not (split and side in ("", "a", "b")) and any(map(_has_pictures, inner))
+    return bool(split) and side in ("", "a", "b")
+
+
+def _is_part_of_tree(folder: Path) -> bool:
+    """Return whether its name is that of a split, or of a zoom or column of map tiles."""
+    name = folder.name.casefold()
+    return name.isdecimal() or name in SPLIT_WORDS or _is_split_of_sides(folder)
 
 
 def _pictures_below(folder: Path, depth: int = _MAX_WRAPPERS) -> bool:

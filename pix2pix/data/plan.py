@@ -92,6 +92,7 @@ def make_plan(
         on_progress(done, len(keys))
     matching = _matching(inputs, listing, looks)
     pairs, refused = _readable_pairs(inputs, matching, looks, unreadable)
+    refused += inputs.origin.refused if inputs.origin else ()
     pairs, doubles = _drop_duplicates(pairs)
     refused += [*doubles, *inputs.left_out]
     labels = find_label_maps(inputs, pairs)

@@ -51,6 +51,18 @@ class Matching:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The table that folders were taken from: its address, its columns (source and target, or one
+    of A|B pictures), the most pairs of a split (0: all), and the rows that have no pictures."""
+
+    table: str
+    columns: tuple[str, ...]
+    subset: str = ""
+    limit: int = 0
+    refused: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Where pairs come from: two folders; one folder of photos and a derivation; or, with neither
     `target` nor `derive`, a folder that already is a dataset. `table` is the text of a CSV.
@@ -72,6 +84,7 @@ class Inputs:
     pages: str = "first"
     title: str = ""
     left_out: tuple[Refusal, ...] = ()
+    origin: Origin | None = None
 
     @property
     def kind(self) -> str:

@@ -53,9 +53,18 @@ class BuiltPair(TypedDict):
     files: list[BuiltFile]
 
 
+class DatasetOrigin(TypedDict):
+    """The table that pictures were taken from; `limit` is the most pairs of a split, 0 for all."""
+
+    table: str
+    columns: list[str] | tuple[str, ...]
+    subset: str
+    limit: int
+
+
 class DatasetInputs(TypedDict, total=False):
     """The folders that a dataset was made from; `derive` is how sources came from targets, the
-    rest how the files were read: see `Inputs`."""
+    rest how the files were read: see `Inputs`. `origin` is there where they came from a table."""
 
     source: str
     target: str | None
@@ -64,6 +73,7 @@ class DatasetInputs(TypedDict, total=False):
     alpha: list[str]
     classes: list[str]
     pages: str
+    origin: DatasetOrigin
 
 
 class PaletteColour(TypedDict):

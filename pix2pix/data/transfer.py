@@ -37,14 +37,16 @@ def import_dataset(
     name: str,
     *,
     limits: ArchiveLimits = LIMITS,
+    move: bool = False,
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> Path:
     """Make `root`/`name` of an archive, an .npz file or a folder that holds a dataset.
 
-    Files are copied as they are. Pairs that cannot be read or cut are left out and named in
-    `dataset.json` under "refused". `on_progress` hears thousandths. A UserError, for names that
-    are taken or unsafe too, Cancelled or any other failure leaves nothing behind.
+    Files are copied as they are, or with `move` taken out of the folder. Pairs that cannot be read
+    or cut are left out and named in `dataset.json` under "refused". `on_progress` hears
+    thousandths. A UserError, for names that are taken or unsafe too, Cancelled or any other failure
+    leaves nothing behind.
     """
     name = safe_name(name)
     if name.casefold() in {child.name.casefold() for child in subfolders(root)}:
@@ -54,9 +56,8 @@ def import_dataset(
         return read_npz(thing, root / name, limits=limits, on_progress=on_progress, **options)
     with atomic_folder(root / name) as folder:
         if thing.is_dir():
-            _import_pairs(
-                _find_dataset(thing), folder, name, shutil.copyfile, on_progress, should_stop
-            )
+            put = os.replace if move else shutil.copyfile
+            _import_pairs(_find_dataset(thing), folder, name, put, on_progress, should_stop)
         else:
             unpacked = folder / ".unpacked"
             first, second = (

@@ -195,11 +195,7 @@ def push_files(
     stays. `on_progress` hears files. Raises UserError where there is no token, where it may not
     write, where the repository is public and `private` is True; and Cancelled before the commit.
     """
-    repo_id, revision = parse_repo(repo, kind)
-    if revision:
-        raise UserError(f"It goes to the main branch: give '{repo_id}' without a revision.")
-    if not token:
-        raise UserError(f"Sending a {kind} needs a token that may write: make one at {TOKENS}.")
+    repo_id = check_right_to_push(repo, kind, token)
     with hub_errors(repo_id, "write", token, should_stop, kind):
         api = connect(token, endpoint)
         api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True)
@@ -212,6 +208,16 @@ def push_files(
         stale = [name for name in existing if is_part(name) and name not in files]
         _commit(api, repo_id, kind, files, stale, should_stop, on_progress)
     return f"{api.endpoint}/{REPO_KINDS[kind]}{repo_id}"
+
+
+def check_right_to_push(repo: str, kind: str, token: Token) -> str:
+    """Return owner/name; raises UserError where it names a revision or there is no token."""
+    repo_id, revision = parse_repo(repo, kind)
+    if revision:
+        raise UserError(f"It goes to the main branch: give '{repo_id}' without a revision.")
+    if not token:
+        raise UserError(f"Sending a {kind} needs a token that may write: make one at {TOKENS}.")
+    return repo_id
 
 
 def _commit(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,10 +17,12 @@ from typing import Any
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.layout import parse_split, subfolders
+from pix2pix.data.table_write import TABLE_FOLDER, write_tables
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import (
     Token,
     byte_progress,
+    check_right_to_push,
     connect,
     hub_errors,
     list_files,
@@ -80,21 +83,21 @@ def pull_dataset(
 
 def _choose_files(sizes: dict[str, int], repo_id: str) -> list[str]:
     """Choose the files that make the dataset, by the rule that `pull_dataset` states."""
-    pictures = [name for name in sizes if _is_picture(name)]
-    parted = [name for name in pictures if _in_split(name)]
+    pictures = [name for name in sizes if is_picture(name)]
+    parted = [name for name in pictures if in_split(name)]
     packed = [n for n in sizes if n.lower().endswith(ARCHIVES) and "/" not in n and n[0] != "."]
     if not parted and sum(map(sizes.get, packed)) > sum(map(sizes.get, pictures)):
         return packed
     if not pictures:
-        inside = any(name.endswith((".parquet", ".arrow")) for name in sizes)
-        where = "keeps its pictures in tables (.parquet)" if inside else "holds no pictures"
         raise UserError(
-            f"{repo_id} {where}: export them as pictures, or as a .zip at its top, and take that."
+            f"{repo_id} holds no pictures: choose one that has them as files, in tables "
+            "(.parquet) or in a .zip at its top."
         )
     return (parted or pictures) + [name for name in (DATASET_JSON,) if name in sizes]
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Return whether a file of a repository is a picture that is not hidden."""
     path = PurePosixPath(name)
     # "..", which must be refused, is not hidden.
     hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts)
@@ -169,25 +172,37 @@ def push_dataset(
     branch, and return the address of its page.
 
     Pictures in train, val, test, trainA, ... and dataset.json are uploaded, the latter without
-    the absolute paths in it, and `card` becomes README.md. Pictures in those folders of an older
-    push that are gone from `folder` leave the repository's newest state too. A repository that is
+    the absolute paths in it, and `card` becomes README.md. Beside them are Parquet tables of the
+    same pairs, which the Hub's viewer shows and `datasets` loads. What of these an older push left
+    and is gone from `folder` leaves the repository's newest state too. A repository that is
     there and public is refused unless `private` is False. Raises UserError, and Cancelled before
     the commit.
     """
     files = dataset_files(folder)
     _check_folders(files)
     files["README.md"] = card.encode()
-    return push_files(
-        files, repo, "dataset", token=token, private=private, is_part=_is_part,
-        should_stop=should_stop, on_progress=on_progress, endpoint=endpoint,
-    )  # fmt: skip
+    check_right_to_push(repo, "dataset", token)
+    with tempfile.TemporaryDirectory(prefix=".tables-", dir=folder.parent) as tables:
+        written = write_tables(folder, Path(tables), should_stop=should_stop)
+        files |= {name: str(path) for name, path in written.items()}
+        return push_files(
+            files, repo, "dataset", token=token, private=private, is_part=_is_pushed,
+            should_stop=should_stop, on_progress=on_progress, endpoint=endpoint,
+        )  # fmt: skip
+
+
+def _is_pushed(name: str) -> bool:
+    """Return whether a push may have brought this file, so that the next may take it away."""
+    path = PurePosixPath(name)
+    return _is_part(name) or (path.parent.as_posix(), path.suffix) == (TABLE_FOLDER, ".parquet")
 
 
 def _is_part(name: str) -> bool:
-    return _is_picture(name) and _in_split(name)
+    return is_picture(name) and in_split(name)
 
 
-def _in_split(name: str) -> bool:
+def in_split(name: str) -> bool:
+    """Return whether a file lies in a folder that is called like a split, or a side of one."""
     top, slash, _ = name.partition("/")
     return bool(slash and parse_split(top)[0])
 

@@ -51,21 +51,35 @@ def png_of(image: Image.Image, known: tuple[float, float, str] | None) -> Image.
 def outside_share(picture: Picture, low: float, high: float) -> float:
     """Return the share of a picture's numbers that lie outside low..high, by a thousandth of it or
     more; what has no value is not counted."""
-    values = picture.values().astype(np.float64)
+    values = picture.values()
+    outside, count = count_outside(values, low, high)
+    return outside / count if count else 0.0
+
+
+def count_outside(values: np.ndarray, low: float, high: float) -> tuple[int, int]:
+    """Count the numbers outside low..high, by a thousandth of it or more, and all that are
+    finite."""
+    values = values.astype(np.float64)
     values = values[np.isfinite(values)]
     slack = (high - low) / 1000
-    outside = (values < low - slack) | (values > high + slack)
-    return float(outside.mean()) if values.size else 0.0
+    return int(((values < low - slack) | (values > high + slack)).sum()), values.size
 
 
 def range_notice(picture: Picture, name: str, low: float, high: float, numbers: str) -> str:
     """Say where a picture does not go with a model's range of `numbers`; empty where it does."""
     if not picture.is_deep and numbers != "uint8":
+        return range_words(None, name, low, high)
+    return range_words(outside_share(picture, low, high), name, low, high)
+
+
+def range_words(share: float | None, name: str, low: float, high: float) -> str:
+    """Say that a `share` of a picture lies outside a range, empty where that is little; None is for
+    8 bits where the model has more."""
+    if share is None:
         return (
             f"{name} has 8 bits, and the model was trained on numbers from {low:g} to {high:g}: "
             "its black is taken for the one and its white for the other."
         )
-    share = outside_share(picture, low, high)
     if share < OUTSIDE:
         return ""
     return (
@@ -77,6 +91,12 @@ def range_notice(picture: Picture, name: str, low: float, high: float, numbers: 
 def picture_suffix(image: Image.Image) -> str:
     """Return how a file with this picture ends: PNG where that holds all of it, else TIFF."""
     return ".tif" if image.mode in ("I", "F") else ".png"
+
+
+def result_suffix(known: tuple[float, float, str] | None) -> str:
+    """Return how the files of a model end whose numbers are `known`: as `picture_suffix` of what
+    `from_units` makes."""
+    return ".png" if known is None or known[2] in ("uint8", "uint16") else ".tif"
 
 
 def save_picture(image: Image.Image, path: str | os.PathLike[str], numbers: str = "") -> None:

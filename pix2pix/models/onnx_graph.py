@@ -5,7 +5,7 @@ One input ``source``, N x C x H x W, and one output ``generated``, N x C' x H x 
 to 1; H and W are multiples of ``GeneratorConfig.multiple``. Each picture is normalised by its own
 statistics unless the config says "stored"; dropout is off. Weights stored as float16 are cast to
 float32, and resize convolutions computed as one transposed convolution, as by
-`pix2pix.nn.fast_convolutions.ResizeConv`: from constants, so a runtime does both once, on loading.
+`pix2pix.nn.layers.ResizeConv`: from constants, so a runtime does both once, on loading.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OPSET, IR_VERSION = 17, 8  # of 2022: ONNX Runtime on servers and in browsers kn
 DTYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
 EPSILON = 1e-5  # of PyTorch's norms
 MAX_HEADER_BYTES = 1_000_000
-# M of pix2pix.nn.fast_convolutions: a 3x3 kernel w on an image of twice the size is M w M^T on it.
+# M of pix2pix.nn.layers: a 3x3 kernel w on an image of twice the size is M w M^T on it.
 ENLARGED = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
 
 

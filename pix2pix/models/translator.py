@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from pix2pix.imaging.picture import (
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import CONFIG, WEIGHTS, find_model, list_models, load_model
 from pix2pix.models.onnx_engine import OnnxEngine, onnx_engine
-from pix2pix.models.tiling import blend_tiles
+from pix2pix.models.windows import LargePicture, translate_windows
 from pix2pix.nn.device import has_fast_bfloat16, memory_errors, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -193,20 +194,21 @@ class Translator:
         """
         norm = self._norm(norm)
         picture = picture if isinstance(picture, Picture) else as_picture(picture)
-        picture = self._by_range(picture) if in_units else picture
+        picture = self.by_range(picture) if in_units else picture
         if should_stop():
             raise Cancelled
         with memory_errors(self.device):
             if (fit or self.config.fit) == "whole":
                 result = self._translate_whole(picture, seed, norm, on_progress)
+                if self.config.colours_grey and result.mode == "RGB":
+                    _, *colours = result.convert("YCbCr").split()
+                    result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
             else:
-                result = self._tiles(picture, seed, norm, on_progress, should_stop)
-            if self.config.colours_grey and result.mode == "RGB":
-                _, *colours = result.convert("YCbCr").split()
-                result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
+                result = self._translate_tiles(picture, seed, norm, on_progress, should_stop)
         return result if in_units else self.look(result)
 
-    def _by_range(self, picture: Picture) -> Picture:
+    def by_range(self, picture: Picture) -> Picture:
+        """Return a picture with black and white of the model's range, where it has one."""
         known = self.config.number_range("source")
         if known is None or not (picture.is_deep or known[2] == "uint8"):
             return picture
@@ -223,11 +225,12 @@ class Translator:
         """Draw what `translate` gave as people see it: in 8 bits, black at the range's low end."""
         return picture_of(result, self.config.output_numbers)
 
-    def _image(self, array: np.ndarray, picture: Picture) -> Image.Image:
-        """Make an image of what the network gave, C x H x W in [-1, 1]."""
+    def _image(self, array: np.ndarray, bits: int) -> Image.Image:
+        """Make an image of what the network gave, C x H x W in [-1, 1]: in the target's unit, or
+        in 8 or 16 bits."""
         if self.config.output_numbers is not None:
             return from_units(array.mean(axis=0, keepdims=True), *self.config.output_numbers)
-        return from_array(array, bits=self._bit_depth(picture))
+        return from_array(array, bits=bits)
 
     def _norm(self, requested: str) -> str:
         """Return the norm mode asked for, or the model's own."""
@@ -251,12 +254,13 @@ class Translator:
         width, height = (max(1, round(side * scale)) for side in picture.size)
         labels = self.config.source_kind == "labels"
         source = picture.resize((width, height), labels=labels)
-        array, crop = self._padded(source, (0, 0, width, height))
-        result = self._image(self.forward(array, seed, norm)[crop], picture)
+        array = source.tile((0, 0, width, height), self.config.generator.source_channels)
+        made = self._forward_padded(array, seed, norm)
+        result = self._image(made, self._bit_depth(picture))
         on_progress(1, 1)
         return result.resize(picture.size, Image.Resampling.BICUBIC)
 
-    def _tiles(
+    def _translate_tiles(
         self,
         picture: Picture,
         seed: int | None,
@@ -264,30 +268,71 @@ class Translator:
         on_progress: Progress,
         should_stop: ShouldStop,
     ) -> Image.Image:
-        def make(number: int, box: tuple[int, int, int, int]) -> np.ndarray:
-            if should_stop():
-                raise Cancelled
-            array, crop = self._padded(picture, box)
-            return self.forward(array, None if seed is None else seed + number, norm)[crop]
-
-        generator = self.config.generator
+        bits = self._bit_depth(picture)
         result: Image.Image | None = None
-        rows = blend_tiles(
-            picture.size, generator.size, generator.target_channels, make, on_progress
+
+        def write(rows: Image.Image, top: int) -> None:
+            nonlocal result
+            result = result or Image.new(rows.mode, picture.size)
+            result.paste(rows, (0, top))
+
+        large = LargePicture(picture.size, picture.tile, write, bits)
+        self.translate_large(
+            large, seed=seed, norm=norm, on_progress=on_progress, should_stop=should_stop
         )
-        for top, band in rows:
-            image = self._image(band, picture)
-            result = result or Image.new(image.mode, picture.size)
-            result.paste(image, (0, top))
         assert result is not None  # a picture has a row
         return result
 
-    def _padded(
-        self, picture: Picture, box: tuple[int, int, int, int]
-    ) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
-        generator = self.config.generator
-        array = picture.tile(box, generator.source_channels)
-        return pad_reflect(array, generator.multiple, MIN_SIDE)
+    def translate_large(
+        self,
+        picture: LargePicture,
+        *,
+        seed: int | None = None,
+        norm: str = "",
+        in_units: bool = True,
+        on_progress: Progress = lambda done, total: None,
+        should_stop: ShouldStop = lambda: False,
+    ) -> None:
+        """Translate a picture that is read and written by parts, in windows that fade into each
+        other, as `translate` does with ``fit`` "tiles". Without ``in_units`` rows are written as
+        people see them, in 8 bits; how its numbers are read is up to the picture either way.
+        Raises the same."""
+        generator, norm = self.config.generator, self._norm(norm)
+        if self.config.colours_grey and picture.bits == 8:
+            picture = replace(picture, write=self._with_own_light(picture))
+
+        def image(array: np.ndarray) -> Image.Image:
+            made = self._image(array, picture.bits)
+            return made if in_units else self.look(made)
+
+        with memory_errors(self.device):
+            translate_windows(
+                picture,
+                lambda array, tile_seed: self._forward_padded(array, tile_seed, norm),
+                image,
+                generator.size,
+                (generator.source_channels, generator.target_channels),
+                seed=seed,
+                on_progress=on_progress,
+                should_stop=should_stop,
+            )
+
+    def _with_own_light(self, picture: LargePicture) -> Callable[[Image.Image, int], None]:
+        """Write rows with the light of the source and the colours of the network."""
+
+        def write(rows: Image.Image, top: int) -> None:
+            if rows.mode == "RGB":
+                light = from_array(picture.read((0, top, rows.width, top + rows.height), 1))
+                _, *colours = rows.convert("YCbCr").split()
+                rows = Image.merge("YCbCr", [light, *colours]).convert("RGB")
+            picture.write(rows, top)
+
+        return write
+
+    def _forward_padded(self, array: np.ndarray, seed: int | None, norm: str) -> np.ndarray:
+        """Run the network on C x H x W of any size: mirrored outwards, and cropped again."""
+        padded, crop = pad_reflect(array, self.config.generator.multiple, MIN_SIDE)
+        return self.forward(padded, seed, norm)[crop]
 
     def forward(self, array: np.ndarray, seed: int | None, norm: str = "") -> np.ndarray:
         """Run the network on C x H x W in [-1, 1], in turn; returns C' x H x W, float32."""

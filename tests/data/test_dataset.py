@@ -222,6 +222,9 @@ FOLDERS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "pix2pixHD": (["s/train_img/0.png", "s/train_label/0.png"], ("dataset", "s")),
     "sides in splits": (["train/images/0.png", "train/masks/0.png"], ("dataset", "")),
     "splits in sides": (["img/Valid/0.png", "masks/valid/0.png"], ("pair", "", "img", "masks")),
+    "two trees of tiles": (
+        ["sat/14/82/5.png", "map/14/82/5.png", "map/14/83/5.png"], ("pair", "", "map", "sat"),
+    ),
     "photos": (["0.png", "1.jpg"], ("photos", "")),
     "photos in a wrapper": (["x/y/0.png", "readme.md"], ("photos", "x/y")),
     "photos beside one folder": (["0.png", "x/1.png"], ("photos", "")),
@@ -231,6 +234,8 @@ NOTHING = {
     "three folders": ["a/0.png", "b/0.png", "c/0.png"],
     "no pictures": ["a/0.txt"],
     "too deep": ["a/b/c/d/e/0.png"],
+    "one tree of tiles": ["14/82/5.png", "15/164/10.png"],
+    "trees of two splits": ["training/a/1.png", "testing/a/2.png"],
     "hidden": [".a/0.png", "__MACOSX/0.png"],
     "two splits of one side": ["trainA/0.png", "testA/0.png"],
 }

@@ -25,6 +25,7 @@ from pix2pix.utils.text import strip_folders
 from tests.support.fake_hub import READER, WRITER, Hub
 
 ID = "ann/faces"
+TABLES = [f"pairs/{split}-00000.parquet" for split in ("train", "validation", "test")]
 
 
 def picture(seed: int = 0) -> bytes:
@@ -162,7 +163,7 @@ def test_what_is_taken_depends_on_what_is_there(hub, tmp_path, files, taken):
 @pytest.mark.parametrize(
     ("files", "options", "words"),
     [
-        ({"data/1.parquet": b"p", "README.md": b"r"}, {}, "in tables.*export"),
+        ({"data/1.parquet": b"p", "README.md": b"r"}, {}, "no pictures.*tables"),
         ({"README.md": b"r"}, {}, "no pictures"),
         (strips(), {"max_files": 3}, "more than 3 files"),
         (strips(), {"max_bytes": 900}, "GB.*smaller"),
@@ -327,6 +328,7 @@ def test_a_push_makes_a_private_repository_in_one_commit(hub, tmp_path):
     assert hub.private[ID] and len(hub.sent) == 1
     files = hub.files()
     assert files.pop(".gitattributes") and files.pop("README.md") == b"# Faces\n"
+    assert all(files.pop(name)[:4] == b"PAR1" for name in TABLES)
     said = json.loads(files.pop("dataset.json"))
     assert said["inputs"] == {"source": "my sketches", "target": "photos"}
     assert said["pairs"] == [{"name": "1", "source": "a/1.png"}]
@@ -335,7 +337,7 @@ def test_a_push_makes_a_private_repository_in_one_commit(hub, tmp_path):
     steps = ["repos/create", "preupload/main", "api/validate-yaml", "commit/main"]
     assert ["/".join(post) for post in posts] == steps
     assert {authorization for *_, authorization in hub.asked} == {f"Bearer {WRITER}"}
-    assert progress == [(6, 6)]
+    assert progress == [(9, 9)]
 
 
 def test_what_was_pushed_is_pulled_again(hub, tmp_path):
@@ -355,16 +357,20 @@ def test_large_files_go_by_lfs_and_small_ones_in_the_commit(hub, tmp_path, monke
     kinds = {line["value"].get("path"): line["key"] for line in hub.sent[0]}
     assert kinds["train/1.png"] == "lfsFile" and kinds["README.md"] == "file"
     assert {name: hub.files()[name] for name in strips()} == strips()
-    assert progress == [(2, 6), (4, 6), (6, 6)]
+    assert progress == [*((done, 9) for done in (2, 4, 6, 8)), (9, 9)]
 
 
 def test_a_second_push_replaces_the_pairs_and_nothing_else(hub, tmp_path):
-    hub.commit(ID, strips(**{"LICENSE": b"mit", "docs/p.png": b"d", "train/old.png": b"o"}), True)
+    old = {"LICENSE": b"mit", "docs/p.png": b"d", "train/old.png": b"o"}
+    hub.commit(ID, strips(**old, **dict.fromkeys(TABLES, b"o")), True)
     (built(tmp_path) / "val/3.png").unlink()
     push(hub, tmp_path)
     expected = {name: content for name, content in strips().items() if name != "val/3.png"}
     expected |= {"LICENSE": b"mit", "docs/p.png": b"d", "README.md": b"# Faces\n"}
-    assert {name: c for name, c in hub.files().items() if name != "dataset.json"} == expected
+    files = hub.files()
+    tables = {name: files.pop(name)[:4] for name in TABLES if name in files}
+    assert tables == dict.fromkeys([TABLES[0], TABLES[2]], b"PAR1")
+    assert {name: c for name, c in files.items() if name != "dataset.json"} == expected
     assert len(hub.sent) == 1
 
 
@@ -464,7 +470,13 @@ def test_the_card_says_what_the_pairs_are():
 
 
 def test_the_hub_accepts_the_card_as_metadata():
-    assert huggingface_hub.DatasetCard(dataset_card({}, MADE)).data.license == "other"
+    data = huggingface_hub.DatasetCard(dataset_card({}, MADE, ["train", "val"])).data
+    assert data.license == "other"
+    (config,) = data.configs
+    assert config["data_files"] == [
+        {"split": "train", "path": "pairs/train-*.parquet"},
+        {"split": "validation", "path": "pairs/validation-*.parquet"},
+    ]
 
 
 def test_a_derived_source_is_named():

@@ -30,6 +30,7 @@ class Hub:
         self.forbidden = ""  # a file whose transfer answers 403
         self.broken = 0  # status with which the API answers all
         self.after_info = lambda: None
+        self.ranges = 0  # bytes that were asked for by ranges
         self.listed: dict[str, int] = {}  # sizes that the listing tells wrongly
         self.asked: list[tuple[str, str, str]] = []  # method, path, authorization
         self.sent: list[list[dict]] = []  # lines of each commit
@@ -141,7 +142,10 @@ class Handler(BaseHTTPRequestHandler):
     def tree(self, repo: str, revision: str) -> None:
         if not self.may(repo):
             return
+        revision, _, folder = revision.partition("/")
         files = self.hub.find(repo, revision)[1]
+        if folder:
+            files = {name: data for name, data in files.items() if name.startswith(f"{folder}/")}
         start = int(dict(re.findall(r"(cursor)=(\d+)", self.path)).get("cursor", 0))
         page = [
             {"type": "file", "path": name, "size": len(files[name]), "oid": "0" * 40}
@@ -161,7 +165,13 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(403)
         sha, files = self.hub.find(repo, revision)
         tag = hashlib.sha1(files[name]).hexdigest()
-        self.answer(200, files[name], X_Repo_Commit=sha, ETag=f'"{tag}"')
+        headers = {"X_Repo_Commit": sha, "ETag": f'"{tag}"'}
+        part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if not part:
+            return self.answer(200, files[name], **headers)
+        first, last = int(part[1]), int(part[2])
+        self.hub.ranges += last + 1 - first
+        self.answer(206, files[name][first : last + 1], **headers)
 
     def create(self) -> None:
         wanted = json.loads(self.body)

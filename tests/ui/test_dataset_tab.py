@@ -31,7 +31,14 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import from_data_url
 from pix2pix.ui.components.pairs_view import dataset_pair_views, planned_pair_views
 from pix2pix.ui.dataset.plan_cache import CheckedPlan, PlanCache, TempDir
-from pix2pix.ui.dataset.uploads import UploadedInputs, gather_inputs, link_files, resolve_inside
+from pix2pix.ui.dataset.table_form import examples
+from pix2pix.ui.dataset.uploads import (
+    UploadedInputs,
+    gather_inputs,
+    link_files,
+    look,
+    resolve_inside,
+)
 from pix2pix.ui.long_work import CancelSwitches, time_left
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
@@ -512,3 +519,23 @@ def test_an_archive_and_a_dataset_of_the_hub_are_not_both_taken(tmp_path: Path) 
     given = UploadedInputs(archive=str(tmp_path / "photos.zip"), repo="ann/photos")
     with pytest.raises(UserError, match="not both: clear one"):
         gather_inputs(given, tmp_path / "one", lambda: False, silent)
+
+
+def test_a_table_is_looked_at_and_taken_by_its_columns(tmp_path: Path, workspace: Path) -> None:
+    """As an upload, and as a file in the workspace."""
+    from tests.data.test_tables import drawn, parquet
+
+    file = workspace / "houses.parquet"
+    file.write_bytes(parquet(drawn(6), ("imageB", "imageA")))
+    for number, place in enumerate(({"archive": str(file)}, {"source_path": "houses.parquet"})):
+        found = look(UploadedInputs(**place))
+        assert found.chosen == ("imageA", "imageB") and found.counts == {"": 6}
+        shown = examples(found)["pairs"]
+        assert [pair["row"] for pair in shown] == ["row 1", "row 2", "row 3"]
+        taken = gather_inputs(
+            UploadedInputs(**place, columns=("imageB", "imageA"), limit=4),
+            tmp_path / str(number), lambda: False, lambda done, total: None,
+        )  # fmt: skip
+        assert (taken.source.name, len([*taken.target.iterdir()])) == ("imageB", 4)
+    with pytest.raises(UserError, match="no table of pictures"):
+        look(UploadedInputs(repo="", source_path=""))

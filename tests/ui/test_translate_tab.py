@@ -17,12 +17,15 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from pix2pix.errors import UserError
 from pix2pix.models.translator import TranslatorCache
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.tab import train_tab
+from pix2pix.ui.translate import batch as tiles
+from pix2pix.ui.translate.options import Limits
 from tests.imaging.test_picture import tiff
 from tests.support.drawn_pairs import drawn_strip
-from tests.support.models_and_servers import save_tiny_model, tiny_config
+from tests.support.models_and_servers import noise, save_tiny_model, tiny_config, translator
 
 GREY = np.arange(150 * 200, dtype=np.uint16).reshape(150, 200) * 2
 
@@ -180,3 +183,55 @@ def test_a_model_is_exported_as_a_web_page(opened: tuple[gr.Blocks, str]) -> Non
     assert {"plain/index.html", "plain/models/plain/model.safetensors"} <= names
     with pytest.raises(gr.Error, match="choose one"):
         export("../plain")
+
+
+def test_a_zip_comes_back_as_the_same_tree(tmp_path: Path, monkeypatch: Any) -> None:
+    """With its map tiles and world files; more than the limit is refused."""
+    monkeypatch.setattr(tiles, "results_folder", lambda: tmp_path)
+    with zipfile.ZipFile(tmp_path / "city.zip", "w") as packed:
+        for name in ("a/b/one.png", "6/3/4.png", "6/3/5.png", "6/4/4.png", "6/4/5.png"):
+            buffer = io.BytesIO()
+            noise(64, 64).save(buffer, "PNG")
+            packed.writestr(name, buffer.getvalue())
+        packed.writestr("a/b/one.pgw", "1")
+        packed.writestr("notes.doc", "1")
+    noise(64, 64).save(tmp_path / "two.png")
+    files = [str(tmp_path / "city.zip"), str(tmp_path / "two.png")]
+    options = {"seed": None, "fit": "", "norm": "", "should_stop": lambda: False}
+    painter, out = translator(fit="tiles"), tmp_path / "out"
+    out.mkdir()
+
+    def run(limit: int) -> tuple[list[Path], list[str]]:
+        progress = lambda *a, **k: None  # noqa: E731
+        return tiles.translate_files(painter, files, out, Limits(files=limit), options, progress)
+
+    with pytest.raises(UserError, match="6 pictures, and at most 5"):
+        run(5)
+    done, message = run(6)
+    assert message == ["6 of 6 translated."]
+    with zipfile.ZipFile(tiles.pack(out, done)) as packed:
+        names = {*packed.namelist()}
+    pictures = {"a/b/one.png", "a/b/one.pgw", *(f"6/{x}/{y}.png" for x in (3, 4) for y in (4, 5))}
+    assert names == {"two.png", *(f"city/{name}" for name in pictures)}
+
+
+def test_a_zip_holds_numbers_and_the_gallery_shows_them(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(tiles, "results_folder", lambda: tmp_path)
+    kind = {"type": "float32", "channels": 1, "stored": False, "kept": False}
+    network = {"source_channels": 3, "target_channels": 1}
+    painter = translator(
+        network=network, fit="tiles", numbers={"target": kind}, ranges={"target": [0, 30]}
+    )
+    noise(64, 64).save(tmp_path / "field.png")
+    options = {"seed": None, "fit": "", "norm": "", "should_stop": lambda: False}
+    out, files = tmp_path / "out", [str(tmp_path / "field.png")]
+    out.mkdir()
+    done, _ = tiles.translate_files(painter, files, out, Limits(), options, lambda *a, **k: None)
+    ((shown, name),) = tiles.gallery_pictures(done, out)
+    numbers = painter.translate(Image.open(files[0]))
+    look = np.asarray(Image.open(shown), int) - np.asarray(painter.look(numbers), int)
+    assert name == "field.tif" and np.abs(look).max() <= 1
+    with zipfile.ZipFile(tiles.pack(out, done)) as packed:
+        assert packed.namelist() == ["field.tif"]
+        held = np.asarray(Image.open(io.BytesIO(packed.read("field.tif"))))
+    np.testing.assert_allclose(held, np.asarray(numbers), atol=1e-4)

@@ -11,7 +11,9 @@ import gradio as gr
 
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, LABELS, Recipe
 from pix2pix.errors import UserError
-from pix2pix.ui.dataset.uploads import UploadedInputs
+from pix2pix.hub.tables import PUBLISHED
+from pix2pix.ui.dataset.table_form import TableForm, table_form
+from pix2pix.ui.dataset.uploads import UploadedInputs, look
 from pix2pix.ui.dataset.wording import AS_FOUND, DERIVE_TEXTS, DOUBT_CHOICES, FIT_TEXTS
 from pix2pix.ui.theme import OFFSCREEN
 
@@ -24,7 +26,8 @@ SOURCE_KINDS = {
 HINTS = {
     "folders": "Names may differ: which picture belongs to which is found out.",
     "photos": "One folder: the source picture is made from each photo.",
-    "archive": "A ZIP or tar of two folders or of a dataset, or an .npz, or a dataset of the Hub.",
+    "archive": "A ZIP or tar of two folders or of a dataset, an .npz, a table (Parquet, WebDataset)"
+    " or a dataset of the Hub.",
     "workspace": "Folders that are on the server already, without uploading them.",
 }
 NOT_MADE = {"Nothing, both pictures are there": ""}
@@ -58,10 +61,12 @@ class SourcesForm:
     target_path: gr.Textbox
     derive: gr.Dropdown
     table: gr.File
+    subset: gr.Textbox
+    columns: TableForm
 
     def inputs(self) -> set[Any]:
-        no_inputs = (self.hint, self.modes)
-        return {part for part in vars(self).values() if part not in no_inputs}
+        no_inputs = (self.hint, self.modes, self.columns)
+        return {p for p in vars(self).values() if p not in no_inputs} | self.columns.inputs()
 
     def read(self, values: Values, match: str) -> UploadedInputs:
         """Read what was given in the mode that is shown; other modes may hold more."""
@@ -75,6 +80,7 @@ class SourcesForm:
         if kind == "folders":
             return UploadedInputs(text[self.source], text[self.target], **common)
         common["derive"] = text[self.derive]
+        common |= {"subset": text[self.subset], **self.columns.read(values)}
         if kind == "archive":
             return UploadedInputs(
                 archive=text[self.archive], repo=text[self.repo], token=text[self.token], **common
@@ -104,10 +110,13 @@ def sources_form() -> SourcesForm:
         made = gr.Dropdown(list(DERIVE_TEXTS.items()), value="grey", label="Pairs of")
     with gr.Column(**away) as modes["archive"]:
         archive = gr.File(
-            label="ZIP, tar or .npz", height=140, elem_id="archive",
-            file_types=[".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".npz"],
+            label="ZIP, tar, .npz or .parquet", height=140, elem_id="archive",
+            file_types=[".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".npz", ".parquet"],
         )  # fmt: skip
-        repo = gr.Textbox(label="Or a dataset of the Hub", placeholder="owner/name", elem_id="repo")
+        repo = gr.Dropdown(
+            [*PUBLISHED], value=None, label="Or a dataset of the Hub: owner/name",
+            allow_custom_value=True, elem_id="repo",
+        )  # fmt: skip
         token = gr.Textbox(label="Token, for a private one", type="password")
     with gr.Column(**away) as modes["workspace"]:
         source_path = gr.Textbox(
@@ -117,6 +126,7 @@ def sources_form() -> SourcesForm:
         target_path = gr.Textbox(
             label="Folder of the targets", placeholder="photos/target", elem_id="target-path"
         )
+    columns = table_form()
     with gr.Accordion("More", open=False, elem_id="more-sources"):
         table = gr.File(
             label="Table of pairs (CSV): source, target", file_types=[".csv", ".txt", ".tsv"],
@@ -128,18 +138,20 @@ def sources_form() -> SourcesForm:
             label="The source is made from the photo",
             info="For archives and workspace folders that hold only photos.",
         )
+        subset = gr.Textbox(label="Folder of the table, where there are several")
     form = SourcesForm(
         kind, hint, modes, source, target, photos, made, archive, repo, token, source_path,
-        target_path, derive, table,
+        target_path, derive, table, subset, columns,
     )  # fmt: skip
 
     def show(chosen: str) -> list[Any]:
-        columns = [gr.Column(elem_classes=[] if mode == chosen else [OFFSCREEN]) for mode in modes]
-        return [HINTS[chosen], *columns]
+        shown = [gr.Column(elem_classes=[] if mode == chosen else [OFFSCREEN]) for mode in modes]
+        return [HINTS[chosen], *shown, gr.Column(visible=chosen in ("archive", "workspace"))]
 
-    kind.change(
-        show, kind, [hint, *modes.values()], show_progress="hidden", api_visibility="private"
-    )
+    outputs = [hint, *modes.values(), columns.body]
+    kind.change(show, kind, outputs, show_progress="hidden", api_visibility="private")
+    places = [archive, repo, source_path]
+    columns.wire(places, form.inputs() | {kind}, lambda values: look(form.read(values, "auto")))
     return form
 
 

@@ -137,7 +137,8 @@ def dataset_library(page: gr.Blocks, train: Callable[..., None] | None) -> Datas
 
 def push(chosen: str, repo: str, **options: Any) -> str:
     folder = chosen_folder(chosen)
-    card = dataset_card({"name": chosen, "repo_id": repo}, read_dataset_json(folder))
+    splits = [split for split in SPLITS if find_pairs(folder, split)]
+    card = dataset_card({"name": chosen, "repo_id": repo}, read_dataset_json(folder), splits)
     return push_dataset(folder, repo, card=card, **options)
 
 

@@ -14,18 +14,27 @@ from pix2pix.data.archives import unpack
 from pix2pix.data.layout import detect_layout, find_inputs
 from pix2pix.data.pair_table import read_table
 from pix2pix.data.records import Inputs, Refusal
+from pix2pix.data.table_look import TableLook, look_at
+from pix2pix.data.table_pairs import extract_pairs
+from pix2pix.data.tables import KINDS, Table, local_table
 from pix2pix.data.transfer import read_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import pull_dataset
+from pix2pix.hub.tables import look_at_hub, pull_pairs
+from pix2pix.utils.files import remove_old
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 from pix2pix.utils.workspace import workspace
+
+KEPT_TRANSFERS = 24 * 3600  # seconds
 
 
 @dataclass(frozen=True)
 class UploadedInputs:
     """One of: uploaded `source` (and `target`) files, an `archive`, a Hub `repo`, or paths in the
-    workspace. `derive` makes the source from the picture; `table` is an uploaded CSV."""
+    workspace. `derive` makes the source from the picture; `table` is an uploaded CSV. `columns`
+    and `limit` (the most pairs of a split, 0 for all) are of tables of pictures; `subset` is the
+    folder of one of several."""
 
     source: Sequence[str] = ()
     target: Sequence[str] = ()
@@ -38,6 +47,9 @@ class UploadedInputs:
     table: str = ""
     match: str = "auto"
     reading: Mapping[str, Any] = field(default_factory=dict)  # how files are read: see `Inputs`
+    columns: tuple[str, ...] = ()
+    limit: int = 0
+    subset: str = ""
 
 
 def gather_inputs(
@@ -65,6 +77,8 @@ def _gather(
     options = {"should_stop": should_stop, "on_progress": on_progress}
     if uploads.source or uploads.target:
         return _uploads(uploads, folder, match, table)
+    if inputs := _of_table(uploads, folder, options):
+        return inputs
     if uploads.repo.strip():
         pulled = pull_dataset(uploads.repo, folder / "hub", token=uploads.token or None, **options)
         archives = pulled["archives"]
@@ -83,14 +97,49 @@ def _gather(
     raise UserError("Choose the pictures first: give the folders in step 1.")
 
 
+def look(uploads: UploadedInputs) -> TableLook:
+    """Look at the table that was given. Raises UserError where it is none."""
+    if uploads.repo.strip():
+        options = {"subset": uploads.subset.strip(), "token": uploads.token or None}
+        found = look_at_hub(uploads.repo, uploads.columns, **options)
+    else:
+        table = _local_table(uploads)
+        found = look_at(table, uploads.columns, uploads.derive) if table else None
+    if found is None:
+        raise UserError("That is no table of pictures, and needs no columns: check the pairs.")
+    return found
+
+
+def _of_table(uploads: UploadedInputs, folder: Path, options: dict) -> Inputs | None:
+    """Take the pairs of a table, where one was given. What comes from the Hub is kept for a day,
+    so that a transfer that was stopped goes on."""
+    chosen = {"limit": uploads.limit, "derive": uploads.derive, **options}
+    chosen["subset"] = uploads.subset.strip()
+    if uploads.repo.strip():
+        kept = workspace() / ".transfers"
+        remove_old(kept.glob(".table-*"), KEPT_TRANSFERS)
+        token = uploads.token or None
+        return pull_pairs(uploads.repo, kept, uploads.columns, token=token, **chosen)
+    table = _local_table(uploads)
+    return extract_pairs(table, folder / "table", uploads.columns, **chosen) if table else None
+
+
+def _local_table(uploads: UploadedInputs) -> Table | None:
+    if uploads.archive:
+        return local_table(Path(uploads.archive), uploads.subset.strip())
+    if uploads.source_path.strip() and not uploads.target_path.strip():
+        return local_table(resolve_inside(workspace(), uploads.source_path), uploads.subset.strip())
+    return None
+
+
 def resolve_inside(root: Path, text: str) -> Path:
-    """Return the folder that `text` names in `root`; raises UserError where it, or anything
-    linked from in it, lies elsewhere."""
+    """Return the folder, or the table's file, that `text` names in `root`; raises UserError where
+    it, or anything linked from in it, lies elsewhere."""
     quoted = f"'{printable(text.strip())}'"
     home = root.resolve()
     try:
         folder = (home / text.strip()).resolve()
-        is_folder = folder.is_dir()
+        is_folder = folder.is_dir() or (folder.is_file() and folder.suffix.lower() in KINDS)
     except (OSError, ValueError, RuntimeError):  # a name that no disk can hold, a circle of links
         folder, is_folder = home, False
     if not folder.is_relative_to(home):

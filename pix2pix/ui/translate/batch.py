@@ -6,17 +6,29 @@ import itertools
 import shutil
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from pix2pix.data.archive_readers import ArchiveLimits
+from pix2pix.data.archives import unpack
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
 from pix2pix.imaging.decode import open_picture
-from pix2pix.imaging.numbers import picture_suffix, save_picture
+from pix2pix.imaging.numbers import result_suffix
 from pix2pix.imaging.picture import save_png
+from pix2pix.models.batch import (
+    INPUT_SUFFIXES,
+    PLACE_SUFFIXES,
+    Job,
+    file_job,
+    list_jobs,
+    results,
+    run_job,
+)
 from pix2pix.models.folder import read_config
+from pix2pix.models.mbtiles import count_mbtiles
 from pix2pix.ui.components.model_cards import ModelSource
 from pix2pix.ui.events import user_errors
 from pix2pix.ui.limits import DISK_FULL, DiskFull, check_disk
@@ -25,14 +37,17 @@ from pix2pix.ui.translate.options import (
     FITS,
     Limits,
     norm_choice,
-    notice_of,
     parse_fit,
     parse_seed,
     tile_progress,
 )
 from pix2pix.utils.files import write_atomically
-from pix2pix.utils.text import escape_text
+from pix2pix.utils.progress import ShouldStop
+from pix2pix.utils.text import escape_text, printable
 
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+LOOKS = "translated-looks"  # in the folder of a batch: what the gallery shows of numbers
+UNPACKED = 2 * 10**9  # bytes of an archive: strangers may send them too
 # So many at once: the pad has the larger share of the forwards.
 BATCHES = {"concurrency_id": "batches", "concurrency_limit": 2}
 
@@ -41,15 +56,18 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
     """Lay out the mode; returns the choice of the norm, which depends on the model."""
     with gr.Row(elem_classes="squares"):
         files = gr.File(
-            file_count="multiple", label="Tiles, or one large mosaic: any image files", height=240,
+            file_count="multiple",
+            label="Tiles, or one large mosaic: image files, a ZIP of them, MBTiles",
+            height=240,
             elem_id="tiles",
-        )  # fmt: skip
+        )
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
             stop = gr.Button("Stop", visible=False, elem_id="stop")
             with gr.Accordion("More", open=False):
-                fits = list(FITS.items())
-                fit = gr.Radio(fits, value="", label="Pictures larger than the model's size")
+                fit = gr.Radio(
+                    list(FITS.items()), value="", label="Pictures larger than the model's size"
+                )
                 norm = norm_choice(read_config(first))
                 seed = gr.Textbox("", label="Seed", info="A number gives noise.")
     message = gr.Markdown(elem_classes=["quiet", "squares"], elem_id="said")
@@ -68,12 +86,12 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
             check_count(files, limits)
             options = {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm}
             options["should_stop"] = switch.is_set
-            done, message = translate_files(models.get(model), files, limits, options, progress)
+            folder, translator = Path(tempfile.mkdtemp(dir=results_folder())), models.get(model)
+            done, message = translate_files(translator, files, folder, limits, options, progress)
             if not done:
                 raise UserError(" ".join(message))
-            packed = pack(done)
-            known = models.get(model).config.output_numbers
-            pictures = [(str(shown_file(file, known)), file.name) for file in done]
+            packed = pack(folder, done)
+            pictures = gallery_pictures(done, folder)
         return pictures, str(packed), "\n\n".join(escape_text(words) for words in message)
 
     wire_work(
@@ -94,64 +112,122 @@ def check_count(files: list[str] | None, limits: Limits) -> None:
 def translate_files(
     translator: Any,
     files: list[str],
+    folder: Path,
     limits: Limits,
     options: dict[str, Any],
     progress: gr.Progress,
 ) -> tuple[list[Path], list[str]]:
-    """Translate each file into a folder of this batch; returns the pictures that came out and what
-    to say: the count, and a sentence for each that looks like a pair or was refused."""
-    folder = Path(tempfile.mkdtemp(dir=results_folder()))
-    done, refused, note, strips = [], [], "", []
+    """Translate each file, and each picture of an archive, into `folder`; returns the files that
+    came out and what to say: the count, and a sentence for each that looks like a pair or was
+    refused."""
+    known = translator.config.output_numbers
+    done: list[Path] = []
+    refused: list[str] = []
+    with tempfile.TemporaryDirectory(dir=results_folder()) as place:
+        stop, suffix = options["should_stop"], result_suffix(known)
+        jobs = list_batch(files, Path(place), limits, stop, refused, suffix)
+        pictures, note, remarks = 0, "", []
+        for number, job in enumerate(jobs):
+            on_progress = tile_progress(progress, number, len(jobs), job.name)
+            on_progress(0, 1)
+            try:
+                check_disk()
+                outcome = run_job(
+                    translator, job, folder, max_pixels=limits.pixels, on_progress=on_progress,
+                    **options,
+                )  # fmt: skip
+                if known and job.kind == "picture":
+                    look = open_picture(folder / job.result).with_range(*known[:2]).to_pil(1)
+                    save_png(look, look_of(folder / job.result, folder))
+                pictures += outcome.translated
+                remarks += outcome.remarks
+                refused += [reason for _, reason in outcome.refused]
+            except DiskFull as error:
+                note = f" {error}"
+                break
+            except UserError as error:
+                refused.append(str(error))
+            except Cancelled:
+                note = " Stopped; what was done is kept."
+                break
+        done = [folder / name for job in jobs for name, _ in results(job)]
+        total = sum(job.tiles.count if job.tiles else 1 for job in jobs)
+    message = f"{pictures} of {max(pictures, total)} translated.{note}"
+    return [file for file in done if file.is_file()], [message, *remarks, *refused]
+
+
+def list_batch(
+    files: list[str],
+    place: Path,
+    limits: Limits,
+    should_stop: ShouldStop,
+    refused: list[str],
+    suffix: str,
+) -> list[Job]:
+    """List the jobs of an upload; archives are unpacked into `place`, and the tree of one comes
+    back below its name where there is more than it. What cannot be unpacked is in `refused`."""
+    jobs, count = [], 0
+
+    def leave_out(name: str, reason: str) -> None:
+        refused.append(f"{printable(name)} is left out ({reason}): rename it.")
+
     for number, (file, stem) in enumerate(distinct_names(files)):
-        on_progress = tile_progress(progress, number, len(files), Path(file).name)
-        on_progress(0, 1)
         try:
-            check_disk()
-            picture = open_picture(file, max_pixels=limits.pixels)
-            if is_ab_pair(picture):
-                strips.append(f"{Path(file).name} {AB_PAIR_HINT}")
-            if notice := notice_of(translator.config, picture, Path(file).name):
-                strips.append(notice)
-            made = translator.translate(picture, on_progress=on_progress, **options)
-            result = folder / f"{stem}{picture_suffix(made)}"
-            known = translator.config.output_numbers
-            save_picture(made, result, known[2] if known else "")
-            done.append(result)
-        except DiskFull as error:
-            note = f" {error}"
-            break
+            if not file.lower().endswith(ARCHIVES):
+                jobs.append(file_job(Path(file), stem + Path(file).suffix, suffix))
+                count += count_mbtiles(Path(file)) if jobs[-1].kind == "mbtiles" else 1
+                continue
+            inside = place / str(number)
+            most = ArchiveLimits(entries=20 * limits.files, bytes=UNPACKED)
+            kept = INPUT_SUFFIXES | PLACE_SUFFIXES
+            unpack(
+                Path(file), inside, limits=most, suffixes=kept, should_stop=should_stop,
+                on_left_out=leave_out,
+            )  # fmt: skip
+            below = f"{stem}/" if len(files) > 1 else ""
+            found = [replace(job, result=below + job.result) for job in list_jobs([inside], suffix)]
+            jobs += found
+            count += sum(job.tiles.count if job.tiles else 1 for job in found)
         except UserError as error:
             refused.append(str(error))
-        except Cancelled:
-            note = " Stopped; what was done is kept."
-            break
-    return done, [f"{len(done)} of {len(files)} translated.{note}", *strips, *refused]
+    if count > limits.files:
+        raise UserError(
+            f"These are {count:,} pictures, and at most {limits.files} are taken at a time: choose "
+            "fewer, or use scripts/translate.py."
+        )
+    return jobs
 
 
-def shown_file(file: Path, known: tuple[float, float, str] | None) -> Path:
-    """Return a picture for the gallery: the file, or 8 bits of one that holds numbers."""
-    if known is None:
-        return file
-    looks = file.parent / "seen"
-    look = open_picture(file).with_range(*known[:2]).to_pil(1)
-    save_png(look, looks / f"{file.stem}.png")
-    return looks / f"{file.stem}.png"
+def gallery_pictures(done: list[Path], folder: Path) -> list[tuple[str, str]]:
+    """Return (file, name) of what the gallery shows: PNGs, and 8 bits of pictures that hold
+    numbers. GeoTIFFs and MBTiles are in the ZIP alone: they may be too large to be seen."""
+    shown = []
+    for file in done:
+        look = look_of(file, folder)
+        if look.is_file() or file.suffix == ".png":
+            shown.append((str(look if look.is_file() else file), file.name))
+    return shown
 
 
-def pack(done: list[Path]) -> Path:
-    """Pack a batch's pictures into a ZIP beside them; raises UserError, and drops both, where
-    the disk is full."""
-    packed = done[0].with_name("translated.zip")
+def look_of(file: Path, folder: Path) -> Path:
+    return folder / LOOKS / file.relative_to(folder).with_suffix(".png")
+
+
+def pack(folder: Path, done: list[Path]) -> Path:
+    """Pack a batch's files into a ZIP beside them, with the folders that they are in; raises
+    UserError, and drops both, where the disk is full."""
+    packed = folder / "translated.zip"
 
     def write(partial: Path) -> None:
+        beside = (p for p in sorted(folder.rglob("*")) if p.suffix in PLACE_SUFFIXES)
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as zipped:  # PNG is compressed
-            for file in done:
-                zipped.write(file, file.name)
+            for file in (*done, *beside):
+                zipped.write(file, file.relative_to(folder).as_posix())
 
     try:
         write_atomically(packed, write)
     except OSError as error:
-        shutil.rmtree(packed.parent, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise DiskFull(DISK_FULL) from error
     return packed
 

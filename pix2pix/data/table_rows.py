@@ -1,0 +1,128 @@
+"""Read the rows of a table's pictures, a few at a time: memory stays bounded. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import Any
+
+from pix2pix.data.archive_readers import LIMITS
+from pix2pix.data.tables import Table, TablePart, import_pyarrow, open_arrow, tar_groups
+from pix2pix.errors import UserError
+from pix2pix.utils.text import printable
+
+# Bytes of one column that Parquet reads at once. Of the Hub each is a request, and a picture less
+# than a tenth of a second is waited for.
+_BUFFER = 4 * 2**20
+_BATCH = 16 * 2**20  # bytes of rows that are decoded together
+_MAX_BATCH = 32  # rows, which one entry of a dictionary may fill
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its `number` in its part, the name of its picture (maybe empty), the bytes of its
+    pictures by column (None where it has none), and how far in its part it is, from 0 to 1."""
+
+    number: int
+    name: str
+    contents: tuple[bytes | None, ...]
+    share: float
+
+
+def read_rows(part: TablePart, columns: tuple[str, ...], start: int = 0) -> Iterator[Row]:
+    """Yield the rows of a part from the number `start` on; earlier ones cost little, but those of a
+    tar are read again.
+
+    Raises UserError where the part is damaged or lacks a column, and what its stream raises.
+    """
+    if part.kind == "tar":
+        yield from _tar_rows(part, columns, start)
+        return
+    pyarrow = import_pyarrow()
+    try:
+        reader = _parquet_batches if part.kind == "parquet" else _arrow_batches
+        for number, batch, share in reader(pyarrow, part, columns, start):
+            if missing := [name for name in columns if name not in batch.schema.names]:
+                raise UserError(
+                    f"{printable(part.name)} has no column {printable(missing[0])}: its files "
+                    "differ, so take one of them alone."
+                )
+            for index in range(max(0, start - number), batch.num_rows):
+                cells = [_cell(batch.column(name)[index].as_py()) for name in columns]
+                name = next((name for _, name in cells if name), "")
+                yield Row(number + index, name, tuple(data for data, _ in cells), share)
+    except pyarrow.ArrowException as error:
+        raise UserError(
+            f"{printable(part.name)} is damaged or cut short: download it again."
+        ) from error
+
+
+def _cell(value: Any) -> tuple[bytes | None, str]:
+    if isinstance(value, dict):  # as `datasets` keeps pictures
+        return value.get("bytes") or None, value.get("path") or ""
+    return value or None, ""
+
+
+def _parquet_batches(
+    pyarrow: Any, part: TablePart, columns: tuple[str, ...], start: int
+) -> Iterator[tuple[int, Any, float]]:
+    """Yield (number of the first row, batch, share of the part that is read with it)."""
+    number = 0
+    with part.open() as stream:
+        # Without buffers of its own, a group of rows would be read as a whole: gigabytes maybe.
+        file = pyarrow.parquet.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False)
+        total = max(1, file.metadata.num_rows)
+        for group in range(file.metadata.num_row_groups):
+            head = file.metadata.row_group(group)
+            LIMITS.judge(head.total_byte_size, part.size, LIMITS.bytes, part.name)
+            if number + head.num_rows <= start:  # nothing of it is fetched
+                number += head.num_rows
+                continue
+            each = max(1, head.total_byte_size // max(1, head.num_rows))
+            size = min(_MAX_BATCH, max(1, _BATCH // each))
+            for batch in file.iter_batches(size, [group], list(columns), use_threads=False):
+                yield number, batch, (number + batch.num_rows) / total
+                number += batch.num_rows
+
+
+def _arrow_batches(
+    pyarrow: Any, part: TablePart, columns: tuple[str, ...], start: int
+) -> Iterator[tuple[int, Any, float]]:
+    number = 0
+    with part.open() as stream:
+        if isinstance(stream, BufferedReader):  # of a file here no batch has to be in memory
+            stream = pyarrow.memory_map(stream.name)
+        reader = open_arrow(pyarrow, stream)
+        batches = (
+            (reader.get_batch(i) for i in range(reader.num_record_batches))
+            if hasattr(reader, "get_batch")
+            else iter(reader)
+        )
+        for batch in batches:
+            yield number, batch, stream.tell() / max(1, part.size)
+            number += batch.num_rows
+
+
+def _tar_rows(part: TablePart, columns: tuple[str, ...], start: int) -> Iterator[Row]:
+    place = 0
+
+    def report(at: int) -> None:
+        nonlocal place
+        place = at
+
+    for number, (key, pictures) in enumerate(tar_groups(part, report)):
+        if number >= start:
+            contents = tuple(pictures.get(column) for column in columns)
+            yield Row(number, key, contents, min(1.0, place / max(1, part.size)))
+
+
+def count_rows(table: Table) -> dict[str, int]:
+    """Count the rows of each split, as the files' ends say; {} where only reading all would."""
+    if any(part.kind != "parquet" for part in table.parts):
+        return {}
+    pyarrow, counts = import_pyarrow(), dict.fromkeys(table.splits(), 0)
+    for part in table.parts:
+        with part.open() as stream:
+            counts[part.split] += pyarrow.parquet.read_metadata(stream).num_rows
+    return counts

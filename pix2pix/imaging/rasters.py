@@ -1,0 +1,142 @@
+"""Read georeferenced rasters by windows: GeoTIFFs and what else rasterio opens.
+
+rasterio, of the extra `geo`, is imported when the first raster is opened. What is black and white
+follows the rule of `imaging.picture`; where there is no data it is black.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import TiffImagePlugin
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.numbers import count_outside, range_words
+from pix2pix.imaging.picture import Box
+
+CACHE = 64 * 2**20  # bytes that GDAL keeps of what it reads and writes
+_GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformation, keys
+_SUFFIXES = {".tif", ".tiff"}
+_FULL_RANGE = {"uint8": 255.0, "float32": 1.0, "float64": 1.0}  # every other type: 65535
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)[:, None, None]
+
+
+def is_geotiff(file: Path) -> bool:
+    """Return whether a file is a TIFF that says where on Earth it lies. Needs no rasterio."""
+    if file.suffix.lower() not in _SUFFIXES:
+        return False
+    with suppress(Exception), file.open("rb") as stream:  # whoever reads it says what is wrong
+        header = stream.read(8)
+        header += stream.read(8) if header[2] == 43 else b""
+        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
+        stream.seek(directory.next)
+        directory.load(stream)
+        return bool(_GEO_TAGS & {*directory})
+    return False
+
+
+def import_rasterio() -> Any:
+    """Return rasterio; a UserError says how to get it."""
+    try:
+        import rasterio
+        import rasterio.enums
+        import rasterio.windows
+    except ImportError as error:
+        raise UserError(
+            "GeoTIFFs are read by rasterio, which is not installed, and without it their place "
+            "would be lost: pip install rasterio==1.4.4, or the extra geo."
+        ) from error
+    return rasterio
+
+
+class Raster:
+    """The bands of an open raster that are a picture, and what black and white are in them."""
+
+    def __init__(
+        self, source: Any, name: str, known: tuple[float, float, str] | None = None
+    ) -> None:
+        """`known` is (low, high, type) of the numbers that a model was trained on, if it was."""
+        self.source, self.name, self.known = source, name, known
+        kinds = [kind.name for kind in source.colorinterp]
+        colours = [number for number, kind in enumerate(kinds, 1) if kind != "alpha"]
+        if len(colours) not in (1, 3, 4):
+            raise UserError(
+                f"{name} has {len(colours)} bands and a picture has 1, 3 or 4: save those that "
+                "show it alone."
+            )
+        if len({source.dtypes[number - 1] for number in colours}) > 1:
+            raise UserError(f"{name} has bands of several types: save them as one.")
+        self.bands, self.dtype = colours, source.dtypes[0]
+        self.palette = self._palette() if kinds[0] == "palette" else None
+        self.low, self.high = self._range()
+
+    def _palette(self) -> np.ndarray:
+        table = np.zeros((256, 3), np.float32)
+        for value, colour in self.source.colormap(1).items():
+            if value < 256:
+                table[value] = colour[:3]
+        return table
+
+    def _range(self) -> tuple[float, float]:
+        """Return what is black and what is white: the model's, else by the rule of
+        `imaging.picture`."""
+        if self.known and self.palette is None and not self._is_plain():
+            return self.known[:2]
+        full = _FULL_RANGE.get(self.dtype, 65535.0)
+        if self.dtype in ("uint8", "uint16"):
+            return 0.0, full
+        low, high = np.inf, -np.inf
+        for _, window in self.source.block_windows(1):
+            values = self.source.read(self.bands, window=window, masked=True).compressed()
+            values = values[np.isfinite(values)]
+            low, high = values.min(initial=low), values.max(initial=high)
+        return (0.0, full) if low >= 0.0 and high <= full else (float(low), float(high))
+
+    def _is_plain(self) -> bool:
+        """Return whether it has 8 bits where the model has more."""
+        return self.dtype == "uint8" and self.known is not None and self.known[2] != "uint8"
+
+    def range_notice(self) -> str:
+        """Say where it does not go with the model's range; empty where it does, as
+        `imaging.numbers.range_notice` of a picture."""
+        if self.known is None or self.palette is not None:
+            return ""
+        low, high, _ = self.known
+        if self._is_plain():
+            return range_words(None, self.name, low, high)
+        outside = count = 0
+        for _, window in self.source.block_windows(1):
+            values = self.source.read(self.bands, window=window, masked=True).compressed()
+            outside, count = np.add((outside, count), count_outside(values, low, high))
+        return range_words(outside / count if count else 0.0, self.name, low, high)
+
+    def window(self, box: Box) -> Any:
+        rasterio = import_rasterio()
+        return rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
+
+    def read(self, box: Box, channels: int) -> np.ndarray:
+        """Return a part as float32 `channels` x h x w in [-1, 1]; without data it is black."""
+        stored = self.source.read(self.bands, window=self.window(box))
+        if self.palette is not None:
+            unit = self.palette[stored[0]].transpose(2, 0, 1) / 255.0
+        else:
+            unit = (stored.astype(np.float64) - self.low) / ((self.high - self.low) or 1.0)
+            unit = np.where(np.isfinite(unit), np.clip(unit, 0.0, 1.0), 0.0)
+        unit = unit.astype(np.float32)
+        unit *= self.valid(box)
+        colour = unit[:3] if len(unit) > 1 else unit
+        if channels == 1:
+            colour = (colour * _LUMA).sum(axis=0, keepdims=True) if len(colour) == 3 else colour
+        elif len(colour) == 1:
+            colour = np.repeat(colour, 3, axis=0)
+        if channels == 4:
+            last = unit[3:4] if len(unit) == 4 else self.valid(box)[None].astype(np.float32)
+            colour = np.concatenate([colour, last])
+        return colour * 2.0 - 1.0
+
+    def valid(self, box: Box) -> np.ndarray:
+        """Return where a part has data: bool h x w."""
+        return self.source.dataset_mask(window=self.window(box)) > 0

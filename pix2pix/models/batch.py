@@ -1,0 +1,216 @@
+"""Translate what people have, files and folders of them, into the same tree. No torch.
+
+A picture becomes a PNG of its name, or a TIFF where the model gives numbers that PNG cannot hold. A
+folder's subfolders come back as they were, map tiles (`z/x/y.png`, MBTiles) without seams and in
+8 bits, a GeoTIFF as a GeoTIFF, and world files stay beside their pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
+from pix2pix.imaging.decode import IMAGE_SUFFIXES, open_picture
+from pix2pix.imaging.numbers import save_picture
+from pix2pix.imaging.picture import MAX_PIXELS
+from pix2pix.imaging.rasters import is_geotiff
+from pix2pix.models.geotiff import translate_geotiff
+from pix2pix.models.mbtiles import translate_mbtiles
+from pix2pix.models.tile_sets import (
+    TileSet,
+    find_tile_sets,
+    translate_tiles,
+    write_to_folder,
+)
+from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.text import natural_key, printable
+
+MBTILES = ".mbtiles"
+INPUT_SUFFIXES = IMAGE_SUFFIXES | {MBTILES}
+PLACE_SUFFIXES = frozenset((".pgw", ".jgw", ".tfw", ".wld", ".prj"))  # beside pictures
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file, or the tiles of one set: `file` is it, or the folder of the set; `result` is below
+    the output folder, for tiles that folder itself."""
+
+    file: Path
+    result: str
+    kind: str  # picture, geotiff, mbtiles or tiles
+    tiles: TileSet | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what people call it."""
+        return f"{self.file.name}: {self.tiles.count} tiles" if self.tiles else self.file.name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many pictures came out, (file, reason) of those that did not, and remarks."""
+
+    translated: int
+    refused: list[tuple[str, str]]
+    remarks: list[str]
+
+
+def list_jobs(inputs: list[Path], suffix: str = ".png") -> list[Job]:
+    """List what is to be done for files and folders, where pictures become files of this `suffix`
+    (see `numbers.result_suffix`); raises UserError where a folder holds no pictures or two results
+    would be one file."""
+    jobs: list[Job] = []
+    for item in inputs:
+        found = (
+            list(_folder_jobs(item, suffix))
+            if item.is_dir()
+            else [file_job(item, item.name, suffix)]
+        )
+        if not found:
+            raise UserError(f"{item} holds no pictures: name another folder.")
+        jobs += found
+    outputs: dict[str, Path] = {}
+    for job in jobs:
+        for result, file in results(job):
+            if outputs.setdefault(result, file) is not file:
+                raise UserError(
+                    f"{outputs[result]} and {file} would both be written as {result}: rename one "
+                    "or translate them into two folders."
+                )
+    return jobs
+
+
+def file_job(file: Path, name: str, suffix: str = ".png") -> Job:
+    """Say what is to be done for a file whose result is called after `name`."""
+    stem = Path(name).with_suffix("").as_posix()
+    if file.suffix.lower() == MBTILES:
+        return Job(file, f"{stem}{MBTILES}", "mbtiles")
+    if is_geotiff(file):
+        return Job(file, f"{stem}.tif", "geotiff")
+    return Job(file, f"{stem}{suffix}", "picture")
+
+
+def results(job: Job) -> Iterator[tuple[str, Path]]:
+    """Yield (name below the output folder, original) of all that a job writes."""
+    if not job.tiles:
+        yield job.result, job.file
+        return
+    below = len(Path(job.tiles.name).parts)
+    root = [job.file, *job.file.parents][below]
+    for at in job.tiles.zooms.values():
+        for key in at.values():
+            yield (Path(job.result) / key).with_suffix(".png").as_posix(), root / key
+
+
+def refuse_overwriting(jobs: list[Job], out: Path) -> None:
+    """Raise UserError where a translation would replace its own original."""
+    for job in jobs:
+        for result, file in results(job):
+            made = out / result
+            if made.exists() and file.exists() and made.samefile(file):
+                raise UserError(
+                    f"{file} would be overwritten by its translation: name another --out."
+                )
+
+
+def run_job(
+    translator: Any,
+    job: Job,
+    out: Path,
+    *,
+    seed: int | None = None,
+    fit: str = "",
+    norm: str = "",
+    max_pixels: int | None = None,
+    on_progress: Progress = lambda done, total: None,
+    should_stop: ShouldStop = lambda: False,
+) -> Outcome:
+    """Do one job below `out`. `fit` is of pictures: tiles and GeoTIFFs keep their scale. With
+    `max_pixels` also GeoTIFFs, which need little memory, have a limit. Raises UserError where all
+    of it fails, and Cancelled."""
+    options: dict[str, Any] = {"seed": seed, "norm": norm}
+    options |= {"on_progress": on_progress, "should_stop": should_stop}
+    made = out / job.result
+    if job.kind == "geotiff":
+        notice = translate_geotiff(translator, job.file, made, max_pixels=max_pixels, **options)
+        return Outcome(1, [], [notice] if notice else [])
+    if job.kind in ("mbtiles", "tiles"):
+        tiles = job.tiles
+        if tiles is None:
+            tiles = translate_mbtiles(translator, job.file, made, **options)
+        else:
+            translate_tiles(translator, tiles, write_to_folder(made), **options)
+        return Outcome(
+            tiles.count - len(tiles.refused), tiles.refused, list(_tile_remarks(translator, tiles))
+        )
+    picture = open_picture(job.file, max_pixels=max_pixels or MAX_PIXELS)
+    name, remarks = printable(job.file.name), []
+    if is_ab_pair(picture):
+        remarks.append(f"{name} {AB_PAIR_HINT}")
+    if notice := translator.range_notice(picture, name):
+        remarks.append(notice)
+    known = translator.config.output_numbers
+    result = translator.translate(picture, fit=fit, **options)
+    save_picture(result, made, known[2] if known else "")
+    _keep_world_file(job.file, made)
+    return Outcome(1, [], remarks)
+
+
+def _tile_remarks(translator: Any, tiles: TileSet) -> Iterator[str]:
+    """Say once what holds for many tiles: that they are no numbers, and do not fit a range."""
+    if known := translator.config.output_numbers:
+        yield (
+            f"Map tiles are for looking at: their black is {known[0]:g} and their white "
+            f"{known[1]:g}. Translate a GeoTIFF for the numbers."
+        )
+    if notices := [*tiles.notices.values()]:
+        more = len(notices) - 1
+        yield notices[0] + (f" So it is with {more:,} other tiles." if more else "")
+
+
+def _folder_jobs(folder: Path, suffix: str) -> Iterator[Job]:
+    sets, names = find_tile_sets(folder, list_tree(folder))
+    for tiles in sets:
+        yield Job(folder / tiles.name, "", "tiles", tiles)
+    for name in names:
+        yield file_job(folder / name, name, suffix)
+
+
+def list_tree(folder: Path) -> list[str]:
+    """List the files below a folder that can be translated, by their names below it; hidden ones
+    are left out. Raises UserError where it cannot be read."""
+    names = []
+    for place, inner, files in os.walk(folder, onerror=_refuse(folder)):
+        inner[:] = [name for name in inner if not name.startswith((".", "__MACOSX"))]
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in INPUT_SUFFIXES:
+                names.append((Path(place) / name).relative_to(folder).as_posix())
+    return sorted(names, key=natural_key)
+
+
+def _refuse(folder: Path) -> Callable[[OSError], None]:
+    def refuse(error: OSError) -> None:
+        name = printable(folder.name)
+        raise UserError(f"{name} is not a folder that can be read: choose another.") from error
+
+    return refuse
+
+
+def _keep_world_file(file: Path, made: Path) -> None:
+    """Copy the file that places a picture on Earth, and its projection, under the result's
+    name."""
+    suffix = file.suffix.lower()
+    short = f".{suffix[1:2]}{suffix[-1:]}w"  # .pgw of .png, .jgw of .jpg and .jpeg
+    for end in (short, f"{suffix}w", ".wld"):
+        for name in (file.with_suffix(end), file.with_suffix(end.upper())):
+            if name.is_file():
+                shutil.copyfile(name, made.with_suffix(f".{made.suffix[1]}{made.suffix[-1]}w"))
+                if (projection := file.with_suffix(".prj")).is_file():
+                    shutil.copyfile(projection, made.with_suffix(".prj"))
+                return
