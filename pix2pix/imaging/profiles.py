@@ -41,8 +41,10 @@ def is_srgb(profile: bytes | None, space: str = "RGB") -> bool:
     try:
         if ImageCms.getOpenProfile(io.BytesIO(profile)).profile.xcolor_space.strip() != space:
             return True
-        ramp = _ramp() if space == "RGB" else Image.fromarray(_GREYS[None])
-        moved = np.asarray(_convert(ramp, profile)).astype(int) - np.asarray(ramp)
+        if space == "GRAY":
+            moved = _grey_levels(profile).astype(int) - _GREYS
+        else:
+            moved = np.asarray(_convert(_ramp(), profile)).astype(int) - np.asarray(_ramp())
         return bool(np.abs(moved).max() <= _LEVEL)
     except _FAULTS:
         return True
@@ -79,8 +81,22 @@ def _grey_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _grey_levels(profile: bytes) -> np.ndarray:
-    """Return what becomes of each of the 256 greys."""
-    return np.asarray(_convert(Image.fromarray(_GREYS[None]), profile))[0]
+    """Return what becomes of each of the 256 greys, uint8.
+
+    By the profile's curve where it has one: littleCMS takes 8-bit greys through a coarse table,
+    which is off by up to 10 levels in the dark.
+    """
+    light = _tone_curve(profile, _GREYS / 255)
+    if light is None:
+        return np.asarray(_convert(Image.fromarray(_GREYS[None]), profile))[0]
+    return np.rint(_encoded(light) * 255).astype(np.uint8)
+
+
+def _encoded(light: np.ndarray) -> np.ndarray:
+    """Return light from 0 to 1 as sRGB has it (IEC 61966-2-1), 0 to 1."""
+    light = np.clip(light, 0.0, 1.0)
+    seen = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.clip(seen, 0.0, 1.0)
 
 
 @functools.lru_cache(maxsize=8)
@@ -88,16 +104,15 @@ def _grey_curve(profile: bytes) -> np.ndarray:
     """Return what becomes of each of the 65,536 greys, uint16.
 
     Pillow hands littleCMS no 16-bit grey, so the profile's curve is worked out here (ICC.1:2010,
-    10.5 and 10.15), then sRGB's (IEC 61966-2-1); a profile without one follows the 256 greys.
+    10.5 and 10.15), then sRGB's; a profile without one follows the 256 greys.
     """
     grey = np.arange(65536) / 65535
     light = _tone_curve(profile, grey)
     if light is None:
         seen = np.interp(grey, _GREYS / 255, _grey_levels(profile) / 255)
     else:
-        light = np.clip(light, 0.0, 1.0)
-        seen = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(np.clip(seen, 0.0, 1.0) * 65535).astype(np.uint16)
+        seen = _encoded(light)
+    return np.rint(seen * 65535).astype(np.uint16)
 
 
 def _tone_curve(profile: bytes, grey: np.ndarray) -> np.ndarray | None:

@@ -167,9 +167,12 @@ def _as_float(numbers: np.ndarray) -> Image.Image:
     with np.errstate(over="ignore", invalid="ignore"):
         stored = np.ascontiguousarray(numbers, np.float32)
         if numbers.dtype not in (np.float16, np.float32):
-            exact = numbers[np.isfinite(numbers)].astype(np.float64)
-            lost = np.abs(exact.astype(np.float32) - exact).max(initial=0.0)
-            if exact.size and not lost <= np.ptp(exact) * _HALF_LEVEL:
+            exact = numbers[np.isfinite(numbers)]
+            ends = (exact.min(), exact.max()) if exact.size else (0, 0)
+            # Of 64-bit integers the span would be lost in 64-bit floats too.
+            low, high = (int(v) if exact.dtype.kind in "iu" else float(v) for v in ends)
+            lost = float(np.spacing(np.float32(max(abs(low), abs(high))))) / 2
+            if high > low and not lost <= (high - low) * _HALF_LEVEL:
                 raise TooFine
     return Image.fromarray(stored)
 
@@ -254,7 +257,8 @@ def _through_libtiff(stream: BinaryIO, image: Image.Image, page: Any) -> Planes 
     of which it keeps too little."""
     if image.mode in ("RGB", "RGBA"):
         rawmode = image.tile[0][3][0] if image.tile else ""
-        if page.dtype != np.uint16 or rawmode not in _OTHER_ORDER:
+        # Of bands in planes of their own Pillow keeps the high bytes, in whatever order.
+        if page.dtype != np.uint16 or rawmode not in _OTHER_ORDER or page.planarconfig == 2:
             return None
         try:
             planes = _both_bytes(stream, image, rawmode)
