@@ -91,5 +91,7 @@ def build_dataset(
             classes=(source_classes, target_classes),
             pages=pages,
         )
-        ranges = {"source_range": recipe.source_range, "target_range": recipe.target_range}
-        return build(make_plan(inputs, **ranges, **options), recipe, Path(out), **options)
+        plan = make_plan(
+            inputs, source_range=recipe.source_range, target_range=recipe.target_range, **options
+        )
+        return build(plan, recipe, Path(out), **options)
