@@ -106,6 +106,8 @@ def compare_graph(graph: bytes, folder: Path) -> float:
     try:
         session = open_session(graph, folder, torch.get_num_threads())
         made = session.run(None, {"source": source})[0]
+    except ImportError:
+        raise
     except Exception as error:  # each of ONNX Runtime's is a class of its own
         raise UserError(f"ONNX Runtime cannot run the graph of '{folder.name}': {error}") from error
     difference = float(np.abs(made - target).max())

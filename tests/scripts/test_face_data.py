@@ -1,6 +1,7 @@
 """The face data set: framing by the eyes, and the drawings that each photo is paired with."""
 
 import json
+import sys
 from collections import Counter
 
 import numpy as np
@@ -16,6 +17,12 @@ from prepare_faces import drawings, features, framing, photos, tracing  # noqa: 
 
 SIZE = 128
 EYES = [(round(0.48 * SIZE), round(x * SIZE)) for x in (0.4, 0.6)]
+
+
+@pytest.fixture(autouse=True)
+def own_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests load the script too, and its workers look their functions up by the name."""
+    monkeypatch.setitem(sys.modules, prepare.__name__, prepare)
 
 
 def a_photo_and_its_marks(x: float, y: float, gap: float) -> tuple[Image.Image, dict]:
