@@ -497,5 +497,6 @@ def test_the_list_names_every_set_with_its_size():
         *(["facades", "30.2 MB"], ["maps", "250.2 MB"], ["cityscapes", "103.4 MB"]),
         *(["edges2shoes", "about 2.1 GB"], ["edges2handbags", "about 8.6 GB"]),
         ["night2day", "about 2.0 GB"],
+        *([f"hub:huggan/{name}"] for name in ("facades", "maps", "edges2shoes", "night2day")),
     ]
     assert done.stdout.count("licence") == 6
