@@ -499,4 +499,4 @@ def test_the_list_names_every_set_with_its_size():
         ["night2day", "about 2.0 GB"],
         *([f"hub:huggan/{name}"] for name in ("facades", "maps", "edges2shoes", "night2day")),
     ]
-    assert done.stdout.count("licence") == 6
+    assert done.stdout.count("licence") == 10
