@@ -249,7 +249,7 @@ def test_a_deleted_dataset_stops_the_run_with_a_sentence(data: Path, root: Path)
     shutil.rmtree(data)
     run_control.start_process(run)
     status = wait(run, ended)
-    assert status.state == "failed" and "holds no pictures" in status.sentence
+    assert status.state == "failed" and "nor where it was" in status.sentence
     assert len(weights(run)) > 0
     assert "Traceback" not in (run / "log.txt").read_text()
 
