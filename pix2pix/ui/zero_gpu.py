@@ -27,7 +27,8 @@ from PIL import Image
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.picture import Picture, as_picture
 from pix2pix.model_config import ModelConfig
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator import Translator, TranslatorCache
+from pix2pix.models.windows import LargePicture
 from pix2pix.nn.device import on_zero_gpu
 from pix2pix.utils.progress import Progress, ShouldStop
 
@@ -84,14 +85,30 @@ class ZeroGpuModels:
     def get(self, name: str) -> ZeroGpuTranslator:
         """Return a model; raises UserError for a name that is not in ``models``, or no usable
         model."""
-        return ZeroGpuTranslator(name, self._models.get(name).config, self._borrow)
+        return ZeroGpuTranslator(name, self._models.get(name), self._borrow)
 
 
 @dataclass(frozen=True)
 class ZeroGpuTranslator:
+    """A translator whose pictures are made on a borrowed GPU; what is read and written by parts,
+    as mosaics are, is left to `own` on the processor: no loan lasts so long."""
+
     name: str
-    config: ModelConfig
+    own: Translator
     borrow: Callable[..., Image.Image | str]
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.own.config
+
+    def by_range(self, picture: Picture) -> Picture:
+        return self.own.by_range(picture)
+
+    def range_notice(self, picture: Picture | Image.Image, name: str = "The picture") -> str:
+        return self.own.range_notice(picture, name)
+
+    def translate_large(self, picture: LargePicture, **options: Any) -> None:
+        self.own.translate_large(picture, **options)
 
     def translate(
         self,
