@@ -107,7 +107,7 @@ def test_its_cards_commands_make_such_a_model(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for file in ("cuhk/split.csv", "faces.json"):
+    for file in ("cuhk/split.csv", "fs2k/train/photo", "faces.csv", "faces.json"):
         write_atomically(tmp_path / file, lambda partial: partial.write_text("{}"))
     parsed: dict[str, list[argparse.Namespace]] = {}
     for script, *words in commands(name):
@@ -123,6 +123,10 @@ def test_its_cards_commands_make_such_a_model(
     later = [pair for args in trained if args.resume for pair in args.set]
     said = re.search(r"```json\n(.*?)```", card(name), re.DOTALL)
     described = json.loads(said[1]) if said else {}
+    for built in parsed.get("build_dataset", ()):
+        described |= {"source_name": built.source_name, "target_name": built.target_name}
+    if "prepare_face_sketch" in parsed:
+        described |= {"source_name": "photo", "target_name": "sketch"}
     write_json(last.data / "dataset.json", described)
     made = resolve_config(last.preset, dict([*last.set, *later]), last.data)
     assert made.generator_config() == config.generator
