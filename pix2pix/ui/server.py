@@ -21,7 +21,7 @@ import gradio as gr
 from pix2pix.errors import UserError
 from pix2pix.hub.bucket_backup import start_bucket_backup
 from pix2pix.imaging.picture import set_pillow_limits
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.auth import Roles, is_local_only
 from pix2pix.ui.gradio_patches import expose_mcp_tools
 from pix2pix.ui.limits import limits_middleware

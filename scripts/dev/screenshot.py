@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from playwright.sync_api import Page, sync_playwright
 
 from pix2pix.imaging.example_faces import example_faces
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train.tab import train_tab

@@ -18,7 +18,7 @@ from pix2pix.hub.models import fetch_model, publish_model
 from pix2pix.imaging.picture import save_png
 from pix2pix.model_config import GeneratorConfig
 from pix2pix.models.folder import list_models, load_model
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from tests.support.fake_hub import READER, WRITER, Hub
 from tests.support.models_and_servers import noise, save_tiny_model, tiny_config
 

@@ -9,7 +9,7 @@ import gradio as gr
 from PIL import Image
 
 from pix2pix.imaging.picture import save_png
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.translate.options import Limits
 from pix2pix.ui.translate.tab import translate_tab
 from tests.support.models_and_servers import noise, save_tiny_model

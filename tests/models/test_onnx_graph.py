@@ -16,7 +16,8 @@ from pix2pix.imaging.decode import from_data_url
 from pix2pix.imaging.picture import data_url
 from pix2pix.models import folder as models_folder
 from pix2pix.models.folder import GRAPH, WEIGHTS, load_model, save_model
-from pix2pix.models.translator import Translator, TranslatorCache
+from pix2pix.models.translator import Translator
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.nn.layers import use_own_statistics
 from pix2pix.ui.translate.tab import live_functions
 from tests.support.models_and_servers import (

@@ -13,7 +13,8 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.models.folder import CONFIG, WEIGHTS
-from pix2pix.models.translator import Translator, TranslatorCache
+from pix2pix.models.translator import Translator
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.utils.files import write_json
 from tests.support.models_and_servers import noise, save_tiny_model, tiny_config, translator
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from starlette.middleware import Middleware
 
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.auth import Roles
 from pix2pix.ui.limits import limits_middleware
 from pix2pix.ui.page import build_page

@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 
 from pix2pix.imaging.picture import save_png
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.long_work import CancelSwitches
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.evaluate import STOPPED

@@ -16,7 +16,7 @@ from pix2pix.data.sample import SAMPLE_NAME, make_sample_dataset
 from pix2pix.imaging.decode import from_data_url
 from pix2pix.imaging.example_houses import PALETTE
 from pix2pix.models.folder import read_config
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.presets import PRESETS
 from pix2pix.training import run_control
 from pix2pix.ui.auth import Roles

@@ -20,7 +20,8 @@ from PIL import Image
 from pix2pix.errors import UserError
 from pix2pix.hub.models import fetch_model, publish_model
 from pix2pix.imaging.picture import save_png
-from pix2pix.models.translator import Translator, TranslatorCache
+from pix2pix.models.translator import Translator
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.auth import visitor_token
 from pix2pix.ui.components.hub_forms import can_sign_in
 from pix2pix.ui.page import build_page

@@ -14,7 +14,7 @@ import gradio.mcp
 import pytest
 from PIL import Image
 
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui import server
 from pix2pix.ui.gradio_patches import expose_mcp_tools
 from pix2pix.ui.page import build_page

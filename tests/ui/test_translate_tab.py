@@ -18,7 +18,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from pix2pix.errors import UserError
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.tab import train_tab
 from pix2pix.ui.translate import batch as tiles

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.picture import data_url, save_png
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.nn.device import pick_device
 from pix2pix.ui import zero_gpu
 from pix2pix.ui.page import build_page

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from pix2pix.imaging.picture import data_url, save_png
-from pix2pix.models.translator import TranslatorCache
+from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.tab import train_tab
 from pix2pix.utils import files, workspace
