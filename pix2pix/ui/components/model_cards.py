@@ -27,7 +27,7 @@ element.addEventListener('click', (event) => {
 
 
 class ModelSource(Protocol):
-    """What the page needs of ``pix2pix.models.translator_cache.TranslatorCache``; tests pass a fake."""
+    """What the page needs of `TranslatorCache`; tests pass a fake."""
 
     def models(self) -> dict[str, Path]: ...
 
