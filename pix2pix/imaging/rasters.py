@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import TiffImagePlugin
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.numbers import count_outside, range_words
 from pix2pix.imaging.picture import Box
+from pix2pix.imaging.tiff import first_directory
 
 CACHE = 64 * 2**20  # bytes that GDAL keeps of what it reads and writes
 _GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformation, keys
@@ -29,12 +29,7 @@ def is_geotiff(file: Path) -> bool:
     if file.suffix.lower() not in _SUFFIXES:
         return False
     with suppress(Exception), file.open("rb") as stream:  # whoever reads it says what is wrong
-        header = stream.read(8)
-        header += stream.read(8) if header[2] == 43 else b""
-        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
-        stream.seek(directory.next)
-        directory.load(stream)
-        return bool(_GEO_TAGS & {*directory})
+        return bool(_GEO_TAGS & {*first_directory(stream)})
     return False
 
 

@@ -295,15 +295,20 @@ def _both_bytes(stream: BinaryIO, image: Image.Image, rawmode: str) -> Planes:
     return Planes([both[..., band] for band in range(3)], alpha)
 
 
+def first_directory(stream: BinaryIO) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """Read the tags of a TIFF's first page. Raises whatever a file that is none makes it raise."""
+    stream.seek(0)
+    header = stream.read(8)
+    header += stream.read(8) if header[2] == 43 else b""  # a BigTIFF's is longer
+    directory = TiffImagePlugin.ImageFileDirectory_v2(header)
+    stream.seek(directory.next)
+    directory.load(stream)
+    return directory
+
+
 def tiff_channels(stream: BinaryIO) -> int:
     """Return the channels of a TIFF that Pillow refuses; 0 where its header does not say."""
     try:
-        stream.seek(0)
-        header = stream.read(8)
-        header += stream.read(8) if header[2] == 43 else b""  # a BigTIFF's is longer
-        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
-        stream.seek(directory.next)
-        directory.load(stream)
-        return int(directory[_SAMPLES])
+        return int(first_directory(stream)[_SAMPLES])
     except Exception:  # it may be anything
         return 0
