@@ -129,8 +129,11 @@ def as_meant(inputs: Inputs, side: str, picture: Picture) -> Picture:
     number = 0 if side == "source" else 1
     alpha, image = inputs.alpha[number], picture.image
     if alpha != "white" and image.mode in ("LA", "RGBA"):
-        image = image.getchannel("A") if alpha == "mask" else image.convert(image.mode[:-1])
-        picture = replace(picture, image=image)
+        if alpha == "mask":  # alpha has 8 bits, whatever the colours have
+            picture = Picture(image.getchannel("A"))
+        else:
+            colours = picture.planes[: picture.channels]
+            picture = replace(picture, image=image.convert(image.mode[:-1]), planes=colours)
     if inputs.classes[number] == "colours" and picture.bits == 8:
         numbers = picture.image.convert("RGB").getchannel("R").copy()
         numbers.putpalette(class_colours())

@@ -17,11 +17,13 @@ from pix2pix.data.build_dataset import build_dataset
 from pix2pix.data.loader import PairDataset
 from pix2pix.data.plan import make_plan
 from pix2pix.data.ranges import find_range, measure_values, parse_range
+from pix2pix.data.reading import as_meant
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs
 from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import evaluate
+from pix2pix.imaging.decode import open_picture
 from pix2pix.models.folder import read_config
 from pix2pix.models.translator import Translator
 from pix2pix.training.loop import run_loop
@@ -225,3 +227,17 @@ def test_wrong_ranges_in_a_config_are_refused():
             tiny_config(ranges=ranges)
     with pytest.raises(UserError, match="numbers must name"):
         tiny_config(numbers={"source": {"type": "text", "channels": 1}})
+
+
+def test_transparency_of_deep_colours_is_a_mask_of_8_bits_or_left_out(tmp_path):
+    pixels = np.zeros((32, 32, 4), np.uint16)
+    pixels[..., :3] = np.arange(32, dtype=np.uint16)[None, :, None] * 100
+    pixels[16:, :, 3] = 65535
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
+    picture = open_picture(tmp_path / "a.tif")
+    mask = as_meant(Inputs(tmp_path, alpha=("mask", "white")), "source", picture)
+    assert not mask.is_deep and np.array_equal(mask.values()[0], pixels[..., 3] // 257)
+    colours = as_meant(Inputs(tmp_path, alpha=("ignore", "white")), "source", picture)
+    assert np.array_equal(colours.values(), pixels[..., :3].transpose(2, 0, 1))
+    seen = np.asarray(colours.with_range(0, 3100).to_pil())
+    assert seen.shape == (32, 32, 3) and (seen[:, 31] == 255).all()
