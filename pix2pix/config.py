@@ -99,6 +99,7 @@ class TrainConfig:
         0.0  # share of the pairs whose source gets strokes of the target's colours
     )
     recolour: float = 0.0  # share of these whose target becomes one of other colours before
+    keep_light: bool = False  # judge the colours of grey photos on the photos' own light
     diffaugment: bool = False  # change what D sees, for small sets (Zhao et al. 2020)
     # Names and use of the model that comes out.
     source_name: str = ""
@@ -147,6 +148,9 @@ class TrainConfig:
                 f"{self.layers} layers of the discriminator leave nothing of {self.size} pixels: "
                 "choose fewer layers or a larger size."
             )
+
+        if self.keep_light and self.derive != "grey":
+            raise UserError("keep_light is for grey photos: add derive=grey, or leave it out.")
 
     @property
     def sees_features(self) -> bool:

@@ -185,6 +185,13 @@ class ResNet(nn.Module):
         return self.layers(source)
 
 
+def keep_light(colours: Tensor, grey: Tensor) -> Tensor:
+    """Give N x 3 x H x W the light of N x 1 x H x W, all in [-1, 1]: hue and saturation stay, which
+    are Cb and Cr of ITU-R 601."""
+    luma = colours.new_tensor((0.299, 0.587, 0.114))[:, None, None]
+    return (colours + grey - (luma * colours).sum(1, keepdim=True)).clamp(-1, 1)
+
+
 def construct_generator(config: GeneratorConfig) -> nn.Module:
     """Construct the generator of ``config``, for weights to be loaded into."""
     return {"unet": UNet, "small-unet": SmallUNet, "resnet": ResNet}[config.kind](config)

@@ -170,7 +170,7 @@ def generate(trainer: Trainer, source: Tensor) -> Tensor:
     generator.load_state_dict(buffers, strict=False)
     for dropout in dropouts:
         dropout.train()
-    return torch.cat(generated)
+    return trainer.as_translated(torch.cat(generated), source)
 
 
 def find_palette(data: Path, dataset: PairDataset) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
 from pix2pix.nn.device import has_fast_bfloat16, out_of_memory
 from pix2pix.nn.discriminators import Augmentation, build_discriminator
-from pix2pix.nn.generators import build_generator
+from pix2pix.nn.generators import build_generator, keep_light
 from pix2pix.nn.imagenet import LITE0, imagenet_stages, normalise, to_rgb
 from pix2pix.nn.losses import (
     discriminator_adversarial,
@@ -163,13 +163,19 @@ class Trainer:
         if c.lambda_perceptual:
             maps = target, generated
             if not self.projected:
-                maps = self.maps(part.target, gradient=False), self.maps(part.generated)
+                generated = self.as_translated(part.generated, part.source)
+                maps = self.maps(part.target, gradient=False), self.maps(generated)
             losses["g_perceptual"] = perceptual(*maps)
         return losses
 
+    def as_translated(self, generated: Tensor, source: Tensor) -> Tensor:
+        """Return a generated picture as the translator gives it: a grey photo keeps its light."""
+        return keep_light(generated, source) if self.config.keep_light else generated
+
     def show(self, part: MicroBatch) -> tuple[Tensor, Tensor | list[Tensor], Tensor | list[Tensor]]:
         """Return what D sees of a part, after one random change of each pair, or none."""
-        source, target, generated = part.source, part.target, part.generated
+        source, target = part.source, part.target
+        generated = self.as_translated(part.generated, source)
         if self.config.diffaugment:
             change = Augmentation.draw(len(source))
             (source, target), (_, generated) = change(source, target), change(source, generated)

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
+from pix2pix.model_config import ModelConfig
+from pix2pix.models.translator import Translator
 from pix2pix.nn.discriminators import Augmentation
 from pix2pix.nn.layers import FastDownConv, FastUpConv, WinogradConv, is_faster
 from pix2pix.presets import PRESETS
@@ -69,12 +73,37 @@ def test_presets_of_others_use_no_option(preset: str) -> None:
         ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps must be from 1"),
         ({"diffaugment": "yes"}, "diffaugment must be of type bool"),
         ({"compile": "on"}, "compile must be of type bool"),
+        ({"keep_light": True}, "keep_light is for grey photos: add derive=grey"),
     ],
 )
 def test_wrong_options_are_refused_in_a_sentence(values: dict, says: str) -> None:
     with pytest.raises(UserError, match=says) as refused:
         TrainConfig(**values)
     assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
+
+
+def test_colours_are_judged_as_the_translator_gives_them() -> None:
+    config = TrainConfig(
+        size=64, ngf=8, ndf=8, source_channels=1, derive="grey", keep_light=True, dropout="none"
+    )
+    trainer, grey = Trainer(config, torch.device("cpu")), pictures(0, 1, 1)
+    photo = Image.fromarray(((grey[0, 0].numpy() + 1) * 127.5).round().astype("uint8"))
+    grey = torch.from_numpy(np.asarray(photo, "float32")[None, None] / 127.5 - 1)
+    judged: list[Tensor] = []
+    trainer.d.register_forward_pre_hook(lambda _, given: judged.append(given[-1]))
+    trainer.step(grey, grey.expand(-1, 3, -1, -1))
+
+    trainer = Trainer(config, torch.device("cpu"))  # the weights before the step
+    with torch.no_grad():
+        for p in trainer.generator.out.parameters():
+            p.mul_(8)  # colours that can be told from grey
+    shown = trainer.as_translated(trainer.generator(grey), grey).detach()
+    model = ModelConfig(config.generator_config(), training={"derive": "grey"})
+    picture = np.asarray(Translator(trainer.generator, model)(photo), "float32")
+    wrong = np.abs((shown[0].permute(1, 2, 0).numpy() + 1) * 127.5 - picture)
+    assert np.ptp(picture, axis=2).mean() > 20 and wrong.max() <= 4 and wrong.mean() < 1
+    luma = (judged[0] * torch.tensor((0.299, 0.587, 0.114))[:, None, None]).sum(1, keepdim=True)
+    assert (luma - grey).abs().mean() < 0.02
 
 
 def test_the_cosine_schedule_falls_slowly_at_both_ends() -> None:
