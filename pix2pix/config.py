@@ -66,6 +66,8 @@ class TrainConfig:
     blocks: int = 9  # of the ResNet only
     depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
     widest: int = 8  # times ngf: channels of the U-Net's deep layers
+    noise: bool = False  # the U-Net sees a channel of noise, to make textures from
+    residual: bool = False  # the U-Net's picture begins at the source, which has its channels or 1
     hints: bool = False  # the U-Net sees wide strokes spread over the paper; on with colour_hints
     discriminator: Literal["patch", "scratch", "cityscapes", "projected"] = "patch"
     ndf: int = 64
@@ -223,6 +225,8 @@ class TrainConfig:
             blocks=self.blocks,
             depth=self.depth,
             widest=self.widest,
+            noise=self.noise,
+            residual=self.residual,
             hints=self.hints or self.colour_hints > 0,
         )
 

@@ -46,6 +46,8 @@ class GeneratorConfig:
     depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
     widest: int = 8  # times ngf: channels of the U-Net's deep layers
     hints: bool = False  # the U-Net sees the colours of wide strokes spread over the paper as well
+    noise: bool = False  # the U-Net sees a channel of noise as well
+    residual: bool = False  # the U-Net's picture begins at the source
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -58,6 +60,10 @@ class GeneratorConfig:
         check_range("depth", self.depth, 0, int(math.log2(self.size)))
         check_range("widest", self.widest, 1, 8)
         channels = self.source_channels, self.target_channels
+        if self.noise and self.kind != "unet":
+            raise UserError("Noise is a channel of the U-Net: set generator to unet.")
+        if self.residual and (self.kind != "unet" or channels[0] not in (1, channels[1])):
+            raise UserError("A residual U-Net begins at the source: it has 1 channel or the target's.")
         if self.hints and (self.kind, *channels) != ("unet", 3, 3):
             raise UserError("Hints of colour need a U-Net with 3 source and 3 target channels.")
 
@@ -156,7 +162,7 @@ class ModelConfig:
     def has_noise(self) -> bool:
         """Return whether dropout gives the model a source of variation at translate time."""
         kind, dropout = self.generator.kind, self.generator.dropout
-        return kind == "small-unet" or dropout != "none"
+        return kind == "small-unet" or dropout != "none" or self.generator.noise
 
     @property
     def colours_grey(self) -> bool:

@@ -198,9 +198,12 @@ def _unet(graph: _Graph, config: GeneratorConfig) -> None:
         return graph.resize_conv(x, f"{name}.1") if resize else graph.up_conv(x, name, 2, 1)
 
     x = "source"
-    colours = _spread_colours(graph, config.size) if config.hints else ""
-    if colours:
-        x = graph.op("Concat", x, colours, axis=1)
+    start = "source" if config.residual else ""  # what the picture begins at
+    if config.hints:
+        start = _spread_colours(graph, config.size)
+        x = graph.op("Concat", x, start, axis=1)
+    if config.noise:
+        x = _add_noise(graph, x)
     skips = []
     for i, width in enumerate(widths):
         x = graph.conv(graph.op("LeakyRelu", x, alpha=0.2) if i else x, f"down.{i}.0", 2, 1)
@@ -212,10 +215,28 @@ def _unet(graph: _Graph, config: GeneratorConfig) -> None:
         x = graph.norm(enlarge(graph.op("Relu", x), f"up.{i}.0"), f"up.{i}.1", width)
         x = graph.op("Concat", x, skips.pop(), axis=1)
     x = enlarge(graph.op("Relu", x), "out")
-    if colours:
-        lively = graph.op("Mul", colours, graph.constant("lively", 0.9))
+    if start:
+        lively = graph.op("Mul", start, graph.constant("lively", 0.9))
         x = graph.op("Add", x, graph.op("Atanh", lively))
     graph.op("Tanh", x, out="generated")
+
+
+def _add_noise(graph: _Graph, x: str) -> str:
+    """`pix2pix.nn.generators.AddNoise`: its square, as often as it takes, cut to the size."""
+    square = graph.weight("noise.square")
+    side = graph.constant("side", graph.layout["noise.square"].shape[-1], np.int64)
+    sides = graph.op(
+        "Slice", graph.op("Shape", x), *(graph.constant(f"sides {i}", [i], np.int64) for i in (2, 4))
+    )
+    one = graph.constant("one", 1, np.int64)
+    times = graph.op("Add", graph.op("Div", graph.op("Sub", sides, one), side), one)
+    batch = graph.op(
+        "Slice", graph.op("Shape", x), *(graph.constant(f"sides {i}", [i], np.int64) for i in (0, 1))
+    )
+    times = graph.op("Concat", batch, graph.constant("a channel", [1], np.int64), times, axis=0)
+    starts, axes = (graph.constant(f"{v}", v, np.int64) for v in ([0, 0], [2, 3]))
+    noise = graph.op("Slice", graph.op("Tile", square, times), starts, sides, axes)
+    return graph.op("Concat", x, noise, axis=1)
 
 
 def _spread_colours(graph: _Graph, size: int) -> str:

@@ -23,7 +23,8 @@ from pix2pix.nn.layers import (
 )
 
 WIDEST_LINE = 8 / 256  # of a side; what is wider is a stroke of colour
-LIVELY = 0.9  # of a stroke's colour is where a picture begins: tanh has no end
+LIVELY = 0.9  # of a stroke's colour, or the source's, is where a picture begins: tanh has no end
+NOISE_SIDE = 256  # pixels after which the noise repeats
 SLIGHT = 1e-4  # weight of the farther strokes beside the nearer
 
 
@@ -40,7 +41,9 @@ class UNet(nn.Module):
         widths = [config.ngf * min(2**i, config.widest) for i in range(depth)]
         self.down = nn.ModuleList()
         self.spread = SpreadColours(config.size) if config.hints else None
-        channels = config.source_channels * (2 if config.hints else 1)
+        self.noise = AddNoise() if config.noise else None
+        self.residual = config.residual
+        channels = config.source_channels * (2 if config.hints else 1) + config.noise
         for i, width in enumerate(widths):
             # No norm on the first layer, and none on the bottleneck: 1 x 1 has no variance.
             bare = i in (0, depth - 1)
@@ -59,9 +62,12 @@ class UNet(nn.Module):
         """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]."""
         skips = []
         x = source  # N x C x 256 x 256
+        start = source if self.residual else None  # what the picture begins at
         if self.spread:
-            colours = self.spread(source)
-            x = torch.cat([x, colours], dim=1)
+            start = self.spread(source)
+            x = torch.cat([x, start], dim=1)
+        if self.noise:
+            x = self.noise(x)
         for i, block in enumerate(self.down):
             x = block(x if i == 0 else nn.functional.leaky_relu(x, 0.2))  # 128, 64, ... 1
             skips.append(x)
@@ -70,9 +76,39 @@ class UNet(nn.Module):
             x = block(nn.functional.relu(x))  # 2, 4, ... 128
             x = torch.cat([x, skips.pop()], dim=1)
         x = self.out(nn.functional.relu(x))
-        if self.spread:  # begin at what the strokes say; to find it takes thousands of steps
-            x = x + torch.atanh(LIVELY * colours)
+        if start is not None:  # what the strokes say, to find which takes thousands of steps
+            x = x + torch.atanh(LIVELY * start)
         return torch.tanh(x)  # N x C' x 256 x 256
+
+
+class AddNoise(nn.Dropout):
+    """Append a channel of noise to N x C x H x W, which gives a plain area something to grow a
+    texture from: of equal places a convolution makes equal places.
+
+    A square of 1/f noise, as strong at every scale, that repeats without a seam. Like dropout it is
+    random in training and with a seed, by its place, and the same for every picture otherwise.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        sides = torch.fft.fftfreq(NOISE_SIDE), torch.fft.rfftfreq(NOISE_SIDE)
+        frequency = torch.hypot(sides[0][:, None], sides[1][None])
+        frequency[0, 0] = torch.inf
+        spectrum = torch.fft.rfft2(torch.randn(NOISE_SIDE, NOISE_SIDE, generator=rng)) / frequency
+        noise = torch.fft.irfft2(spectrum, (NOISE_SIDE, NOISE_SIDE))
+        self.register_buffer("square", (noise / noise.std())[None, None].half().float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x C x H x W to N x (C + 1) x H x W."""
+        (n, _, height, width), square = x.shape, self.square
+        squares = [square] * n
+        if self.training:
+            places = torch.randint(NOISE_SIDE, (n, 2)).tolist()
+            squares = [square.roll(place, (2, 3)) for place in places]
+        times = [-(-side // NOISE_SIDE) for side in (height, width)]
+        noise = torch.cat(squares).tile(1, 1, *times)[..., :height, :width]
+        return torch.cat([x, noise], dim=1)
 
 
 class SpreadColours(nn.Module):

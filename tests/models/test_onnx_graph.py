@@ -39,6 +39,8 @@ NETWORKS = {
     "resize": ({"upsample": "resize", "bias": False, "widest": 4, "depth": 4}, "batch"),
     "instance": ({"upsample": "resize", "norm": "instance"}, "batch"),
     "hints": ({"hints": True, "depth": 4}, "batch"),
+    "noise": ({"noise": True, "depth": 4}, "batch"),
+    "residual": ({"residual": True, "source_channels": 1, "depth": 4}, "batch"),
     "small": ({"kind": "small-unet"}, "batch"),
     "resnet": ({"kind": "resnet", "blocks": 1, "source_channels": 1}, "batch"),
     "resnet-plain": ({"kind": "resnet", "blocks": 2, "norm": "none", "dropout": "none"}, "batch"),
@@ -61,7 +63,7 @@ def test_the_graph_makes_pytorchs_picture_at_every_size(
     generator, _ = load_model(tmp_path / "model")
     use_own_statistics(generator, norm_mode == "batch")
     multiple = config.generator.multiple
-    for height, width in ((64, 64), (64 + multiple, 64 + 3 * multiple)):
+    for height, width in ((64, 64), (64 + multiple, 64 + 16 * multiple)):
         shape = 1, config.generator.source_channels, height, width
         source = np.random.default_rng(height).uniform(-1, 1, shape).astype(np.float32)
         with torch.inference_mode():

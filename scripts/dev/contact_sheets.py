@@ -1,0 +1,147 @@
+"""Show what a model makes of twelve sources as people draw them with a mouse: crude, off the
+centre, small, turned, unfinished, with thick or thin lines; and what one that takes photos makes of
+four that come with scikit-image."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from skimage import data as photos
+from skimage.morphology import skeletonize
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from pix2pix.errors import UserError
+from pix2pix.imaging.grids import labelled_rows
+from pix2pix.imaging.line_art import line_drawing
+from pix2pix.models.folder import find_model
+from pix2pix.models.translator import Translator
+from pix2pix.utils.files import write_atomically
+from pix2pix.utils.workspace import model_folders
+from scripts.publish_model import drawn
+
+# Which drawn sources suit which model, as for `publish_model.py --examples`.
+KINDS = {
+    "face-sketch": "faces", "shoes": "shoes", "facades": "facades", "streets": "streets",
+    "map-to-satellite": "towns",
+}  # fmt: skip
+PHOTOS = {
+    "astronaut": photos.astronaut, "coffee": photos.coffee, "cat": photos.cat,
+    "rocket": photos.rocket,
+}  # fmt: skip
+CHANGES = (
+    "as drawn", "as drawn", "crude", "crude", "off centre", "small", "small", "turned",
+    "unfinished", "unfinished", "thick", "thin",
+)  # fmt: skip
+
+
+def main() -> int:
+    args = arguments()
+    try:
+        for name in args.model:
+            translator = Translator.load(find_model(name, model_folders()))
+            sheet = labelled_rows(list(rows(translator, name)))
+            file = args.out / f"{name}.jpg"
+            write_atomically(file, lambda f, sheet=sheet: sheet.save(f, "JPEG", quality=88))
+            print(file)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def rows(translator: Translator, name: str) -> list[tuple[str, list[Image.Image]]]:
+    """Return the sources and what the model makes of them, as captions and pictures."""
+    if name not in KINDS:
+        sources = [Image.fromarray(load()).convert("RGB") for load in PHOTOS.values()]
+        sources = [_square(photo, 256).convert("L") for photo in sources]
+        return _both(", ".join(PHOTOS), translator, sources)
+    pictures = [source.picture.convert("RGB") for source in drawn(KINDS[name], translator.config)]
+    is_drawing = translator.config.source_kind == "drawing"
+    sources = [
+        change(pictures[number % len(pictures)], how, is_drawing, seed=number)
+        for number, how in enumerate(CHANGES)
+    ]
+    result = _both(", ".join(CHANGES), translator, sources)
+    if name == "face-sketch":
+        astronaut = Image.fromarray(photos.astronaut()[:300, 80:380]).resize((256, 256))
+        result += _both("a photo, through its lines", translator, [line_drawing(astronaut)])
+    return result
+
+
+def _both(
+    caption: str, translator: Translator, sources: list[Image.Image]
+) -> list[tuple[str, list[Image.Image]]]:
+    made = [translator.translate(source, fit="whole") for source in sources]
+    shown = [[picture.convert("RGB").resize((160, 160)) for picture in row]
+             for row in (sources, made)]  # fmt: skip
+    return [(caption, shown[0]), ("generated", shown[1])]
+
+
+def change(picture: Image.Image, how: str, is_drawing: bool, seed: int) -> Image.Image:
+    """Return a source as a hasty hand would have drawn it; labels keep their exact colours."""
+    size = picture.width
+    paper = picture.getpixel((0, 0))
+    if how == "crude":
+        return _bent(picture, seed)
+    if how == "turned":
+        return picture.rotate(12, Image.Resampling.NEAREST, fillcolor=paper)
+    if how in ("off centre", "small"):
+        scale = 0.8 if how == "off centre" else 0.6
+        inner = picture.resize((round(size * scale),) * 2, Image.Resampling.NEAREST)
+        sheet = Image.new("RGB", picture.size, paper)
+        place = (size - inner.width, size - inner.height)
+        sheet.paste(inner, place if how == "off centre" else (place[0] // 3, place[1] * 2 // 3))
+        return sheet
+    if how == "unfinished":
+        sheet = Image.new("RGB", picture.size, paper)
+        box = (0, 0, size, size * 3 // 5) if seed % 2 else (0, 0, size * 3 // 5, size)
+        sheet.paste(picture.crop(box), box[:2])
+        return sheet
+    if how in ("thick", "thin"):
+        return _width(picture, how, is_drawing)
+    return picture
+
+
+def _bent(picture: Image.Image, seed: int) -> Image.Image:
+    rng, size = np.random.default_rng(seed), picture.width
+    shift = ndimage.gaussian_filter(rng.normal(size=(2, size, size)), (0, size / 16, size / 16))
+    shift *= size / 40 / shift.std()
+    at = np.rint(np.clip(np.mgrid[:size, :size] + shift, 0, size - 1)).astype(int)
+    return Image.fromarray(np.asarray(picture)[at[0], at[1]])
+
+
+def _width(picture: Image.Image, how: str, is_drawing: bool) -> Image.Image:
+    """Draw lines with a broad brush or a hair; label maps in coarse blocks or with gnawed edges."""
+    array = np.asarray(picture)
+    if not is_drawing:
+        if how == "thin":
+            return _bent(picture, 1)
+        blocks = picture.resize((24, 24), Image.Resampling.NEAREST)
+        return blocks.resize(picture.size, Image.Resampling.NEAREST)
+    if how == "thick":
+        return Image.fromarray(ndimage.minimum_filter(array, (7, 7, 1)))
+    lines = skeletonize(array.min(axis=2) < 128)
+    return Image.fromarray(np.where(lines[..., None], array, 255).astype(np.uint8))
+
+
+def _square(photo: Image.Image, size: int) -> Image.Image:
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    return photo.crop((left, top, left + side, top + side)).resize((size, size))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="+", help="name or folder of a model")
+    parser.add_argument("--out", type=Path, default=Path(".github/sheets"), help="folder")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
