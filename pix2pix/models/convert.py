@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, GeneratorConfig, ModelConfig, NormMode
+from pix2pix.models.card import converted_model_card
 from pix2pix.models.folder import WEIGHTS, check_finite, save_model
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.layers import parameter_count
@@ -56,7 +57,8 @@ def import_weights(
         norm_mode=norm_mode,
         training={"imported_from": file.name},
     )
-    save_model(out, generator, config, converted_model_card(config, generator), half=False)
+    card = converted_model_card(config, parameter_count(generator))
+    save_model(out, generator, config, card, half=False)
     return config
 
 
@@ -260,21 +262,4 @@ def unknown_layout_error(name: str) -> UserError:
     return UserError(
         f"'{name}' is not a generator of the PyTorch pix2pix reference: give a *_net_G.pth of "
         "unet_128, unet_256, resnet_6blocks or resnet_9blocks."
-    )
-
-
-def converted_model_card(config: ModelConfig, generator: nn.Module) -> str:
-    """Write the model card of converted weights."""
-    net = config.generator
-    shape = f"U-Net {net.size}" if net.kind == "unet" else f"ResNet of {net.blocks} blocks"
-    return (
-        f"# {config.title}\n\n"
-        f"A {shape} generator ({net.source_channels} to {net.target_channels} channels, "
-        f"{net.ngf} filters, {net.norm} norm, {parameter_count(generator):,} parameters), imported "
-        f"from `{config.training['imported_from']}` in the layout of the PyTorch pix2pix "
-        f"reference. It translates {config.source_name} to {config.target_name}.\n\n"
-        "## Data and licence\n\n"
-        "The file tells neither: those of its author hold.\n\n"
-        "## Metrics\n\n"
-        "Not measured. `scripts/evaluate.py` measures them on a dataset.\n"
     )
