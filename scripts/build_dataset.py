@@ -13,8 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.data.build import NOTHING_LEFT, build, prepare_build, rebuild
@@ -35,6 +33,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.utils.files import read_json_object
+from pix2pix.utils.progress import ProgressBar
 
 
 def main() -> int:
@@ -62,7 +61,12 @@ def from_pictures(args: argparse.Namespace) -> dict[str, Any]:
         labels = args.labels in ("target", "both")
         args.together = args.together or TOGETHER
         rasters = raster_inputs(
-            args.source, args.target, near, args.size, labels=labels, on_progress=Bar("cutting")
+            args.source,
+            args.target,
+            near,
+            args.size,
+            labels=labels,
+            on_progress=ProgressBar("cutting"),
         )
         with rasters as of_rasters:
             return from_folders(args, of_rasters)
@@ -85,7 +89,7 @@ def from_table(args: argparse.Namespace) -> Iterator[Inputs | None]:
     near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
     with table_inputs(
         args.source, near, args.columns, subset=args.subset, limit=args.limit, derive=args.derive,
-        on_progress=Bar("taking out", "‰"),
+        on_progress=ProgressBar("taking out", "‰"),
     ) as inputs:  # fmt: skip
         yield inputs
 
@@ -112,7 +116,7 @@ def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
         source_range=args.source_range, target_range=args.target_range,
     )  # fmt: skip
     chosen = {"source_range": recipe.source_range, "target_range": recipe.target_range}
-    plan = make_plan(inputs, on_progress=Bar("reading"), **chosen)
+    plan = make_plan(inputs, on_progress=ProgressBar("reading"), **chosen)
     tell(plan)
     if not plan.pairs:  # its doubts may say how there can be some
         print(NOTHING_LEFT, file=sys.stderr)
@@ -124,7 +128,7 @@ def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
         head, jobs = prepare_build(plan, recipe)
         counts = {split: sum(job.split == split for job in jobs) for split in SPLITS}
         return {**head, "counts": {"pairs": len(jobs), **counts}}
-    made = build(plan, recipe, args.out, on_progress=Bar("building"))
+    made = build(plan, recipe, args.out, on_progress=ProgressBar("building"))
     for warning in made["warnings"]:
         print(warning, file=sys.stderr)
     return made
@@ -132,7 +136,7 @@ def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
 
 def sample(args: argparse.Namespace) -> dict[str, Any]:
     size, seed = args.size or SIZE, args.seed
-    counts = make_sample_dataset(args.out, size=size, seed=seed, on_progress=Bar("drawing"))
+    counts = make_sample_dataset(args.out, size=size, seed=seed, on_progress=ProgressBar("drawing"))
     return {"counts": counts, "rule": "drawn", "refused": [], "doubts": []}
 
 
@@ -144,9 +148,12 @@ def again(args: argparse.Namespace) -> dict[str, Any]:
         args.subset, args.derive = origin["subset"], inputs["derive"]
         with from_table(args) as inputs:
             if inputs:
-                sides = inputs.source, inputs.target
-                return rebuild(args.rebuild, args.out, *sides, on_progress=Bar("building"))
-    return rebuild(args.rebuild, args.out, args.source, args.target, on_progress=Bar("building"))
+                return build_anew(args, inputs.source, inputs.target)
+    return build_anew(args, args.source, args.target)
+
+
+def build_anew(args: argparse.Namespace, *sides: Path | None) -> dict[str, Any]:
+    return rebuild(args.rebuild, args.out, *sides, on_progress=ProgressBar("building"))
 
 
 def tell(plan: Plan) -> None:
@@ -174,20 +181,6 @@ def bars(counts: tuple[int, ...]) -> str:
     """Draw a histogram of one line, black to white."""
     most = max(*counts, 1)
     return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // most)] for count in counts)
-
-
-class Bar:
-    """A progress bar with speed and time left; none where standard error is no terminal."""
-
-    def __init__(self, what: str, unit: str = "file") -> None:
-        self.what, self.unit = what, unit
-        self.bar: tqdm | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        self.bar = self.bar or tqdm(desc=self.what, total=total, unit=self.unit, disable=None)
-        self.bar.update(done - self.bar.n)
-        if done == total:
-            self.bar.close()
 
 
 def names(text: str) -> tuple[str, ...]:
