@@ -108,7 +108,7 @@ def set_up(data: Path, config: TrainConfig, ranks: ProcessGroup) -> Training:
             f"{ranks.world} processes cannot share batches of {config.effective_batch_size} from "
             f"{len(dataset)} pairs evenly: choose a batch_size that is a multiple."
         )
-    trainer = Trainer(config, ranks.device, ranks.shared)
+    trainer = Trainer(config, ranks.device, ranks)
     return Training(config, dataset, ranks, trainer, *config.length(pass_steps))
 
 
