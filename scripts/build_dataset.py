@@ -208,6 +208,19 @@ def join_negative(words: list[str]) -> list[str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    add_inputs(parser)
+    add_recipe(parser)
+    add = parser.add_argument
+    add("--plan", action="store_true", help="only say what would be built")
+    add("--sample", action="store_true", help=f"draw {PAIRS} pairs of label maps and little houses")
+    add("--rebuild", type=Path, metavar="DATASET.JSON", help="build the same dataset again")
+    args = parser.parse_args(join_negative(sys.argv[1:]))
+    check(parser, args)
+    return args
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Add what is read, and where the dataset goes."""
     add = parser.add_argument
     add("--source", type=Path, help="folder of source pictures (A); or, without --target, a "
         "dataset, or a table: Parquet, a folder of `datasets`, a WebDataset tar")  # fmt: skip
@@ -221,6 +234,11 @@ def arguments() -> argparse.Namespace:
     add("--match", choices=RULES, default="auto", help="rule that pairs the names (default: auto)")
     add("--csv", type=Path, help="table of pairs: source, target, and split or group if you like")
     add("--derive", choices=list(DERIVATIONS), default="", help="make the source from the picture")
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Add how pairs are made of what is read."""
+    add = parser.add_argument
     add("--size", type=int, help="side of each half in pixels (default: 256, of a sample 128), "
         "0 keeps the pictures'")  # fmt: skip
     add("--fit", choices=list(FITS), default="stretch", help="how pictures get to that size")
@@ -246,10 +264,10 @@ def arguments() -> argparse.Namespace:
     numbers += "the greatest of all files), for %s of more than 8 bits"
     add("--source-range", default="", metavar="LOW,HIGH", help=numbers % "sources")
     add("--target-range", default="", metavar="LOW,HIGH", help=numbers % "targets")
-    add("--plan", action="store_true", help="only say what would be built")
-    add("--sample", action="store_true", help=f"draw {PAIRS} pairs of label maps and little houses")
-    add("--rebuild", type=Path, metavar="DATASET.JSON", help="build the same dataset again")
-    args = parser.parse_args(join_negative(sys.argv[1:]))
+
+
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse arguments that contradict each other, and fill in what follows from others."""
     if args.sample and (args.source or args.rebuild or args.plan):
         parser.error("--sample takes no pictures: leave --source, --rebuild and --plan out")
     if args.size is None and not args.sample:
@@ -264,7 +282,6 @@ def arguments() -> argparse.Namespace:
         args.match = "csv"
     if args.match == "csv" and not args.csv:
         parser.error("--match csv needs --csv")
-    return args
 
 
 if __name__ == "__main__":

@@ -56,15 +56,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
 
-    for doubt in [] if args.resume or config.derive == "grey" else dataset_doubts(data):
-        fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
-        print(
-            f"Look at {doubt.file}: it {doubt.reason}. Build a dataset of {data.name} with "
-            f"build_dataset.py {fixes}.", file=sys.stderr,
-        )  # fmt: skip
+    if not (args.resume or config.derive == "grey"):
+        tell_doubts(data)
 
     def begin() -> RunSettings:
-        begin_run(args.run, None if args.resume else settings)
+        begin_run(args.run, settings, args.resume)
         warn(args.run, config, device)
         return settings
 
@@ -78,6 +74,16 @@ def main() -> int:
     ended = run_folder.read_status(args.run).state
     print(json.dumps({"model": str(args.run / "model"), "stopped": ended != "finished"}))
     return 0
+
+
+def tell_doubts(data: Path) -> None:
+    """Say what is doubtful in a dataset, and what helps."""
+    for doubt in dataset_doubts(data):
+        fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
+        print(
+            f"Look at {doubt.file}: it {doubt.reason}. Build a dataset of {data.name} with "
+            f"build_dataset.py {fixes}.", file=sys.stderr,
+        )  # fmt: skip
 
 
 def warn(run: Path, config: TrainConfig, device: torch.device) -> None:

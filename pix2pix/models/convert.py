@@ -165,22 +165,7 @@ def infer_config(tensors: dict[str, Tensor], name: str) -> tuple[GeneratorConfig
     """Infer the config from the tensors' names and shapes, and the layers in the order in which
     they run. Raises UserError where they are no generator of the reference."""
     convolutions = [key for key, value in tensors.items() if value.ndim == 4]
-    kind: Literal["unet", "resnet"]
-    if "model.model.0.weight" in convolutions:
-        kind, size = "unet", 2 ** (len(convolutions) // 2)  # each halving is undone by another
-        dropout = "after-innermost"  # invisible in the tensors; the reference trains with it
-        layers = unet_layers(len(convolutions) // 2)
-    elif {"model.1.weight", "model.10.conv_block.1.weight"} <= set(convolutions):
-        kind, size = "resnet", 256  # it takes any size; the reference trains at 256
-        dropout = "after-innermost" if "model.10.conv_block.6.weight" in convolutions else "none"
-        layers = resnet_layers((len(convolutions) - 6) // 2, dropout != "none")
-    elif {"model.0.weight", "net.0.weight"} & set(convolutions):
-        raise UserError(
-            f"'{name}' holds a discriminator, which makes no pictures: give the *_net_G.pth beside "
-            "it."
-        )
-    else:
-        raise unknown_layout_error(name)
+    kind, dropout, layers = infer_layers(convolutions, name)
     ends = [f"{layers[i][0]}.weight" for i in (0, -1)]
     if not set(ends) <= set(convolutions):
         raise unknown_layout_error(name)
@@ -201,7 +186,8 @@ def infer_config(tensors: dict[str, Tensor], name: str) -> tuple[GeneratorConfig
         norm = "instance" if bias or f"{follower}.running_mean" in tensors else "none"
     config = GeneratorConfig(
         kind=kind,
-        size=size,
+        # Each halving of a U-Net is undone by another; the reference trains ResNets at 256.
+        size=2 ** (len(layers) // 2) if kind == "unet" else 256,
         source_channels=source,
         target_channels=target,
         ngf=first.shape[0],
@@ -211,6 +197,26 @@ def infer_config(tensors: dict[str, Tensor], name: str) -> tuple[GeneratorConfig
         blocks=(len(layers) - 6) // 2 if kind == "resnet" else 9,
     )
     return config, layers
+
+
+def infer_layers(
+    convolutions: list[str], name: str
+) -> tuple[Literal["unet", "resnet"], Literal["after-innermost", "none"], list[Layer]]:
+    """Infer (kind, dropout, layers) from the names of a generator's convolutions. Raises
+    UserError."""
+    if "model.model.0.weight" in convolutions:
+        # Dropout is invisible in the tensors; the reference trains with it.
+        return "unet", "after-innermost", unet_layers(len(convolutions) // 2)
+    if {"model.1.weight", "model.10.conv_block.1.weight"} <= set(convolutions):
+        dropout = "model.10.conv_block.6.weight" in convolutions
+        layers = resnet_layers((len(convolutions) - 6) // 2, dropout)
+        return "resnet", "after-innermost" if dropout else "none", layers
+    if {"model.0.weight", "net.0.weight"} & set(convolutions):
+        raise UserError(
+            f"'{name}' holds a discriminator, which makes no pictures: give the *_net_G.pth beside "
+            "it."
+        )
+    raise unknown_layout_error(name)
 
 
 def unet_layers(depth: int) -> list[Layer]:

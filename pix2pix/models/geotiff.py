@@ -21,17 +21,11 @@ from pix2pix.utils.text import printable
 
 
 def translate_geotiff(
-    translator: Any,
-    file: Path,
-    out: Path,
-    *,
-    max_pixels: int | None = None,
-    **options: Any,
+    translator: Any, file: Path, out: Path, *, max_pixels: int | None = None, **options: Any
 ) -> str:
-    """Translate a GeoTIFF to another, which appears when it is complete; returns a sentence where
-    it does not go with the range of the model's sources. `options` are those of
-    `Translator.translate_large`. Raises UserError, also for more than `max_pixels`, and
-    Cancelled."""
+    """Translate a GeoTIFF to another, which appears when it is complete, with the `options` of
+    `Translator.translate_large`; returns a sentence where it does not go with the range of the
+    model's sources. Raises UserError, also for more than `max_pixels`, and Cancelled."""
     rasterio = import_rasterio()
     name, notice = printable(file.name), ""
 

@@ -108,42 +108,43 @@ def train(
     if resume and config is None:
         settings = read_run(folder, device)._replace(data=data)
     else:
-        model = find_model(os.fspath(start_from), model_folders()) if start_from else None
-        config = config or TrainConfig.from_preset("recommended")
-        config = resolve_config(config.preset, _changes(config), data, model)
-        settings = RunSettings(config, data, model, pick_device(device))
-
-    def begin() -> RunSettings:
-        begin_run(folder, None if resume else settings)
-        return settings
-
-    def stop_request() -> str:
-        return "stopped" if should_stop() else run_control.requested_stop(folder)
+        settings = _settings(config, data, start_from, device)
 
     on_gpu = [settings.device] if settings.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):  # the caller's random numbers stay as they are
-        sentence = run_training(folder, begin, stop_request, on_progress)
+        sentence = run_training(
+            folder,
+            lambda: begin_run(folder, settings, resume),
+            lambda: "stopped" if should_stop() else run_control.requested_stop(folder),
+            on_progress,
+        )
     if sentence:
         raise UserError(sentence)
     return Run(folder)
 
 
-def begin_run(run: Path, settings: RunSettings | None) -> None:
-    """Write down what a new run will do, before it waits for its turn; one that goes on has its
-    settings."""
+def begin_run(run: Path, settings: RunSettings, resume: bool) -> RunSettings:
+    """Write down what a new run will do, before it waits for its turn; one to `resume` has its
+    settings. Returns them."""
     (run / "stop").unlink(missing_ok=True)
     run_folder.write_status(run, started=time.time())
-    if settings is not None:
+    if not resume:
         write_json(run / "config.json", run_config(*settings))
+    return settings
 
 
-def _changes(config: TrainConfig) -> dict[str, object]:
-    """List what differs from the config's own preset, as the settings of a new run are given."""
-    base = TrainConfig.from_preset(config.preset)
-    values = dataclasses.asdict(config)
-    for name in ("ranges", "numbers"):  # the dataset says them
-        del values[name]
-    return {name: value for name, value in values.items() if value != getattr(base, name)}
+def _settings(
+    config: TrainConfig | None, data: Path, start_from: str | os.PathLike[str] | None, device: str
+) -> RunSettings:
+    """Resolve the settings of a new run: what differs from the config's own preset was given."""
+    config = config or TrainConfig.from_preset("recommended")
+    model = find_model(os.fspath(start_from), model_folders()) if start_from else None
+    given = dataclasses.asdict(config)
+    for name, value in dataclasses.asdict(TrainConfig.from_preset(config.preset)).items():
+        if given[name] == value or name in ("ranges", "numbers"):  # which the dataset says
+            del given[name]
+    config = resolve_config(config.preset, given, data, model)
+    return RunSettings(config, data, model, pick_device(device))
 
 
 # -------------------------------------------------------------------------- as the process of a run
