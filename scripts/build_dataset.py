@@ -13,8 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.data.build import NOTHING_LEFT, build, prepare_build, rebuild
@@ -35,6 +33,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.utils.files import read_json_object
+from pix2pix.utils.progress import ProgressBar
 
 
 def main() -> int:
@@ -62,7 +61,12 @@ def from_pictures(args: argparse.Namespace) -> dict[str, Any]:
         labels = args.labels in ("target", "both")
         args.together = args.together or TOGETHER
         rasters = raster_inputs(
-            args.source, args.target, near, args.size, labels=labels, on_progress=Bar("cutting")
+            args.source,
+            args.target,
+            near,
+            args.size,
+            labels=labels,
+            on_progress=ProgressBar("cutting"),
         )
         with rasters as of_rasters:
             return from_folders(args, of_rasters)
@@ -85,7 +89,7 @@ def from_table(args: argparse.Namespace) -> Iterator[Inputs | None]:
     near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
     with table_inputs(
         args.source, near, args.columns, subset=args.subset, limit=args.limit, derive=args.derive,
-        on_progress=Bar("taking out", "‰"),
+        on_progress=ProgressBar("taking out", "‰"),
     ) as inputs:  # fmt: skip
         yield inputs
 
@@ -112,7 +116,7 @@ def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
         source_range=args.source_range, target_range=args.target_range,
     )  # fmt: skip
     chosen = {"source_range": recipe.source_range, "target_range": recipe.target_range}
-    plan = make_plan(inputs, on_progress=Bar("reading"), **chosen)
+    plan = make_plan(inputs, on_progress=ProgressBar("reading"), **chosen)
     tell(plan)
     if not plan.pairs:  # its doubts may say how there can be some
         print(NOTHING_LEFT, file=sys.stderr)
@@ -124,7 +128,7 @@ def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
         head, jobs = prepare_build(plan, recipe)
         counts = {split: sum(job.split == split for job in jobs) for split in SPLITS}
         return {**head, "counts": {"pairs": len(jobs), **counts}}
-    made = build(plan, recipe, args.out, on_progress=Bar("building"))
+    made = build(plan, recipe, args.out, on_progress=ProgressBar("building"))
     for warning in made["warnings"]:
         print(warning, file=sys.stderr)
     return made
@@ -132,7 +136,7 @@ def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
 
 def sample(args: argparse.Namespace) -> dict[str, Any]:
     size, seed = args.size or SIZE, args.seed
-    counts = make_sample_dataset(args.out, size=size, seed=seed, on_progress=Bar("drawing"))
+    counts = make_sample_dataset(args.out, size=size, seed=seed, on_progress=ProgressBar("drawing"))
     return {"counts": counts, "rule": "drawn", "refused": [], "doubts": []}
 
 
@@ -144,9 +148,12 @@ def again(args: argparse.Namespace) -> dict[str, Any]:
         args.subset, args.derive = origin["subset"], inputs["derive"]
         with from_table(args) as inputs:
             if inputs:
-                sides = inputs.source, inputs.target
-                return rebuild(args.rebuild, args.out, *sides, on_progress=Bar("building"))
-    return rebuild(args.rebuild, args.out, args.source, args.target, on_progress=Bar("building"))
+                return build_anew(args, inputs.source, inputs.target)
+    return build_anew(args, args.source, args.target)
+
+
+def build_anew(args: argparse.Namespace, *sides: Path | None) -> dict[str, Any]:
+    return rebuild(args.rebuild, args.out, *sides, on_progress=ProgressBar("building"))
 
 
 def tell(plan: Plan) -> None:
@@ -176,20 +183,6 @@ def bars(counts: tuple[int, ...]) -> str:
     return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // most)] for count in counts)
 
 
-class Bar:
-    """A progress bar with speed and time left; none where standard error is no terminal."""
-
-    def __init__(self, what: str, unit: str = "file") -> None:
-        self.what, self.unit = what, unit
-        self.bar: tqdm | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        self.bar = self.bar or tqdm(desc=self.what, total=total, unit=self.unit, disable=None)
-        self.bar.update(done - self.bar.n)
-        if done == total:
-            self.bar.close()
-
-
 def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
@@ -215,6 +208,19 @@ def join_negative(words: list[str]) -> list[str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    add_inputs(parser)
+    add_recipe(parser)
+    add = parser.add_argument
+    add("--plan", action="store_true", help="only say what would be built")
+    add("--sample", action="store_true", help=f"draw {PAIRS} pairs of label maps and little houses")
+    add("--rebuild", type=Path, metavar="DATASET.JSON", help="build the same dataset again")
+    args = parser.parse_args(join_negative(sys.argv[1:]))
+    check(parser, args)
+    return args
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Add what is read, and where the dataset goes."""
     add = parser.add_argument
     add("--source", type=Path, help="folder of source pictures (A); or, without --target, a "
         "dataset, or a table: Parquet, a folder of `datasets`, a WebDataset tar")  # fmt: skip
@@ -228,6 +234,11 @@ def arguments() -> argparse.Namespace:
     add("--match", choices=RULES, default="auto", help="rule that pairs the names (default: auto)")
     add("--csv", type=Path, help="table of pairs: source, target, and split or group if you like")
     add("--derive", choices=list(DERIVATIONS), default="", help="make the source from the picture")
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Add how pairs are made of what is read."""
+    add = parser.add_argument
     add("--size", type=int, help="side of each half in pixels (default: 256, of a sample 128), "
         "0 keeps the pictures'")  # fmt: skip
     add("--fit", choices=list(FITS), default="stretch", help="how pictures get to that size")
@@ -253,10 +264,10 @@ def arguments() -> argparse.Namespace:
     numbers += "the greatest of all files), for %s of more than 8 bits"
     add("--source-range", default="", metavar="LOW,HIGH", help=numbers % "sources")
     add("--target-range", default="", metavar="LOW,HIGH", help=numbers % "targets")
-    add("--plan", action="store_true", help="only say what would be built")
-    add("--sample", action="store_true", help=f"draw {PAIRS} pairs of label maps and little houses")
-    add("--rebuild", type=Path, metavar="DATASET.JSON", help="build the same dataset again")
-    args = parser.parse_args(join_negative(sys.argv[1:]))
+
+
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse arguments that contradict each other, and fill in what follows from others."""
     if args.sample and (args.source or args.rebuild or args.plan):
         parser.error("--sample takes no pictures: leave --source, --rebuild and --plan out")
     if args.size is None and not args.sample:
@@ -271,7 +282,6 @@ def arguments() -> argparse.Namespace:
         args.match = "csv"
     if args.match == "csv" and not args.csv:
         parser.error("--match csv needs --csv")
-    return args
 
 
 if __name__ == "__main__":

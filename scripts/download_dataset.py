@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from pix2pix.hub.datasets import pull_dataset
 from pix2pix.hub.tables import PUBLISHED, look_at_hub, pull_pairs
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.utils.files import write_errors
+from pix2pix.utils.progress import ProgressBar
 from pix2pix.utils.text import safe_name
 from pix2pix.utils.workspace import workspace
 
@@ -122,19 +124,19 @@ def fetch(args: argparse.Namespace) -> dict:
     published = SETS[args.name]
     print(f"{args.name}: {published.what}; {published.terms}.", file=sys.stderr)
     archive = out.with_name(f".{out.name}.tar.gz")
-    with Bar(f"{args.name}.tar.gz", unit="B", unit_scale=True) as bar:
+    with bar(f"{args.name}.tar.gz", unit_scale=True) as shown:
         loaded = download(
             args.address or ADDRESS.format(args.name),
             archive,
             # Another address may have the set in another form.
             size=published.size if published.exact and not args.address else None,
             sha256=args.sha256,
-            on_progress=bar,
+            on_progress=shown,
             on_wait=lambda sentence: tqdm.write(sentence, file=sys.stderr),
         )
     try:
-        with Bar("unpacking", bar_format=UNPACKING) as bar:
-            import_dataset(archive, out.parent, out.name, limits=LIMITS, on_progress=bar)
+        with bar("unpacking", bar_format=UNPACKING) as shown:
+            import_dataset(archive, out.parent, out.name, limits=LIMITS, on_progress=shown)
     except UserError:
         # It would be refused again, unless all that was missing is room on the disk.
         if shutil.disk_usage(out.parent).free > 2 * loaded.bytes:
@@ -157,14 +159,14 @@ def fetch_hub(args: argparse.Namespace) -> dict:
         print(f"taken: {' -> '.join(look.chosen)}; for example", file=sys.stderr)
         for pictures in look.examples:
             print("  ->  ".join(f"{p.width} x {p.height}" for p in pictures), file=sys.stderr)
-    with Bar(repo, bar_format=UNPACKING) as bar:
-        options = {"limit": args.limit, "subset": args.subset, "token": token, "on_progress": bar}
+    with bar(repo, bar_format=UNPACKING) as shown:
+        options = {"limit": args.limit, "subset": args.subset, "token": token, "on_progress": shown}
         taken = pull_pairs(repo, out.parent, args.columns, **options)
     if taken is None:
         return fetch_pictures(repo, out, token)
     kept = taken.source.parent
-    with Bar("checking", bar_format=UNPACKING) as bar:
-        import_dataset(dataset_folder(taken), out.parent, out.name, move=True, on_progress=bar)
+    with bar("checking", bar_format=UNPACKING) as shown:
+        import_dataset(dataset_folder(taken), out.parent, out.name, move=True, on_progress=shown)
     shutil.rmtree(kept)
     return {**counts_of(out), "columns": taken.origin.columns, "table": taken.origin.table}
 
@@ -172,13 +174,13 @@ def fetch_hub(args: argparse.Namespace) -> dict:
 def fetch_pictures(repo: str, out: Path, token: str | bool | None) -> dict:
     """Take a repository that holds A|B pictures or an archive of them."""
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out.parent) as place:
-        with Bar(repo, unit="file") as bar:
-            pulled = pull_dataset(repo, Path(place) / "hub", token=token, on_progress=bar)
+        with bar(repo, "file") as shown:
+            pulled = pull_dataset(repo, Path(place) / "hub", token=token, on_progress=shown)
         things = pulled["archives"] or [Path(place) / "hub"]
         if len(things) > 1:
             raise UserError(f"{repo} holds {len(things)} archives: fetch the one you mean.")
-        with Bar("unpacking", bar_format=UNPACKING) as bar:
-            import_dataset(things[0], out.parent, out.name, move=True, on_progress=bar)
+        with bar("unpacking", bar_format=UNPACKING) as shown:
+            import_dataset(things[0], out.parent, out.name, move=True, on_progress=shown)
     return {**counts_of(out), "bytes": pulled["bytes"], "commit": pulled["commit"]}
 
 
@@ -199,26 +201,11 @@ def refuse_taken(paths: list[Path]) -> None:
             raise UserError(f"{path} exists already: name another --out or remove it.")
 
 
-class Bar:
-    """What is done, the speed and the time left on standard error; ``style`` is tqdm's."""
-
-    def __init__(self, title: str, **style: object) -> None:
-        seconds = 0.2 if sys.stderr.isatty() else 10  # a log wants few lines
-        self.style = {"desc": title, "mininterval": seconds, "maxinterval": seconds, **style}
-        self.bar = None
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def __call__(self, done: int, total: int) -> None:
-        if self.bar is None or done < self.bar.n:  # also where a transfer starts over
-            self.__exit__()
-            self.bar = tqdm(total=total or None, initial=done, **self.style)
-        self.bar.update(done - self.bar.n)
+def bar(title: str, unit: str = "B", **style: object) -> closing[ProgressBar]:
+    """Make a bar that a log shows too, in few lines."""
+    seconds = 0.2 if sys.stderr.isatty() else 10
+    style |= {"disable": False, "mininterval": seconds, "maxinterval": seconds}
+    return closing(ProgressBar(title, unit, **style))
 
 
 def arguments() -> argparse.Namespace:

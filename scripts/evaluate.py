@@ -16,8 +16,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
@@ -27,6 +25,7 @@ from pix2pix.imaging.picture import save_png, set_pillow_limits
 from pix2pix.models.folder import find_model, read_config
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically, write_json
+from pix2pix.utils.progress import ProgressBar
 from pix2pix.utils.workspace import model_folders
 
 
@@ -39,7 +38,7 @@ def main() -> int:
             name: evaluate(
                 Translator.load(folder, args.device), args.data, args.split,
                 direction=args.direction, derive=args.derive, fit=args.fit, palette=args.palette,
-                limit=args.limit, show=args.show, on_progress=Bar(name),
+                limit=args.limit, show=args.show, on_progress=ProgressBar(name, "pair"),
             )
             for name, folder in models.items()
         }  # fmt: skip
@@ -75,19 +74,6 @@ def find_models(names: list[str]) -> dict[str, Path]:
             if folder not in models.values():
                 models[str(folder) if short in models else short] = folder
     return models
-
-
-class Bar:
-    """A progress bar; none where standard error is no terminal."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.bar = name, None
-
-    def __call__(self, done: int, total: int) -> None:
-        self.bar = self.bar or tqdm(desc=self.name, total=total, unit="pair", disable=None)
-        self.bar.update(done - self.bar.n)
-        if done == total:
-            self.bar.close()
 
 
 def save(file: Path | None, write: Callable[[Path], None]) -> list[str]:

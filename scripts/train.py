@@ -25,11 +25,10 @@ from pix2pix.presets import PRESETS
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import RECENT, WINDOW, diagnose
 from pix2pix.training.distributed import is_first
-from pix2pix.training.loop import TrainProgress, check_unused, run_config, run_loop, set_process_up
+from pix2pix.training.loop import TrainProgress, check_unused, run_loop, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.resolve_config import resolve_config
-from pix2pix.training.run_process import resume_run, run_training
-from pix2pix.training.train import begin_run
+from pix2pix.training.resolve_config import RunSettings, resolve_config, resume_run
+from pix2pix.training.train import begin_run, run_training
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import split_setting
 from pix2pix.utils.workspace import model_folders
@@ -44,7 +43,7 @@ def main() -> int:
     try:
         if not args.resume:
             check_unused(args.run)
-        config, data, start_from, device = settings(args)
+        config, data, start_from, device = settings = settings_of(args)
         if not is_first():  # of several processes, only the first one writes
             run_loop(
                 args.run, data, config, device=device, start_from=start_from, resume=True,
@@ -57,18 +56,13 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
 
-    for doubt in [] if args.resume or config.derive == "grey" else dataset_doubts(data):
-        fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
-        print(
-            f"Look at {doubt.file}: it {doubt.reason}. Build a dataset of {data.name} with "
-            f"build_dataset.py {fixes}.", file=sys.stderr,
-        )  # fmt: skip
+    if not (args.resume or config.derive == "grey"):
+        tell_doubts(data)
 
-    def begin() -> tuple[TrainConfig, Path, Path | None, torch.device]:
-        new = None if args.resume else run_config(config, data, start_from, device)
-        begin_run(args.run, new)
+    def begin() -> RunSettings:
+        begin_run(args.run, settings, args.resume)
         warn(args.run, config, device)
-        return config, data, start_from, device
+        return settings
 
     bar = Bar(args.run, config)
     stop_request = lambda: "stopped" if stop else run_control.requested_stop(args.run)  # noqa: E731
@@ -80,6 +74,16 @@ def main() -> int:
     ended = run_folder.read_status(args.run).state
     print(json.dumps({"model": str(args.run / "model"), "stopped": ended != "finished"}))
     return 0
+
+
+def tell_doubts(data: Path) -> None:
+    """Say what is doubtful in a dataset, and what helps."""
+    for doubt in dataset_doubts(data):
+        fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
+        print(
+            f"Look at {doubt.file}: it {doubt.reason}. Build a dataset of {data.name} with "
+            f"build_dataset.py {fixes}.", file=sys.stderr,
+        )  # fmt: skip
 
 
 def warn(run: Path, config: TrainConfig, device: torch.device) -> None:
@@ -96,17 +100,17 @@ def warn(run: Path, config: TrainConfig, device: torch.device) -> None:
         )
 
 
-def settings(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None, torch.device]:
-    """(config, data, model to begin with, device): of the arguments, and for a run that goes on
-    of its own `config.json` where they say nothing."""
+def settings_of(args: argparse.Namespace) -> RunSettings:
+    """Return the settings that the arguments give, and for a run that goes on those of its own
+    `config.json` where they say nothing."""
     overrides = dict(args.set)
     if args.resume:
-        config, data, start_from, device = resume_run(args.run, args.device or "", args.data)
-        config = train_config(config.preset, overrides, dataclasses.asdict(config))
-        return config, data, start_from, device
+        settings = resume_run(args.run, args.device or "", args.data)
+        config = dataclasses.asdict(settings.config)
+        return settings._replace(config=train_config(config["preset"], overrides, config))
     model = find_model(args.start_from, model_folders()) if args.start_from else None
     config = resolve_config(args.preset or "maps", overrides, args.data, model)
-    return config, args.data, model, pick_device(args.device or "auto")
+    return RunSettings(config, args.data, model, pick_device(args.device or "auto"))
 
 
 class Bar:

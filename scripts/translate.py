@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -22,6 +21,7 @@ from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.batch import list_jobs, refuse_overwriting, run_job
 from pix2pix.models.folder import find_model
 from pix2pix.models.translator import Translator
+from pix2pix.utils.progress import ProgressBar
 from pix2pix.utils.workspace import model_folders
 
 
@@ -39,7 +39,8 @@ def main() -> int:
     options = {"seed": args.seed, "fit": args.fit, "norm": args.norm}
     for number, job in enumerate(jobs, 1):
         try:
-            done = run_job(translator, job, args.out, on_progress=Progress(job.name), **options)
+            bar = ProgressBar(job.name, "tile", leave=False)
+            done = run_job(translator, job, args.out, on_progress=bar, **options)
             translated += done.translated
             refused += [{"file": file, "reason": reason} for file, reason in done.refused]
             for line in (*done.remarks, *(reason for _, reason in done.refused)):
@@ -53,21 +54,6 @@ def main() -> int:
             return 1
     print(json.dumps({"translated": translated, "refused": refused}))
     return 1 if refused else 0
-
-
-class Progress:
-    """Says how far a picture of many windows is, and how long the rest takes."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.start = name, time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        if total > 1 and sys.stderr.isatty():
-            end = "\n" if done == total else ""
-            gone = time.monotonic() - self.start
-            left = f", {gone * (total - done) / done:.0f} s left" if done and gone > 2 else ""
-            words = f"\r{self.name}: {done / total:.0%}{left}   "
-            print(words, end=end, file=sys.stderr, flush=True)
 
 
 def arguments() -> argparse.Namespace:

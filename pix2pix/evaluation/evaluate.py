@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict, cast
@@ -93,37 +93,55 @@ def evaluate(
     `on_progress` hears pairs. Raises UserError where no pair can be read, Cancelled when told to.
     """
     data = Path(data)
-    files = find_pairs(data, split)
-    if not files:
-        raise UserError(f"{printable(data.name)} holds no pairs in {split}/: name another split.")
-    files = [files[i] for i in evenly_spaced(len(files), limit or len(files))]
+    files = _choose_pairs(data, split, limit)
     if isinstance(model, (str, os.PathLike)):
         model = Translator.from_pretrained(model)
     reader = _Reader(model.config, data, direction, derive)
     colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
-    result, shown = Evaluation({}), evenly_spaced(len(files), show)
-
-    def triples() -> Iterator[Sample]:
-        for done, file in enumerate(files):
-            if should_stop():
-                raise Cancelled
-            on_progress(done, len(files))
-            try:
-                triple = _translate_pair(model, reader.open(file), fit, colours is not None)
-            except UserError as error:
-                result.refused.append({"file": file.a.name, "reason": str(error)})
-                continue
-            # Where one is left out, the next that can be read is shown.
-            if len(result.samples) < bisect_right(shown, done):
-                result.samples.append(triple)
-            yield triple
-
-    result.measures.update(_measure(triples(), model, colours))
+    result = Evaluation({})
+    triples = _collect(
+        files, lambda file: _translate_pair(model, reader.open(file), fit, colours is not None),
+        result, show, should_stop, on_progress,
+    )  # fmt: skip
+    result.measures.update(_measure(triples, model, colours))
     on_progress(len(files), len(files))
     if not result.measures["images"]:
         reason = result.refused[0]["reason"]
         raise UserError(f"No pair in {split}/ of {printable(data.name)} can be used: {reason}")
     return result
+
+
+def _choose_pairs(data: Path, split: str, limit: int) -> list[PairFile]:
+    """List the pairs to be measured; raises UserError where there are none."""
+    files = find_pairs(data, split)
+    if not files:
+        raise UserError(f"{printable(data.name)} holds no pairs in {split}/: name another split.")
+    return [files[i] for i in evenly_spaced(len(files), limit or len(files))]
+
+
+def _collect(
+    files: list[PairFile],
+    translate: Callable[[PairFile], Sample],
+    result: Evaluation,
+    show: int,
+    should_stop: ShouldStop,
+    on_progress: Progress,
+) -> Iterator[Sample]:
+    """Yield the triples of all pairs; `result` gets some to `show`, and what was refused."""
+    shown = evenly_spaced(len(files), show)
+    for done, file in enumerate(files):
+        if should_stop():
+            raise Cancelled
+        on_progress(done, len(files))
+        try:
+            triple = translate(file)
+        except UserError as error:
+            result.refused.append({"file": file.a.name, "reason": str(error)})
+            continue
+        # Where one is left out, the next that can be read is shown.
+        if len(result.samples) < bisect_right(shown, done):
+            result.samples.append(triple)
+        yield triple
 
 
 def _measure(triples: Iterator[Sample], model: Translator, colours: Tensor | None) -> Measures:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from pix2pix.imaging.strokes import Points, Stroke, arc, make_stroke, resample, smooth, wobble
@@ -13,6 +11,18 @@ from pix2pix.imaging.strokes import Points, Stroke, arc, make_stroke, resample, 
 EYE_LINE = 0.48
 EYE_GAP = 0.20  # between the pupils
 CHIN = 0.845
+MIDDLE = 0.5
+_LIPS = ((-0.078, 0.704), (-0.022, 0.686), (0, 0.69), (0.022, 0.686), (0.078, 0.703))
+_CLOSED = ((-0.078, 0.704), (0, 0.707), (0.078, 0.703))
+_TEETH = tuple(((x, 0.697), (x, 0.732)) for x in (-0.04, 0.0, 0.04))
+# The lines of a mouth, x from the middle.
+MOUTHS = {
+    "line": (_CLOSED,),
+    "smile": (((-0.09, 0.69), (0, 0.732), (0.09, 0.688)),),
+    "grin": (((-0.085, 0.685), (0, 0.7), (0.085, 0.685)),
+        ((-0.085, 0.685), (-0.04, 0.732), (0.04, 0.732), (0.085, 0.685)), *_TEETH),
+    "lips": (_CLOSED, _LIPS, ((-0.066, 0.708), (0, 0.736), (0.066, 0.708))),
+}  # fmt: skip
 
 
 def example_faces() -> dict[str, list[Stroke]]:
@@ -30,6 +40,26 @@ def example_faces() -> dict[str, list[Stroke]]:
     }
 
 
+class _Pen:
+    """Draws lines as a hand does."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.width = self.rng.uniform(0.009, 0.012)
+        self.strokes: list[Stroke] = []
+
+    def line(self, points: Points) -> None:
+        curve = smooth(points) if len(points) < 30 else np.asarray(points)
+        self.strokes.append(make_stroke(wobble(curve, 0.0028, self.rng), self.width))
+
+    def across(self, *points: tuple[float, float]) -> None:
+        """Draw a line through points whose x are counted from the middle."""
+        self.line([(MIDDLE + x, y) for x, y in points])
+
+    def dot(self, x: float, y: float, width: float) -> None:
+        self.strokes.append(make_stroke([(x, y)], width))
+
+
 def _face(
     seed: int,
     hair: str,
@@ -41,153 +71,110 @@ def _face(
     beard: bool = False,
     plain: bool = False,
 ) -> list[Stroke]:
-    rng = np.random.default_rng(seed)
-    pen = rng.uniform(0.009, 0.012)
-    strokes: list[Stroke] = []
-
-    def line(points: Points, width: float = pen) -> None:
-        curve = wobble(smooth(points) if len(points) < 30 else np.asarray(points), 0.0028, rng)
-        strokes.append(make_stroke(curve, width))
-
-    def dot(x: float, y: float, width: float) -> None:
-        strokes.append(make_stroke([(x, y)], width))
-
-    cx, eye, rx = 0.5, EYE_LINE, 0.226 * slim
-    top = 0.28
-    line(arc(cx, (top + CHIN) / 2, rx, (CHIN - top) / 2, -95, 272))
+    pen, half, top = _Pen(seed), 0.226 * slim, 0.28
+    pen.line(arc(MIDDLE, (top + CHIN) / 2, half, (CHIN - top) / 2, -95, 272))
     for side in (-1, 1):
-        x = cx + side * EYE_GAP / 2
-        if eyes == "dot":
-            dot(x, eye, 0.026)
-        else:
-            open_ = 0.016 if eyes == "almond" else 0.024
-            line(arc(x, eye, 0.045, open_, 180, 360))
-            line(arc(x, eye, 0.045, open_, 180, 0))
-            dot(x, eye, 0.022)
+        x = MIDDLE + side * EYE_GAP / 2
+        _eye(pen, x, eyes)
         if not plain:
-            line([(x - side * 0.05, eye - 0.066), (x, eye - 0.08), (x + side * 0.06, eye - 0.06)])
+            brow = [(x - side * 0.05, EYE_LINE - 0.066), (x, EYE_LINE - 0.08)]
+            pen.line([*brow, (x + side * 0.06, EYE_LINE - 0.06)])
         if glasses:
-            line(arc(x, eye + 0.004, 0.072, 0.054, 0, 365))
-            line([(x + side * 0.072, eye), (cx + side * rx, eye - 0.015)])
+            pen.line(arc(x, EYE_LINE + 0.004, 0.072, 0.054, 0, 365))
+            pen.line([(x + side * 0.072, EYE_LINE), (MIDDLE + side * half, EYE_LINE - 0.015)])
         if ears:
             middle = 0 if side > 0 else 180
-            line(arc(cx + side * rx, 0.54, 0.028, 0.06, middle - 85, middle + 85))
+            pen.line(arc(MIDDLE + side * half, 0.54, 0.028, 0.06, middle - 85, middle + 85))
         if not plain:
-            line([(cx + side * 0.135, 0.8), (cx + side * 0.14, 0.905)])
-            line([(cx + side * 0.14, 0.905), (cx + side * 0.27, 0.94), (cx + side * 0.38, 0.99)])
+            pen.across((side * 0.135, 0.8), (side * 0.14, 0.905))
+            pen.across((side * 0.14, 0.905), (side * 0.27, 0.94), (side * 0.38, 0.99))
     if glasses:
-        line([(cx - 0.028, eye), (cx, eye - 0.012), (cx + 0.028, eye)])
+        pen.across((-0.028, EYE_LINE), (0, EYE_LINE - 0.012), (0.028, EYE_LINE))
     if plain:
-        line([(cx, 0.51), (cx - 0.025, 0.622), (cx + 0.014, 0.632)])
+        pen.across((0, 0.51), (-0.025, 0.622), (0.014, 0.632))
     else:
-        line(
-            [
-                (cx - 0.05, 0.622),
-                (cx - 0.022, 0.64),
-                (cx, 0.633),
-                (cx + 0.022, 0.64),
-                (cx + 0.05, 0.622),
-            ]
-        )
-    if mouth == "smile":
-        line([(cx - 0.09, 0.69), (cx, 0.732), (cx + 0.09, 0.688)])
-    elif mouth == "grin":
-        line([(cx - 0.085, 0.685), (cx, 0.7), (cx + 0.085, 0.685)])
-        line([(cx - 0.085, 0.685), (cx - 0.04, 0.732), (cx + 0.04, 0.732), (cx + 0.085, 0.685)])
-        for x in (-0.04, 0.0, 0.04):
-            line([(cx + x, 0.697), (cx + x, 0.732)])
-    else:
-        line([(cx - 0.078, 0.704), (cx, 0.707), (cx + 0.078, 0.703)])
-    if mouth == "lips":
-        line(
-            [
-                (cx - 0.078, 0.704),
-                (cx - 0.022, 0.686),
-                (cx, 0.69),
-                (cx + 0.022, 0.686),
-                (cx + 0.078, 0.703),
-            ]
-        )
-        line([(cx - 0.066, 0.708), (cx, 0.736), (cx + 0.066, 0.708)])
+        pen.across((-0.05, 0.622), (-0.022, 0.64), (0, 0.633), (0.022, 0.64), (0.05, 0.622))
+    for points in MOUTHS[mouth]:
+        pen.across(*points)
     if beard:
-        _beard(line, cx, rx, rng)
-    _hair(line, hair, cx, rx)
-    return strokes
+        _beard(pen, half)
+    _hair(pen, hair, half)
+    return pen.strokes
 
 
-def _beard(line: Callable[[Points], None], cx: float, rx: float, rng: np.random.Generator) -> None:
+def _eye(pen: _Pen, x: float, kind: str) -> None:
+    if kind == "dot":
+        pen.dot(x, EYE_LINE, 0.026)
+        return
+    for end in (360, 0):
+        pen.line(arc(x, EYE_LINE, 0.045, 0.016 if kind == "almond" else 0.024, 180, end))
+    pen.dot(x, EYE_LINE, 0.022)
+
+
+def _beard(pen: _Pen, half: float) -> None:
     """Draw its upper edge around the mouth, a moustache, and short strokes along the jaw."""
     edge = [(-0.95, 0.6), (-0.5, 0.69), (-0.42, 0.66), (0, 0.745), (0.42, 0.66), (0.5, 0.69)]
-    line([(cx + x * rx, y) for x, y in [*edge, (0.95, 0.6)]])
-    line([(cx - 0.09, 0.695), (cx, 0.66), (cx + 0.09, 0.695)])
+    pen.across(*((x * half, y) for x, y in [*edge, (0.95, 0.6)]))
+    pen.across((-0.09, 0.695), (0, 0.66), (0.09, 0.695))
     for angle in np.radians(np.linspace(15, 165, 22)):
-        out = rng.uniform(0.93, 1.03)
-        x, y = cx + out * rx * np.cos(angle), 0.6 + out * 0.235 * np.sin(angle)
-        line([(x, y), (cx + 0.75 * (x - cx), 0.6 + 0.75 * (y - 0.6))])
+        out = pen.rng.uniform(0.93, 1.03)
+        x, y = MIDDLE + out * half * np.cos(angle), 0.6 + out * 0.235 * np.sin(angle)
+        pen.line([(x, y), (MIDDLE + 0.75 * (x - MIDDLE), 0.6 + 0.75 * (y - 0.6))])
 
 
-def _hair(line: Callable[[Points], None], kind: str, cx: float, rx: float) -> None:
-    w = rx + 0.03
+def _hair(pen: _Pen, kind: str, half: float) -> None:
+    """Draw hair on a face that is `half` as wide to either side."""
     if kind in ("short", "fringe"):
-        line(
-            [
-                (cx - w, 0.49),
-                (cx - w - 0.005, 0.31),
-                (cx - 0.14, 0.135),
-                (cx, 0.095),
-                (cx + 0.14, 0.135),
-                (cx + w + 0.005, 0.31),
-                (cx + w, 0.49),
-            ]
-        )
-    if kind == "short":
-        line(
-            [
-                (cx - rx, 0.46),
-                (cx - 0.17, 0.345),
-                (cx - 0.05, 0.3),
-                (cx + 0.06, 0.325),
-                (cx + 0.17, 0.345),
-                (cx + rx, 0.46),
-            ]
-        )
-        for k in range(6):
-            x = cx - 0.16 + 0.06 * k
-            line([(x, 0.2 - 0.04 * (1 - abs(k - 2.5) / 2.5)), (x + 0.02, 0.29)])
-    elif kind == "fringe":
-        xs = np.linspace(cx - rx, cx + rx, 19)
-        line(resample([(x, 0.385 if k % 2 else 0.3) for k, x in enumerate(xs)], 90))
+        _crown(pen, half)
+        (_strands if kind == "short" else _fringe)(pen, half)
     elif kind in ("long", "bob"):
-        end = 0.97 if kind == "long" else 0.76
         for side in (-1, 1):
-            line(
-                [
-                    (cx, 0.09),
-                    (cx + side * 0.15, 0.125),
-                    (cx + side * (w + 0.01), 0.31),
-                    (cx + side * (w + 0.03), 0.6),
-                    (cx + side * (w + 0.045), end),
-                ]
-            )
-            line(
-                [
-                    (cx, 0.28),
-                    (cx + side * 0.13, 0.345),
-                    (cx + side * rx, 0.5),
-                    (cx + side * (rx - 0.01), end),
-                ]
-            )
-            for k in range(3):
-                x = cx + side * (rx + 0.012 + 0.02 * k)
-                line([(cx + side * (0.1 + 0.035 * k), 0.19 + 0.03 * k), (x, 0.46), (x, end - 0.03)])
+            _long_hair(pen, side, half, 0.97 if kind == "long" else 0.76)
     elif kind == "curly":
-        a = np.radians(np.linspace(165, 375, 220))
-        bump = 0.02 * np.abs(np.sin(a * 6))
-        ring = np.stack([cx + (w + 0.03 + bump) * np.cos(a), 0.4 + (0.3 + bump) * np.sin(a)], 1)
-        line(ring)
-        for row in range(2):
-            t = np.linspace(0, 1, 160)
-            half = 0.13 + 0.05 * row
-            x = cx - half + 2 * half * t + 0.022 * np.cos(t * 36)
-            y = 0.18 + 0.085 * row + 0.06 * (2 * t - 1) ** 2 + 0.022 * np.sin(t * 36)
-            line(np.stack([x, y], 1))
+        _curls(pen, half)
+
+
+def _crown(pen: _Pen, half: float) -> None:
+    w = half + 0.03
+    pen.line([(MIDDLE - w, 0.49), (MIDDLE - w - 0.005, 0.31), (MIDDLE - 0.14, 0.135),
+        (MIDDLE, 0.095), (MIDDLE + 0.14, 0.135), (MIDDLE + w + 0.005, 0.31),
+        (MIDDLE + w, 0.49)])  # fmt: skip
+
+
+def _strands(pen: _Pen, half: float) -> None:
+    """Draw the edge of short hair over the forehead, and strands above it."""
+    edge = [(-0.17, 0.345), (-0.05, 0.3), (0.06, 0.325), (0.17, 0.345)]
+    pen.across((-half, 0.46), *edge, (half, 0.46))
+    for k in range(6):
+        x = MIDDLE - 0.16 + 0.06 * k
+        pen.line([(x, 0.2 - 0.04 * (1 - abs(k - 2.5) / 2.5)), (x + 0.02, 0.29)])
+
+
+def _fringe(pen: _Pen, half: float) -> None:
+    xs = np.linspace(MIDDLE - half, MIDDLE + half, 19)
+    pen.line(resample([(x, 0.385 if k % 2 else 0.3) for k, x in enumerate(xs)], 90))
+
+
+def _long_hair(pen: _Pen, side: int, half: float, end: float) -> None:
+    """Draw one side of hair that falls to `end`: its outer and inner edge, and strands."""
+    w = half + 0.03
+    pen.across((0, 0.09), (side * 0.15, 0.125), (side * (w + 0.01), 0.31),
+        (side * (w + 0.03), 0.6), (side * (w + 0.045), end))  # fmt: skip
+    pen.across((0, 0.28), (side * 0.13, 0.345), (side * half, 0.5), (side * (half - 0.01), end))
+    for k in range(3):
+        x = side * (half + 0.012 + 0.02 * k)
+        pen.across((side * (0.1 + 0.035 * k), 0.19 + 0.03 * k), (x, 0.46), (x, end - 0.03))
+
+
+def _curls(pen: _Pen, half: float) -> None:
+    """Draw a ring of curls around the head, and two rows of them over the forehead."""
+    a, w = np.radians(np.linspace(165, 375, 220)), half + 0.03
+    bump = 0.02 * np.abs(np.sin(a * 6))
+    ring = MIDDLE + (w + 0.03 + bump) * np.cos(a), 0.4 + (0.3 + bump) * np.sin(a)
+    pen.line(np.stack(ring, 1))
+    for row in range(2):
+        t = np.linspace(0, 1, 160)
+        width = 0.13 + 0.05 * row
+        x = MIDDLE - width + 2 * width * t + 0.022 * np.cos(t * 36)
+        y = 0.18 + 0.085 * row + 0.06 * (2 * t - 1) ** 2 + 0.022 * np.sin(t * 36)
+        pen.line(np.stack([x, y], 1))

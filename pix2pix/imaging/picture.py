@@ -21,7 +21,7 @@ import math
 import os
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -196,7 +196,7 @@ def as_picture(image: Image.Image) -> Picture:
     moved = hashlib.sha256(profile).hexdigest()[:16] if profile and converted is not image else ""
     image = _plain(converted)
     numbers = _NUMBERS.get(image.mode, "uint8")
-    return Picture(image, *_value_range([image]), numbers=numbers, profile=moved)
+    return Picture(image, *_plane_range([image]), numbers=numbers, profile=moved)
 
 
 def deep_picture(colour: list[Image.Image], alpha: Image.Image | None, numbers: str) -> Picture:
@@ -204,7 +204,7 @@ def deep_picture(colour: list[Image.Image], alpha: Image.Image | None, numbers: 
 
     Black and white are where `as_picture` puts them.
     """
-    low, high = _value_range(colour)
+    low, high = _plane_range(colour)
     if len(colour) == 1 and alpha is None:
         return Picture(colour[0], low, high, numbers=numbers)
     mode = {1: "L", 3: "RGB"}[len(colour)] + ("A" if alpha else "")
@@ -317,17 +317,20 @@ def _plain(image: Image.Image) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _value_range(planes: Sequence[Image.Image]) -> tuple[float, float]:
-    """Return what is black and what is white, by the rule at the top of this file."""
-    full = _FULL_RANGE.get(planes[0].mode, 255.0)
-    if planes[0].mode not in ("I", "F"):
-        return 0.0, full
+def _plane_range(planes: Sequence[Image.Image]) -> tuple[float, float]:
+    """Return what is black and what is white in planes of one mode."""
+    wide = [plane for plane in planes if plane.mode in ("I", "F")]  # no other leaves its range
+    parts = (np.asarray(p.crop(box), np.float64) for p in wide for box in _bands(p.size))
+    return value_range(parts, _FULL_RANGE.get(planes[0].mode, 255.0))
+
+
+def value_range(parts: Iterable[np.ndarray], full: float) -> tuple[float, float]:
+    """Return (black, white) of numbers that come by parts, by the rule above; `full` is the white
+    of their kind."""
     low, high = math.inf, -math.inf
-    for plane in planes:
-        for box in _bands(plane.size):
-            band = np.asarray(plane.crop(box), np.float64)
-            band = band[np.isfinite(band)]
-            low, high = band.min(initial=low), band.max(initial=high)
+    for values in parts:
+        values = values[np.isfinite(values)]
+        low, high = values.min(initial=low), values.max(initial=high)
     return (0.0, full) if low >= 0.0 and high <= full else (float(low), float(high))
 
 

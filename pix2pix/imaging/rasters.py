@@ -6,6 +6,7 @@ follows the rule of `imaging.picture`; where there is no data it is black.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.numbers import count_outside, range_words
-from pix2pix.imaging.picture import Box
+from pix2pix.imaging.picture import Box, value_range
 from pix2pix.imaging.tiff import first_directory
 
 CACHE = 64 * 2**20  # bytes that GDAL keeps of what it reads and writes
@@ -83,12 +84,12 @@ class Raster:
         full = _FULL_RANGE.get(self.dtype, 65535.0)
         if self.dtype in ("uint8", "uint16"):
             return 0.0, full
-        low, high = np.inf, -np.inf
+        return value_range(self._values(), full)
+
+    def _values(self) -> Iterator[np.ndarray]:
+        """Yield the numbers of its bands that are data, a block at a time."""
         for _, window in self.source.block_windows(1):
-            values = self.source.read(self.bands, window=window, masked=True).compressed()
-            values = values[np.isfinite(values)]
-            low, high = values.min(initial=low), values.max(initial=high)
-        return (0.0, full) if low >= 0.0 and high <= full else (float(low), float(high))
+            yield self.source.read(self.bands, window=window, masked=True).compressed()
 
     def _is_plain(self) -> bool:
         """Return whether it has 8 bits where the model has more."""
@@ -103,8 +104,7 @@ class Raster:
         if self._is_plain():
             return range_words(None, self.name, low, high)
         outside = count = 0
-        for _, window in self.source.block_windows(1):
-            values = self.source.read(self.bands, window=window, masked=True).compressed()
+        for values in self._values():
             outside, count = np.add((outside, count), count_outside(values, low, high))
         return range_words(outside / count if count else 0.0, self.name, low, high)
 

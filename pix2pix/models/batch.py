@@ -7,33 +7,39 @@ folder's subfolders come back as they were, map tiles (`z/x/y.png`, MBTiles) wit
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
 from pix2pix.imaging.decode import IMAGE_SUFFIXES, open_picture
 from pix2pix.imaging.numbers import save_picture
-from pix2pix.imaging.picture import MAX_PIXELS
+from pix2pix.imaging.picture import MAX_PIXELS, save_png
 from pix2pix.imaging.rasters import is_geotiff
 from pix2pix.models.geotiff import translate_geotiff
-from pix2pix.models.mbtiles import translate_mbtiles
 from pix2pix.models.tile_sets import (
+    Place,
     TileSet,
-    find_tile_sets,
+    translate_mbtiles,
     translate_tiles,
-    write_to_folder,
 )
-from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import natural_key, printable
 
 MBTILES = ".mbtiles"
 INPUT_SUFFIXES = IMAGE_SUFFIXES | {MBTILES}
 PLACE_SUFFIXES = frozenset((".pgw", ".jgw", ".tfw", ".wld", ".prj"))  # beside pictures
+_NUMBERED = re.compile(r"(?:(?P<set>.*)/)?(?P<zoom>\d{1,2})/(?P<x>\d{1,8})/(?P<y>\d{1,8})\.\w+")
+_SOUTH_FIRST = 0.8  # of the step at borders, where rows that count from the south fit better
 
 
 @dataclass(frozen=True)
@@ -124,28 +130,24 @@ def run_job(
     job: Job,
     out: Path,
     *,
-    seed: int | None = None,
     fit: str = "",
-    norm: str = "",
     max_pixels: int | None = None,
-    on_progress: Progress = lambda done, total: None,
-    should_stop: ShouldStop = lambda: False,
+    **options: Any,
 ) -> Outcome:
-    """Do one job below `out`. `fit` is of pictures: tiles and GeoTIFFs keep their scale. With
+    """Do one job below `out`; `options` are seed, norm, on_progress and should_stop, as of
+    `Translator.translate`. `fit` is of pictures: tiles and GeoTIFFs keep their scale. With
     `max_pixels` also GeoTIFFs, which need little memory, have a limit. Raises UserError where all
     of it fails, and Cancelled."""
-    options: dict[str, Any] = {"seed": seed, "norm": norm}
-    options |= {"on_progress": on_progress, "should_stop": should_stop}
     made = out / job.result
     if job.kind == "geotiff":
         notice = translate_geotiff(translator, job.file, made, max_pixels=max_pixels, **options)
         return Outcome(1, [], [notice] if notice else [])
     if job.kind in ("mbtiles", "tiles"):
-        tiles = job.tiles
-        if tiles is None:
-            tiles = translate_mbtiles(translator, job.file, made, **options)
+        if tiles := job.tiles:
+            save = lambda name, tile: save_png(tile, (made / name).with_suffix(".png"))  # noqa: E731
+            translate_tiles(translator, tiles, save, **options)
         else:
-            translate_tiles(translator, tiles, write_to_folder(made), **options)
+            tiles = translate_mbtiles(translator, job.file, made, **options)
         return Outcome(
             tiles.count - len(tiles.refused), tiles.refused, list(_tile_remarks(translator, tiles))
         )
@@ -180,6 +182,64 @@ def _folder_jobs(folder: Path, suffix: str) -> Iterator[Job]:
         yield Job(folder / tiles.name, "", "tiles", tiles)
     for name in names:
         yield file_job(folder / name, name, suffix)
+
+
+def find_tile_sets(folder: Path, files: list[str]) -> tuple[list[TileSet], list[str]]:
+    """Find the pyramids `z/x/y.png` among the files of a folder (names below it); returns them and
+    the other files. Four tiles at least are one, two of them side by side, all squares of a size:
+    photos that are sorted by numbers are not."""
+    found: dict[str, dict[int, dict[Place, str]]] = defaultdict(lambda: defaultdict(dict))
+    for name in files:
+        match = _NUMBERED.fullmatch(name)
+        if match and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            place = int(match["x"]), int(match["y"])
+            if max(place) < 2 ** int(match["zoom"]):
+                found[match["set"] or ""][int(match["zoom"])].setdefault(place, name)
+    sets, taken = [], set()
+    for name, zooms in sorted(found.items()):
+        own = {file for at in zooms.values() for file in at.values()}
+        beside = any((x + 1, y) in at or (x, y + 1) in at for at in zooms.values() for x, y in at)
+        if len(own) >= 4 and beside and _are_squares([folder / file for file in own]):
+            taken |= own
+            sets.append(_of_folder(folder, name, {z: zooms[z] for z in sorted(zooms)}))
+    return sets, [name for name in files if name not in taken]
+
+
+def _are_squares(files: list[Path]) -> bool:
+    """Return whether the pictures, a few of them, are squares of one size."""
+    sizes = set()
+    for file in files[:: max(1, len(files) // 8)]:
+        with contextlib.suppress(Exception), Image.open(file) as image:  # it is refused later
+            sizes.add(image.size)
+    return len(sizes) == 1 and all(width == height for width, height in sizes)
+
+
+def _of_folder(folder: Path, name: str, zooms: dict[int, dict[Place, str]]) -> TileSet:
+    tiles = TileSet(name, zooms, lambda key: (folder / key).read_bytes())
+    if _counts_from_south(tiles):
+        flipped = {
+            zoom: {(x, 2**zoom - 1 - y): key for (x, y), key in at.items()}
+            for zoom, at in zooms.items()
+        }
+        tiles = TileSet(name, flipped, tiles.read)
+    return tiles
+
+
+def _counts_from_south(tiles: TileSet) -> bool:
+    """Return whether rows count from the south, as TMS has it: then the borders of tiles one above
+    the other fit better the other way around."""
+    steps = np.zeros(2)
+    for at in tiles.zooms.values():
+        pairs = [(place, (place[0], place[1] + 1)) for place in sorted(at)]
+        pairs = [(a, b) for a, b in pairs if b in at]
+        for upper, lower in pairs[:: max(1, len(pairs) // 8)][:8]:
+            with contextlib.suppress(UserError, OSError, ValueError):
+                a, b = (
+                    np.asarray(open_picture(tiles.read(at[p])).to_pil(3), float)
+                    for p in (upper, lower)
+                )
+                steps += np.abs(a[-1] - b[0]).mean(), np.abs(b[-1] - a[0]).mean()
+    return bool(steps[1] < _SOUTH_FIRST * steps[0])
 
 
 def list_tree(folder: Path) -> list[str]:

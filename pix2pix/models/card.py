@@ -1,4 +1,4 @@
-"""Write the README.md of a model that a run made."""
+"""Write the README.md of a model: of one that a run made, and of imported weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.data.dataset import DatasetInfo
+from pix2pix.model_config import ModelConfig
 from pix2pix.utils.text import escape_markdown, strip_folders
 from pix2pix.utils.validation import setting_text
 
@@ -65,6 +66,23 @@ def model_card(
         *_metrics_table(measures),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def converted_model_card(config: ModelConfig, parameters: int) -> str:
+    """Write the card of imported weights, so many `parameters`."""
+    net = config.generator
+    shape = f"U-Net {net.size}" if net.kind == "unet" else f"ResNet of {net.blocks} blocks"
+    return (
+        f"# {config.title}\n\n"
+        f"A {shape} generator ({net.source_channels} to {net.target_channels} channels, "
+        f"{net.ngf} filters, {net.norm} norm, {parameters:,} parameters), imported "
+        f"from `{config.training['imported_from']}` in the layout of the PyTorch pix2pix "
+        f"reference. It translates {config.source_name} to {config.target_name}.\n\n"
+        "## Data and licence\n\n"
+        "The file tells neither: those of its author hold.\n\n"
+        "## Metrics\n\n"
+        "Not measured. `scripts/evaluate.py` measures them on a dataset.\n"
+    )
 
 
 def _metrics_table(measures: Mapping[str, Any]) -> Iterator[str]:

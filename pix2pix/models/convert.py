@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, GeneratorConfig, ModelConfig, NormMode
+from pix2pix.models.card import converted_model_card
 from pix2pix.models.folder import WEIGHTS, check_finite, save_model
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.layers import parameter_count
@@ -56,7 +57,8 @@ def import_weights(
         norm_mode=norm_mode,
         training={"imported_from": file.name},
     )
-    save_model(out, generator, config, converted_model_card(config, generator), half=False)
+    card = converted_model_card(config, parameter_count(generator))
+    save_model(out, generator, config, card, half=False)
     return config
 
 
@@ -163,22 +165,7 @@ def infer_config(tensors: dict[str, Tensor], name: str) -> tuple[GeneratorConfig
     """Infer the config from the tensors' names and shapes, and the layers in the order in which
     they run. Raises UserError where they are no generator of the reference."""
     convolutions = [key for key, value in tensors.items() if value.ndim == 4]
-    kind: Literal["unet", "resnet"]
-    if "model.model.0.weight" in convolutions:
-        kind, size = "unet", 2 ** (len(convolutions) // 2)  # each halving is undone by another
-        dropout = "after-innermost"  # invisible in the tensors; the reference trains with it
-        layers = unet_layers(len(convolutions) // 2)
-    elif {"model.1.weight", "model.10.conv_block.1.weight"} <= set(convolutions):
-        kind, size = "resnet", 256  # it takes any size; the reference trains at 256
-        dropout = "after-innermost" if "model.10.conv_block.6.weight" in convolutions else "none"
-        layers = resnet_layers((len(convolutions) - 6) // 2, dropout != "none")
-    elif {"model.0.weight", "net.0.weight"} & set(convolutions):
-        raise UserError(
-            f"'{name}' holds a discriminator, which makes no pictures: give the *_net_G.pth beside "
-            "it."
-        )
-    else:
-        raise unknown_layout_error(name)
+    kind, dropout, layers = infer_layers(convolutions, name)
     ends = [f"{layers[i][0]}.weight" for i in (0, -1)]
     if not set(ends) <= set(convolutions):
         raise unknown_layout_error(name)
@@ -199,7 +186,8 @@ def infer_config(tensors: dict[str, Tensor], name: str) -> tuple[GeneratorConfig
         norm = "instance" if bias or f"{follower}.running_mean" in tensors else "none"
     config = GeneratorConfig(
         kind=kind,
-        size=size,
+        # Each halving of a U-Net is undone by another; the reference trains ResNets at 256.
+        size=2 ** (len(layers) // 2) if kind == "unet" else 256,
         source_channels=source,
         target_channels=target,
         ngf=first.shape[0],
@@ -209,6 +197,26 @@ def infer_config(tensors: dict[str, Tensor], name: str) -> tuple[GeneratorConfig
         blocks=(len(layers) - 6) // 2 if kind == "resnet" else 9,
     )
     return config, layers
+
+
+def infer_layers(
+    convolutions: list[str], name: str
+) -> tuple[Literal["unet", "resnet"], Literal["after-innermost", "none"], list[Layer]]:
+    """Infer (kind, dropout, layers) from the names of a generator's convolutions. Raises
+    UserError."""
+    if "model.model.0.weight" in convolutions:
+        # Dropout is invisible in the tensors; the reference trains with it.
+        return "unet", "after-innermost", unet_layers(len(convolutions) // 2)
+    if {"model.1.weight", "model.10.conv_block.1.weight"} <= set(convolutions):
+        dropout = "model.10.conv_block.6.weight" in convolutions
+        layers = resnet_layers((len(convolutions) - 6) // 2, dropout)
+        return "resnet", "after-innermost" if dropout else "none", layers
+    if {"model.0.weight", "net.0.weight"} & set(convolutions):
+        raise UserError(
+            f"'{name}' holds a discriminator, which makes no pictures: give the *_net_G.pth beside "
+            "it."
+        )
+    raise unknown_layout_error(name)
 
 
 def unet_layers(depth: int) -> list[Layer]:
@@ -260,21 +268,4 @@ def unknown_layout_error(name: str) -> UserError:
     return UserError(
         f"'{name}' is not a generator of the PyTorch pix2pix reference: give a *_net_G.pth of "
         "unet_128, unet_256, resnet_6blocks or resnet_9blocks."
-    )
-
-
-def converted_model_card(config: ModelConfig, generator: nn.Module) -> str:
-    """Write the model card of converted weights."""
-    net = config.generator
-    shape = f"U-Net {net.size}" if net.kind == "unet" else f"ResNet of {net.blocks} blocks"
-    return (
-        f"# {config.title}\n\n"
-        f"A {shape} generator ({net.source_channels} to {net.target_channels} channels, "
-        f"{net.ngf} filters, {net.norm} norm, {parameter_count(generator):,} parameters), imported "
-        f"from `{config.training['imported_from']}` in the layout of the PyTorch pix2pix "
-        f"reference. It translates {config.source_name} to {config.target_name}.\n\n"
-        "## Data and licence\n\n"
-        "The file tells neither: those of its author hold.\n\n"
-        "## Metrics\n\n"
-        "Not measured. `scripts/evaluate.py` measures them on a dataset.\n"
     )

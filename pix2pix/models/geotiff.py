@@ -17,26 +17,16 @@ from pix2pix.imaging.picture import Box
 from pix2pix.imaging.rasters import CACHE, Raster, import_rasterio
 from pix2pix.models.windows import LargePicture
 from pix2pix.utils.files import write_atomically
-from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 
 
 def translate_geotiff(
-    translator: Any,
-    file: Path,
-    out: Path,
-    *,
-    seed: int | None = None,
-    norm: str = "",
-    max_pixels: int | None = None,
-    on_progress: Progress = lambda done, total: None,
-    should_stop: ShouldStop = lambda: False,
+    translator: Any, file: Path, out: Path, *, max_pixels: int | None = None, **options: Any
 ) -> str:
-    """Translate a GeoTIFF to another, which appears when it is complete; returns a sentence where
-    it does not go with the range of the model's sources. `on_progress` hears windows. Raises
-    UserError, also for more than `max_pixels`, and Cancelled."""
+    """Translate a GeoTIFF to another, which appears when it is complete, with the `options` of
+    `Translator.translate_large`; returns a sentence where it does not go with the range of the
+    model's sources. Raises UserError, also for more than `max_pixels`, and Cancelled."""
     rasterio = import_rasterio()
-    options = {"seed": seed, "norm": norm, "on_progress": on_progress, "should_stop": should_stop}
     name, notice = printable(file.name), ""
 
     def write(partial: Path) -> None:

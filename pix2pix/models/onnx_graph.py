@@ -10,10 +10,7 @@ float32, and resize convolutions computed as one transposed convolution, as by
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,44 +20,13 @@ from onnx import TensorProto, helper
 
 from pix2pix.errors import UserError
 from pix2pix.model_config import GeneratorConfig, ModelConfig
+from pix2pix.models.weights_file import StoredTensor, read_layout
 
 OPSET, IR_VERSION = 17, 8  # of 2022: ONNX Runtime on servers and in browsers knows every operator
 DTYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
 EPSILON = 1e-5  # of PyTorch's norms
-MAX_HEADER_BYTES = 1_000_000
 # M of pix2pix.nn.layers: a 3x3 kernel w on an image of twice the size is M w M^T on it.
 ENLARGED = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """Where a tensor lies in the weights file, in bytes from its start."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    length: int
-
-
-def read_layout(weights: Path) -> tuple[dict[str, StoredTensor], str]:
-    """Read where a safetensors file's tensors lie, and a digest of that. Raises UserError."""
-    try:
-        with weights.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = file.read(size) if size <= MAX_HEADER_BYTES else b""
-        layout = {}
-        for name, tensor in json.loads(header).items():
-            if name != "__metadata__":
-                start, end = tensor["data_offsets"]
-                shape = tuple(tensor["shape"])
-                place = StoredTensor(tensor["dtype"], shape, 8 + size + start, end - start)
-                layout[name] = place
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{weights.parent.name}/{weights.name} is missing or not a safetensors file: "
-            "take the model anew from its source."
-        ) from error
-    return layout, hashlib.sha256(header).hexdigest()
 
 
 def build_graph(config: ModelConfig, weights: Path) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Translate map tiles `z/x/y.png` so that no border between two shows. No torch.
+"""Translate map tiles, `z/x/y.png` and MBTiles, so that no border between two shows. No torch.
 
 The tiles of a zoom that touch each other are one large picture, whose translation is cut into the
 same tiles. A place without a tile is filled with its neighbour's mirror image.
@@ -7,7 +7,8 @@ same tiles. A place without a tile is filled with its neighbour's mirror image.
 from __future__ import annotations
 
 import contextlib
-import re
+import io
+import sqlite3
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,16 +19,18 @@ import numpy as np
 from PIL import Image
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.decode import IMAGE_SUFFIXES, open_picture
-from pix2pix.imaging.picture import Box, Picture, save_png
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.picture import Box, Picture
 from pix2pix.models.windows import LargePicture
-from pix2pix.utils.progress import Progress, ShouldStop, part_of
+from pix2pix.utils.files import write_atomically
+from pix2pix.utils.progress import Progress, part_of
+from pix2pix.utils.text import printable
 
 Place = tuple[int, int]  # column and row of a tile, rows from north to south
 CACHED = 256  # decoded tiles in memory
 STRIP = 128  # tiles side by side that are one picture: a band of 65,000 rows takes 0.3 GB
-_NUMBERED = re.compile(r"(?:(?P<set>.*)/)?(?P<zoom>\d{1,2})/(?P<x>\d{1,8})/(?P<y>\d{1,8})\.\w+")
-_SOUTH_FIRST = 0.8  # of the step at borders, where rows that count from the south fit better
+# A place, and its neighbours in the order in which one fills it: beside, above, at a corner.
+_AROUND = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 @dataclass
@@ -48,7 +51,7 @@ class TileSet:
         return sum(map(len, self.zooms.values()))
 
 
-Write = Callable[[int, Place, Any, Image.Image], None]  # zoom, place, what is there, its answer
+Write = Callable[[Any, Image.Image], None]  # takes what is at a place, and its answer
 
 
 def translate_tiles(
@@ -56,28 +59,26 @@ def translate_tiles(
     tiles: TileSet,
     write: Write,
     *,
-    seed: int | None = None,
-    norm: str = "",
     on_progress: Progress = lambda done, total: None,
-    should_stop: ShouldStop = lambda: False,
-) -> int:
-    """Translate all tiles of a set and return how many; what cannot be read is in its `refused`.
+    **options: Any,
+) -> None:
+    """Translate all tiles of a set; what cannot be read is in its `refused`. `options` are those of
+    `Translator.translate_large`.
 
     Answers are pictures of 8 bits, whatever the model's numbers. `on_progress` hears thousandths.
     Raises UserError and Cancelled; what was written stays.
     """
     done = 0
-    for zoom, at in tiles.zooms.items():
+    for at in tiles.zooms.values():
         for area in _areas(set(at)):
-            mosaic = _Mosaic(translator, tiles, zoom, area, write)
+            mosaic = _Mosaic(translator, tiles, at, area, write)
             share = len(mosaic.own)
             ends = 1000 * done // tiles.count, 1000 * (done + share) // tiles.count
+            of_area = part_of(on_progress, *ends)
             translator.translate_large(
-                mosaic.picture, seed=seed, norm=norm, in_units=False, should_stop=should_stop,
-                on_progress=part_of(on_progress, *ends),
-            )  # fmt: skip
+                mosaic.picture, in_units=False, on_progress=of_area, **options
+            )
             done += share
-    return tiles.count - len(tiles.refused)
 
 
 def _areas(places: set[Place]) -> Iterator[tuple[set[Place], Box]]:
@@ -89,7 +90,7 @@ def _areas(places: set[Place]) -> Iterator[tuple[set[Place], Box]]:
         while waiting:
             x, y = waiting.pop()
             area.add((x, y))
-            around = {(x + dx, y + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)} & left
+            around = {(x + dx, y + dy) for dx, dy in _AROUND} & left
             left -= around
             waiting += around
         x0, x1 = min(x for x, _ in area), max(x for x, _ in area)
@@ -107,12 +108,11 @@ class _Mosaic:
         self,
         translator: Any,
         tiles: TileSet,
-        zoom: int,
+        at: dict[Place, Any],
         area: tuple[set[Place], Box],
         write: Write,
     ) -> None:
-        self.translator = translator
-        self.tiles, self.at, self.zoom, self.keep = tiles, tiles.zooms[zoom], zoom, write
+        self.translator, self.tiles, self.at, self.keep = translator, tiles, at, write
         self.own, self.box = area
         self.decoded: OrderedDict[Place, Picture | None] = OrderedDict()
         self.faulty: set[Place] = set()
@@ -176,21 +176,13 @@ class _Mosaic:
 
     def _pixels(self, place: Place, part: Box, channels: int) -> np.ndarray | None:
         """Return a part of a tile, or of its mirrored neighbour where there is none."""
-        tile, (x, y) = self._tile(place), place
-        if tile:
-            return tile.tile(part, channels)
         left, top, right, bottom = part
-        across = self.width - right, top, self.width - left, bottom
-        along = left, self.height - bottom, right, self.height - top
-        both = across[0], along[1], across[2], along[3]
-        beside = [((x + dx, y), across, (False, True)) for dx in (-1, 1)]
-        beside += [((x, y + dy), along, (True, False)) for dy in (-1, 1)]
-        beside += [((x + dx, y + dy), both, (True, True)) for dx in (-1, 1) for dy in (-1, 1)]
-        for other, mirrored, (flip_rows, flip_columns) in beside:
-            if tile := self._tile(other):
-                rows, columns = (slice(None, None, -1 if flip else 1) for flip in
-                    (flip_rows, flip_columns))  # fmt: skip
-                return tile.tile(mirrored, channels)[:, rows, columns]
+        for dx, dy in _AROUND:
+            if tile := self._tile((place[0] + dx, place[1] + dy)):
+                columns = (self.width - right, self.width - left) if dx else (left, right)
+                rows = (self.height - bottom, self.height - top) if dy else (top, bottom)
+                pixels = tile.tile((columns[0], rows[0], columns[1], rows[1]), channels)
+                return pixels[:, :: -1 if dy else 1, :: -1 if dx else 1]
         return None
 
     def write(self, rows: Image.Image, top: int) -> None:
@@ -214,78 +206,81 @@ class _Mosaic:
                 answer = made.crop((left, 0, left + self.width, self.height))
                 if source.image.mode in ("LA", "RGBA") and answer.mode in ("L", "RGB"):
                     answer.putalpha(source.image.getchannel("A"))  # the map's edge stays its edge
-                self.keep(self.zoom, (x, y), self.at[x, y], answer)
+                self.keep(self.at[x, y], answer)
 
 
-# ------------------------------------------------------------------------------------------ folders
+# ------------------------------------------------------------------------------------------ MBTiles
 
 
-def find_tile_sets(folder: Path, files: list[str]) -> tuple[list[TileSet], list[str]]:
-    """Find the pyramids `z/x/y.png` among the files of a folder (names below it); returns them and
-    the other files. Four tiles at least are one, two of them side by side, all squares of a size:
-    photos that are sorted by numbers are not."""
-    found: dict[str, dict[int, dict[Place, str]]] = defaultdict(lambda: defaultdict(dict))
-    for name in files:
-        match = _NUMBERED.fullmatch(name)
-        if match and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-            place = int(match["x"]), int(match["y"])
-            if max(place) < 2 ** int(match["zoom"]):
-                found[match["set"] or ""][int(match["zoom"])].setdefault(place, name)
-    sets, taken = [], set()
-    for name, zooms in sorted(found.items()):
-        own = {file for at in zooms.values() for file in at.values()}
-        beside = any(map(_has_neighbours, zooms.values()))
-        if len(own) >= 4 and beside and _are_squares([folder / file for file in own]):
-            taken |= own
-            sets.append(_of_folder(folder, name, {z: zooms[z] for z in sorted(zooms)}))
-    return sets, [name for name in files if name not in taken]
+def translate_mbtiles(translator: Any, file: Path, out: Path, **options: Any) -> TileSet:
+    """Translate an MBTiles file to another, with its metadata; `options` are those of
+    `translate_tiles`. `out` appears when it is complete. Returns what was in it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _opened(file) as source:
+            tiles = _of_mbtiles(file, source)
 
+            def write(partial: Path) -> None:
+                with contextlib.closing(sqlite3.connect(partial)) as made:
+                    _begin_mbtiles(made, source)
+                    translate_tiles(translator, tiles, _write_to(made), **options)
+                    made.commit()
 
-def _has_neighbours(at: dict[Place, Any]) -> bool:
-    return any((x + 1, y) in at or (x, y + 1) in at for x, y in at)
-
-
-def _are_squares(files: list[Path]) -> bool:
-    """Return whether the pictures, a few of them, are squares of one size."""
-    sizes = set()
-    for file in files[:: max(1, len(files) // 8)]:
-        with contextlib.suppress(Exception), Image.open(file) as image:  # it is refused later
-            sizes.add(image.size)
-    return len(sizes) == 1 and all(width == height for width, height in sizes)
-
-
-def _of_folder(folder: Path, name: str, zooms: dict[int, dict[Place, str]]) -> TileSet:
-    tiles = TileSet(name, zooms, lambda key: (folder / key).read_bytes())
-    if _counts_from_south(tiles):
-        flipped = {
-            zoom: {(x, 2**zoom - 1 - y): key for (x, y), key in at.items()}
-            for zoom, at in zooms.items()
-        }
-        tiles = TileSet(name, flipped, tiles.read)
+            write_atomically(out, write)
+    except (sqlite3.Error, OSError) as error:
+        raise UserError(
+            f"{printable(file.name)} is no MBTiles file that can be read and written anew: make it "
+            "again, or make room on the disk."
+        ) from error
     return tiles
 
 
-def _counts_from_south(tiles: TileSet) -> bool:
-    """Return whether rows count from the south, as TMS has it: then the borders of tiles one above
-    the other fit better the other way around."""
-    steps = np.zeros(2)
-    for at in tiles.zooms.values():
-        pairs = [(place, (place[0], place[1] + 1)) for place in sorted(at)]
-        pairs = [(a, b) for a, b in pairs if b in at]
-        for upper, lower in pairs[:: max(1, len(pairs) // 8)][:8]:
-            with contextlib.suppress(UserError, OSError, ValueError):
-                a, b = (
-                    np.asarray(open_picture(tiles.read(at[p])).to_pil(3), float)
-                    for p in (upper, lower)
-                )
-                steps += np.abs(a[-1] - b[0]).mean(), np.abs(b[-1] - a[0]).mean()
-    return bool(steps[1] < _SOUTH_FIRST * steps[0])
+def count_mbtiles(file: Path) -> int:
+    """Count the tiles of a file; raises UserError where it is none."""
+    try:
+        with _opened(file) as source:
+            return source.execute("SELECT count(*) FROM tiles").fetchone()[0]
+    except sqlite3.Error as error:
+        raise UserError(f"{printable(file.name)} is no MBTiles file: choose another.") from error
 
 
-def write_to_folder(out: Path) -> Write:
-    """Write tiles as PNG below `out` under their own names."""
+def _begin_mbtiles(made: sqlite3.Connection, source: sqlite3.Connection) -> None:
+    """Make the tables of a new file, with the metadata of another."""
+    made.execute("CREATE TABLE metadata (name TEXT, value TEXT)")
+    columns = "zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER"
+    made.execute(f"CREATE TABLE tiles ({columns}, tile_data BLOB)")
+    places = columns.replace(" INTEGER", "")
+    made.execute(f"CREATE UNIQUE INDEX tile_index ON tiles ({places})")
+    about = dict(source.execute("SELECT name, value FROM metadata")) | {"format": "png"}
+    made.executemany("INSERT INTO metadata VALUES (?, ?)", about.items())
 
-    def write(zoom: int, place: Place, key: str, answer: Image.Image) -> None:
-        save_png(answer, (out / key).with_suffix(".png"))
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    address = f"{file.absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as opened:
+        yield opened
+
+
+def _of_mbtiles(file: Path, source: sqlite3.Connection) -> TileSet:
+    zooms: dict[int, dict[Place, Any]] = defaultdict(dict)
+    places = "SELECT zoom_level, tile_column, tile_row FROM tiles ORDER BY zoom_level"
+    for zoom, x, y in source.execute(places):
+        zooms[zoom][x, 2**zoom - 1 - y] = zoom, x, y  # rows count from the south
+
+    def read(key: tuple[int, int, int]) -> bytes:
+        where = "SELECT tile_data FROM tiles WHERE zoom_level=? AND tile_column=? AND tile_row=?"
+        return source.execute(where, key).fetchone()[0]
+
+    if not zooms:
+        raise UserError(f"{printable(file.name)} holds no tiles: choose another file.")
+    return TileSet(file.name, dict(zooms), read, lambda key: f"{file.name}, tile {key}")
+
+
+def _write_to(made: sqlite3.Connection) -> Write:
+    def write(key: tuple[int, int, int], answer: Image.Image) -> None:
+        buffer = io.BytesIO()
+        answer.save(buffer, "PNG")
+        made.execute("INSERT INTO tiles VALUES (?, ?, ?, ?)", (*key, buffer.getvalue()))
 
     return write

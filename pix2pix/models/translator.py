@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,31 +25,13 @@ from pix2pix.imaging.picture import (
     pad_reflect,
 )
 from pix2pix.model_config import ModelConfig
+from pix2pix.models.engine import OnnxEngine, in_turn, onnx_engine
 from pix2pix.models.folder import find_model, load_model
-from pix2pix.models.onnx_engine import OnnxEngine, onnx_engine
 from pix2pix.models.windows import LargePicture, translate_windows
 from pix2pix.nn.device import has_fast_bfloat16, memory_errors, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.workspace import model_folders
-
-# One thread computes for everybody. Dropout draws from PyTorch's global generator: two seeded
-# translations must not interleave, and one forward is faster with all cores than two that share
-# them. Its work is done in the order in which it came, so that the many tiles of one picture let
-# every drawing in between, which a lock does not promise. And only one thread, not each that asks,
-# keeps OpenMP's helpers and the memory of a forward.
-_forward_pool = ThreadPoolExecutor(1, "forward")
-
-
-def _reset_pool_after_fork() -> None:
-    """Make the pool anew: a forked process has neither its thread nor OpenMP's, and would wait."""
-    global _forward_pool
-    _forward_pool = ThreadPoolExecutor(1, "forward")
-    torch.set_num_threads(1)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_pool_after_fork)
 
 MIN_SIDE = 16  # a ResNet's padding and norms need more than the one pixel that 4 become inside
 
@@ -199,8 +180,7 @@ class Translator:
             if (fit or self.config.fit) == "whole":
                 result = self._translate_whole(picture, seed, norm, on_progress)
                 if self.config.colours_grey and result.mode == "RGB":
-                    _, *colours = result.convert("YCbCr").split()
-                    result = Image.merge("YCbCr", [picture.to_pil(1), *colours]).convert("RGB")
+                    result = with_light(result, picture.to_pil(1))
             else:
                 result = self._translate_tiles(picture, seed, norm, on_progress, should_stop)
         return result if in_units else self.look(result)
@@ -320,9 +300,8 @@ class Translator:
 
         def write(rows: Image.Image, top: int) -> None:
             if rows.mode == "RGB":
-                light = from_array(picture.read((0, top, rows.width, top + rows.height), 1))
-                _, *colours = rows.convert("YCbCr").split()
-                rows = Image.merge("YCbCr", [light, *colours]).convert("RGB")
+                box = 0, top, rows.width, top + rows.height
+                rows = with_light(rows, from_array(picture.read(box, 1)))
             picture.write(rows, top)
 
         return write
@@ -338,8 +317,8 @@ class Translator:
         # The graph has the model's own norm and no dropout.
         plain = norm == self.config.norm_mode and (seed is None or not self.config.has_noise)
         if self._onnx and plain:
-            return _forward_pool.submit(self._onnx.run, array[None]).result()[0]
-        return _forward_pool.submit(self._forward, array, seed, norm == "batch").result()
+            return in_turn(self._onnx.run, array[None])[0]
+        return in_turn(self._forward, array, seed, norm == "batch")
 
     @torch.inference_mode()
     def _forward(self, array: np.ndarray, seed: int | None, own_statistics: bool) -> np.ndarray:
@@ -355,3 +334,9 @@ class Translator:
                 torch.manual_seed(seed % 2**63)
             generated = self.generator(source)
         return generated[0].float().cpu().numpy()
+
+
+def with_light(generated: Image.Image, light: Image.Image) -> Image.Image:
+    """Return the hues and the saturation of an RGB image with the light of one in L."""
+    _, *colours = generated.convert("YCbCr").split()
+    return Image.merge("YCbCr", [light, *colours]).convert("RGB")

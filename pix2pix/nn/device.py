@@ -65,3 +65,16 @@ def memory_errors(device: torch.device) -> Iterator[None]:
             raise
         owner, other = ("", "") if device.type == "cpu" else (" of the GPU", ", or the device cpu")
         raise UserError(f"The memory{owner} ran out: choose a smaller picture{other}.") from error
+
+
+@contextlib.contextmanager
+def compiler_errors() -> Iterator[None]:
+    """Turn what torch.compile raises into one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise UserError(
+                "The networks could not be compiled on this machine: set compile to false."
+            ) from error
+        raise

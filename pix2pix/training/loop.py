@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,6 +19,7 @@ from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
 from pix2pix.training.distributed import ProcessGroup, is_first, join_group
 from pix2pix.training.recorder import Recorder
+from pix2pix.training.resolve_config import run_config
 from pix2pix.training.saved_state import STATE_FILE, clear_leftovers, random_state, restore_state
 from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate
 from pix2pix.utils.files import write_json
@@ -108,7 +108,7 @@ def set_up(data: Path, config: TrainConfig, ranks: ProcessGroup) -> Training:
             f"{ranks.world} processes cannot share batches of {config.effective_batch_size} from "
             f"{len(dataset)} pairs evenly: choose a batch_size that is a multiple."
         )
-    trainer = Trainer(config, ranks.device, ranks.shared)
+    trainer = Trainer(config, ranks.device, ranks)
     return Training(config, dataset, ranks, trainer, *config.length(pass_steps))
 
 
@@ -181,18 +181,6 @@ def save(work: Training, step: int) -> None:
             recorder.sample(step)
         recorder.validate(step, max(0, step - 1) // work.per_epoch)
         recorder.save_checkpoint(step)
-
-
-def run_config(
-    config: TrainConfig, data: Path, start_from: Path | None, device: torch.device
-) -> dict[str, Any]:
-    """Return what ``config.json`` of a run holds: enough to start it again."""
-    return {
-        **dataclasses.asdict(config),
-        "data": str(data.resolve()),
-        "start_from": str(start_from.resolve()) if start_from else "",
-        "device": str(device),
-    }
 
 
 @contextlib.contextmanager

@@ -1,23 +1,36 @@
-"""Resolve the settings of a new run: overrides, the dataset, the model to start from, the
-preset."""
+"""Resolve the settings of a run: of a new one by overrides, the dataset, the model to start from
+and the preset; of one that goes on by its ``config.json``."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
 
 from pix2pix.config import TrainConfig, parse_settings, train_config
-from pix2pix.data.dataset import DatasetInfo, dataset_info, has_hints
+from pix2pix.data.dataset import DatasetInfo, dataset_info, has_hints, locate_dataset
 from pix2pix.data.labels import declared_label_maps
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, ModelConfig
 from pix2pix.models.folder import read_config
+from pix2pix.nn.device import pick_device
 from pix2pix.presets import PRESETS
 from pix2pix.utils.validation import setting_text
 
 HINTS = 0.8  # colour_hints of a run that begins with a model that follows them
+
+
+class RunSettings(NamedTuple):
+    """What a run trains with: its ``config.json``."""
+
+    config: TrainConfig
+    data: Path
+    start_from: Path | None  # the model that it begins with
+    device: torch.device
 
 
 def resolve_config(
@@ -112,3 +125,38 @@ def with_dataset_facts(config: TrainConfig, data: Path, given: Mapping[str, Any]
     return dataclasses.replace(
         config, **{k: v for k, v in values.items() if given.get(k, "") == ""}
     )
+
+
+def run_config(
+    config: TrainConfig, data: Path, start_from: Path | None, device: torch.device
+) -> dict[str, Any]:
+    """Return what ``config.json`` of a run holds: enough to start it again."""
+    return {
+        **dataclasses.asdict(config),
+        "data": str(data.resolve()),
+        "start_from": str(start_from.resolve()) if start_from else "",
+        "device": str(device),
+    }
+
+
+def read_run(run: Path, device: str = "") -> RunSettings:
+    """Read ``config.json`` of a run; `device` is another than it names. Raises UserError where it
+    is damaged or the device is absent."""
+    try:
+        values = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        data, start_from, own_device = (values.pop(k) for k in ("data", "start_from", "device"))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{run.name}/config.json is not that of a run: start it anew.") from error
+    return RunSettings(
+        TrainConfig.from_json(values),
+        Path(data),
+        Path(start_from) if start_from else None,
+        pick_device(device or own_device),
+    )
+
+
+def resume_run(run: Path, device: str = "", data: Path | None = None) -> RunSettings:
+    """Read what a run goes on with, as `read_run` does; its dataset is found again where the
+    workspace was moved, unless `data` names it. Raises UserError where it is gone."""
+    settings = read_run(run, device)
+    return settings._replace(data=data or locate_dataset(settings.data))

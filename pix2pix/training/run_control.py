@@ -157,7 +157,7 @@ def claim_run(run: Path) -> None:
 
 def _spawn(run: Path) -> None:
     """Start the run's process in a session of its own: it gets no signal meant for this one."""
-    command = [sys.executable, "-m", "pix2pix.training.run_process", str(run.resolve())]
+    command = [sys.executable, "-m", "pix2pix.training.train", str(run.resolve())]
     environment = {**os.environ, **IMPORT_PATH, "OMP_WAIT_POLICY": "PASSIVE"}
     if os.name == "nt":  # a console of its own, lest it end with this one's
         options = {

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
-from pix2pix.nn.device import has_fast_bfloat16, out_of_memory
+from pix2pix.nn.device import compiler_errors, has_fast_bfloat16, out_of_memory
 from pix2pix.nn.discriminators import Augmentation, build_discriminator
 from pix2pix.nn.generators import build_generator, keep_light
 from pix2pix.nn.imagenet import LITE0, imagenet_stages, normalise, to_rgb
@@ -27,6 +26,7 @@ from pix2pix.nn.losses import (
     perceptual,
     reconstruction,
 )
+from pix2pix.training.distributed import ProcessGroup
 
 
 class NonFiniteLoss(UserError):
@@ -41,6 +41,11 @@ class NonFiniteLoss(UserError):
         self.losses = losses
 
 
+# Source, target and generated as D takes them, after one augmentation of all three; the projected D
+# takes the latter two as the features of a frozen network.
+DInputs = tuple[Tensor, Tensor | list[Tensor], Tensor | list[Tensor]]
+
+
 @dataclass
 class MicroBatch:
     """Pairs that go through the networks together: a share of the step's batch."""
@@ -49,9 +54,7 @@ class MicroBatch:
     target: Tensor
     share: float
     generated: Tensor | None = None
-    # What D is shown, after one random change of all three: the source; target and generated as
-    # pictures, or as the maps of a frozen network.
-    shown: tuple[Tensor, Tensor | list[Tensor], Tensor | list[Tensor]] | None = None
+    d_inputs: DInputs | None = None
 
 
 class Trainer:
@@ -61,10 +64,11 @@ class Trainer:
         self,
         config: TrainConfig,
         device: torch.device,
-        shared: Callable[[nn.Module], nn.Module] = lambda network: network,
+        ranks: ProcessGroup | None = None,
     ) -> None:
-        """``shared`` makes a network average its gradients over processes; see ``distributed``."""
+        """With ``ranks`` gradients are averaged over several processes."""
         self.config, self.device = config, device
+        self.ranks = ranks or ProcessGroup(device)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.tensor_options = {"device": device, "memory_format": layout}
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
@@ -87,7 +91,7 @@ class Trainer:
         if config.compile:  # in place: the names of the weights stay
             self.generator.compile()
             self.discriminator.compile()
-        self.g, self.d = shared(self.generator), shared(self.discriminator)
+        self.g, self.d = map(self.ranks.shared, (self.generator, self.discriminator))
         is_forced = config.precision == "bfloat16"
         self.bfloat16 = is_forced or (config.precision == "auto" and has_fast_bfloat16(device))
         self.retried_steps = 0  # half steps that bfloat16 failed and float32 did again
@@ -118,10 +122,8 @@ class Trainer:
             for part in parts:
                 loss = self.finite_losses(self.g_losses, part, sums)
                 g_loss = loss["g_adversarial"] + c.lambda_l1 * loss["g_l1"]
-                if c.lambda_perceptual:
-                    g_loss = g_loss + c.lambda_perceptual * loss["g_perceptual"]
-                if c.lambda_features:
-                    g_loss = g_loss + c.lambda_features * loss["g_features"]
+                g_loss = g_loss + c.lambda_perceptual * loss.get("g_perceptual", 0.0)
+                g_loss = g_loss + c.lambda_features * loss.get("g_features", 0.0)
                 (part.share * g_loss).backward()
         self.g_optimizer.step()
 
@@ -135,7 +137,7 @@ class Trainer:
         # update computes them again.
         with torch.set_grad_enabled(part.share == 1):
             part.generated = self.g(part.source)
-            source, target, generated = part.shown = self.show(part)
+            source, target, generated = part.d_inputs = self.discriminator_inputs(part)
         real, fake = self.d(source, target, detached(generated))
         kind = self.config.adversarial
         return {
@@ -148,9 +150,9 @@ class Trainer:
         c, losses = self.config, {}
         if part.share < 1:
             part.generated = self.g(part.source)
-        if part.share < 1 or not self.projected:  # maps are dear: D's serve here too
-            part.shown = self.show(part)
-        source, target, generated = part.shown
+        if part.share < 1 or not self.projected:  # features are dear: D's serve here too
+            part.d_inputs = self.discriminator_inputs(part)
+        source, target, generated = part.d_inputs
         if c.lambda_features:
             *inner, logits = self.discriminator.activations(source, generated)
             with torch.no_grad():
@@ -161,36 +163,34 @@ class Trainer:
         losses["g_adversarial"] = generator_adversarial(logits, c.adversarial)
         losses["g_l1"] = reconstruction(part.generated, part.target)
         if c.lambda_perceptual:
-            maps = target, generated
             if not self.projected:
-                generated = self.as_translated(part.generated, part.source)
-                maps = self.maps(part.target, gradient=False), self.maps(generated)
-            losses["g_perceptual"] = perceptual(*maps)
+                target = self.features(part.target)
+                generated = self.features(self.as_translated(part.generated, part.source))
+            losses["g_perceptual"] = perceptual(generated, target)
         return losses
 
     def as_translated(self, generated: Tensor, source: Tensor) -> Tensor:
         """Return a generated picture as the translator gives it: a grey photo keeps its light."""
         return keep_light(generated, source) if self.config.keep_light else generated
 
-    def show(self, part: MicroBatch) -> tuple[Tensor, Tensor | list[Tensor], Tensor | list[Tensor]]:
-        """Return what D sees of a part, after one random change of each pair, or none."""
+    def discriminator_inputs(self, part: MicroBatch) -> DInputs:
+        """Augment a part alike in all three, where that was asked for, and compute the features
+        that the projected D takes."""
         source, target = part.source, part.target
         generated = self.as_translated(part.generated, source)
         if self.config.diffaugment:
             change = Augmentation.draw(len(source))
             (source, target), (_, generated) = change(source, target), change(source, generated)
         if self.projected:
-            target, generated = self.maps(target, gradient=False), self.maps(generated)
+            target, generated = self.features(target), self.features(generated)
         return source, target, generated
 
-    def maps(self, picture: Tensor, gradient: bool = True) -> list[Tensor]:
+    def features(self, pictures: Tensor) -> list[Tensor]:
         """Compute the frozen network's maps of pictures, at four scales."""
-        maps = []
-        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-            x = normalise(to_rgb(picture))
-            for stage in self.stages:
-                x = stage(x)
-                maps.append(x)
+        maps, x = [], normalise(to_rgb(pictures))
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
         return maps
 
     def split(self, source: Tensor, target: Tensor) -> list[MicroBatch]:
@@ -203,7 +203,7 @@ class Trainer:
 
     def finite_losses(
         self,
-        losses: Callable[[MicroBatch], dict[str, Tensor]],
+        compute: Callable[[MicroBatch], dict[str, Tensor]],
         part: MicroBatch,
         sums: Counter[str],
     ) -> dict[str, Tensor]:
@@ -213,17 +213,21 @@ class Trainer:
         Where bfloat16 gives none, float32 is asked, and from the second time on it stays.
         """
         with self.autocast(), compiler_errors():
-            loss_values = losses(part)
-        values = torch.stack([*loss_values.values()]).tolist()
-        if self.bfloat16 and not all_finite(values, self.device):
+            losses = compute(part)
+        values = torch.stack([*losses.values()]).tolist()
+        if self.bfloat16 and not self.all_finite(values):
             self.retried_steps += 1
             self.bfloat16 = self.retried_steps < 2
-            loss_values = losses(part)
-            values = torch.stack([*loss_values.values()]).tolist()
-        if not all_finite(values, self.device):  # all processes end, and the first one says why
-            raise NonFiniteLoss(dict(zip(loss_values, values)))
-        sums.update({name: part.share * value for name, value in zip(loss_values, values)})
-        return loss_values
+            losses = compute(part)
+            values = torch.stack([*losses.values()]).tolist()
+        if not self.all_finite(values):  # all processes end, and the first one says why
+            raise NonFiniteLoss(dict(zip(losses, values)))
+        sums.update({name: part.share * value for name, value in zip(losses, values)})
+        return losses
+
+    def all_finite(self, values: list[float]) -> bool:
+        """Return whether all are numbers, on every process that trains along."""
+        return not any(self.ranks.any(not all(map(math.isfinite, values))))
 
     def check_weights(self) -> None:
         """Raise NonFiniteLoss for a weight that is not finite: an update can do that under
@@ -249,21 +253,21 @@ class Trainer:
         """Return the generator to look at and to ship: the moving average where there is one."""
         return self.average.module if self.average else self.generator
 
-    def parts(self) -> dict[str, Any]:
-        """List what a state holds, by name."""
-        parts = {name: getattr(self, name) for name in ("generator", "discriminator")}
-        parts |= {name: getattr(self, name) for name in ("g_optimizer", "d_optimizer")}
-        return parts | ({"average": self.average} if self.average else {})
+    def stateful(self) -> dict[str, Any]:
+        """List what a state is made of, by name."""
+        names = ["generator", "discriminator", "g_optimizer", "d_optimizer"]
+        names += ["average"] if self.average else []
+        return {name: getattr(self, name) for name in names}
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, optimisers and average as they are."""
-        state = {name: part.state_dict() for name, part in self.parts().items()}
+        state = {name: part.state_dict() for name, part in self.stateful().items()}
         return state | {"guard": {"redone": torch.tensor(self.retried_steps)}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load the state; raises UserError where it is that of other networks."""
         try:
-            for name, part in self.parts().items():
+            for name, part in self.stateful().items():
                 part.load_state_dict(state[name])
             for optimizer in (self.g_optimizer, self.d_optimizer):
                 match_memory_format(optimizer)
@@ -280,9 +284,9 @@ class Trainer:
             ) from error
 
 
-def detached(shown: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
-    """Cut what D sees from G's gradients."""
-    return shown.detach() if isinstance(shown, Tensor) else [x.detach() for x in shown]
+def detached(generated: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    """Cut a picture, or its features, from G's gradients."""
+    return generated.detach() if isinstance(generated, Tensor) else [x.detach() for x in generated]
 
 
 def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
@@ -314,29 +318,6 @@ def freeze(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.requires_grad_(True)
-
-
-@contextlib.contextmanager
-def compiler_errors() -> Iterator[None]:
-    """Turn what torch.compile raises into one sentence."""
-    try:
-        yield
-    except RuntimeError as error:
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            raise UserError(
-                "The networks could not be compiled on this machine: set compile to false."
-            ) from error
-        raise
-
-
-def all_finite(values: list[float], device: torch.device) -> bool:
-    """Return whether all are numbers, on every process that trains along."""
-    fine = all(map(math.isfinite, values))
-    if not (dist.is_available() and dist.is_initialized()):
-        return fine
-    everywhere = torch.tensor(float(fine), device=device)
-    dist.all_reduce(everywhere, dist.ReduceOp.MIN)
-    return bool(everywhere)
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:

@@ -16,7 +16,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import data_url, resize
 from pix2pix.models.folder import CARD, EXAMPLES, GRAPH, THUMBNAIL, WEIGHTS, read_config, write_onnx
-from pix2pix.models.small_weights import pack_weights
+from pix2pix.models.weights_file import pack_weights
 from pix2pix.ui.device_engine import (
     INSTALLED,
     RUNTIME_FILES,

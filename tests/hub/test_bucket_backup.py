@@ -19,7 +19,7 @@ from pix2pix.hub.bucket_backup import BucketBackup, start_bucket_backup, storage
 from pix2pix.hub.jobs.worker import file_stamps
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import publish_checkpoint
-from pix2pix.training.run_process import main
+from pix2pix.training.train import main
 from pix2pix.ui.page import warnings
 from pix2pix.utils import workspace
 from pix2pix.utils.files import write_json

@@ -26,7 +26,7 @@ from pix2pix.hub.jobs.worker import copy_changes, file_stamps
 from pix2pix.models.folder import load_model
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import list_checkpoints, publish_checkpoint
-from pix2pix.training.run_process import read_run
+from pix2pix.training.resolve_config import read_run
 from pix2pix.ui.train import follow_jobs
 from pix2pix.ui.train.jobs import flavour_label
 from pix2pix.ui.train.launch import run_settings

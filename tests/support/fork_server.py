@@ -89,7 +89,7 @@ def serve() -> None:
     import torch
 
     import pix2pix.models.translator
-    import pix2pix.training.run_process  # noqa: F401
+    import pix2pix.training.train  # noqa: F401
     from pix2pix.evaluation.metrics import judge, validate
 
     pictures = torch.zeros(2, 3, 64, 64)

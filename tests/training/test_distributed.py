@@ -18,8 +18,8 @@ from pix2pix.errors import UserError
 from pix2pix.training.distributed import ProcessGroup
 from pix2pix.training.loop import run_loop
 from pix2pix.training.run_folder import read_status
-from pix2pix.training.run_process import main
 from pix2pix.training.saved_state import load_state, restore_state, save_state
+from pix2pix.training.train import main
 from pix2pix.training.trainer import Trainer
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.fork_server import ForkServer

@@ -27,8 +27,8 @@ from pix2pix.models.folder import load_model, read_config
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import diagnose
 from pix2pix.training.loop import TrainProgress, run_loop
-from pix2pix.training.run_process import StatusReporter, main, report_outcome
 from pix2pix.training.saved_state import load_state
+from pix2pix.training.train import StatusReporter, main, report_outcome
 from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate
 from tests.support.fork_server import ForkServer
 from tests.support.models_and_servers import load_script, save_tiny_model, tiny_config

@@ -16,9 +16,7 @@ from pix2pix.model_config import ModelConfig
 from pix2pix.nn.discriminators import build_discriminator
 from pix2pix.nn.generators import build_generator
 from pix2pix.presets import PRESETS
-from pix2pix.training.loop import run_config
-from pix2pix.training.resolve_config import resolve_config
-from pix2pix.training.run_process import read_run
+from pix2pix.training.resolve_config import read_run, resolve_config, run_config
 from pix2pix.utils.validation import setting_text
 from scripts import train as script
 from tests.support.drawn_pairs import draw_dataset

@@ -266,10 +266,10 @@ def test_a_full_disk_stops_the_run_and_the_last_state_is_whole(data: Path, root:
     (run / "config.json").write_text(json.dumps({**config, "steps": 12}))
     # As on a full disk, every write beyond what fits fails: a limit on the size of files.
     code = "import resource, signal, sys; from pathlib import Path\n"
-    code += "from pix2pix.training import run_process\n"
+    code += "from pix2pix.training.train import main\n"
     code += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     code += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-    code += "sys.exit(run_process.main(Path(sys.argv[1])))"
+    code += "sys.exit(main(Path(sys.argv[1])))"
     done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True)
     status = run_folder.read_status(run)
     assert (done.returncode, status.state) == (1, "failed"), done.stderr

@@ -21,9 +21,9 @@ pytest.importorskip("gradio")
 
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
 from pix2pix.models.folder import save_model
-from pix2pix.models.small_weights import unpack_weights
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
+from pix2pix.models.weights_file import unpack_weights
 from pix2pix.ui.device_engine import INSTALLED, RUNTIME, has_runtime, runtime_version
 from pix2pix.ui.page import build_page
 from pix2pix.ui.static_page import export_page

@@ -38,7 +38,7 @@ def main(mount: Path, work: Path) -> int:
     known: Stamps = file_stamps(run)
     signal.signal(signal.SIGTERM, lambda *_: run_control.request_stop(run))
     process = subprocess.Popen(
-        [sys.executable, "-m", "pix2pix.training.run_process", str(run)],
+        [sys.executable, "-m", "pix2pix.training.train", str(run)],
         env={**os.environ, **IMPORT_PATH},
     )
     pause, saved = SYNC_SECONDS, time.monotonic()

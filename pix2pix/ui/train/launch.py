@@ -16,8 +16,7 @@ from pix2pix.models.folder import list_models, read_config
 from pix2pix.nn.device import pick_device
 from pix2pix.presets import PRESETS
 from pix2pix.training import run_control, run_folder
-from pix2pix.training.loop import run_config
-from pix2pix.training.resolve_config import resolve_config
+from pix2pix.training.resolve_config import resolve_config, run_config
 from pix2pix.ui.dataset.library import chosen_folder
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.text import printable, safe_name
