@@ -10,10 +10,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from pix2pix.data.layout import split_name
-from pix2pix.data.name_edits import name_stem
 from pix2pix.data.records import Match, Matching, Refusal
 from pix2pix.errors import UserError
-from pix2pix.utils.text import fold_name, printable
+from pix2pix.utils.text import fold_name, name_stem, printable
 
 MAX_TABLE = 50_000_000  # bytes of a CSV
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}

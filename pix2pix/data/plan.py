@@ -24,7 +24,6 @@ from pix2pix.data.checks import check_pairs, find_label_maps, spoilt_label_doubt
 from pix2pix.data.dataset import list_pairs
 from pix2pix.data.layout import is_link_as_text, is_picture_name, split_name, walk_files
 from pix2pix.data.matching import match_names
-from pix2pix.data.name_edits import name_stem
 from pix2pix.data.plausibility import (
     ambiguous_doubts,
     file_doubts,
@@ -59,7 +58,7 @@ from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_boxes
 from pix2pix.utils.progress import Progress, ShouldStop
-from pix2pix.utils.text import natural_key
+from pix2pix.utils.text import name_stem, natural_key
 
 MAX_FILES = 1_000_000
 
