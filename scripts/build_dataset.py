@@ -28,8 +28,8 @@ from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
 from pix2pix.data.records import SPLITS, Inputs, Plan, describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS
-from pix2pix.data.table_look import TableLook, look_at
 from pix2pix.data.table_pairs import table_inputs
+from pix2pix.data.table_rows import TableLook, look_at
 from pix2pix.data.tables import local_table
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS
