@@ -21,7 +21,6 @@ from PIL import Image
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.compose import compose_ab, open_pair_job
 from pix2pix.data.layout import find_splits, split_name
-from pix2pix.data.ranges import SideRange
 from pix2pix.data.reading import class_colours, limit_big_pictures, page_file, parallel
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, PairJob, Recipe
 from pix2pix.data.records import (
@@ -30,6 +29,7 @@ from pix2pix.data.records import (
     Plan,
     PlannedPair,
     Refusal,
+    SideRange,
     describe_doubts,
     plain_ranges,
 )

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from pix2pix.data.ranges import SideRange
 from pix2pix.data.reading import open_input, read_input
 from pix2pix.data.recipe import PairJob, Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.records import Inputs, SideRange
 from pix2pix.data.sources import derive_source
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_strip

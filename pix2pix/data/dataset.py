@@ -19,8 +19,7 @@ from PIL import Image
 from pix2pix.config import TrainConfig
 from pix2pix.data.layout import find_splits, is_dataset, subfolders
 from pix2pix.data.matching import match_names
-from pix2pix.data.ranges import SideRange
-from pix2pix.data.records import SPLITS, Refusal
+from pix2pix.data.records import SPLITS, Refusal, SideRange
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_boxes, is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture

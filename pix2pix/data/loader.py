@@ -31,8 +31,8 @@ from pix2pix.data.dataset import (
     is_photo_dataset,
     open_source_target,
 )
-from pix2pix.data.ranges import SideRange
-from pix2pix.data.side_ranges import folder_ranges
+from pix2pix.data.ranges import folder_ranges
+from pix2pix.data.records import SideRange
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import UserError
 from pix2pix.imaging.hints import LOOK, colour_hints, paint_hints

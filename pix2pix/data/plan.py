@@ -33,7 +33,7 @@ from pix2pix.data.plausibility import (
     strip_doubts,
     unreadable_kind,
 )
-from pix2pix.data.ranges import RangeChoice, parse_range
+from pix2pix.data.ranges import with_ranges
 from pix2pix.data.reading import (
     MAX_PAGES,
     count_pages,
@@ -43,6 +43,7 @@ from pix2pix.data.reading import (
     side_folder,
 )
 from pix2pix.data.reading import THUMBNAIL_SIDE as SIDE
+from pix2pix.data.recipe import parse_range
 from pix2pix.data.records import (
     SPLITS,
     FileInfo,
@@ -51,9 +52,9 @@ from pix2pix.data.records import (
     Matching,
     Plan,
     PlannedPair,
+    RangeChoice,
     Refusal,
 )
-from pix2pix.data.side_ranges import with_ranges
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_boxes

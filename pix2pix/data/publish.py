@@ -13,9 +13,8 @@ from typing import Any
 from PIL import Image
 
 from pix2pix.data.dataset import PairFile, find_pairs
-from pix2pix.data.ranges import SideRange
-from pix2pix.data.records import SPLITS
-from pix2pix.data.side_ranges import folder_ranges
+from pix2pix.data.ranges import folder_ranges
+from pix2pix.data.records import SPLITS, SideRange
 from pix2pix.data.tables import import_pyarrow
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.ab_pairs import crop_half

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from pix2pix.data.ranges import RangeChoice, parse_range
+from pix2pix.data.records import PERCENTILES, RangeChoice
 from pix2pix.errors import UserError
 
 FITS = {
@@ -82,6 +83,24 @@ def _check_split(split: tuple[float, float, float] | None) -> None:
         raise UserError(
             "The shares of train, val and test are three numbers that add up to 1, as 0.8,0.1,0.1."
         )
+
+
+def parse_range(value: Any, what: str = "The range") -> RangeChoice:
+    """Read a choice: nothing, "percentiles", or two numbers such as "0,4080"; UserError else."""
+    if isinstance(value, str) and value.strip().casefold() in ("", "auto", PERCENTILES):
+        return "" if value.strip().casefold() != PERCENTILES else PERCENTILES
+    parts = value.split(",") if isinstance(value, str) else value or ()
+    try:
+        low, high = (float(part) for part in parts) if parts else ("", "")
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if low == "":
+        return ""
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UserError(
+            f"{what} is two numbers, the smaller first, such as 0,4080, or {PERCENTILES}."
+        )
+    return low, high
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 
-from pix2pix.data.ranges import FileValues, SideRange
+from pix2pix.imaging.picture import Picture
 
 SPLITS = ("train", "val", "test")
+SIDES = ("source", "target")
+EIGHT_BITS = (0.0, 255.0)
+BINS = 32  # of a side's histogram
+PERCENTILES = "percentiles"  # the range that leaves a thousandth out at either end
+RangeChoice = str | tuple[float, float]  # "" for what is found, PERCENTILES, or (low, high)
+# Shares of a file's numbers that are less: where its `quantiles` lie.
+POINTS = np.concatenate([[0.0, 0.001], np.linspace(0.01, 0.99, 49), [0.999, 1.0]])
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,67 @@ class Inputs:
     def target_folder(self) -> Path:
         """Return the folder that targets are named in: the only one where there is one."""
         return self.target or self.source
+
+
+@dataclass(frozen=True)
+class FileValues:
+    """The numbers of one file of more than 8 bits.
+
+    `low` and `high` are the least and the greatest, `quantiles` those at `POINTS` without the
+    extremes that stand `apart`: {number: share of the pixels}. `distinct` counts whole numbers, and
+    is 65 where there are more or others. A file without any value has `count` 0.
+    """
+
+    numbers: str
+    channels: int
+    count: int
+    low: float = 0.0
+    high: float = 0.0
+    quantiles: np.ndarray = field(default_factory=lambda: np.zeros(len(POINTS)), compare=False)
+    apart: dict[float, float] = field(default_factory=dict, compare=False)
+    distinct: int = 65
+
+    @property
+    def core(self) -> tuple[float, float]:
+        """Return the least and greatest number without the extremes that stand apart."""
+        return float(self.quantiles[0]), float(self.quantiles[-1])
+
+
+@dataclass(frozen=True)
+class SideRange:
+    """What is black and white in the files of one side, and how it was found.
+
+    `found` is from the least to the greatest number, `robust` between the percentiles, `histogram`
+    counts pixels from low to high; `numbers` and `channels` are those of most files. `stored` says
+    that the pictures hold the range already, as those of a dataset that was built here.
+    """
+
+    low: float = 0.0
+    high: float = 255.0
+    numbers: str = "uint8"
+    channels: int = 3
+    found: tuple[float, float] = EIGHT_BITS
+    robust: tuple[float, float] = EIGHT_BITS
+    histogram: tuple[int, ...] = (0,) * BINS
+    stored: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether it is that of all 8-bit pictures."""
+        return self.numbers == "uint8" and (self.low, self.high) == EIGHT_BITS
+
+    def chosen(self, choice: RangeChoice) -> SideRange:
+        """Return the range that a person chose instead."""
+        if self.stored or not choice:
+            return self
+        low, high = self.robust if choice == PERCENTILES else choice
+        return replace(self, low=float(low), high=float(high))
+
+    def apply(self, picture: Picture) -> Picture:
+        """Put black and white where the range has them; 8-bit pictures on a deeper side stay."""
+        if self.stored or self.is_plain or not (picture.is_deep or self.numbers == "uint8"):
+            return picture
+        return picture.with_range(self.low, self.high)
 
 
 @dataclass(frozen=True)

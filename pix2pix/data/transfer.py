@@ -22,8 +22,8 @@ from pix2pix.data.dataset import (
 )
 from pix2pix.data.layout import detect_layout, subfolders
 from pix2pix.data.npz import read_pairs, write_pairs
+from pix2pix.data.ranges import folder_ranges
 from pix2pix.data.records import SPLITS
-from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.picture import resize
 from pix2pix.utils.files import write_json

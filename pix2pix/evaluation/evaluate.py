@@ -23,8 +23,8 @@ from pix2pix.data.dataset import (
     label_colours,
     open_source_target,
 )
+from pix2pix.data.ranges import folder_ranges
 from pix2pix.data.report import Refused
-from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.evaluation.metrics import (
