@@ -1,4 +1,4 @@
-"""Match sources with targets by their names alone.
+"""Pair sources with targets by their names alone.
 
 Names are paths inside the two folders, with `/` between their parts. A rule is one of
 
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher
 
 from pix2pix.data.pair_table import match_table
-from pix2pix.data.records import Match, Matching, Refusal
+from pix2pix.data.records import Matching, Pair, Refusal
 from pix2pix.errors import UserError
 from pix2pix.utils.text import name_stem, natural_key
 
@@ -76,7 +76,7 @@ def _by_same_name(key: str) -> str:
 
 
 def _by_affix(source: list[str], target: list[str]) -> Matching:
-    """Match by the changes of prefix and suffix that pair most names."""
+    """Pair by the changes of prefix and suffix that pair most names."""
     votes: Counter[tuple[str, str, str, str]] = Counter()
     for a, b in _neighbours(source, target):
         core = _longest_shared(name_stem(a), name_stem(b))
@@ -104,7 +104,7 @@ def _by_affix(source: list[str], target: list[str]) -> Matching:
 
 
 def _by_name(source: list[str], target: list[str]) -> Matching:
-    """Match by the edits of letters and numbers that enough pairs have in common."""
+    """Pair by the edits of letters and numbers that enough pairs have in common."""
     votes: Counter[TokenEdit] = Counter()
     for a, b in _neighbours(source, target):
         edit = _token_edit(name_tokens(a), name_tokens(b))
@@ -145,7 +145,7 @@ def _by_edits(
             options += [(a, b, number) for b in by_key.get(way(key(a)) or "", ())]
     options = _count_support(options, min(len(source), len(target)) if len(ways) > 1 else 0)
     choice_a, choice_b = _choices(options, 0), _choices(options, 1)
-    pairs = [Match(a, choice_a[a][0]) for a in source if _mutual(a, choice_a, choice_b)]
+    pairs = [Pair(a, choice_a[a][0]) for a in source if _mutual(a, choice_a, choice_b)]
     if first_only:
         pairs = [p for p in pairs if ways[0](key(p.source)) == key(p.target)]
     explanation = {"stem": "equal names", "name": "the letters and numbers in the names"}
@@ -193,7 +193,7 @@ def _mutual(a: str, choice_a: dict[str, list[str]], choice_b: dict[str, list[str
 def _leftover(
     source: list[str],
     target: list[str],
-    pairs: list[Match],
+    pairs: list[Pair],
     choice_a: dict[str, list[str]],
     choice_b: dict[str, list[str]],
 ) -> list[Refusal]:
@@ -226,7 +226,7 @@ def _by_order(source: list[str], target: list[str]) -> Matching:
             f"There are {len(source)} source and {len(target)} target pictures: by sorted order "
             "both folders must hold the same number."
         )
-    pairs = tuple(Match(a, b) for a, b in zip(source, target))
+    pairs = tuple(Pair(a, b) for a, b in zip(source, target))
     return Matching("order", "sorted order, whatever the names say: look at every pair", pairs, ())
 
 

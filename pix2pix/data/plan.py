@@ -48,8 +48,8 @@ from pix2pix.data.records import (
     SPLITS,
     FileInfo,
     Inputs,
-    Match,
     Matching,
+    Pair,
     Plan,
     PlannedPair,
     RangeChoice,
@@ -119,7 +119,7 @@ class _Listing:
     doubts: list[Refusal] = field(default_factory=list)
     others: list[Refusal] = field(default_factory=list)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
-    pairs: tuple[Match, ...] = ()
+    pairs: tuple[Pair, ...] = ()
     refused: tuple[Refusal, ...] = ()
 
     def add_folder(self, side: str, folder: Path, used: Set[str] | None = None) -> None:
@@ -180,7 +180,7 @@ def _list_dataset(inputs: Inputs, listing: _Listing) -> Inputs:
         listing.refused += tuple(refused)
         for pair in found:
             a, b = (f.relative_to(root).as_posix() for f in (pair.a, pair.b or pair.a))
-            pairs.append(Match(a, b, split))
+            pairs.append(Pair(a, b, split))
     listing.pairs = tuple(pairs)
     used = {name for match in pairs for name in (match.source, match.target)}
     listing.add_folder("source", root, used | {refusal.file for refusal in listing.refused})
@@ -212,7 +212,7 @@ def _matching(
 ) -> Matching:
     names = listing.names
     if inputs.kind == "derived":
-        alone = tuple(Match(n, n) for n in names["source"])
+        alone = tuple(Pair(n, n) for n in names["source"])
         return Matching("derived", DERIVATIONS[inputs.derive], alone, ())
     if inputs.kind == "dataset":
         return Matching(

@@ -101,17 +101,3 @@ def parse_range(value: Any, what: str = "The range") -> RangeChoice:
             f"{what} is two numbers, the smaller first, such as 0,4080, or {PERCENTILES}."
         )
     return low, high
-
-
-@dataclass(frozen=True)
-class PairJob:
-    """One pair to be made: names inside the input folders, digests of both files' bytes, and the
-    name (without suffix) that its pictures get in their split."""
-
-    name: str
-    split: str
-    source: str
-    target: str
-    digests: tuple[str, str]
-    half: bool = False
-    score: float = 0.0

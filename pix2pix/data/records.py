@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 
@@ -22,13 +20,22 @@ POINTS = np.concatenate([[0.0, 0.001], np.linspace(0.01, 0.99, 49), [0.999, 1.0]
 
 
 @dataclass(frozen=True)
-class Match:
-    """One pair of names; `split` and `group` are empty unless a CSV says them."""
+class Pair:
+    """One pair by its names inside the input folders; `half` says that both are one strip's halves.
+
+    `split` and `group` are empty unless a CSV or a folder says them. A pair that is to be built has
+    a `name` (without suffix) for its pictures in their split, the SHA-256 `digests` of its files
+    and a `score`: how well the edges of its pictures agree, 1 for equal ones.
+    """
 
     source: str
     target: str
     split: str = ""
     group: str = ""
+    half: bool = False
+    score: float = 0.0
+    name: str = ""
+    digests: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Matching:
 
     rule: str
     explanation: str
-    pairs: tuple[Match, ...]
+    pairs: tuple[Pair, ...]
     refused: tuple[Refusal, ...]
 
 
@@ -192,7 +199,7 @@ class FileInfo:
 
 @dataclass(frozen=True)
 class PlannedPair:
-    """One pair that would be built. `half` says that the pair is the two halves of one strip."""
+    """One pair that would be built, as a `Pair` with what is known of its files."""
 
     source: str
     target: str
@@ -238,34 +245,3 @@ class Plan:
         for refusal in (*self.refused, *self.doubts):
             counts[refusal.kind] = counts.get(refusal.kind, 0) + 1
         return counts
-
-
-class Doubt(TypedDict):
-    """A doubt for programs: `side` is source, target or pair, `files` are all it is about."""
-
-    kind: str
-    side: str
-    files: list[str]
-    sentence: str
-
-
-def describe_doubts(doubts: Iterable[Refusal]) -> list[Doubt]:
-    """Describe doubts for `dataset.json`, the command and the API: one for each kind and side, and
-    the sentence of the first where several files have their own."""
-    groups: dict[tuple[str, str], list[Refusal]] = {}
-    for doubt in doubts:
-        groups.setdefault((doubt.kind, doubt.side), []).append(doubt)
-    described = []
-    for (kind, side), members in groups.items():
-        first = members[0]
-        files = dict.fromkeys(name for d in members for name in d.files or (d.file,))
-        more = f", and {len(members) - 1} more like it" if len(members) > 1 else ""
-        described.append(
-            Doubt(
-                kind=kind,
-                side=side,
-                files=[*files],
-                sentence=f"{first.file}: {first.reason}{more}.",
-            )
-        )
-    return described
