@@ -23,11 +23,12 @@ from pix2pix.data.plan import make_plan
 from pix2pix.data.raster_pairs import TOGETHER, raster_inputs
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
 from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
-from pix2pix.data.records import SPLITS, Inputs, Plan, describe_doubts
+from pix2pix.data.records import SPLITS, Inputs, Plan
+from pix2pix.data.report import describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS
-from pix2pix.data.table_look import TableLook, look_at
 from pix2pix.data.table_pairs import table_inputs
+from pix2pix.data.table_rows import TableLook, look_at
 from pix2pix.data.tables import local_table
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS
@@ -125,9 +126,9 @@ def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
         doubts = describe_doubts(plan.doubts)
         return {"counts": counts, "rule": plan.rule, "refused": refused, "doubts": doubts}
     if args.plan:
-        head, jobs = prepare_build(plan, recipe)
-        counts = {split: sum(job.split == split for job in jobs) for split in SPLITS}
-        return {**head, "counts": {"pairs": len(jobs), **counts}}
+        ready = prepare_build(plan, recipe)
+        counts = {split: sum(pair.split == split for pair in ready.pairs) for split in SPLITS}
+        return {**ready.report, "counts": {"pairs": len(ready.pairs), **counts}}
     made = build(plan, recipe, args.out, on_progress=ProgressBar("building"))
     for warning in made["warnings"]:
         print(warning, file=sys.stderr)

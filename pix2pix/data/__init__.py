@@ -1,4 +1,4 @@
 """Datasets: from folders to pairs, from pairs to tensors.
 
-All but `loader` and `augment` works without torch.
+All but `loader` works without torch.
 """

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from pix2pix.data.ranges import SideRange
 from pix2pix.data.reading import open_input, read_input
-from pix2pix.data.recipe import PairJob, Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import Inputs, Pair, SideRange
 from pix2pix.data.sources import derive_source
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_strip
@@ -19,7 +18,7 @@ from pix2pix.imaging.picture import Picture, as_picture, resize
 
 
 def open_pair_job(
-    inputs: Inputs, job: PairJob, ranges: dict[str, SideRange]
+    inputs: Inputs, job: Pair, ranges: dict[str, SideRange]
 ) -> tuple[Picture, Picture]:
     """Open source and target of a job at full size, each file once, with black and white where the
     side's range has them; the photo twice where the source is yet to be derived from it.

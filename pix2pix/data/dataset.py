@@ -8,16 +8,18 @@ not needed.
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from pix2pix.config import TrainConfig
 from pix2pix.data.layout import find_splits, is_dataset, subfolders
 from pix2pix.data.matching import match_names
-from pix2pix.data.ranges import SideRange
-from pix2pix.data.records import SPLITS, Refusal
+from pix2pix.data.records import SPLITS, Refusal, SideRange
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_boxes, is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture
@@ -28,6 +30,7 @@ from pix2pix.utils.workspace import workspace
 DATASET_JSON = "dataset.json"
 HINTED = "lines+colours"  # the derivation of ``derive`` that makes them
 SAMPLED_PAIRS = 5  # pictures of a split that tell whether they are pairs
+MAX_LABELS = 64  # colours of a label map
 _MAX_JSON_BYTES = 200_000_000  # bytes of a dataset.json that are read
 
 
@@ -215,6 +218,52 @@ def has_hints(folder: Path) -> bool:
     """Return whether the sources are drawings with strokes of the targets' colours."""
     inputs = read_dataset_json(folder).get("inputs")
     return isinstance(inputs, dict) and inputs.get("derive") == HINTED
+
+
+def find_label_sides(folder: Path, config: TrainConfig) -> tuple[bool, bool]:
+    """Return whether source and target are label maps, whose colours must not mix: the source
+    where the configuration says so, either where `dataset.json` does."""
+    declared = [side is True for side in declared_label_maps(folder) or (False, False)]
+    source, target = declared[::-1] if config.direction == "BtoA" else declared
+    if config.derive == "grey":
+        source = target = False
+    return source or config.source_kind == "labels", target
+
+
+def label_colours(pictures: Iterable[Image.Image]) -> list[tuple[int, int, int]] | None:
+    """List the colours of label maps, the commonest first; None where there are too many for
+    such."""
+    counts: Counter[tuple[int, int, int]] = Counter()
+    for picture in pictures:
+        colour_counts = picture.convert("RGB").getcolors(MAX_LABELS)
+        for count, colour in colour_counts or []:
+            counts[colour] += count
+        if colour_counts is None or len(counts) > MAX_LABELS:
+            return None
+    return [colour for colour, _ in counts.most_common()]
+
+
+def label_palette(folder: Path, sources: Iterable[Image.Image]) -> list[dict[str, str]]:
+    """Make the palette to paint label maps with: {"name", "color" as "#rrggbb"} for each label,
+    the commonest first. The names come from `palette` in `dataset.json`, a list of the same
+    form, else they are numbers; empty where the sources hold too many colours for label maps."""
+    palette = read_dataset_json(folder).get("palette")
+    names = {}
+    for label in palette if isinstance(palette, list) else []:
+        if isinstance(label, dict) and isinstance(label.get("name"), str):
+            names[str(label.get("color")).lower()] = printable(label["name"])
+    colours = [f"#{bytes(colour).hex()}" for colour in label_colours(sources) or []]
+    return [
+        {"name": names.get(colour, f"label {number}"), "color": colour}
+        for number, colour in enumerate(colours, 1)
+    ]
+
+
+def declared_label_maps(folder: Path) -> list[Any] | None:
+    """Read from `dataset.json` whether [A, B] are label maps; None where it does not say. The
+    two values are whatever the file's author wrote."""
+    value = read_dataset_json(folder).get("label_maps")
+    return value if isinstance(value, list) and len(value) == 2 else None
 
 
 def _text(info: dict[str, Any], key: str, default: str) -> str:

@@ -10,10 +10,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from pix2pix.data.layout import split_name
-from pix2pix.data.name_edits import name_stem
-from pix2pix.data.records import Match, Matching, Refusal
+from pix2pix.data.records import Matching, Pair, Refusal
 from pix2pix.errors import UserError
-from pix2pix.utils.text import fold_name, printable
+from pix2pix.utils.text import fold_name, name_stem, printable
 
 MAX_TABLE = 50_000_000  # bytes of a CSV
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -66,7 +65,7 @@ def match_table(source: list[str], target: list[str], table: str) -> Matching:
             )
             refused.append(Refusal(a, "csv", "split", reason))
         else:
-            pairs.append(Match(a, b, split, values.get("group", "")))
+            pairs.append(Pair(a, b, split, values.get("group", "")))
     listed = {p.source for p in pairs}, {p.target for p in pairs}
     for side, files, known in (("source", source, listed[0]), ("target", target, listed[1])):
         odd = [f for f in files if f not in known and not any(r.file == f for r in refused)]

@@ -24,7 +24,6 @@ from pix2pix.data.checks import check_pairs, find_label_maps, spoilt_label_doubt
 from pix2pix.data.dataset import list_pairs
 from pix2pix.data.layout import is_link_as_text, is_picture_name, split_name, walk_files
 from pix2pix.data.matching import match_names
-from pix2pix.data.name_edits import name_stem
 from pix2pix.data.plausibility import (
     ambiguous_doubts,
     file_doubts,
@@ -34,7 +33,7 @@ from pix2pix.data.plausibility import (
     strip_doubts,
     unreadable_kind,
 )
-from pix2pix.data.ranges import RangeChoice, parse_range
+from pix2pix.data.ranges import with_ranges
 from pix2pix.data.reading import (
     MAX_PAGES,
     count_pages,
@@ -44,22 +43,23 @@ from pix2pix.data.reading import (
     side_folder,
 )
 from pix2pix.data.reading import THUMBNAIL_SIDE as SIDE
+from pix2pix.data.recipe import parse_range
 from pix2pix.data.records import (
     SPLITS,
     FileInfo,
     Inputs,
-    Match,
     Matching,
+    Pair,
     Plan,
     PlannedPair,
+    RangeChoice,
     Refusal,
 )
-from pix2pix.data.side_ranges import with_ranges
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_boxes
 from pix2pix.utils.progress import Progress, ShouldStop
-from pix2pix.utils.text import natural_key
+from pix2pix.utils.text import name_stem, natural_key
 
 MAX_FILES = 1_000_000
 
@@ -119,7 +119,7 @@ class _Listing:
     doubts: list[Refusal] = field(default_factory=list)
     others: list[Refusal] = field(default_factory=list)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
-    pairs: tuple[Match, ...] = ()
+    pairs: tuple[Pair, ...] = ()
     refused: tuple[Refusal, ...] = ()
 
     def add_folder(self, side: str, folder: Path, used: Set[str] | None = None) -> None:
@@ -180,7 +180,7 @@ def _list_dataset(inputs: Inputs, listing: _Listing) -> Inputs:
         listing.refused += tuple(refused)
         for pair in found:
             a, b = (f.relative_to(root).as_posix() for f in (pair.a, pair.b or pair.a))
-            pairs.append(Match(a, b, split))
+            pairs.append(Pair(a, b, split))
     listing.pairs = tuple(pairs)
     used = {name for match in pairs for name in (match.source, match.target)}
     listing.add_folder("source", root, used | {refusal.file for refusal in listing.refused})
@@ -212,7 +212,7 @@ def _matching(
 ) -> Matching:
     names = listing.names
     if inputs.kind == "derived":
-        alone = tuple(Match(n, n) for n in names["source"])
+        alone = tuple(Pair(n, n) for n in names["source"])
         return Matching("derived", DERIVATIONS[inputs.derive], alone, ())
     if inputs.kind == "dataset":
         return Matching(

@@ -7,154 +7,70 @@ least to the greatest number of all, without those that stand for no value; betw
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pix2pix.data.dataset import find_pairs, read_dataset_json
+from pix2pix.data.reading import FAR, limit_big_pictures, measure_values, parallel
+from pix2pix.data.recipe import parse_range
+from pix2pix.data.records import (
+    BINS,
+    PERCENTILES,
+    POINTS,
+    SIDES,
+    SPLITS,
+    FileValues,
+    Inputs,
+    PlannedPair,
+    RangeChoice,
+    Refusal,
+    SideRange,
+    plain_ranges,
+)
 from pix2pix.errors import UserError
-from pix2pix.imaging.picture import Picture
+from pix2pix.imaging.decode import open_picture
+from pix2pix.utils.progress import ShouldStop
 
-PERCENTILES = "percentiles"  # the range that leaves a thousandth out at either end
-FAR = 2.0  # an extreme stands apart where it is so many spans of all else away
-BINS = 32  # of a side's histogram
-_POINTS = np.concatenate([[0.0, 0.001], np.linspace(0.01, 0.99, 49), [0.999, 1.0]])
-_SAMPLE = 2**16  # numbers of a file whose order is looked at
+SAMPLED_PAIRS = 4  # of a split, whose bits are those of all
 _MANY = 0.001  # share of a file's pixels from which one number is taken for "no value"
 _USUAL = {-9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0, -1e20, 1e20}  # for no value
-RangeChoice = str | tuple[float, float]  # "" for what is found, PERCENTILES, or (low, high)
-EIGHT_BITS = (0.0, 255.0)
 
 
-@dataclass(frozen=True)
-class FileValues:
-    """The numbers of one file of more than 8 bits.
-
-    `low` and `high` are the least and the greatest, `quantiles` those at `_POINTS` without the
-    extremes that stand `apart`: {number: share of the pixels}. `distinct` counts whole numbers, and
-    is 65 where there are more or others. A file without any value has `count` 0.
-    """
-
-    numbers: str
-    channels: int
-    count: int
-    low: float = 0.0
-    high: float = 0.0
-    quantiles: np.ndarray = field(default_factory=lambda: np.zeros(len(_POINTS)), compare=False)
-    apart: dict[float, float] = field(default_factory=dict, compare=False)
-    distinct: int = 65
-
-    @property
-    def core(self) -> tuple[float, float]:
-        """Return the least and greatest number without the extremes that stand apart."""
-        return float(self.quantiles[0]), float(self.quantiles[-1])
-
-
-@dataclass(frozen=True)
-class SideRange:
-    """What is black and white in the files of one side, and how it was found.
-
-    `found` is from the least to the greatest number, `robust` between the percentiles, `histogram`
-    counts pixels from low to high; `numbers` and `channels` are those of most files. `stored` says
-    that the pictures hold the range already, as those of a dataset that was built here.
-    """
-
-    low: float = 0.0
-    high: float = 255.0
-    numbers: str = "uint8"
-    channels: int = 3
-    found: tuple[float, float] = EIGHT_BITS
-    robust: tuple[float, float] = EIGHT_BITS
-    histogram: tuple[int, ...] = (0,) * BINS
-    stored: bool = False
-
-    @property
-    def is_plain(self) -> bool:
-        """Return whether it is that of all 8-bit pictures."""
-        return self.numbers == "uint8" and (self.low, self.high) == EIGHT_BITS
-
-    def chosen(self, choice: RangeChoice) -> SideRange:
-        """Return the range that a person chose instead."""
-        if self.stored or not choice:
-            return self
-        low, high = self.robust if choice == PERCENTILES else choice
-        return replace(self, low=float(low), high=float(high))
-
-    def apply(self, picture: Picture) -> Picture:
-        """Put black and white where the range has them; 8-bit pictures on a deeper side stay."""
-        if self.stored or self.is_plain or not (picture.is_deep or self.numbers == "uint8"):
-            return picture
-        return picture.with_range(self.low, self.high)
+def with_ranges(
+    inputs: Inputs, pairs: list[PlannedPair], choices: dict[str, RangeChoice]
+) -> tuple[list[PlannedPair], dict[str, SideRange], list[Refusal]]:
+    """Find the range of either side and draw the small pictures by it; returns the pairs, the
+    ranges and what is doubtful about the numbers."""
+    ranges, doubts = plain_ranges(), []
+    made_here = inputs.kind == "dataset" and stored_ranges(inputs.source)
+    for side in SIDES:
+        if inputs.derive and side == "source":
+            continue  # it is made from the target, in 8 bits
+        looks = [getattr(pair, f"{side}_look") for pair in pairs]
+        known = made_here[side] if made_here else None
+        found = known or find_range([look.values for look in looks], _commonest_channels(looks))
+        chosen = found.chosen(choices[side])
+        drawn = SideRange(0.0, 65535.0) if chosen.stored else chosen
+        smalls = [seen_small(look.small, look.values, drawn) for look in looks]
+        ranges[side] = replace(chosen, histogram=count_levels(smalls))
+        pairs = [
+            replace(pair, **{f"{side}_look": replace(look, small=small)})
+            for pair, look, small in zip(pairs, looks, smalls)
+        ]
+        names = [getattr(pair, side) for pair in pairs]
+        values = [look.values for look in looks]
+        for kind, files, reason in range_doubts(names, values, chosen, choices[side]):
+            doubts.append(Refusal(files[0], side, kind, reason))
+    return pairs, ranges, doubts
 
 
-def parse_range(value: Any, what: str = "The range") -> RangeChoice:
-    """Read a choice: nothing, "percentiles", or two numbers such as "0,4080"; UserError else."""
-    if isinstance(value, str) and value.strip().casefold() in ("", "auto", PERCENTILES):
-        return "" if value.strip().casefold() != PERCENTILES else PERCENTILES
-    parts = value.split(",") if isinstance(value, str) else value or ()
-    try:
-        low, high = (float(part) for part in parts) if parts else ("", "")
-    except (TypeError, ValueError):
-        low, high = math.nan, math.nan
-    if low == "":
-        return ""
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UserError(
-            f"{what} is two numbers, the smaller first, such as 0,4080, or {PERCENTILES}."
-        )
-    return low, high
-
-
-def measure_values(picture: Picture) -> FileValues | None:
-    """Measure the numbers of a picture; None for one of 8 bits."""
-    if not picture.is_deep:
-        return None
-    stored = picture.values()
-    values = stored.ravel()
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    if not values.size:
-        return FileValues(picture.numbers, picture.channels, 0)
-    low, high = float(values.min()), float(values.max())
-    sample = values[:: max(1, values.size // _SAMPLE)]
-    core, apart = _without_extremes(sample, values, low, high)
-    quantiles = np.quantile(core.astype(np.float64), _POINTS)
-    inner = values if not apart else values[~np.isin(values, list(apart))]
-    quantiles[0], quantiles[-1] = inner.min(), inner.max()
-    distinct = _count_whole(sample, values)
-    return FileValues(
-        picture.numbers, picture.channels, values.size, low, high, quantiles, apart, distinct
-    )
-
-
-def _without_extremes(
-    sample: np.ndarray, values: np.ndarray, low: float, high: float
-) -> tuple[np.ndarray, dict[float, float]]:
-    """Leave out the least and the greatest number where it stands far from all others."""
-    apart: dict[float, float] = {}
-    for extreme in (low, high):
-        rest = sample[sample != extreme]
-        rest = rest[~np.isin(rest, list(apart))] if apart else rest
-        if rest.size < 2:
-            continue
-        inner = values[~np.isin(values, [extreme, *apart])]
-        near = float(inner.min() if extreme == low else inner.max())
-        span = float(np.ptp(np.quantile(rest.astype(np.float64), (0.005, 0.995))))
-        if span > 0 and abs(near - extreme) > FAR * span:
-            apart[extreme] = float((values == extreme).mean())
-    core = sample[~np.isin(sample, list(apart))] if apart else sample
-    return (core, apart) if core.size else (sample, {})
-
-
-def _count_whole(sample: np.ndarray, values: np.ndarray) -> int:
-    """Count the distinct numbers, 65 for more than 64 of them or for fractions."""
-    if len(np.unique(sample[:4096])) > 64 or len(np.unique(sample)) > 64:
-        return 65
-    distinct = np.unique(values)
-    whole = len(distinct) <= 64 and bool((distinct == np.rint(distinct)).all())
-    return len(distinct) if whole else 65
+def _commonest_channels(looks: Sequence[Any]) -> int:
+    counts = [3 if look.channels >= 3 else 1 for look in looks]
+    return max(set(counts), key=counts.count) if counts else 3
 
 
 def find_range(files: Sequence[FileValues | None], channels: int) -> SideRange:
@@ -167,7 +83,7 @@ def find_range(files: Sequence[FileValues | None], channels: int) -> SideRange:
     numbers = max(sorted(set(types)), key=types.count)
     found = min(v.low for v in deep), max(v.high for v in deep)
     points = np.concatenate([v.quantiles for v in deep])
-    weights = np.concatenate([np.gradient(_POINTS) * v.count for v in deep])
+    weights = np.concatenate([np.gradient(POINTS) * v.count for v in deep])
     order = points.argsort()
     shares = np.cumsum(weights[order]) / weights.sum()
     robust = tuple(
@@ -277,3 +193,65 @@ def _way_out(side: SideRange, core: tuple[float, float] | None = None) -> str:
 
 def _span_text(ends: tuple[float, float]) -> str:
     return f"{ends[0]:g} to {ends[1]:g}"
+
+
+# ------------------------------------------------------------------------------- of a dataset
+
+
+def stored_ranges(folder: Path) -> dict[str, SideRange] | None:
+    """Return what black and white mean in a dataset's pictures, which hold its ranges already: by
+    the `dataset.json` of one that was built here; None for any other."""
+    info = read_dataset_json(folder)
+    if "recipe" not in info:
+        return None
+    return {side: _declared(info, side, built_here=True) for side in SIDES}
+
+
+def _declared(info: dict[str, Any], side: str, built_here: bool = False) -> SideRange:
+    """Read one side of "ranges" and "numbers", whatever the file's author wrote."""
+    ranges, numbers = info.get("ranges"), info.get("numbers")
+    kind = numbers.get(side) if isinstance(numbers, dict) else None
+    kind = kind if isinstance(kind, dict) else {}
+    try:
+        ends = parse_range(ranges.get(side) if isinstance(ranges, dict) else "")
+    except UserError:
+        ends = ""
+    low, high = ends if isinstance(ends, tuple) else (0.0, 255.0)
+    type_name, channels = kind.get("type"), kind.get("channels")
+    return SideRange(
+        low, high, type_name if isinstance(type_name, str) else "uint8",
+        channels if channels in (1, 3) else 3, stored=built_here and kind.get("kept") is not True,
+    )  # fmt: skip
+
+
+def folder_ranges(folder: Path, *, should_stop: ShouldStop = lambda: False) -> dict[str, SideRange]:
+    """Return the ranges of A ("source") and B ("target") of a dataset: what its `dataset.json`
+    says, else what is found over all its files where some of them have more than 8 bits."""
+    known = stored_ranges(folder)
+    if known:
+        return known
+    info = read_dataset_json(folder)
+    if isinstance(info.get("ranges"), dict):
+        return {side: _declared(info, side) for side in SIDES}
+    pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
+    some = pairs[:: max(1, len(pairs) // SAMPLED_PAIRS)][:SAMPLED_PAIRS]
+    ranges = plain_ranges()
+    for side, pick in (("source", lambda p: p.a), ("target", lambda p: p.b or p.a)):
+        if any(_measure(pick(pair)) for pair in some):
+            files = sorted({pick(pair) for pair in pairs})
+            ranges[side] = _find_over(files, _measure, should_stop)
+    return ranges
+
+
+def _find_over(
+    files: list[Path], measure: Callable[[Path], FileValues | None], should_stop: ShouldStop
+) -> SideRange:
+    return find_range([values for _, values in parallel(measure, files, should_stop)], 3)
+
+
+def _measure(file: Path) -> FileValues | None:
+    try:
+        with limit_big_pictures(file):
+            return measure_values(open_picture(file))
+    except UserError:
+        return None  # who reads the pair says why

@@ -22,8 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from pix2pix.data.ranges import measure_values
-from pix2pix.data.records import FileInfo, Inputs
+from pix2pix.data.records import POINTS, FileInfo, FileValues, Inputs
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.decode import Preview, open_picture, open_preview
@@ -43,6 +42,8 @@ ALPHA = {
 PAGES = {"first": "The first page of a file", "all": "Every page is a picture"}
 CLASSES = {"": "Class numbers are greys", "colours": "Class numbers are shown in distinct colours"}
 MAX_PAGES = 10_000  # of one file
+FAR = 2.0  # an extreme stands apart where it is so many spans of all else away
+_SAMPLE = 2**16  # numbers of a file whose order is looked at
 _HIDDEN_SHARE = 0.5  # of a picture's pixels: so many are transparent over colours that differ
 _VARIED = 10.0  # grey levels of standard deviation from which colours differ
 _PAGE = re.compile(r"(.*)\[(\d+)\](\.\w+)")  # stack.tif, page 3 -> stack[3].tif
@@ -200,6 +201,59 @@ def judge_alpha(image: Image.Image) -> str:
     if np.ptp(small) > 20 and np.ptp(shown, axis=(0, 1)).max() < 20:
         return "mask"
     return ""
+
+
+# ----------------------------------------------------------------------------------------- numbers
+
+
+def measure_values(picture: Picture) -> FileValues | None:
+    """Measure the numbers of a picture; None for one of 8 bits."""
+    if not picture.is_deep:
+        return None
+    stored = picture.values()
+    values = stored.ravel()
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    if not values.size:
+        return FileValues(picture.numbers, picture.channels, 0)
+    low, high = float(values.min()), float(values.max())
+    sample = values[:: max(1, values.size // _SAMPLE)]
+    core, apart = _without_extremes(sample, values, low, high)
+    quantiles = np.quantile(core.astype(np.float64), POINTS)
+    inner = values if not apart else values[~np.isin(values, list(apart))]
+    quantiles[0], quantiles[-1] = inner.min(), inner.max()
+    distinct = _count_whole(sample, values)
+    return FileValues(
+        picture.numbers, picture.channels, values.size, low, high, quantiles, apart, distinct
+    )
+
+
+def _without_extremes(
+    sample: np.ndarray, values: np.ndarray, low: float, high: float
+) -> tuple[np.ndarray, dict[float, float]]:
+    """Leave out the least and the greatest number where it stands far from all others."""
+    apart: dict[float, float] = {}
+    for extreme in (low, high):
+        rest = sample[sample != extreme]
+        rest = rest[~np.isin(rest, list(apart))] if apart else rest
+        if rest.size < 2:
+            continue
+        inner = values[~np.isin(values, [extreme, *apart])]
+        near = float(inner.min() if extreme == low else inner.max())
+        span = float(np.ptp(np.quantile(rest.astype(np.float64), (0.005, 0.995))))
+        if span > 0 and abs(near - extreme) > FAR * span:
+            apart[extreme] = float((values == extreme).mean())
+    core = sample[~np.isin(sample, list(apart))] if apart else sample
+    return (core, apart) if core.size else (sample, {})
+
+
+def _count_whole(sample: np.ndarray, values: np.ndarray) -> int:
+    """Count the distinct numbers, 65 for more than 64 of them or for fractions."""
+    if len(np.unique(sample[:4096])) > 64 or len(np.unique(sample)) > 64:
+        return 65
+    distinct = np.unique(values)
+    whole = len(distinct) <= 64 and bool((distinct == np.rint(distinct)).all())
+    return len(distinct) if whole else 65
 
 
 # ---------------------------------------------------------------------------------------- together

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from pix2pix.data.ranges import RangeChoice, parse_range
+from pix2pix.data.records import PERCENTILES, RangeChoice
 from pix2pix.errors import UserError
 
 FITS = {
@@ -84,15 +85,19 @@ def _check_split(split: tuple[float, float, float] | None) -> None:
         )
 
 
-@dataclass(frozen=True)
-class PairJob:
-    """One pair to be made: names inside the input folders, digests of both files' bytes, and the
-    name (without suffix) that its pictures get in their split."""
-
-    name: str
-    split: str
-    source: str
-    target: str
-    digests: tuple[str, str]
-    half: bool = False
-    score: float = 0.0
+def parse_range(value: Any, what: str = "The range") -> RangeChoice:
+    """Read a choice: nothing, "percentiles", or two numbers such as "0,4080"; UserError else."""
+    if isinstance(value, str) and value.strip().casefold() in ("", "auto", PERCENTILES):
+        return "" if value.strip().casefold() != PERCENTILES else PERCENTILES
+    parts = value.split(",") if isinstance(value, str) else value or ()
+    try:
+        low, high = (float(part) for part in parts) if parts else ("", "")
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if low == "":
+        return ""
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UserError(
+            f"{what} is two numbers, the smaller first, such as 0,4080, or {PERCENTILES}."
+        )
+    return low, high

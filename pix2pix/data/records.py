@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 
-from pix2pix.data.ranges import FileValues, SideRange
+from pix2pix.imaging.picture import Picture
 
 SPLITS = ("train", "val", "test")
+SIDES = ("source", "target")
+EIGHT_BITS = (0.0, 255.0)
+BINS = 32  # of a side's histogram
+PERCENTILES = "percentiles"  # the range that leaves a thousandth out at either end
+RangeChoice = str | tuple[float, float]  # "" for what is found, PERCENTILES, or (low, high)
+# Shares of a file's numbers that are less: where its `quantiles` lie.
+POINTS = np.concatenate([[0.0, 0.001], np.linspace(0.01, 0.99, 49), [0.999, 1.0]])
 
 
 @dataclass(frozen=True)
-class Match:
-    """One pair of names; `split` and `group` are empty unless a CSV says them."""
+class Pair:
+    """One pair by its names inside the input folders; `half` says that both are one strip's halves.
+
+    `split` and `group` are empty unless a CSV or a folder says them. A pair that is to be built has
+    a `name` (without suffix) for its pictures in their split, the SHA-256 `digests` of its files
+    and a `score`: how well the edges of its pictures agree, 1 for equal ones.
+    """
 
     source: str
     target: str
     split: str = ""
     group: str = ""
+    half: bool = False
+    score: float = 0.0
+    name: str = ""
+    digests: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ class Matching:
 
     rule: str
     explanation: str
-    pairs: tuple[Match, ...]
+    pairs: tuple[Pair, ...]
     refused: tuple[Refusal, ...]
 
 
@@ -103,6 +117,67 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class FileValues:
+    """The numbers of one file of more than 8 bits.
+
+    `low` and `high` are the least and the greatest, `quantiles` those at `POINTS` without the
+    extremes that stand `apart`: {number: share of the pixels}. `distinct` counts whole numbers, and
+    is 65 where there are more or others. A file without any value has `count` 0.
+    """
+
+    numbers: str
+    channels: int
+    count: int
+    low: float = 0.0
+    high: float = 0.0
+    quantiles: np.ndarray = field(default_factory=lambda: np.zeros(len(POINTS)), compare=False)
+    apart: dict[float, float] = field(default_factory=dict, compare=False)
+    distinct: int = 65
+
+    @property
+    def core(self) -> tuple[float, float]:
+        """Return the least and greatest number without the extremes that stand apart."""
+        return float(self.quantiles[0]), float(self.quantiles[-1])
+
+
+@dataclass(frozen=True)
+class SideRange:
+    """What is black and white in the files of one side, and how it was found.
+
+    `found` is from the least to the greatest number, `robust` between the percentiles, `histogram`
+    counts pixels from low to high; `numbers` and `channels` are those of most files. `stored` says
+    that the pictures hold the range already, as those of a dataset that was built here.
+    """
+
+    low: float = 0.0
+    high: float = 255.0
+    numbers: str = "uint8"
+    channels: int = 3
+    found: tuple[float, float] = EIGHT_BITS
+    robust: tuple[float, float] = EIGHT_BITS
+    histogram: tuple[int, ...] = (0,) * BINS
+    stored: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether it is that of all 8-bit pictures."""
+        return self.numbers == "uint8" and (self.low, self.high) == EIGHT_BITS
+
+    def chosen(self, choice: RangeChoice) -> SideRange:
+        """Return the range that a person chose instead."""
+        if self.stored or not choice:
+            return self
+        low, high = self.robust if choice == PERCENTILES else choice
+        return replace(self, low=float(low), high=float(high))
+
+    def apply(self, picture: Picture) -> Picture:
+        """Put black and white where the range has them; 8-bit pictures on a deeper side stay."""
+        if self.stored or self.is_plain or not (picture.is_deep or self.numbers == "uint8"):
+            return picture
+        return picture.with_range(self.low, self.high)
+
+
+@dataclass(frozen=True)
 class FileInfo:
     """One file: (width, height), digest of its bytes, bits and channels as stored, its `values`
     where they have more than 8 bits, bands that were left out, the name of a profile that moved its
@@ -124,7 +199,7 @@ class FileInfo:
 
 @dataclass(frozen=True)
 class PlannedPair:
-    """One pair that would be built. `half` says that the pair is the two halves of one strip."""
+    """One pair that would be built, as a `Pair` with what is known of its files."""
 
     source: str
     target: str
@@ -170,34 +245,3 @@ class Plan:
         for refusal in (*self.refused, *self.doubts):
             counts[refusal.kind] = counts.get(refusal.kind, 0) + 1
         return counts
-
-
-class Doubt(TypedDict):
-    """A doubt for programs: `side` is source, target or pair, `files` are all it is about."""
-
-    kind: str
-    side: str
-    files: list[str]
-    sentence: str
-
-
-def describe_doubts(doubts: Iterable[Refusal]) -> list[Doubt]:
-    """Describe doubts for `dataset.json`, the command and the API: one for each kind and side, and
-    the sentence of the first where several files have their own."""
-    groups: dict[tuple[str, str], list[Refusal]] = {}
-    for doubt in doubts:
-        groups.setdefault((doubt.kind, doubt.side), []).append(doubt)
-    described = []
-    for (kind, side), members in groups.items():
-        first = members[0]
-        files = dict.fromkeys(name for d in members for name in d.files or (d.file,))
-        more = f", and {len(members) - 1} more like it" if len(members) > 1 else ""
-        described.append(
-            Doubt(
-                kind=kind,
-                side=side,
-                files=[*files],
-                sentence=f"{first.file}: {first.reason}{more}.",
-            )
-        )
-    return described

@@ -1,10 +1,24 @@
-"""Types of `dataset.json`, the report of a build. No torch."""
+"""Describe a dataset that is built, in `dataset.json`: its types, and what they say. No torch."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TypedDict, cast
 
-from pix2pix.data.records import Doubt
+import numpy as np
+import PIL
+
+from pix2pix.data.layout import find_splits
+from pix2pix.data.reading import class_colours
+from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import (
+    Inputs,
+    Plan,
+    PlannedPair,
+    Refusal,
+    SideRange,
+)
 
 
 class Counts(TypedDict):
@@ -14,6 +28,15 @@ class Counts(TypedDict):
     train: int
     val: int
     test: int
+
+
+class Doubt(TypedDict):
+    """A doubt for programs: `side` is source, target or pair, `files` are all it is about."""
+
+    kind: str
+    side: str
+    files: list[str]
+    sentence: str
 
 
 class Refused(TypedDict, total=False):
@@ -144,3 +167,148 @@ class DatasetReport(TypedDict, total=False):
     palette: list[PaletteColour]
     counts: Counts
     pairs: list[BuiltPair]
+
+
+# ----------------------------------------------------------------------------------------- written
+
+
+def describe_build(
+    plan: Plan,
+    recipe: Recipe,
+    ranges: dict[str, SideRange],
+    label_maps: tuple[bool, bool],
+    pairs: Sequence[PlannedPair],
+    left_out: dict[str, Refusal],
+) -> DatasetReport:
+    """Return all that `dataset.json` says of these `pairs` of a plan before any pixel is made;
+    `left_out` are the doubts by file whose pairs the recipe leaves out."""
+    a, b = _side_names(plan.inputs)
+    report: DatasetReport = {
+        "format_version": 1,
+        "source_name": recipe.source_name or a,
+        "target_name": recipe.target_name or b,
+        "rule": plan.rule,
+        "explanation": plan.explanation,
+        "label_maps": list(label_maps),
+        "scaled": _is_mostly_scaled(pairs, recipe),
+        "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
+        "numbers": {
+            side: {"type": r.numbers, "channels": r.channels, "stored": r.stored,
+                "kept": _is_kept(r, ranges, recipe)}
+            for side, r in ranges.items()
+        },
+        "inputs": _describe_inputs(plan.inputs),
+        "recipe": cast(DatasetRecipe, asdict(recipe)),
+        "made_with": {"pillow": PIL.__version__, "numpy": np.__version__},
+        "warnings": _keep_warning(ranges, recipe, plan.inputs),
+        "refused": cast(
+            list[Refused], [asdict(r) for r in (*plan.refused, *left_out.values())]
+        ),
+        "doubts": describe_doubts(
+            d
+            for d in plan.doubts
+            if left_out.get(d.file) is not d and not _is_settled(d, plan, ranges)
+        ),
+        "others": [{"file": o.file, "side": o.side, "reason": o.reason} for o in plan.others],
+    }  # fmt: skip
+    if palette := _class_palette(plan):
+        report["palette"] = palette
+    return report
+
+
+def describe_doubts(doubts: Iterable[Refusal]) -> list[Doubt]:
+    """Describe doubts for `dataset.json`, the command and the API: one for each kind and side, and
+    the sentence of the first where several files have their own."""
+    groups: dict[tuple[str, str], list[Refusal]] = {}
+    for doubt in doubts:
+        groups.setdefault((doubt.kind, doubt.side), []).append(doubt)
+    described = []
+    for (kind, side), members in groups.items():
+        first = members[0]
+        files = dict.fromkeys(name for d in members for name in d.files or (d.file,))
+        more = f", and {len(members) - 1} more like it" if len(members) > 1 else ""
+        described.append(
+            Doubt(
+                kind=kind,
+                side=side,
+                files=[*files],
+                sentence=f"{first.file}: {first.reason}{more}.",
+            )
+        )
+    return described
+
+
+def _describe_inputs(inputs: Inputs) -> DatasetInputs:
+    described: DatasetInputs = {
+        "source": str(inputs.source),
+        "target": str(inputs.target) if inputs.target else None,
+        "derive": inputs.derive,
+        "strips": inputs.strips,
+        "alpha": list(inputs.alpha),
+        "classes": list(inputs.classes),
+        "pages": inputs.pages,
+    }
+    if origin := inputs.origin:  # what it refused is among the others
+        described["origin"] = {
+            "table": origin.table,
+            "columns": origin.columns,
+            "subset": origin.subset,
+            "limit": origin.limit,
+        }
+    return described
+
+
+def _class_palette(plan: Plan) -> list[PaletteColour]:
+    """Return the palette of class numbers that are shown in colours, with their numbers."""
+    looks = [look for pair in plan.pairs for look in (pair.source_look, pair.target_look)]
+    numbers = sorted({number for look in looks for number in look.classes})
+    colours = class_colours()
+    return [
+        {"name": f"class {n}", "color": f"#{colours[3 * n : 3 * n + 3].hex()}", "number": n}
+        for n in numbers
+    ]
+
+
+def _side_names(inputs: Inputs) -> tuple[str, str]:
+    """Name the two sides, where the recipe does not, by their folders."""
+    if inputs.derive:
+        return inputs.derive, "photo"
+    if inputs.target:
+        return inputs.source.name, inputs.target.name
+    splits = find_splits(inputs.source)
+    return next((place.names for place in splits.values() if place.b), ("A", "B"))
+
+
+def _is_kept(side: SideRange, ranges: dict[str, SideRange], recipe: Recipe) -> bool:
+    """Return whether the A|B pictures hold a side's numbers themselves, and not grey by its range:
+    those of 16-bit greys do."""
+    grey = recipe.format == "png" and all(r.channels == 1 for r in ranges.values())
+    return recipe.keep and grey and side.numbers == "uint16" and not side.stored
+
+
+def _is_settled(doubt: Refusal, plan: Plan, ranges: dict[str, SideRange]) -> bool:
+    """Return whether a doubt is about numbers whose range was chosen since."""
+    before, now = plan.ranges.get(doubt.side), ranges.get(doubt.side)
+    if before is None or now is None or (before.low, before.high) == (now.low, now.high):
+        return False
+    return doubt.kind in ("outlier", "nodata", "no-contrast", "narrow-range")
+
+
+def _keep_warning(ranges: dict[str, SideRange], recipe: Recipe, inputs: Inputs) -> list[str]:
+    """Say where more than 8 bits were to be kept and an A|B picture cannot: Pillow's PNG has 16
+    bits in grey alone."""
+    deep = [side for side, r in ranges.items() if r.numbers != "uint8" and not r.stored]
+    if not recipe.keep or not deep or inputs.derive:
+        return []
+    if recipe.format != "jpg" and all(r.channels == 1 for r in ranges.values()):
+        return []
+    why = "JPEG has no more" if recipe.format == "jpg" else "an A|B picture with colour has no more"
+    return [f"The {' and '.join(deep)} pictures are cut to 8 bits of their range: {why}."]
+
+
+def _is_mostly_scaled(pairs: Sequence[PlannedPair], recipe: Recipe) -> bool:
+    """Return whether most pictures of the dataset are at another scale than their originals."""
+    if recipe.fit == "tiles" or not recipe.size:
+        return False
+    as_they_were = sum(pair.source_look.size == (recipe.size,) * 2 for pair in pairs)
+    return 2 * as_they_were < len(pairs)

@@ -22,8 +22,7 @@ from filelock import FileLock, Timeout
 
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.records import SPLITS, Inputs, Origin, Refusal
-from pix2pix.data.table_look import example_pairs
-from pix2pix.data.table_rows import Row, read_rows
+from pix2pix.data.table_rows import Row, example_pairs, read_rows
 from pix2pix.data.tables import (
     Table,
     choose_columns,

@@ -1,15 +1,32 @@
-"""Read the rows of a table's pictures, a few at a time: memory stays bounded. No torch."""
+"""Read the rows of a table's pictures, a few at a time: memory stays bounded. No torch.
+
+Also looks at a table before it is taken: its columns and three examples.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
+from itertools import islice
 from typing import Any
 
+from PIL import Image
+
 from pix2pix.data.archive_readers import LIMITS
-from pix2pix.data.tables import Table, TablePart, import_pyarrow, open_arrow, tar_groups
+from pix2pix.data.tables import (
+    Table,
+    TablePart,
+    choose_columns,
+    image_columns,
+    import_pyarrow,
+    open_arrow,
+    propose_columns,
+    tar_groups,
+)
 from pix2pix.errors import UserError
+from pix2pix.imaging.ab_pairs import is_ab_pair
+from pix2pix.imaging.decode import open_picture
 from pix2pix.utils.text import printable
 
 # Bytes of one column that Parquet reads at once. Of the Hub each is a request, and a picture less
@@ -17,6 +34,7 @@ from pix2pix.utils.text import printable
 _BUFFER = 4 * 2**20
 _BATCH = 16 * 2**20  # bytes of rows that are decoded together
 _MAX_BATCH = 32  # rows, which one entry of a dictionary may fill
+EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -126,3 +144,62 @@ def count_rows(table: Table) -> dict[str, int]:
         with part.open() as stream:
             counts[part.split] += pyarrow.parquet.read_metadata(stream).num_rows
     return counts
+
+
+# ------------------------------------------------------------------------------ before it is taken
+
+
+@dataclass(frozen=True)
+class TableLook:
+    """What a table holds: all columns of pictures, those that are taken (none where a person has
+    to choose), the first rows' pictures of these, and the rows by split ({} where only reading all
+    would tell)."""
+
+    columns: list[str]
+    chosen: tuple[str, ...]
+    examples: list[tuple[Image.Image, ...]]
+    counts: dict[str, int]
+
+
+def look_at(table: Table, wanted: tuple[str, ...] = (), derive: str = "") -> TableLook:
+    """Look at a table before it is taken. Raises UserError where it is none."""
+    columns = image_columns(table)
+    chosen, examples = (), []
+    if wanted or propose_columns(columns):
+        chosen, examples = example_pairs(table, wanted, derive)
+    return TableLook(columns, chosen, examples, count_rows(table))
+
+
+def example_pairs(
+    table: Table, wanted: tuple[str, ...] = (), derive: str = ""
+) -> tuple[tuple[str, ...], list[tuple[Image.Image, ...]]]:
+    """Return the columns and the pictures of the first three rows that have all.
+
+    Raises UserError where one is no picture, and where nobody asked for the only column and its
+    pictures do not look like A|B pairs. With `derive` one column of photos is looked for.
+    """
+    columns = choose_columns(table, wanted)
+    columns = columns[-1:] if derive else columns  # the target
+    pictures = [
+        [open_picture(data, f"Column {name}") for data, name in zip(row.contents, columns)]
+        for row in _complete_rows(table, columns)
+    ]
+    if not pictures:
+        raise UserError(
+            f"The first rows of {printable(table.address)} have no pictures in "
+            f"{printable(' and '.join(columns))}: choose other columns."
+        )
+    if len(columns) == 1 and not (wanted or derive or any(is_ab_pair(p[0]) for p in pictures)):
+        raise UserError(
+            f"{printable(table.address)} has one column of pictures, {printable(columns[0])}, "
+            "which do not look like A and B side by side: name that column if they are, or say "
+            "what the source shall be made of."
+        )
+    return columns, [tuple(picture.to_pil(3) for picture in row) for row in pictures]
+
+
+def _complete_rows(table: Table, columns: tuple[str, ...]) -> list[Row]:
+    """Return the first three rows without a gap; three dozen are looked at."""
+    rows = (row for part in table.parts for row in read_rows(part, columns))
+    first = islice(rows, 12 * EXAMPLES)
+    return list(islice((row for row in first if None not in row.contents), EXAMPLES))

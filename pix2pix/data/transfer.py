@@ -14,16 +14,16 @@ from pix2pix.data.archive_readers import LIMITS, ArchiveLimits
 from pix2pix.data.archives import atomic_folder, unpack
 from pix2pix.data.dataset import (
     DATASET_JSON,
+    declared_label_maps,
     find_pairs,
     list_pairs,
     open_pair,
     read_dataset_json,
 )
-from pix2pix.data.labels import declared_label_maps
 from pix2pix.data.layout import detect_layout, subfolders
 from pix2pix.data.npz import read_pairs, write_pairs
+from pix2pix.data.ranges import folder_ranges
 from pix2pix.data.records import SPLITS
-from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.picture import resize
 from pix2pix.utils.files import write_json

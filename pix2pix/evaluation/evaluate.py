@@ -16,14 +16,15 @@ from torch import Tensor
 
 from pix2pix.data.dataset import (
     PairFile,
+    declared_label_maps,
     find_pairs,
     has_hints,
     is_photo_dataset,
+    label_colours,
     open_source_target,
 )
-from pix2pix.data.labels import declared_label_maps, label_colours
+from pix2pix.data.ranges import folder_ranges
 from pix2pix.data.report import Refused
-from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.evaluation.metrics import (

@@ -17,7 +17,7 @@ from typing import Any
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.layout import parse_split, subfolders
-from pix2pix.data.table_write import TABLE_FOLDER, write_tables
+from pix2pix.data.publish import TABLE_FOLDER, write_tables
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import (
     Token,

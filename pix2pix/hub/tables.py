@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pix2pix.data.records import Inputs
-from pix2pix.data.table_look import TableLook, look_at
 from pix2pix.data.table_pairs import extract_pairs, transfer_name
+from pix2pix.data.table_rows import TableLook, look_at
 from pix2pix.data.tables import KINDS, Table, make_table
 from pix2pix.hub.client import Token, connect, hub_errors, list_files, parse_repo
 from pix2pix.hub.datasets import MAX_FILES, in_split, is_picture

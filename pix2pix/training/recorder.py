@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pix2pix.config import TrainConfig
-from pix2pix.data.dataset import dataset_info, find_pairs, read_dataset_json
-from pix2pix.data.labels import label_palette
+from pix2pix.data.dataset import dataset_info, find_pairs, label_palette, read_dataset_json
 from pix2pix.data.loader import PairDataset
 from pix2pix.errors import UserError
 from pix2pix.evaluation.metrics import evenly_spaced, judge, validate

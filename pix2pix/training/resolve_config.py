@@ -12,8 +12,13 @@ from typing import Any, NamedTuple
 import torch
 
 from pix2pix.config import TrainConfig, parse_settings, train_config
-from pix2pix.data.dataset import DatasetInfo, dataset_info, has_hints, locate_dataset
-from pix2pix.data.labels import declared_label_maps
+from pix2pix.data.dataset import (
+    DatasetInfo,
+    dataset_info,
+    declared_label_maps,
+    has_hints,
+    locate_dataset,
+)
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, ModelConfig
 from pix2pix.models.folder import read_config

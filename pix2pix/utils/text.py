@@ -35,6 +35,11 @@ def fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
+def name_stem(path: str) -> str:
+    """Fold a path without its file's suffix: `Photos/A1.JPG` -> `photos/a1`."""
+    return fold_name(PurePosixPath(path).with_suffix("").as_posix())
+
+
 def portable_name(name: str) -> str:
     """Rewrite a path from an archive so that every system can store it: / between folders, _ for
     colons, after the names of devices and for a part's last dot or space. What leads out of its

@@ -11,10 +11,9 @@ import torch
 from PIL import Image
 
 from pix2pix.config import TrainConfig, train_config
-from pix2pix.data.augment import augment
 from pix2pix.data.build import build
 from pix2pix.data.dataset import find_pairs
-from pix2pix.data.loader import PairDataset, batches, epoch_order
+from pix2pix.data.loader import PairDataset, augment, batches, epoch_order
 from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs

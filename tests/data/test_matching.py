@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pix2pix.data.matching import match_names
-from pix2pix.data.records import Match
+from pix2pix.data.records import Pair
 from pix2pix.errors import UserError
 
 CUHK = Path(__file__).resolve().parents[3] / "shared" / "data" / "face-sketch" / "cuhk"
@@ -120,7 +120,7 @@ def test_the_result_does_not_depend_on_the_order_of_the_names() -> None:
 
 def test_sorted_order_is_the_order_of_people_and_says_so() -> None:
     matching = match_names(["10.png", "9.png"], ["b.png", "a.png"], "order")
-    assert matching.pairs == (Match("9.png", "a.png"), Match("10.png", "b.png"))
+    assert matching.pairs == (Pair("9.png", "a.png"), Pair("10.png", "b.png"))
     assert "look at every pair" in matching.explanation
 
 
@@ -151,7 +151,7 @@ def test_a_csv_is_read_with_and_without_header_either_way_round(table: str) -> N
 def test_a_csv_says_splits_and_groups() -> None:
     table = "group,source,split,target\nr1,a,Validation,x\nr2,b,,y\n"
     found = match_names(["a.png", "b.png"], ["x.jpg", "y.jpg"], "csv", table).pairs
-    assert found == (Match("a.png", "x.jpg", "val", "r1"), Match("b.png", "y.jpg", "", "r2"))
+    assert found == (Pair("a.png", "x.jpg", "val", "r1"), Pair("b.png", "y.jpg", "", "r2"))
 
 
 def test_what_a_csv_gets_wrong_is_listed() -> None:

@@ -16,11 +16,10 @@ from pix2pix.data.build import build, rebuild
 from pix2pix.data.build_dataset import build_dataset
 from pix2pix.data.loader import PairDataset
 from pix2pix.data.plan import make_plan
-from pix2pix.data.ranges import find_range, measure_values, parse_range
-from pix2pix.data.reading import as_meant
-from pix2pix.data.recipe import Recipe
+from pix2pix.data.ranges import find_range, folder_ranges
+from pix2pix.data.reading import as_meant, measure_values
+from pix2pix.data.recipe import Recipe, parse_range
 from pix2pix.data.records import Inputs
-from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import evaluate
 from pix2pix.imaging.decode import open_picture

@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from pix2pix.config import TrainConfig
-from pix2pix.data.dataset import dataset_info, find_pairs, open_pair
-from pix2pix.data.labels import find_label_sides, label_palette
+from pix2pix.data.dataset import (
+    dataset_info,
+    find_label_sides,
+    find_pairs,
+    label_palette,
+    open_pair,
+)
 from pix2pix.data.sample import make_sample_dataset
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.example_houses import PALETTE, draw_house, house_shapes

@@ -19,11 +19,11 @@ from PIL import Image
 
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
+from pix2pix.data.publish import write_tables
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs
-from pix2pix.data.table_look import example_pairs, look_at
 from pix2pix.data.table_pairs import extract_pairs, table_inputs
-from pix2pix.data.table_write import write_tables
+from pix2pix.data.table_rows import example_pairs, look_at
 from pix2pix.data.tables import (
     choose_columns,
     image_columns,

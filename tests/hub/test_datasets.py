@@ -17,7 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pix2pix.data.card import dataset_card
+from pix2pix.data.publish import dataset_card
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import parse_repo
 from pix2pix.hub.datasets import pull_dataset, push_dataset

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix.data.labels import label_palette
+from pix2pix.data.dataset import label_palette
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.models.folder import read_config, sample_files
 from pix2pix.models.translator import Translator

@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 import gradio as gr
 from PIL import Image
 
-from pix2pix.data.build import prepare_build, report_ranges
+from pix2pix.data.build import prepare_build
 from pix2pix.data.compose import compose_ab, open_pair_job
 from pix2pix.data.dataset import PairFile, find_pairs, open_pair
-from pix2pix.data.ranges import SideRange
-from pix2pix.data.recipe import PairJob, Recipe
-from pix2pix.data.records import SPLITS, Plan, Refusal
-from pix2pix.data.side_ranges import folder_ranges
+from pix2pix.data.ranges import folder_ranges
+from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import SPLITS, Pair, Plan, Refusal, SideRange
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture, data_url, resize
 from pix2pix.ui.dataset.wording import DOUBT_TEXTS
@@ -47,22 +46,21 @@ def pairs_view(empty: str, **options: Any) -> gr.HTML:
 def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, Any]:
     """Show a dozen of a plan's pairs as they would be built; doubtful ones come first."""
     try:
-        head, jobs = prepare_build(plan, recipe)
+        ready = prepare_build(plan, recipe)
     except UserError as error:
         return escape_template({"empty": str(error)})
     doubts: dict[tuple[str, str], list[Refusal]] = {}
     for doubt in plan.doubts:
         doubts.setdefault((doubt.side, doubt.file), []).append(doubt)
 
-    def doubts_of(job: PairJob) -> list[Refusal]:
+    def doubts_of(job: Pair) -> list[Refusal]:
         """Doubts that this pair shows: its own, and those about a side that name its file."""
         keys = [("pair", job.source), ("source", job.source), ("target", job.target)]
         return [doubt for key in keys for doubt in doubts.get(key, ())]
 
-    jobs.sort(key=lambda job: not doubts_of(job))
-    labels, ranges = tuple(head["label_maps"]), report_ranges(head)
+    jobs = sorted(ready.pairs, key=lambda job: not doubts_of(job))
 
-    def made(job: PairJob) -> dict[str, Any]:
+    def made(job: Pair) -> dict[str, Any]:
         pair = {"source": job.source, "target": "" if _one_file(job) else job.target}
         doubts_of_pair = doubts_of(job)
         pair["doubt"] = "; ".join(doubt.reason for doubt in doubts_of_pair)
@@ -70,8 +68,10 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
             DOUBT_TEXTS.get(doubt.kind, doubt.kind) for doubt in doubts_of_pair
         )
         try:
-            sides = open_pair_job(plan.inputs, job, ranges)
-            pictures = list(compose_ab(*sides, recipe, labels, plan.inputs.derive, job.name))
+            sides = open_pair_job(plan.inputs, job, ready.ranges)
+            pictures = list(
+                compose_ab(*sides, recipe, ready.label_maps, plan.inputs.derive, job.name)
+            )
         except UserError as error:
             return {**pair, "doubt": str(error), "mark": DOUBT_TEXTS["unfit"], "image": ""}
         if len(pictures) > 1:
@@ -81,7 +81,7 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
     return _page_of(jobs, start, made)
 
 
-def _one_file(job: PairJob) -> bool:
+def _one_file(job: Pair) -> bool:
     return job.half or job.source == job.target
 
 

@@ -14,8 +14,8 @@ from pix2pix.data.archives import unpack
 from pix2pix.data.layout import detect_layout, find_inputs
 from pix2pix.data.pair_table import read_table
 from pix2pix.data.records import Inputs, Refusal
-from pix2pix.data.table_look import TableLook, look_at
 from pix2pix.data.table_pairs import extract_pairs
+from pix2pix.data.table_rows import TableLook, look_at
 from pix2pix.data.tables import KINDS, Table, local_table
 from pix2pix.data.transfer import read_npz
 from pix2pix.errors import UserError

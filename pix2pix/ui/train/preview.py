@@ -9,8 +9,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import dataset_info, find_pairs
 from pix2pix.data.plausibility import dataset_doubts
+from pix2pix.data.ranges import folder_ranges
 from pix2pix.data.records import SPLITS
-from pix2pix.data.side_ranges import folder_ranges
 from pix2pix.errors import UserError
 from pix2pix.ui.components.pairs_view import encode_pair, join_pair
 from pix2pix.ui.dataset.library import chosen_folder, dataset_version
