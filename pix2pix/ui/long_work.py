@@ -5,12 +5,13 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from pix2pix.ui.events import HIDDEN_EVENT
 from pix2pix.utils.files import remove_old
@@ -22,9 +23,8 @@ RESULT_SECONDS = 24 * 3600  # that uploads and results stay on disk
 class CancelSwitches:
     """What stops the work that visitors have under way, by kind of work."""
 
-    MAX_REQUESTED = (
-        256  # work that did not begin, as many as the queue takes: some visitors are gone
-    )
+    # Work that did not begin, as many as the queue takes: some visitors are gone.
+    MAX_REQUESTED = 256
 
     def __init__(self) -> None:
         self.requested: dict[tuple[str, str], threading.Event] = {}
@@ -60,50 +60,43 @@ class CancelSwitches:
                     del self.running_work[key]
 
     def stop(self, session: str, work: str) -> None:
+        """Stop the visitor's work of that kind, also where it still waits."""
         with self.lock:
             for switches in (self.requested, self.running_work):
                 if switch := switches.get((session, work)):
                     switch.set()
 
 
-def busy_buttons(running: CancelSwitches, work: str) -> Callable[[gr.Request], list[Any]]:
-    """Swap a button and its Stop when the work is asked for; stops work that still waits in the
-    queue."""
-
-    def working(request: gr.Request) -> list[Any]:
-        running.switch(str(request.session_hash), work)
-        return [gr.Button(interactive=False), gr.Button(visible=True)]
-
-    return working
-
-
-def idle_buttons() -> list[Any]:
-    return [gr.Button(interactive=True), gr.Button(visible=False)]
-
-
 def wire_work(
-    running: CancelSwitches,
-    work: str,
-    buttons: list[gr.Button],
-    function: Callable[..., Any],
-    inputs: Any,
-    outputs: Any,
-    **options: Any,
-) -> None:
-    """Wire two `buttons`: the first starts `function`, the second stops it and is seen meanwhile.
+    running: CancelSwitches, work: str, buttons: list[gr.Button], function: Callable[..., Any],
+    inputs: Any, outputs: Any, starts: Sequence[Any] = (), **options: Any,
+) -> Dependency:  # fmt: skip
+    """Wire two `buttons`: the first starts `function`, as do the events `starts`, and the second
+    stops it and is seen meanwhile. Returns the event of `function`.
 
     `function` works inside `running.at_work(session, work)`; `options` are those of its event.
     """
     start, stop = buttons
-    started = start.click(busy_buttons(running, work), None, buttons, queue=False, **HIDDEN_EVENT)
-    ended = started.then(function, inputs, outputs, **options)
-    for after in (ended.then, ended.failure):
-        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
 
-    def end(request: gr.Request) -> None:
+    def begin(request: gr.Request) -> list[Any]:
+        """Swap the buttons; stops work that still waits in the queue."""
+        running.switch(str(request.session_hash), work)
+        return [gr.Button(interactive=False), gr.Button(visible=True)]
+
+    def end() -> list[Any]:
+        return [gr.Button(interactive=True), gr.Button(visible=False)]
+
+    at_once = {"queue": False, **HIDDEN_EVENT}
+    started = gr.on([start.click, *starts], begin, None, buttons, **at_once)
+    ended = started.then(function, inputs, outputs, **options)
+    for after in (ended.then, ended.failure):  # a failure triggers only the latter
+        after(end, None, buttons, **at_once)
+
+    def cancel(request: gr.Request) -> None:
         running.stop(str(request.session_hash), work)
 
-    stop.click(end, None, None, queue=False, api_visibility="private")
+    stop.click(cancel, None, None, queue=False, api_visibility="private")
+    return ended
 
 
 def results_folder() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -31,50 +30,29 @@ and white in files of more than 8 bits, as 0,4080, or percentiles."""
 
 
 def build_dataset(
-    name: str,
-    source: list[str] | None = None,
-    target: list[str] | None = None,
-    archive: str | None = None,
-    source_path: str = "",
-    target_path: str = "",
-    csv: str | None = None,
-    match: str = "auto",
-    derive: str = "",
-    size: float = 256,
-    fit: str = "stretch",
-    split: str = "",
-    seed: float = 0,
-    format: str = "png",
-    labels: str = "auto",
-    keep: bool = False,
-    together: str = "",
-    leave_out: list[str] | None = None,
-    source_range: str = "",
-    target_range: str = "",
+    name: str, source: list[str] | None = None, target: list[str] | None = None,
+    archive: str | None = None, source_path: str = "", target_path: str = "",
+    csv: str | None = None, match: str = "auto", derive: str = "", size: float = 256,
+    fit: str = "stretch", split: str = "", seed: float = 0, format: str = "png",
+    labels: str = "auto", keep: bool = False, together: str = "",
+    leave_out: list[str] | None = None, source_range: str = "", target_range: str = "",
     reading: dict[str, str] | None = None,
-) -> dict[str, Any]:
-    uploads = UploadedInputs(
-        source=source or (), target=target or (), archive=archive or "", table=csv or "",
-        source_path=source_path or "", target_path=target_path or "", derive=derive or "",
-        match=match or "auto", reading={},
-    )  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
+    """Build a dataset for a program, which is told ABOUT. Raises gr.Error."""
     with user_errors():
         options = [f"{key}={value}" for key, value in (reading or {}).items()]
-        uploads = replace(uploads, reading=reading_options(options))
+        uploads = UploadedInputs(
+            source=source or (), target=target or (), archive=archive or "", table=csv or "",
+            source_path=source_path or "", target_path=target_path or "", derive=derive or "",
+            match=match or "auto", reading=reading_options(options),
+        )  # fmt: skip
         name = safe_name(name or "")
         recipe = Recipe(
-            size=whole_number(size, "The size"),
-            fit=fit,
-            split=shares(split),
-            format=format,
-            keep=keep,
-            seed=whole_number(seed, "The seed"),
-            labels=labels,
-            together=together or "",
-            leave_out=tuple(leave_out or ()),
-            source_range=source_range or "",
+            size=whole_number(size, "The size"), fit=fit, split=shares(split), format=format,
+            keep=keep, seed=whole_number(seed, "The seed"), labels=labels, together=together or "",
+            leave_out=tuple(leave_out or ()), source_range=source_range or "",
             target_range=target_range or "",
-        )
+        )  # fmt: skip
         if (datasets_folder() / name).exists():
             raise UserError(f"'{name}' is there already: choose another name.")
         temp_dir = TempDir()

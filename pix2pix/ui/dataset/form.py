@@ -15,6 +15,7 @@ from pix2pix.hub.tables import PUBLISHED
 from pix2pix.ui.dataset.table_form import TableForm, table_form
 from pix2pix.ui.dataset.uploads import UploadedInputs, look
 from pix2pix.ui.dataset.wording import AS_FOUND, DERIVE_TEXTS, DOUBT_CHOICES, FIT_TEXTS
+from pix2pix.ui.events import HIDDEN_EVENT
 from pix2pix.ui.theme import OFFSCREEN
 
 SOURCE_KINDS = {
@@ -65,6 +66,7 @@ class SourcesForm:
     columns: TableForm
 
     def inputs(self) -> set[Any]:
+        """List the components that say where pictures come from."""
         no_inputs = (self.hint, self.modes, self.columns)
         return {p for p in vars(self).values() if p not in no_inputs} | self.columns.inputs()
 
@@ -91,14 +93,11 @@ class SourcesForm:
 
 
 def sources_form() -> SourcesForm:
-    labels = {"show_label": False, "container": False, "elem_classes": ["modes", "wrapping"]}
+    """Lay out step 1, with one of its modes in sight."""
     kind = gr.Radio(
-        list(SOURCE_KINDS.items()),
-        value="folders",
-        label="Where pictures are",
-        elem_id="kind",
-        **labels,
-    )
+        list(SOURCE_KINDS.items()), value="folders", label="Where pictures are", elem_id="kind",
+        show_label=False, container=False, elem_classes=["modes", "wrapping"],
+    )  # fmt: skip
     hint = gr.Markdown(HINTS["folders"], elem_classes="quiet")
     folder = functools.partial(gr.File, file_count="directory", height=140)
     modes, away = {}, {"elem_classes": OFFSCREEN, "min_width": 0}
@@ -119,14 +118,21 @@ def sources_form() -> SourcesForm:
         )  # fmt: skip
         token = gr.Textbox(label="Token, for a private one", type="password")
     with gr.Column(**away) as modes["workspace"]:
-        source_path = gr.Textbox(
-            label="Folder of the sources, or of a dataset", placeholder="photos/source",
-            elem_id="source-path",
-        )  # fmt: skip
-        target_path = gr.Textbox(
-            label="Folder of the targets", placeholder="photos/target", elem_id="target-path"
+        places = "Folder of the sources, or of a dataset", "Folder of the targets"
+        source_path, target_path = (
+            gr.Textbox(label=label, placeholder=f"photos/{side}", elem_id=f"{side}-path")
+            for label, side in zip(places, ("source", "target"))
         )
-    columns = table_form()
+    form = SourcesForm(
+        kind, hint, modes, source, target, photos, made, archive, repo, token, source_path,
+        target_path, columns=table_form(), **more_sources(),
+    )  # fmt: skip
+    wire_sources(form)
+    return form
+
+
+def more_sources() -> dict[str, Any]:
+    """Lay out what few people need of step 1."""
     with gr.Accordion("More", open=False, elem_id="more-sources"):
         table = gr.File(
             label="Table of pairs (CSV): source, target", file_types=[".csv", ".txt", ".tsv"],
@@ -139,20 +145,22 @@ def sources_form() -> SourcesForm:
             info="For archives and workspace folders that hold only photos.",
         )
         subset = gr.Textbox(label="Folder of the table, where there are several")
-    form = SourcesForm(
-        kind, hint, modes, source, target, photos, made, archive, repo, token, source_path,
-        target_path, derive, table, subset, columns,
-    )  # fmt: skip
+    return {"derive": derive, "table": table, "subset": subset}
+
+
+def wire_sources(form: SourcesForm) -> None:
+    """Wire the choice of the mode, and the look at a table."""
 
     def show(chosen: str) -> list[Any]:
-        shown = [gr.Column(elem_classes=[] if mode == chosen else [OFFSCREEN]) for mode in modes]
+        shown = [
+            gr.Column(elem_classes=[] if mode == chosen else [OFFSCREEN]) for mode in form.modes
+        ]
         return [HINTS[chosen], *shown, gr.Column(visible=chosen in ("archive", "workspace"))]
 
-    outputs = [hint, *modes.values(), columns.body]
-    kind.change(show, kind, outputs, show_progress="hidden", api_visibility="private")
-    places = [archive, repo, source_path]
-    columns.wire(places, form.inputs() | {kind}, lambda values: look(form.read(values, "auto")))
-    return form
+    outputs = [form.hint, *form.modes.values(), form.columns.body]
+    form.kind.change(show, form.kind, outputs, **HIDDEN_EVENT)
+    places = [form.archive, form.repo, form.source_path]
+    form.columns.wire(places, form.inputs(), lambda values: look(form.read(values, "auto")))
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,7 @@ class RecipeForm:
     quality: gr.Slider
 
     def inputs(self) -> set[Any]:
+        """List all components."""
         return set(vars(self).values())
 
     def seen(self) -> list[Any]:
@@ -189,11 +198,10 @@ class RecipeForm:
             return Recipe(size=0, keep=True)
         options = {name: values[getattr(self, name)] for name in ("fit", "labels", "keep")}
         options |= {name: values[getattr(self, name)] or "" for name in RANGES}
-        size, left_out = (
-            whole_number(values[self.size], "The size"),
-            tuple(values[self.leave_out] or ()),
+        left_out = tuple(values[self.leave_out] or ())
+        return Recipe(
+            size=whole_number(values[self.size], "The size"), leave_out=left_out, **options
         )
-        return Recipe(size=size, leave_out=left_out, **options)
 
     def recipe(self, values: Values) -> Recipe:
         """Read the recipe; raises UserError for values that make no sense."""
@@ -211,6 +219,7 @@ class RecipeForm:
 
 
 def recipe_form() -> RecipeForm:
+    """Lay out step 3's choices."""
     as_is = gr.Checkbox(
         False, label="Keep the files as they are", visible=False, elem_id="as-is",
         info="It is a dataset already: nothing is scaled or written anew.",
@@ -225,36 +234,42 @@ def recipe_form() -> RecipeForm:
     fit = gr.Dropdown(list(FIT_TEXTS.items()), value="stretch", label="Pictures that are no square")
     split = gr.Textbox("0.8, 0.1, 0.1", label="Shares of train, val and test", elem_id="split")
     with gr.Accordion("More", open=False, elem_id="more-making"):
-        source_name = gr.Textbox(label="What a source is", placeholder="sketch")
-        target_name = gr.Textbox(label="What a target is", placeholder="photo")
-        leave_out = gr.CheckboxGroup(list(DOUBT_CHOICES.items()), label="Leave out doubtful pairs")
-        together = gr.Textbox(
+        return RecipeForm(as_is, size, fit, split, format, **more_recipe())
+
+
+def more_recipe() -> dict[str, Any]:
+    """Lay out what few people need of step 3."""
+    assert set(SIDES.values()) == set(LABELS)
+    words = "Of more than 8 bits: two numbers, or percentiles; empty is what was found."
+    return {
+        "source_name": gr.Textbox(label="What a source is", placeholder="sketch"),
+        "target_name": gr.Textbox(label="What a target is", placeholder="photo"),
+        "leave_out": gr.CheckboxGroup(
+            list(DOUBT_CHOICES.items()), label="Leave out doubtful pairs"
+        ),
+        "together": gr.Textbox(
             label="Keep together", placeholder=r"^t\d+",
             info="Names in which this pattern finds the same text stay in one split.",
-        )  # fmt: skip
-        seed = gr.Number(0, precision=0, label="Seed of the split")
-        labels = gr.Dropdown(
+        ),
+        "seed": gr.Number(0, precision=0, label="Seed of the split"),
+        "labels": gr.Dropdown(
             list(SIDES.items()), value="auto", label="Label maps",
             info="They are scaled without mixing their colours.",
-        )  # fmt: skip
-        keep = gr.Checkbox(False, label="Keep 16 bits, grey and transparency")
-        words = "Of more than 8 bits: two numbers, or percentiles; empty is what was found."
-        source_range, target_range = (
-            gr.Textbox(
+        ),
+        "keep": gr.Checkbox(False, label="Keep 16 bits, grey and transparency"),
+        **{
+            f"{side}_range": gr.Textbox(
                 label=f"Black and white of the {side}s", placeholder="0,4080", info=words,
                 elem_id=f"{side}-range",
             )
             for side in ("source", "target")
-        )  # fmt: skip
-        quality = gr.Slider(1, 100, value=95, step=1, label="Quality of JPEG")
-    assert set(SIDES.values()) == set(LABELS)
-    return RecipeForm(
-        as_is, size, fit, split, format, source_name, target_name, leave_out, together, seed,
-        labels, keep, source_range, target_range, quality,
-    )  # fmt: skip
+        },
+        "quality": gr.Slider(1, 100, value=95, step=1, label="Quality of JPEG"),
+    }  # fmt: skip
 
 
 def whole_number(value: Any, what: str) -> int:
+    """Read a whole number; raises UserError, which calls it `what`."""
     try:
         number = int(value)
         if number == float(value):

@@ -50,17 +50,28 @@ DOWNLOAD = """(file) => {
 
 @dataclass(frozen=True)
 class DatasetLibrary:
-    """The parts that the rest of the tab fills: `cards` shows all datasets, `name` holds the
-    chosen one's, and `show(name)` gives the values of `outputs` for it."""
+    """The components: `cards` of all datasets, and below them `detail`, the chosen one, whose name
+    `name` holds. `trains` says that there is a button that takes it to training."""
 
     cards: gr.HTML
+    sample: gr.Button  # seen while there are none
     name: gr.Textbox
-    outputs: list[Any]
-    show: Callable[[str], list[Any]]
+    detail: gr.Column
+    about: gr.Markdown
+    message: gr.Markdown
+    pictures: gr.HTML
+    to_zip: gr.Button
+    to_npz: gr.Button
     trains: bool
+
+    def outputs(self) -> list[Any]:
+        """List what `show_dataset` gives the values of."""
+        chosen = [self.name, self.detail, self.pictures, self.about, self.message]
+        return [*chosen, self.cards, self.sample]
 
 
 def datasets_folder() -> Path:
+    """Return the folder of the workspace that all datasets lie in."""
     return workspace() / "datasets"
 
 
@@ -102,40 +113,54 @@ def dataset_library(page: gr.Blocks, train: Callable[..., None] | None) -> Datas
             message = gr.Markdown(elem_classes="quiet")
         with gr.Column(min_width=0):
             pictures = pairs_view("", elem_id="dataset-pairs")
-    packed = gr.File(visible="hidden", label="Packed dataset")
+    trains = train is not None
+    library = DatasetLibrary(
+        row, sample, name, detail, about, message, pictures, to_zip, to_npz, trains
+    )
+    wire_library(library)
+    return library
 
-    def show(chosen: str) -> list[Any]:
-        with user_errors():
-            folder = chosen_folder(chosen)
-            view, words = dataset_pair_views(folder), about_dataset(folder)
-        return [chosen, gr.Column(visible=True), view, words, "", *library_items(chosen)]
 
-    outputs = [name, detail, pictures, about, message, row, sample]
+def wire_library(library: DatasetLibrary) -> None:
+    """Wire the cards, the pairs of the chosen dataset, and its downloads."""
 
     def make(progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
-        return show(ready_sample(progress).name)
+        return show_dataset(ready_sample(progress).name)
 
-    sample.click(make, None, outputs, show_progress_on=row, api_visibility="private", **CONCURRENCY)
+    library.sample.click(
+        make, None, library.outputs(), show_progress_on=library.cards, api_visibility="private",
+        **CONCURRENCY,
+    )  # fmt: skip
 
     def choose(event: gr.EventData) -> list[Any]:
-        return show(str(event.value))
+        return show_dataset(str(event.value))
 
-    row.select(choose, None, outputs, show_progress="hidden", api_visibility="private")
+    library.cards.select(choose, None, library.outputs(), **HIDDEN_EVENT)
 
     def turn(chosen: str, event: gr.EventData) -> dict[str, Any]:
         with user_errors():
             return dataset_pair_views(chosen_folder(chosen), int(event.value))
 
-    pictures.select(turn, name, pictures, show_progress="hidden", api_visibility="private")
-    for button, pack in ((to_zip, pack_as_zip), (to_npz, pack_as_npz)):
+    library.pictures.select(turn, library.name, library.pictures, **HIDDEN_EVENT)
+    packed = gr.File(visible="hidden", label="Packed dataset")
+    for button, pack in ((library.to_zip, pack_as_zip), (library.to_npz, pack_as_npz)):
         packing = button.click(
-            pack, name, [packed, message], show_progress_on=message, api_visibility="private"
-        )
+            pack, library.name, [packed, library.message], show_progress_on=library.message,
+            api_visibility="private",
+        )  # fmt: skip
         packing.success(None, packed, None, js=DOWNLOAD)
-    return DatasetLibrary(row, name, outputs, show, train is not None)
+
+
+def show_dataset(name: str) -> list[Any]:
+    """Give the values of a library's `outputs` for a dataset."""
+    with user_errors():
+        folder = chosen_folder(name)
+        view, words = dataset_pair_views(folder), about_dataset(folder)
+    return [name, gr.Column(visible=True), view, words, "", *library_items(name)]
 
 
 def push(chosen: str, repo: str, **options: Any) -> str:
+    """Send a dataset with its card to the Hub; returns the address of its page."""
     folder = chosen_folder(chosen)
     splits = [split for split in SPLITS if find_pairs(folder, split)]
     card = dataset_card({"name": chosen, "repo_id": repo}, read_dataset_json(folder), splits)
@@ -143,10 +168,13 @@ def push(chosen: str, repo: str, **options: Any) -> str:
 
 
 def pack_as_zip(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
+    """Pack its folder; returns the file and a message."""
     return packed_dataset(name, ".zip", pack_zip, progress)
 
 
 def pack_as_npz(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
+    """Pack its pairs as arrays, those of several sizes at 256 pixels."""
+
     def write(folder: Path, file: Path, **options: Any) -> None:
         size = dataset_info(folder).size
         square = size is not None and size[0] == size[1]
@@ -189,10 +217,12 @@ def dataset_card_items(chosen: str = "") -> dict[str, Any]:
 
 
 def workspace_datasets() -> list[Path]:
+    """List the datasets' folders."""
     return list(list_datasets(datasets_folder()).values())
 
 
 def dataset_card_item(folder: Path, chosen: str) -> dict[str, str]:
+    """Return what the card of a dataset shows."""
     about, thumbnail = dataset_thumbnail(folder, dataset_version(folder))
     is_chosen = "true" if folder.name == chosen else "false"
     return {"name": folder.name, "about": about, "thumbnail": thumbnail, "chosen": is_chosen}

@@ -18,7 +18,12 @@ from pix2pix.errors import Cancelled
 from pix2pix.ui.components.pairs_view import pairs_view, planned_pair_views
 from pix2pix.ui.dataset.api import dataset_api
 from pix2pix.ui.dataset.form import RecipeForm, SourcesForm, Values, recipe_form, sources_form
-from pix2pix.ui.dataset.library import DatasetLibrary, dataset_library, datasets_folder
+from pix2pix.ui.dataset.library import (
+    DatasetLibrary,
+    dataset_library,
+    datasets_folder,
+    show_dataset,
+)
 from pix2pix.ui.dataset.plan_cache import CONCURRENCY, CheckedPlan, PlanCache, TempDir
 from pix2pix.ui.dataset.uploads import UploadedInputs, gather_inputs
 from pix2pix.ui.dataset.wording import (
@@ -31,7 +36,7 @@ from pix2pix.ui.dataset.wording import (
     report_items,
 )
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
-from pix2pix.ui.long_work import busy_buttons, idle_buttons, page_progress
+from pix2pix.ui.long_work import page_progress, wire_work
 from pix2pix.ui.theme import read_asset
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.text import escape_text, safe_name
@@ -107,6 +112,7 @@ def dataset_tab(page: gr.Blocks, train: Callable[..., None] | None = None) -> No
 
 
 def check_results() -> tuple[Any, ...]:
+    """Lay out step 2; returns its components in the order of `CheckResults`."""
     report = gr.HTML(
         value={},
         html_template=read_asset("dataset/report.html"),
@@ -137,47 +143,32 @@ def check_results() -> tuple[Any, ...]:
 def wire_check(
     plans: PlanCache, sources: SourcesForm, form: RecipeForm, results: CheckResults
 ) -> None:
+    """Wire the check, and what another choice in step 1 takes back."""
+
     def check(
         values: Values, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
-        session = request.session_hash
         try:
             with user_errors():
                 uploads = sources.read(values, values[results.match])
                 uploads = replace(uploads, reading=reading_options(values[results.fixes] or ()))
-                plan = make_checked_plan(plans, session, uploads, progress)
+                plan = make_checked_plan(plans, request.session_hash, uploads, progress)
         except Cancelled:
             return {results.checked: STOPPED}
         return show_check(plan, values, form, results)
 
     outputs = [
-        *(results.checked, results.report, results.match, results.fixes),
-        *(results.pictures, results.problems),
-        *(results.kind, results.table, results.name, results.build, results.check),
-        *(form.split, form.as_is),
+        *(results.checked, results.report, results.match, results.fixes, results.pictures),
+        *(results.problems, results.kind, results.table, results.name, results.build),
+        *(results.check, form.split, form.as_is),
     ]
-    buttons = [results.check, results.stop_check]
     # The rule can be chosen only by a person who has seen a check, so that makes another one.
-    started = gr.on(
-        [results.check.click, results.match.input, results.fixes.input],
-        busy_buttons(plans.running, "check"),
-        None,
-        buttons,
-        queue=False,
-        **HIDDEN_EVENT,
-    )
-    ended = started.then(
-        check,
+    wire_work(
+        plans.running, "check", [results.check, results.stop_check], check,
         {*sources.inputs(), *form.inputs(), results.match, results.fixes, results.name}, outputs,
+        [results.match.input, results.fixes.input],
         show_progress_on=results.checked, api_visibility="private", **CONCURRENCY,
     )  # fmt: skip
-    for after in (ended.then, ended.failure):  # a failure triggers only the latter
-        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
-
-    def stop(request: gr.Request) -> None:
-        plans.running.stop(request.session_hash, "check")
-
-    results.stop_check.click(stop, None, None, queue=False, api_visibility="private")
 
     def touch(request: gr.Request) -> list[Any]:
         plans.leave(request.session_hash)
@@ -212,6 +203,7 @@ def make_checked_plan(
 def show_check(
     plan: Plan, values: Values, form: RecipeForm, results: CheckResults
 ) -> dict[Any, Any]:
+    """Give the values of what shows a plan, and of step 3, which may follow."""
     is_dataset, ready = plan.inputs.is_dataset_as_is, bool(plan.pairs)
     fixes = fix_choices(plan)
     chosen = [option for _, option in fixes if option in (values.get(results.fixes) or ())]
@@ -240,6 +232,8 @@ def show_check(
 
 
 def wire_preview(plans: PlanCache, form: RecipeForm, results: CheckResults) -> None:
+    """Wire what looks at the pairs again: step 3's choices, other pairs, one kind of doubts."""
+
     def look(values: Values, request: gr.Request) -> Any:
         """Show the first dozen again, as the pairs look now; nothing without a check."""
         if request.session_hash not in plans.checks:
@@ -273,6 +267,8 @@ def wire_preview(plans: PlanCache, form: RecipeForm, results: CheckResults) -> N
 def wire_build(
     plans: PlanCache, form: RecipeForm, results: CheckResults, library: DatasetLibrary
 ) -> None:
+    """Wire the build, which shows the new dataset."""
+
     def make(
         values: Values, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
@@ -283,26 +279,17 @@ def wire_build(
                 build_checked(plans, request.session_hash, name, recipe, progress)
         except Cancelled:
             return {results.built: STOPPED}
-        updates = dict(zip(library.outputs, library.show(name)))
+        updates = dict(zip(library.outputs(), show_dataset(name)))
         if library.trains:  # that is the next step, and the one primary button
             updates[results.build] = gr.Button(variant="secondary")
         return {results.built: f"{escape_text(name)} is ready, see below.", **updates}
 
-    buttons = [results.build, results.stop_build]
-    at_once = busy_buttons(plans.running, "build")
-    started = results.build.click(at_once, None, buttons, queue=False, **HIDDEN_EVENT)
-    ended = started.then(
-        make, {*form.inputs(), results.name}, [results.built, results.build, *library.outputs],
+    ended = wire_work(
+        plans.running, "build", [results.build, results.stop_build], make,
+        {*form.inputs(), results.name}, [results.built, results.build, *library.outputs()],
         show_progress_on=results.built, api_visibility="private", **CONCURRENCY,
     )  # fmt: skip
-    for after in (ended.then, ended.failure):
-        after(idle_buttons, None, buttons, queue=False, **HIDDEN_EVENT)
     ended.success(None, results.built, None, js=SCROLL)
-
-    def stop(request: gr.Request) -> None:
-        plans.running.stop(request.session_hash, "build")
-
-    results.stop_build.click(stop, None, None, queue=False, api_visibility="private")
 
 
 def build_checked(
