@@ -19,7 +19,7 @@ from PIL import Image
 
 pytest.importorskip("gradio")
 
-from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
+from pix2pix.imaging.line_art import line_drawing, looks_like_photo
 from pix2pix.models.folder import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
@@ -256,7 +256,6 @@ def test_the_pins_are_those_of_the_installed_runtime() -> None:
         assert pinned == f"sha384-{base64.b64encode(digest).decode()}"
     lock = json.loads((INSTALLED.parents[2] / "package-lock.json").read_text())["packages"]
     assert lock["node_modules/onnxruntime-web"]["version"] == runtime_version()
-    assert not any("resolved" in package for package in lock.values())
 
 
 def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpack(
@@ -297,22 +296,6 @@ def test_photos_and_the_camera_become_drawings(
     pale = Image.open(FACES / "thumbnail.png").convert("RGB").resize((128, 128))
     photo = pale.point(lambda value: value * 0.8)
     assert looks_like_photo(photo)
-    for style in LINE_STYLES:
-        code = (
-            "async ([data, style]) => { const { lineDrawing } = await import('./web/lines.js');"
-            " return [...lineDrawing(Uint8ClampedArray.from(data), 128, 128, style)]; }"
-        )
-        rgba = np.asarray(photo.convert("RGBA"))
-        made = np.array(page.page.evaluate(code, [rgba.ravel().tolist(), style]))
-        right = np.asarray(line_drawing(photo, style)).astype(int)
-        difference_of_lines = np.abs(made.reshape(128, 128, 4)[..., 0] - right)
-        assert (difference_of_lines > 2).mean() < 0.002 and right.std() > 10, style
-    shoe = np.full((64, 64, 4), 255, np.uint8)
-    shoe[20:50, 10:32, :3], shoe[20:50, 32:54, :3] = (200, 30, 30), (20, 30, 180)
-    code = "async (rgba) => (await import('./web/hints.js')).photoHints(rgba)"
-    hints = page.page.evaluate(code, shoe.ravel().tolist())
-    assert len(hints) == 6 and {hint["color"] for hint in hints} == {"#c81e1e", "#141eb4"}
-    assert all(10 < 64 * x < 54 and 20 < 64 * y < 50 for hint in hints for x, y in hint["points"])
     photo.save(tmp_path / "photo.png")
     lines = np.asarray(line_drawing(photo).resize((64, 64)))
     page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")

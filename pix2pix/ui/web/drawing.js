@@ -89,7 +89,7 @@ export class Drawing {
     const { config } = this;
     if (this.isUnseen(op)) return;
     const lines = isLabels(config) ? [this.backing] : [this.backing, this.ink];
-    if (op.tool !== "ink") lines.forEach((target) => paint(target, op, config));
+    if (op.tool !== "ink") for (const target of lines) paint(target, op, config);
     if (!config.hints || op.tool === "pencil") return;
     for (const target of [this.under, this.colours]) {
       if (op.kind === "stroke") paint(target, op, config);
@@ -101,7 +101,7 @@ export class Drawing {
   perform(ops) {
     this.finishStroke();
     const group = this.nextGroup();
-    ops.forEach((op) => this.commit({ ...op, group }));
+    for (const op of ops) this.commit({ ...op, group });
     this.settled();
   }
 
@@ -136,7 +136,7 @@ export class Drawing {
     const coloured = [this.backing, this.ink, this.under, this.colours];
     const targets = isLabels(this.config) ? [this.backing] : coloured;
     for (const target of targets) blank(target, this.config);
-    this.sinceClear().forEach((op) => this.lay(op));
+    for (const op of this.sinceClear()) this.lay(op);
   }
 
   /** Everything that follows a finished change of the drawing. */

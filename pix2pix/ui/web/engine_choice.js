@@ -3,6 +3,7 @@
    Nothing large is fetched before the visitor draws, nor on a connection that is metered or saves
    data, nor on a phone without asking. Whatever fails on the device, the server goes on. */
 
+import { make } from "./dom.js";
 import { Engine } from "./engine.js";
 
 const PATIENCE_MS = 20000; // with the server
@@ -22,12 +23,10 @@ export function mayFetch({ connection, userAgentData } = navigator, isPhone = is
   return !userAgentData?.mobile && !isPhone;
 }
 
-const scratch = document.createElement("canvas");
-
-function asPng(pixels) {
-  Object.assign(scratch, { width: pixels.width, height: pixels.height });
-  scratch.getContext("2d", { willReadFrequently: true }).putImageData(pixels, 0, 0);
-  return scratch.toDataURL("image/png");
+function asPng(pixels, canvas) {
+  Object.assign(canvas, { width: pixels.width, height: pixels.height });
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(pixels, 0, 0);
+  return canvas.toDataURL("image/png");
 }
 
 export class EngineChoice {
@@ -38,6 +37,7 @@ export class EngineChoice {
     Object.assign(this, { server, root, onReady });
     this.badge = element.querySelector(".engine");
     this.button = this.badge.querySelector("button");
+    this.canvas = make("canvas"); // on which what the server gets becomes a PNG
     this.config = null;
     this.engine = null; // the worker
     this.state = "off"; // then loading, ready, failed
@@ -171,7 +171,7 @@ export class EngineChoice {
       }
     }
     if (!this.server) return { error: `${BROKEN}.`, busy: this.state === "off" };
-    const request = { model, seed, image: asPng(pixels), ...(count && { count }) };
+    const request = { model, seed, image: asPng(pixels, this.canvas), ...(count && { count }) };
     const start = performance.now();
     const reply = await this.askServer(call, request);
     this.isSilent = reply.error === SILENCE;

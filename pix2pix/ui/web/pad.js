@@ -20,7 +20,7 @@ function withArticle(noun) {
 }
 
 /** The pad's configuration with every gap filled, so that nothing else need ask. */
-function normalise(value) {
+export function normalise(value) {
   const palette = (value?.palette ?? []).filter((entry) => isColour(entry.color))
     .map(({ name, color }) => ({ name: String(name), color: color.toLowerCase() }));
   return {

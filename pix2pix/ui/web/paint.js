@@ -85,7 +85,7 @@ function trace(ctx, discs) {
   for (const run of runs) {
     ctx.lineWidth = run[0].r + run.at(-1).r;
     ctx.beginPath();
-    run.forEach(({ x, y }) => ctx.lineTo(x, y));
+    for (const { x, y } of run) ctx.lineTo(x, y);
     ctx.stroke();
   }
 }
@@ -121,8 +121,9 @@ function stamp({ ctx, side }, a, b) {
 function paintStroke(target, op, config) {
   const discs = smooth(op, target.side);
   target.ctx.fillStyle = target.ctx.strokeStyle = inkColour(op, config);
-  if (isLabels(config)) discs.forEach((disc, i) => stamp(target, discs[Math.max(0, i - 1)], disc));
-  else if (discs.length > 1) trace(target.ctx, discs);
+  if (isLabels(config)) {
+    for (const [i, disc] of discs.entries()) stamp(target, discs[Math.max(0, i - 1)], disc);
+  } else if (discs.length > 1) trace(target.ctx, discs);
   else dot(target.ctx, discs[0]);
 }
 

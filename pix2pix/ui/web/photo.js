@@ -133,7 +133,7 @@ export class Camera {
   /** Close the camera; what it saw last stays on the pad. */
   stop() {
     if (!this.stream) return;
-    this.stream.getTracks().forEach((track) => track.stop());
+    for (const track of this.stream.getTracks()) track.stop();
     this.stream = null;
     this.show(false);
     this.drawing.load(this.canvas.toDataURL("image/png"));

@@ -70,7 +70,7 @@ export class Pointer {
     this.hover(event);
     if (!this.isDrawing(event)) return;
     const finer = event.getCoalescedEvents?.() ?? [];
-    (finer.length ? finer : [event]).forEach((each) => this.extend(each));
+    for (const each of finer.length ? finer : [event]) this.extend(each);
     this.moved();
   }
 
