@@ -96,7 +96,7 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
         "rule": plan.rule,
         "explanation": plan.explanation,
         "label_maps": list(label_maps),
-        "scaled": _is_mostly_scaled(pairs, recipe),
+        "scaled": bool(plan.inputs.source_kind) or _is_mostly_scaled(pairs, recipe),
         "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
         "numbers": {
             side: {
@@ -128,8 +128,10 @@ def prepare_build(plan: Plan, recipe: Recipe) -> tuple[DatasetReport, list[PairJ
         ),
         "others": [{"file": o.file, "side": o.side, "reason": o.reason} for o in plan.others],
     }
-    if palette := _class_palette(plan):
+    if palette := [*plan.inputs.palette] or _class_palette(plan):
         head["palette"] = palette
+    if plan.inputs.source_kind:
+        head["source_kind"] = plan.inputs.source_kind
     return head, jobs
 
 
@@ -208,8 +210,8 @@ def _class_palette(plan: Plan) -> list[PaletteColour]:
 
 def side_names(inputs: Inputs) -> tuple[str, str]:
     """Name the two sides, where the recipe does not, by their folders."""
-    if inputs.derive:
-        return inputs.derive, "photo"
+    if drawn := inputs.derive or inputs.source_kind:
+        return drawn, "photo"
     if inputs.target:
         return inputs.source.name, inputs.target.name
     splits = find_splits(inputs.source)

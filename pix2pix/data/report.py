@@ -76,8 +76,8 @@ class DatasetInputs(TypedDict, total=False):
     origin: DatasetOrigin
 
 
-class PaletteColour(TypedDict):
-    """A colour of a label map, and the class number that it stands for."""
+class PaletteColour(TypedDict, total=False):
+    """A colour of a label map, and the class number that it stands for, if it does for one."""
 
     name: str
     color: str
@@ -120,9 +120,10 @@ class DatasetReport(TypedDict, total=False):
     """What `dataset.json` says of a dataset that was built here: the report of a build.
 
     `rule` is how names were matched, `label_maps` whether sources and targets are label maps,
-    `others` the files that are no pictures of it, `palette` the colours that stand for class
-    numbers, `scaled` whether most pictures are at another scale than their originals. `ranges`
-    says which number of the originals is black and which is white on either side.
+    `others` the files that are no pictures of it, `palette` the colours of label maps that have
+    names or numbers, `source_kind` what A is where a person drew it here, "drawing" or "labels",
+    `scaled` whether most pictures are at another scale than their originals. `ranges` says which
+    number of the originals is black and which is white on either side.
     """
 
     format_version: int
@@ -142,5 +143,6 @@ class DatasetReport(TypedDict, total=False):
     doubts: list[Doubt]
     others: list[Refused]
     palette: list[PaletteColour]
+    source_kind: str
     counts: Counts
     pairs: list[BuiltPair]
