@@ -63,7 +63,9 @@ class GeneratorConfig:
         if self.noise and self.kind != "unet":
             raise UserError("Noise is a channel of the U-Net: set generator to unet.")
         if self.residual and (self.kind != "unet" or channels[0] not in (1, channels[1])):
-            raise UserError("A residual U-Net begins at the source: it has 1 channel or the target's.")
+            raise UserError(
+                "residual needs a U-Net whose source has 1 channel or those of the target."
+            )
         if self.hints and (self.kind, *channels) != ("unet", 3, 3):
             raise UserError("Hints of colour need a U-Net with 3 source and 3 target channels.")
 

@@ -104,8 +104,8 @@ def _shape_doubt(pair: PlannedPair) -> list[Refusal]:
 def find_label_maps(inputs: Inputs, pairs: list[PlannedPair]) -> tuple[bool, bool]:
     """Return whether each side holds label maps: 64 colours at most, exactly, in nearly every
     file."""
-    if inputs.derive:
-        return False, False
+    if inputs.derive or inputs.source_kind:
+        return inputs.source_kind == "labels", False
     flat = [_share_passing(inputs, pairs, end, _few_colours) for end in ("source", "target")]
     return flat[0] >= 0.8, flat[1] >= 0.8
 

@@ -76,7 +76,7 @@ def _cut_pieces(
     a: Image.Image, b: Image.Image, recipe: Recipe, labels: tuple[bool, bool]
 ) -> Iterator[tuple[str, Image.Image, Image.Image]]:
     if recipe.fit != "tiles":
-        yield "", _fit(a, recipe, labels[0]), _fit(b, recipe, labels[1])
+        yield "", fit_square(a, recipe, labels[0]), fit_square(b, recipe, labels[1])
         return
     size = recipe.size
     if min(a.size) < size:
@@ -114,7 +114,8 @@ def _to_16bit(picture: Picture) -> Image.Image:
     return Image.fromarray(np.rint(unit * 65535).astype(np.uint16))
 
 
-def _fit(image: Image.Image, recipe: Recipe, label: bool) -> Image.Image:
+def fit_square(image: Image.Image, recipe: Recipe, label: bool) -> Image.Image:
+    """Bring a picture to the recipe's size by its fit, one that does not cut tiles."""
     size = recipe.size
     if not size or image.size == (size, size):
         return image

@@ -85,6 +85,8 @@ class Inputs:
     one of `ab_pairs.STRIPS`; `alpha` of `reading.ALPHA`; "colours" in `classes` shows class numbers
     in distinct colours; "all" `pages` makes a picture of every page. `title` is what the
     person calls the folder, where it is one of ours, and `left_out` what an archive held beside it.
+    Sources that a person drew here have a `source_kind`, "drawing" or "labels", and labels their
+    `palette` of {"name", "color"}.
     """
 
     source: Path
@@ -99,6 +101,8 @@ class Inputs:
     title: str = ""
     left_out: tuple[Refusal, ...] = ()
     origin: Origin | None = None
+    source_kind: str = ""
+    palette: tuple[dict[str, str], ...] = ()
 
     @property
     def kind(self) -> str:

@@ -99,8 +99,8 @@ class DatasetInputs(TypedDict, total=False):
     origin: DatasetOrigin
 
 
-class PaletteColour(TypedDict):
-    """A colour of a label map, and the class number that it stands for."""
+class PaletteColour(TypedDict, total=False):
+    """A colour of a label map, and the class number that it stands for, if it does for one."""
 
     name: str
     color: str
@@ -143,9 +143,10 @@ class DatasetReport(TypedDict, total=False):
     """What `dataset.json` says of a dataset that was built here: the report of a build.
 
     `rule` is how names were matched, `label_maps` whether sources and targets are label maps,
-    `others` the files that are no pictures of it, `palette` the colours that stand for class
-    numbers, `scaled` whether most pictures are at another scale than their originals. `ranges`
-    says which number of the originals is black and which is white on either side.
+    `others` the files that are no pictures of it, `palette` the colours of label maps that have
+    names or numbers, `source_kind` what A is where a person drew it here, "drawing" or "labels",
+    `scaled` whether most pictures are at another scale than their originals. `ranges` says which
+    number of the originals is black and which is white on either side.
     """
 
     format_version: int
@@ -165,6 +166,7 @@ class DatasetReport(TypedDict, total=False):
     doubts: list[Doubt]
     others: list[Refused]
     palette: list[PaletteColour]
+    source_kind: str
     counts: Counts
     pairs: list[BuiltPair]
 
@@ -190,7 +192,7 @@ def describe_build(
         "rule": plan.rule,
         "explanation": plan.explanation,
         "label_maps": list(label_maps),
-        "scaled": _is_mostly_scaled(pairs, recipe),
+        "scaled": bool(plan.inputs.source_kind) or _is_mostly_scaled(pairs, recipe),
         "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
         "numbers": {
             side: {"type": r.numbers, "channels": r.channels, "stored": r.stored,
@@ -211,8 +213,10 @@ def describe_build(
         ),
         "others": [{"file": o.file, "side": o.side, "reason": o.reason} for o in plan.others],
     }  # fmt: skip
-    if palette := _class_palette(plan):
+    if palette := [*plan.inputs.palette] or _class_palette(plan):
         report["palette"] = palette
+    if plan.inputs.source_kind:
+        report["source_kind"] = plan.inputs.source_kind
     return report
 
 
@@ -271,8 +275,8 @@ def _class_palette(plan: Plan) -> list[PaletteColour]:
 
 def _side_names(inputs: Inputs) -> tuple[str, str]:
     """Name the two sides, where the recipe does not, by their folders."""
-    if inputs.derive:
-        return inputs.derive, "photo"
+    if drawn := inputs.derive or inputs.source_kind:
+        return drawn, "photo"
     if inputs.target:
         return inputs.source.name, inputs.target.name
     splits = find_splits(inputs.source)

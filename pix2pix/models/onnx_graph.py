@@ -190,18 +190,16 @@ def _unet(graph: _Graph, config: GeneratorConfig) -> None:
 def _add_noise(graph: _Graph, x: str) -> str:
     """`pix2pix.nn.generators.AddNoise`: its square, as often as it takes, cut to the size."""
     square = graph.weight("noise.square")
+    shape, one = graph.op("Shape", x), graph.constant("one", 1, np.int64)
     side = graph.constant("side", graph.layout["noise.square"].shape[-1], np.int64)
-    sides = graph.op(
-        "Slice", graph.op("Shape", x), *(graph.constant(f"sides {i}", [i], np.int64) for i in (2, 4))
-    )
-    one = graph.constant("one", 1, np.int64)
+    zero, two, four = (graph.constant(f"axis {i}", [i], np.int64) for i in (0, 2, 4))
+    batch = graph.op("Slice", shape, zero, graph.constant("axis 1", [1], np.int64))
+    sides = graph.op("Slice", shape, two, four)
     times = graph.op("Add", graph.op("Div", graph.op("Sub", sides, one), side), one)
-    batch = graph.op(
-        "Slice", graph.op("Shape", x), *(graph.constant(f"sides {i}", [i], np.int64) for i in (0, 1))
-    )
     times = graph.op("Concat", batch, graph.constant("a channel", [1], np.int64), times, axis=0)
-    starts, axes = (graph.constant(f"{v}", v, np.int64) for v in ([0, 0], [2, 3]))
-    noise = graph.op("Slice", graph.op("Tile", square, times), starts, sides, axes)
+    corner = graph.constant("corner", [0, 0], np.int64)
+    axes = graph.constant("height and width", [2, 3], np.int64)
+    noise = graph.op("Slice", graph.op("Tile", square, times), corner, sides, axes)
     return graph.op("Concat", x, noise, axis=1)
 
 

@@ -18,6 +18,7 @@ from pix2pix.data.dataset import (
     declared_label_maps,
     has_hints,
     locate_dataset,
+    read_dataset_json,
 )
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, ModelConfig
@@ -111,9 +112,9 @@ def matching_direction(model: ModelConfig, data: DatasetInfo | None) -> Directio
 
 
 def with_dataset_facts(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> TrainConfig:
-    """Take the dataset's own names for source and target, and sources that are label maps or
-    drawings over strokes of colour as such, where the dataset says so and nothing of it was
-    `given`."""
+    """Take the dataset's own names for source and target, and sources that are label maps,
+    drawings or drawings over strokes of colour as such, where the dataset says so and nothing of
+    it was `given`."""
     if config.derive != "pairs" or not data.is_dir():
         return config
     info, labels = dataset_info(data), declared_label_maps(data)
@@ -124,6 +125,8 @@ def with_dataset_facts(config: TrainConfig, data: Path, given: Mapping[str, Any]
         values = dict(zip(("source_name", "target_name"), names[::turn]))
     if labels and labels[::turn][0] is True:
         values["source_kind"] = "labels"
+    if turn == 1 and read_dataset_json(data).get("source_kind") == "drawing":
+        values["source_kind"] = "drawing"
     if config.colour_hints or (turn == 1 and has_hints(data)):
         values["source_kind"] = "drawing"
         values["hints"] = True

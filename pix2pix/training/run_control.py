@@ -178,8 +178,8 @@ POLL_SECONDS = 0.5  # seconds between two looks at the queue
 # What the time of a step depends on, besides the device.
 PACE_SETTINGS = (
     "generator", "size", "ngf", "norm", "upsample", "blocks", "depth", "widest", "discriminator",
-    "ndf", "layers", "lambda_features", "lambda_perceptual", "batch_size", "gradient_accumulation_steps", "ema", "diffaugment",
-    "precision", "channels_last", "compile",
+    "ndf", "layers", "lambda_features", "lambda_perceptual", "batch_size",
+    "gradient_accumulation_steps", "ema", "diffaugment", "precision", "channels_last", "compile",
 )  # fmt: skip
 
 
