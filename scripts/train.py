@@ -31,7 +31,6 @@ from pix2pix.training.resolve_config import RunSettings, resolve_config, resume_
 from pix2pix.training.train import begin_run, run_training
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import split_setting
-from pix2pix.utils.workspace import model_folders
 
 
 def main() -> int:
@@ -108,7 +107,7 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
         settings = resume_run(args.run, args.device or "", args.data)
         config = dataclasses.asdict(settings.config)
         return settings._replace(config=train_config(config["preset"], overrides, config))
-    model = find_model(args.start_from, model_folders()) if args.start_from else None
+    model = find_model(args.start_from) if args.start_from else None
     config = resolve_config(args.preset or "maps", overrides, args.data, model)
     return RunSettings(config, args.data, model, pick_device(args.device or "auto"))
 

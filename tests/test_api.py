@@ -212,7 +212,7 @@ def test_a_missing_model_is_said_with_what_there_is(
 ) -> None:
     with pytest.raises(UserError, match=r"no model 'nobody': choose from .*face-sketch"):
         Translator.from_pretrained("nobody")
-    monkeypatch.setattr("pix2pix.models.translator.model_folders", lambda: [workspace / "models"])
+    monkeypatch.setattr("pix2pix.models.folder.model_folders", lambda: [workspace / "models"])
     with pytest.raises(UserError, match="give a model's folder or its owner/name") as caught:
         Translator.from_pretrained("face-sketch")
     assert str(caught.value).count(".") == 1

@@ -42,11 +42,11 @@ class Augmentation:
 
     def __call__(self, source: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Change the source and the picture alike, but for colours: the source keeps its own."""
-        both = torch.cat([source, self.recoloured(picture)], dim=1)
-        both = self.cut(self.moved(both))
+        both = torch.cat([source, self.jitter_colours(picture)], dim=1)
+        both = self.cut_out(self.translate(both))
         return both[:, : source.shape[1]], both[:, source.shape[1] :]
 
-    def recoloured(self, x: Tensor) -> Tensor:
+    def jitter_colours(self, x: Tensor) -> Tensor:
         """Change brightness, saturation and contrast, N x C x H x W."""
         brightness, saturation, contrast = self.colour.to(x)[..., None, None, None].unbind(1)
         x = x + brightness - 0.5
@@ -55,7 +55,7 @@ class Augmentation:
         mean = x.mean(dim=(1, 2, 3), keepdim=True)
         return mean + (x - mean) * (0.5 + contrast)
 
-    def moved(self, x: Tensor) -> Tensor:
+    def translate(self, x: Tensor) -> Tensor:
         """Move each picture; what comes into sight is 0."""
         height, width = x.shape[-2:]
         down, right = height // SHIFT, width // SHIFT
@@ -64,7 +64,7 @@ class Augmentation:
         windows = [one[:, y : y + height, z : z + width] for one, (y, z) in zip(padded, places)]
         return torch.stack(windows)
 
-    def cut(self, x: Tensor) -> Tensor:
+    def cut_out(self, x: Tensor) -> Tensor:
         """Set a square of each picture to 0."""
         inside = []
         for axis in (-2, -1):
