@@ -132,7 +132,7 @@ class Trainer:
         return dict(sums)
 
     def d_losses(self, part: MicroBatch) -> dict[str, Tensor]:
-        """Compute D's losses on a part of the batch."""
+        """Compute D's losses on a part of the batch, `d_real` and `d_fake`: scalars."""
         # One forward serves both updates; one of several parts keeps no activations, and G's
         # update computes them again.
         with torch.set_grad_enabled(part.share == 1):
@@ -146,7 +146,8 @@ class Trainer:
         }
 
     def g_losses(self, part: MicroBatch) -> dict[str, Tensor]:
-        """Compute G's losses on a part of the batch."""
+        """Compute G's losses on a part of the batch, `g_adversarial`, `g_l1` and what else the
+        config asks for: scalars."""
         c, losses = self.config, {}
         if part.share < 1:
             part.generated = self.g(part.source)
@@ -180,7 +181,8 @@ class Trainer:
         return source, target, generated
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Compute the frozen network's maps of pictures, at four scales."""
+        """Compute what a frozen network sees in N x C x H x W: maps at 1/4, 1/8, 1/16 and 1/32 of
+        H and W."""
         maps, x = [], normalise(to_rgb(pictures))
         for stage in self.stages:
             x = stage(x)
@@ -188,7 +190,8 @@ class Trainer:
         return maps
 
     def split(self, source: Tensor, target: Tensor) -> list[MicroBatch]:
-        """Cut a batch into the parts that go through the networks together."""
+        """Cut a batch, N x C x H x W of each side, into the parts that go through the networks
+        together, on the device."""
         sides = [
             side.to(**self.tensor_options).chunk(self.config.gradient_accumulation_steps)
             for side in (source, target)
@@ -284,8 +287,9 @@ def detached(generated: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
 
 
 def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Let the average forget the first, grey generators: over step n it is of about n / 10 steps,
-    until the decay is reached (as TensorFlow's ExponentialMovingAverage with `num_updates`)."""
+    """Make the update of an `AveragedModel` that forgets the first, grey generators: at step n it
+    is of about n / 10 steps, until the decay is reached (as TensorFlow's ExponentialMovingAverage
+    with `num_updates`)."""
 
     @torch.no_grad()
     def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
