@@ -42,7 +42,7 @@ def main() -> int:
     try:
         if not args.resume:
             check_unused(args.run)
-        config, data, start_from, device = settings = settings_of(args)
+        config, data, start_from, device = settings = run_settings(args)
         if not is_first():  # of several processes, only the first one writes
             run_loop(
                 args.run, data, config, device=device, start_from=start_from, resume=True,
@@ -99,7 +99,7 @@ def warn(run: Path, config: TrainConfig, device: torch.device) -> None:
         )
 
 
-def settings_of(args: argparse.Namespace) -> RunSettings:
+def run_settings(args: argparse.Namespace) -> RunSettings:
     """Return the settings that the arguments give, and for a run that goes on those of its own
     `config.json` where they say nothing."""
     overrides = dict(args.set)
