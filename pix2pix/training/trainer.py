@@ -61,10 +61,7 @@ class Trainer:
     """Both networks with their optimisers; ``step`` is the whole of pix2pix's training."""
 
     def __init__(
-        self,
-        config: TrainConfig,
-        device: torch.device,
-        ranks: ProcessGroup | None = None,
+        self, config: TrainConfig, device: torch.device, ranks: ProcessGroup | None = None
     ) -> None:
         """With ``ranks`` gradients are averaged over several processes."""
         self.config, self.device = config, device
@@ -82,9 +79,7 @@ class Trainer:
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), **adam)
         # What both judge by, where a feature loss or the projected discriminator asks for it.
         self.projected = config.discriminator == "projected"
-        self.stages = None
-        if config.sees_features:
-            self.stages = imagenet_stages(LITE0, device, head=False)
+        self.stages = imagenet_stages(LITE0, device, head=False) if config.sees_features else None
         self.average = None
         if config.ema:
             self.average = AveragedModel(self.generator, multi_avg_fn=moving_average(config.ema))
@@ -107,7 +102,7 @@ class Trainer:
         c, parts = self.config, self.split(source, target)
         sums: Counter[str] = Counter()
 
-        # D: real pairs are real, generated ones are not.
+        # D: real pairs are real, generated ones are not (equation 1).
         self.d_optimizer.zero_grad()
         for part in parts:
             loss = self.finite_losses(self.d_losses, part, sums)
@@ -116,7 +111,7 @@ class Trainer:
         if self.projected:
             self.discriminator.update_norms()
 
-        # G: fool the updated D, and stay close to the target in L1.
+        # G: fool the updated D, and stay close to the target in L1 (equation 4).
         self.g_optimizer.zero_grad()
         with freeze(self.discriminator):
             for part in parts:
