@@ -127,12 +127,7 @@ def build_against_pillow(folder: Path, rounds: int) -> dict[str, float]:
         lambda out: loop(PILLOW_LOOP, sys.executable, folder, out),
         folder / "out",
     )
-    count = len(list((folder / "a").iterdir()))
-    return {
-        "build_pairs_per_second": round(count / ours, 1),
-        "pillow_loop_pairs_per_second": round(count / plain, 1),
-        "build_against_pillow_loop": round(plain / ours, 2),
-    }
+    return rates(folder, "build", ours, "pillow_loop", plain)
 
 
 def join_against_opencv(folder: Path, rounds: int, python: str) -> dict[str, object]:
@@ -146,11 +141,16 @@ def join_against_opencv(folder: Path, rounds: int, python: str) -> dict[str, obj
         lambda out: loop(OPENCV_LOOP, python, folder, out),
         folder / "out",
     )
+    return rates(folder, "join", ours, "opencv_loop", plain)
+
+
+def rates(folder: Path, name: str, ours: float, other: str, plain: float) -> dict[str, float]:
+    """Of seconds for all pairs: how many a second each made, and how much faster ours was."""
     count = len(list((folder / "a").iterdir()))
     return {
-        "join_pairs_per_second": round(count / ours, 1),
-        "opencv_loop_pairs_per_second": round(count / plain, 1),
-        "join_against_opencv_loop": round(plain / ours, 2),
+        f"{name}_pairs_per_second": round(count / ours, 1),
+        f"{other}_pairs_per_second": round(count / plain, 1),
+        f"{name}_against_{other}": round(plain / ours, 2),
     }
 
 

@@ -26,7 +26,6 @@ from pix2pix.models.folder import find_model, read_config
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically, write_json
 from pix2pix.utils.progress import ProgressBar
-from pix2pix.utils.workspace import model_folders
 
 
 def main() -> int:
@@ -66,7 +65,7 @@ def find_models(names: list[str]) -> dict[str, Path]:
     models: dict[str, Path] = {}
     for name in names:
         checkpoints = sorted(Path(name).glob("checkpoints/step-*/config.json"))
-        for folder in [file.parent for file in checkpoints] or [find_model(name, model_folders())]:
+        for folder in [file.parent for file in checkpoints] or [find_model(name)]:
             read_config(folder)
             folder = folder.resolve()
             run, inside = folder.parent.parent, folder.match("checkpoints/step-*")

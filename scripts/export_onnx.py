@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.errors import UserError
 from pix2pix.models.folder import WEIGHTS, compare_graph, find_model, read_config, write_onnx
 from pix2pix.utils.files import write_atomically, write_errors
-from pix2pix.utils.workspace import model_folders
 
 HOW_TO_GET = "Exporting needs two more packages: pip install onnx onnxruntime"
 
@@ -34,7 +33,7 @@ def main() -> int:
     try:
         if args.beside:
             return write_beside(args.beside)
-        folder = find_model(args.model, model_folders())
+        folder = find_model(args.model)
         with write_errors(args.out):
             difference = export(folder, args.out)
     except ImportError:
@@ -72,7 +71,7 @@ def write_beside(models: list[str]) -> int:
     written, refused = [], []
     for name in models:
         try:
-            folder = find_model(name, model_folders())
+            folder = find_model(name)
             with write_errors(folder):
                 file = write_onnx(folder)
             written.append({"onnx": str(file), "bytes": file.stat().st_size})

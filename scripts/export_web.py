@@ -18,13 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.errors import UserError
 from pix2pix.models.folder import find_model
 from pix2pix.ui.static_page import export_page
-from pix2pix.utils.workspace import model_folders
 
 
 def main() -> int:
     args = arguments()
     try:
-        folders = [find_model(name, model_folders()) for name in args.model]
+        folders = [find_model(name) for name in args.model]
         named = {folder.resolve().name: folder for folder in folders}
         result = export_page(named, args.out, args.runtime, args.int8)
     except UserError as error:

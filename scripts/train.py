@@ -31,7 +31,6 @@ from pix2pix.training.resolve_config import RunSettings, resolve_config, resume_
 from pix2pix.training.train import begin_run, run_training
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import split_setting
-from pix2pix.utils.workspace import model_folders
 
 
 def main() -> int:
@@ -43,7 +42,7 @@ def main() -> int:
     try:
         if not args.resume:
             check_unused(args.run)
-        config, data, start_from, device = settings = settings_of(args)
+        config, data, start_from, device = settings = run_settings(args)
         if not is_first():  # of several processes, only the first one writes
             run_loop(
                 args.run, data, config, device=device, start_from=start_from, resume=True,
@@ -100,7 +99,7 @@ def warn(run: Path, config: TrainConfig, device: torch.device) -> None:
         )
 
 
-def settings_of(args: argparse.Namespace) -> RunSettings:
+def run_settings(args: argparse.Namespace) -> RunSettings:
     """Return the settings that the arguments give, and for a run that goes on those of its own
     `config.json` where they say nothing."""
     overrides = dict(args.set)
@@ -108,7 +107,7 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
         settings = resume_run(args.run, args.device or "", args.data)
         config = dataclasses.asdict(settings.config)
         return settings._replace(config=train_config(config["preset"], overrides, config))
-    model = find_model(args.start_from, model_folders()) if args.start_from else None
+    model = find_model(args.start_from) if args.start_from else None
     config = resolve_config(args.preset or "maps", overrides, args.data, model)
     return RunSettings(config, args.data, model, pick_device(args.device or "auto"))
 

@@ -22,14 +22,13 @@ from pix2pix.models.batch import list_jobs, refuse_overwriting, run_job
 from pix2pix.models.folder import find_model
 from pix2pix.models.translator import Translator
 from pix2pix.utils.progress import ProgressBar
-from pix2pix.utils.workspace import model_folders
 
 
 def main() -> int:
     args = arguments()
     set_pillow_limits()
     try:
-        translator = Translator.load(find_model(args.model, model_folders()), args.device)
+        translator = Translator.load(find_model(args.model), args.device)
         jobs = list_jobs(args.input, result_suffix(translator.config.output_numbers))
         refuse_overwriting(jobs, args.out)
     except UserError as error:

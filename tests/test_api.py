@@ -212,7 +212,7 @@ def test_a_missing_model_is_said_with_what_there_is(
 ) -> None:
     with pytest.raises(UserError, match=r"no model 'nobody': choose from .*face-sketch"):
         Translator.from_pretrained("nobody")
-    monkeypatch.setattr("pix2pix.models.translator.model_folders", lambda: [workspace / "models"])
+    monkeypatch.setattr("pix2pix.models.folder.model_folders", lambda: [workspace / "models"])
     with pytest.raises(UserError, match="give a model's folder or its owner/name") as caught:
         Translator.from_pretrained("face-sketch")
     assert str(caught.value).count(".") == 1
@@ -384,6 +384,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path) -
     stopped = train(data, tmp_path / "stopped", config, device="cpu",
                     should_stop=lambda: len(seen) == 3, on_progress=seen.append)  # fmt: skip
     assert (stopped.status.state, stopped.status.step) == ("stopped", 3)
+    file = stopped.folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "device": "cuda:99"}))  # elsewhere
+    assert stopped.config.steps == 5
     assert train(data, stopped, resume=True, device="cpu").status.state == "finished"
     files = [(run.model / "model.safetensors").read_bytes() for run in (straight, stopped)]
     assert files[0] == files[1]

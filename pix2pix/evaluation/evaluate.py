@@ -40,12 +40,12 @@ from pix2pix.imaging.grids import labelled_rows, rows_picture, stack_pictures
 from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.picture import as_picture, resize
 from pix2pix.model_config import ModelConfig
+from pix2pix.models.card import METRIC_FORMATS
 from pix2pix.models.translator import Translator
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 
-_FORMATS = {"images": "{}", "l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}"}
-_FORMATS |= {"perceptual": "{:.4f}", "perceptual_halves": "{:.4f}"}
+_FORMATS = {"images": "{}", **METRIC_FORMATS, "perceptual_halves": "{:.4f}"}
 _FORMATS |= {"kid": "{:.1f}", "kid_halves": "{:.1f}"}
 _FORMATS |= {"accuracy": "{:.4f}", "mean_iou": "{:.4f}", "commonest": "{:.4f}"}
 Sample = tuple[Image.Image, Image.Image, Image.Image]  # source, generated, target

@@ -38,10 +38,8 @@ NOISY_KID = (
 MAX_PSNR = 100.0  # dB, given to equal pictures too
 MEASURES = ("l1", "psnr", "ssim", "perceptual", "perceptual_halves", "kid", "kid_halves", "spread")
 BATCH = 8  # pictures measured at a time
-MAX_KID_SAMPLES, MAX_DIVERSITY_SAMPLES = (
-    2000,
-    300,
-)  # pictures compared with each other, spread over all
+# Pictures that are compared with each other at most, spread over all.
+MAX_KID_SAMPLES, MAX_DIVERSITY_SAMPLES = 2000, 300
 _THUMBNAIL = 32  # side at which outputs are told apart
 
 
@@ -86,7 +84,8 @@ class Features(NamedTuple):
 
 @torch.no_grad()
 def features(pictures: Tensor, network: str, device: torch.device | str = "cpu") -> Features | None:
-    """Compute the network's features of pictures, on the CPU; None where it is not installed."""
+    """Compute the network's features of N x C x H x W in [-1, 1], scaled to its own side; they lie
+    on the CPU. None where it is not installed."""
     if not installed(network):
         return None
     x = _to_8bit(to_rgb(pictures.to(device)))
@@ -201,8 +200,8 @@ class FeatureComparison:
     def add(
         self, generated: Tensor, target: Tensor, known: Features | None = None
     ) -> Features | None:
-        """Take N pairs. Returns the features of the targets, which may be given as `known` the
-        next time; None where the network is not installed."""
+        """Take N pairs, N x C x H x W in [-1, 1]. Returns the features of the targets, which may be
+        given as `known` the next time; None where the network is not installed."""
         known = known or features(target, self.network, self.device)
         if known is None:
             return None

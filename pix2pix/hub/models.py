@@ -245,7 +245,8 @@ def _is_sample(name: str) -> bool:
 
 
 def hub_model_card(folder: Path, config: ModelConfig) -> str:
-    """Return the folder's card with front matter by which the Hub finds it; its own text stays."""
+    """Return the folder's card with front matter by which the Hub finds it; its own text stays.
+    Raises UserError where that is no text or its front matter no YAML."""
     from huggingface_hub import ModelCard
 
     try:

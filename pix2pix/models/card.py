@@ -15,19 +15,11 @@ from pix2pix.utils.validation import setting_text
 METRIC_FORMATS = {"l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}", "perceptual": "{:.4f}"}
 # Settings that say how long and where a run trained, and what its card tells in words.
 HIDDEN_SETTINGS = {
-    *(
-        "epochs",
-        "steps",
-        "seed",
-        "batch_size",
-        "gradient_accumulation_steps",
-        "source_name",
-        "target_name",
-        "source_channels",
-    ),
-    *("target_channels", "save_every_steps", "sample_every_steps", "keep_every_epochs"),
-    *("tensorboard", "compile", "channels_last", "precision", "ranges", "numbers"),
-}
+    "epochs", "steps", "seed", "batch_size", "gradient_accumulation_steps", "source_name",
+    "target_name", "source_channels", "target_channels", "save_every_steps", "sample_every_steps",
+    "keep_every_epochs", "tensorboard", "compile", "channels_last", "precision", "ranges",
+    "numbers",
+}  # fmt: skip
 
 
 def model_card(

@@ -63,9 +63,9 @@ def import_weights(
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Name -> tensor without the ``module.`` of a data-parallel run and the ``_orig_mod.`` of a
-    compiled one; no pickled code ever runs. A checkpoint may hold the table of weights among other
-    things, as ``{"state_dict": {...}, "epoch": 20}`` does.
+    """Read name -> tensor, without the ``module.`` of a data-parallel run and the ``_orig_mod.`` of
+    a compiled one; no pickled code ever runs. A checkpoint may hold the table of weights among
+    other things, as ``{"state_dict": {...}, "epoch": 20}`` does.
 
     Raises UserError for anything but a file of named tensors, and for weights that are no numbers.
     """
@@ -147,7 +147,7 @@ def convert_tensors(tensors: dict[str, Tensor], name: str) -> tuple[nn.Module, G
 def take_layer(
     tensors: dict[str, Tensor], source: Layer, target: Layer, norm: str
 ) -> list[tuple[str, Tensor]]:
-    """Take one layer's tensors out of ``tensors``, named as ours."""
+    """Take one layer's tensors out of ``tensors``: (our name, float32 value) of each."""
     fields = [(0, "weight"), (0, "bias")]
     if norm == "batch" and target[1]:
         fields += [(1, field) for field in ("weight", "bias", *STATISTICS)]

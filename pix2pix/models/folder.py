@@ -21,6 +21,7 @@ from pix2pix.model_config import ModelConfig
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.layers import use_own_statistics
 from pix2pix.utils.files import write_atomically, write_json
+from pix2pix.utils.workspace import model_folders
 
 WEIGHTS, CONFIG, CARD, GRAPH = "model.safetensors", "config.json", "README.md", "model.onnx"
 # What a model folder may hold besides the model.
@@ -214,10 +215,10 @@ def _is_readable(folder: Path, version: tuple[int, ...]) -> bool:
     return True
 
 
-def find_model(name: str, folders: list[Path]) -> Path:
-    """Find the folder of a model by its name, its path or that of a run; raises UserError naming
-    the others."""
-    models = list_models(folders)
+def find_model(model: str | os.PathLike[str], folders: list[Path] | None = None) -> Path:
+    """Find the folder of a model by its name in ``checkpoints/`` or the workspace, or in these
+    `folders`; by its path or that of a run. Raises UserError naming the others."""
+    name, models = os.fspath(model), list_models(model_folders() if folders is None else folders)
     if name in models:
         return models[name]
     folder = Path(name)

@@ -113,7 +113,8 @@ def keep_place(raster: Raster, made: Any) -> None:
 
 
 def large_picture(raster: Raster, made: Any, translator: Any) -> LargePicture:
-    """Return a raster whose translation is written to the open dataset `made`."""
+    """Return a raster whose translation is written to the open dataset `made`. Raises UserError
+    for four bands that the model does not take."""
     if len(raster.bands) == 4 and translator.config.generator.source_channels != 4:
         raise UserError(
             f"{raster.name} has 4 bands and the model takes fewer: save the ones that it knows, "

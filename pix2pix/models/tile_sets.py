@@ -214,7 +214,8 @@ class _Mosaic:
 
 def translate_mbtiles(translator: Any, file: Path, out: Path, **options: Any) -> TileSet:
     """Translate an MBTiles file to another, with its metadata; `options` are those of
-    `translate_tiles`. `out` appears when it is complete. Returns what was in it."""
+    `translate_tiles`. `out` appears when it is complete. Returns what was in it. Raises UserError
+    and Cancelled."""
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _opened(file) as source:

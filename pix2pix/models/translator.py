@@ -31,7 +31,6 @@ from pix2pix.models.windows import LargePicture, translate_windows
 from pix2pix.nn.device import has_fast_bfloat16, memory_errors, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
 from pix2pix.utils.progress import Progress, ShouldStop
-from pix2pix.utils.workspace import model_folders
 
 MIN_SIDE = 16  # a ResNet's padding and norms need more than the one pixel that 4 become inside
 
@@ -101,7 +100,7 @@ class Translator:
             from pix2pix.hub.models import fetch_for_owner
 
             return cls.load(fetch_for_owner(name, token), device)
-        return cls.load(find_model(name, model_folders()), device)
+        return cls.load(find_model(model), device)
 
     def push_to_hub(
         self, repo: str, *, private: bool = True, token: str | bool | None = True

@@ -46,8 +46,8 @@ def translate_windows(
     should_stop: ShouldStop,
 ) -> None:
     """Translate a picture by windows of a side of `window` pixels. `forward(array, seed)` runs the
-    network on the source's channels and gives the target's, of which `image(array)` makes rows;
-    every window has a seed of its own.
+    network on C x h x w in [-1, 1] and gives C' x h x w, of which `image(array)` makes rows; C and
+    C' are the `channels`, and every window has a seed of its own.
 
     `on_progress` hears (windows done, windows in all); Cancelled is raised after `should_stop`.
     """

@@ -42,11 +42,11 @@ class Augmentation:
 
     def __call__(self, source: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Change the source and the picture alike, but for colours: the source keeps its own."""
-        both = torch.cat([source, self.recoloured(picture)], dim=1)
-        both = self.cut(self.moved(both))
+        both = torch.cat([source, self.jitter_colours(picture)], dim=1)
+        both = self.cut_out(self.translate(both))
         return both[:, : source.shape[1]], both[:, source.shape[1] :]
 
-    def recoloured(self, x: Tensor) -> Tensor:
+    def jitter_colours(self, x: Tensor) -> Tensor:
         """Change brightness, saturation and contrast, N x C x H x W."""
         brightness, saturation, contrast = self.colour.to(x)[..., None, None, None].unbind(1)
         x = x + brightness - 0.5
@@ -55,8 +55,8 @@ class Augmentation:
         mean = x.mean(dim=(1, 2, 3), keepdim=True)
         return mean + (x - mean) * (0.5 + contrast)
 
-    def moved(self, x: Tensor) -> Tensor:
-        """Move each picture; what comes into sight is 0."""
+    def translate(self, x: Tensor) -> Tensor:
+        """Move each picture of N x C x H x W; what comes into sight is 0."""
         height, width = x.shape[-2:]
         down, right = height // SHIFT, width // SHIFT
         padded = pad(x, (right, right, down, down))
@@ -64,8 +64,8 @@ class Augmentation:
         windows = [one[:, y : y + height, z : z + width] for one, (y, z) in zip(padded, places)]
         return torch.stack(windows)
 
-    def cut(self, x: Tensor) -> Tensor:
-        """Set a square of each picture to 0."""
+    def cut_out(self, x: Tensor) -> Tensor:
+        """Set a square of each picture of N x C x H x W to 0."""
         inside = []
         for axis in (-2, -1):
             side = x.shape[axis]
@@ -107,8 +107,8 @@ class ProjectedDiscriminator(nn.Module):
     def forward(
         self, source: Tensor, maps: Sequence[Tensor], other: Sequence[Tensor] | None = None
     ) -> list[Tensor] | tuple[list[Tensor], list[Tensor]]:
-        """Return logits for a picture with these `maps`; with `other`, a pair: those for it as
-        well.
+        """Return logits for pictures with these `maps`, N x 1 x h x w at each scale; with `other`,
+        those for it as well. `source` is N x C x H x W in [-1, 1].
 
         Nothing here depends on the rest of a batch, so one pass for both is as two, and faster.
         """
@@ -192,8 +192,8 @@ class PatchGAN(nn.Module):
     def forward(
         self, source: Tensor, target: Tensor, other: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Return logits for ``target``; with ``other``, a pair: those for ``target``, those for
-        it.
+        """Return logits N x 1 x h x w for ``target``; with ``other``, a pair: those for ``target``,
+        those for it. Pictures are N x C x H x W in [-1, 1].
 
         One pass for both is faster than two. Batch norm sees each side by itself, as in two.
         """

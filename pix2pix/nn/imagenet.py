@@ -75,7 +75,8 @@ def to_rgb(pictures: Tensor) -> Tensor:
 
 
 def normalise(pictures: Tensor) -> Tensor:
-    """Convert [-1, 1] to the range and memory format that the networks were trained with."""
+    """Convert N x 3 x H x W in [-1, 1] to the range and memory format that the networks were
+    trained with."""
     return ((pictures * 127.5 + 0.5) / 128).contiguous(memory_format=torch.channels_last)
 
 

@@ -26,7 +26,8 @@ from pix2pix.model_config import GeneratorConfig
 KERNEL, OUT = 4, 4  # side of the kernel, and of the outputs that one window makes
 WINDOW = KERNEL + OUT - 1
 POINTS = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0)  # of evaluation; the seventh is infinity
-MIN_SIDE_LARGE, FEW, MANY = 2**20, 64, 512  # weights; places that are few, and many
+# Weights from which a layer is large; places that are few, and many.
+MIN_WEIGHTS, FEW_PLACES, MANY_PLACES = 2**20, 64, 512
 
 
 class FastDownConv(nn.Conv2d):
@@ -35,7 +36,8 @@ class FastDownConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map N x C x H x W to N x C' x H/2 x W/2."""
         n, _, height, width = x.shape
-        if height % 2 or width % 2 or not (is_faster(self, x) and n * height * width <= 4 * FEW):
+        few = n * height * width <= 4 * FEW_PLACES
+        if height % 2 or width % 2 or not (is_faster(self, x) and few):
             return super().forward(x)
         windows = F.unfold(x, KERNEL, padding=1, stride=2)  # N x 16C x HW/4
         y = (self.weight.flatten(1) @ windows).view(n, -1, height // 2, width // 2)
@@ -48,7 +50,7 @@ class FastUpConv(nn.ConvTranspose2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map N x C x H x W to N x C' x 2H x 2W."""
         n, _, height, width = x.shape
-        if not (is_faster(self, x) and n * height * width <= FEW):
+        if not (is_faster(self, x) and n * height * width <= FEW_PLACES):
             return super().forward(x)
         windows = self.weight.flatten(1).T @ x.flatten(2)  # N x 16C' x HW
         y = F.fold(windows, (2 * height, 2 * width), KERNEL, padding=1, stride=2)
@@ -60,7 +62,7 @@ class WinogradConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N x C x H x W as the convolution does."""
-        if not (is_faster(self, x) and x[:, 0].numel() >= MANY):
+        if not (is_faster(self, x) and x[:, 0].numel() >= MANY_PLACES):
             return super().forward(x)
         n, c, pad = *x.shape[:2], self.padding[0]
         height, width = (side + 2 * pad - KERNEL + 1 for side in x.shape[2:])
@@ -97,7 +99,7 @@ class ResizeConv(nn.Sequential):
         n, _, height, width = x.shape
         if x.device.type != "cpu" or x.dtype == torch.bfloat16:
             return super().forward(x)
-        if n * height * width >= FEW:
+        if n * height * width >= FEW_PLACES:
             return F.conv_transpose2d(x, self.folded(), conv.bias, stride=2, padding=1)
         # Deep in the U-Net the weights are most of the work: they are read once, as they lie.
         windows = F.unfold(self[0](x), 3, padding=1)  # N x 9C x 4HW
@@ -116,7 +118,7 @@ def is_faster(layer: nn.Module, x: Tensor) -> bool:
     """Return whether a layer is trained as this module is made for."""
     if not layer.training or x.device.type != "cpu" or x.dtype != torch.float32:
         return False
-    return layer.weight.numel() >= MIN_SIDE_LARGE and not torch.is_autocast_enabled("cpu")
+    return layer.weight.numel() >= MIN_WEIGHTS and not torch.is_autocast_enabled("cpu")
 
 
 @functools.cache

@@ -47,8 +47,8 @@ def generator_adversarial(logits: Tensor | Sequence[Tensor], kind: str = "bce") 
 
 
 def reconstruction(generated: Tensor, target: Tensor) -> Tensor:
-    """Compute the mean absolute difference of pictures in [-1, 1] (paper section 3.1, equation
-    3)."""
+    """Compute the mean absolute difference of pictures N x C x H x W in [-1, 1] (paper section 3.1,
+    equation 3)."""
     return l1_loss(generated, target)
 
 

@@ -193,7 +193,7 @@ class FunctionTracer(TorchFunctionMode):
 
 
 def trace_layers(network: nn.Module, *inputs: torch.Tensor) -> list[Row]:
-    """Record every operation of one forward, in order."""
+    """Record every operation of one forward of `inputs`, N x C x H x W, in order."""
     rows: list[Row] = []
     inside: list[str] = []  # the layer that runs: what it calls is not listed beside it
 

@@ -54,7 +54,8 @@ class ProcessGroup:
         return dict(zip(values, (total / self.world).tolist()))
 
     def gather(self, own: Tensor) -> list[Tensor]:
-        """Return the tensor of every process, on the CPU, in the order of their ranks."""
+        """Return the tensor of every process, all of one shape, on the CPU, in the order of their
+        ranks."""
         if self.world == 1:
             return [own]
         own = own.to(self.device)

@@ -45,9 +45,7 @@ class Recorder:
         first_step: int = 0,
     ) -> None:  # fmt: skip
         self.run, self.trainer, self.config = run, trainer, dataset.config
-        self.checkpoint_every = (
-            dataset.config.keep_every_epochs * per_epoch
-        )  # of so many steps all models
+        self.checkpoint_every = self.config.keep_every_epochs * per_epoch  # steps; these all stay
         held_out = find_pairs(data, "val")
         sampled = PairDataset(data, "val", self.config) if held_out else dataset
         self.samples = sample_pairs(sampled, SAMPLE_PAIRS)
@@ -61,7 +59,7 @@ class Recorder:
         self.tensorboard_writer = tensorboard(run, first_step) if self.config.tensorboard else None
         self.started, self.validation_seconds = time.monotonic(), 0.0
         self.sampled = -1  # the step of the last picture
-        self.known: dict[Any, dict[int, Any]] = {}  # what each measure saw in the targets
+        self.target_features: dict[Any, dict[int, Any]] = {}  # by measure
         rows = read_jsonl(run / "validation.jsonl")
         self.last_metrics: dict[str, float] = rows[-1] if rows else {}  # its last line
         since = self.last_metrics.get("step", 0)
@@ -96,7 +94,7 @@ class Recorder:
         if not self.held_out or not self.train_l1:
             return
         start = time.monotonic()
-        row = self.look(validate)
+        row = self.measure(validate)
         row |= {"train_l1": sum(self.train_l1) / len(self.train_l1)}
         self.last_metrics = {"step": step, **row}
         with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:
@@ -105,12 +103,12 @@ class Recorder:
         self.train_l1.clear()
         self.validation_seconds += time.monotonic() - start
 
-    def look(self, measure: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    def measure(self, by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
         """Measure the generator as it is now, by `validate` or `judge`."""
         device = self.trainer.device if self.trainer.device.type == "cuda" else "cpu"
-        return measure(
+        return by(
             lambda source: generate(self.trainer, source), *self.held_out, device=device,
-            known=self.known.setdefault(measure, {}),
+            known=self.target_features.setdefault(by, {}),
         )  # fmt: skip
 
     def has_checkpoint(self, step: int) -> bool:
@@ -118,7 +116,8 @@ class Recorder:
         return checkpoint_folder(self.run, step).exists()
 
     def save_state(self, step: int, random: list[Tensor]) -> None:
-        """Save the state that the run is resumed from."""
+        """Save the state that the run is resumed from; `random` is the `random_state` of every
+        process."""
         state = {"step": step, "trainer": self.trainer.state_dict(), "random": random}
         save_state(self.run, state)
 
@@ -128,7 +127,7 @@ class Recorder:
         begun = time.monotonic()
         measures = self.last_metrics if self.last_metrics.get("step") == step else {}
         if measures and self.held_out:  # a card reports what had no part in choosing the model
-            measures = {**measures, "perceptual": None, **self.look(judge)}
+            measures = {**measures, "perceptual": None, **self.measure(judge)}
         self.validation_seconds += time.monotonic() - begun
         card = model_card(name, config, self.data, self.license, step, measures)
         generator = self.trainer.current_generator()

@@ -107,7 +107,8 @@ def _wait_for_end(run: Path, seconds: float) -> bool:
 def extend_run(run: Path, epochs: int) -> None:
     """Let a finished run go on for so many epochs more when it is started again.
 
-    A falling learning rate is stretched over the whole of the new length.
+    A falling learning rate is stretched over the whole of the new length. Raises UserError for a
+    run that is active or trains elsewhere.
     """
     refuse_remote(run)
     config = read_json_object(run / "config.json")
@@ -122,7 +123,8 @@ def extend_run(run: Path, epochs: int) -> None:
 
 
 def choose_data(run: Path, data: Path) -> None:
-    """Let a run go on with the dataset `data`, where its own is gone."""
+    """Let a run go on with the dataset `data`, where its own is gone. Raises UserError for a run
+    that is active."""
     config = read_json_object(run / "config.json")
     if read_status(run).is_active:
         raise UserError(f"'{run.name}' is running: let it finish or stop it first.")

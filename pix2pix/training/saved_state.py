@@ -79,7 +79,8 @@ def restore_state(run: Path, trainer: Trainer, ranks: ProcessGroup) -> int:
 
 
 def random_state(device: torch.device) -> Tensor:
-    """Return the states of the generators that training draws from, as bytes: CPU, then GPU."""
+    """Return the states of the generators that training draws from as one row of bytes, uint8:
+    the CPU's, then the GPU's."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
@@ -89,7 +90,7 @@ def random_state(device: torch.device) -> Tensor:
 
 
 def set_random_state(state: Tensor, device: torch.device) -> None:
-    """Set the generators' states; on another kind of device than before, the CPU's alone."""
+    """Set the states of `random_state`; on another kind of device than before, the CPU's alone."""
     cpu_size, of_a_gpu = len(torch.get_rng_state()), len(state) == len(random_state(device))
     torch.set_rng_state(state[:cpu_size])
     if device.type == "cuda" and of_a_gpu:

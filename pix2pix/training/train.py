@@ -39,7 +39,6 @@ from pix2pix.training.resolve_config import (
 )
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import ShouldStop
-from pix2pix.utils.workspace import model_folders
 
 STATUS_SECONDS = 1.0  # between two lines of status
 
@@ -138,7 +137,7 @@ def _settings(
 ) -> RunSettings:
     """Resolve the settings of a new run: what differs from the config's own preset was given."""
     config = config or TrainConfig.from_preset("recommended")
-    model = find_model(os.fspath(start_from), model_folders()) if start_from else None
+    model = find_model(start_from) if start_from else None
     given = dataclasses.asdict(config)
     for name, value in dataclasses.asdict(TrainConfig.from_preset(config.preset)).items():
         if given[name] == value or name in ("ranges", "numbers"):  # which the dataset says

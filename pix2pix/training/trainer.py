@@ -61,10 +61,7 @@ class Trainer:
     """Both networks with their optimisers; ``step`` is the whole of pix2pix's training."""
 
     def __init__(
-        self,
-        config: TrainConfig,
-        device: torch.device,
-        ranks: ProcessGroup | None = None,
+        self, config: TrainConfig, device: torch.device, ranks: ProcessGroup | None = None
     ) -> None:
         """With ``ranks`` gradients are averaged over several processes."""
         self.config, self.device = config, device
@@ -82,9 +79,7 @@ class Trainer:
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), **adam)
         # What both judge by, where a feature loss or the projected discriminator asks for it.
         self.projected = config.discriminator == "projected"
-        self.stages = None
-        if config.sees_features:
-            self.stages = imagenet_stages(LITE0, device, head=False)
+        self.stages = imagenet_stages(LITE0, device, head=False) if config.sees_features else None
         self.average = None
         if config.ema:
             self.average = AveragedModel(self.generator, multi_avg_fn=moving_average(config.ema))
@@ -107,7 +102,7 @@ class Trainer:
         c, parts = self.config, self.split(source, target)
         sums: Counter[str] = Counter()
 
-        # D: real pairs are real, generated ones are not.
+        # D: real pairs are real, generated ones are not (equation 1).
         self.d_optimizer.zero_grad()
         for part in parts:
             loss = self.finite_losses(self.d_losses, part, sums)
@@ -116,7 +111,7 @@ class Trainer:
         if self.projected:
             self.discriminator.update_norms()
 
-        # G: fool the updated D, and stay close to the target in L1.
+        # G: fool the updated D, and stay close to the target in L1 (equation 4).
         self.g_optimizer.zero_grad()
         with freeze(self.discriminator):
             for part in parts:
@@ -132,7 +127,7 @@ class Trainer:
         return dict(sums)
 
     def d_losses(self, part: MicroBatch) -> dict[str, Tensor]:
-        """Compute D's losses on a part of the batch."""
+        """Compute D's losses on a part of the batch, `d_real` and `d_fake`: scalars."""
         # One forward serves both updates; one of several parts keeps no activations, and G's
         # update computes them again.
         with torch.set_grad_enabled(part.share == 1):
@@ -146,7 +141,8 @@ class Trainer:
         }
 
     def g_losses(self, part: MicroBatch) -> dict[str, Tensor]:
-        """Compute G's losses on a part of the batch."""
+        """Compute G's losses on a part of the batch, `g_adversarial`, `g_l1` and what else the
+        config asks for: scalars."""
         c, losses = self.config, {}
         if part.share < 1:
             part.generated = self.g(part.source)
@@ -186,7 +182,8 @@ class Trainer:
         return source, target, generated
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Compute the frozen network's maps of pictures, at four scales."""
+        """Compute what a frozen network sees in N x C x H x W: maps at 1/4, 1/8, 1/16 and 1/32 of
+        H and W."""
         maps, x = [], normalise(to_rgb(pictures))
         for stage in self.stages:
             x = stage(x)
@@ -194,7 +191,8 @@ class Trainer:
         return maps
 
     def split(self, source: Tensor, target: Tensor) -> list[MicroBatch]:
-        """Cut a batch into the parts that go through the networks together."""
+        """Cut a batch, N x C x H x W of each side, into the parts that go through the networks
+        together, on the device."""
         sides = [
             side.to(**self.tensor_options).chunk(self.config.gradient_accumulation_steps)
             for side in (source, target)
@@ -290,8 +288,9 @@ def detached(generated: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
 
 
 def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Let the average forget the first, grey generators: over step n it is of about n / 10 steps,
-    until the decay is reached (as TensorFlow's ExponentialMovingAverage with `num_updates`)."""
+    """Make the update of an `AveragedModel` that forgets the first, grey generators: at step n it
+    is of about n / 10 steps, until the decay is reached (as TensorFlow's ExponentialMovingAverage
+    with `num_updates`)."""
 
     @torch.no_grad()
     def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:

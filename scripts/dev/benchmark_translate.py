@@ -21,7 +21,6 @@ from pix2pix.models.onnx_graph import build_graph, open_session
 from pix2pix.models.translator import Translator
 from pix2pix.nn.generators import build_generator
 from pix2pix.nn.layers import FastDownConv, FastUpConv, ResizeConv
-from pix2pix.utils.workspace import model_folders
 
 MODELS = ("face-sketch", "facades", "streets")
 PAPER = GeneratorConfig(bias=False, dropout="after-innermost")  # ngf 64, as the reference has it
@@ -35,7 +34,7 @@ def translate_against_reference(rounds: int) -> dict[str, object]:
     usual = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as place:
         save_model(Path(place) / "ngf-64", build_generator(PAPER), ModelConfig(PAPER), "")
-        for folder in [Path(place) / "ngf-64", *(find_model(m, model_folders()) for m in MODELS)]:
+        for folder in [Path(place) / "ngf-64", *(find_model(m) for m in MODELS)]:
             for threads in (1, 2):
                 torch.set_num_threads(threads)
                 seconds = by_turns(ways(folder, threads), read_config(folder).generator, rounds)

@@ -117,7 +117,7 @@ def test_the_command_takes_over_the_same(
     model = save_tiny_model(tmp_path / "model", SKETCH)
     words = ["train.py", f"--data={data}", f"--run={tmp_path / 'run'}", f"--from={model}"]
     monkeypatch.setattr(sys, "argv", words)
-    config, *_ = script.settings(script.arguments())
+    config, *_ = script.run_settings(script.arguments())
     assert tuple(getattr(config, name) for name in TASK) == (
         *("BtoA", "drawing", "pairs", "sketch", "photo"),
     )
@@ -176,8 +176,8 @@ def test_what_stands_in_presets_models_and_older_runs_is_read(
     assert read_run(run)[0] == old
     words = ["train.py", f"--run={run}", "--resume", "--epochs=7"]
     monkeypatch.setattr(sys, "argv", words)
-    config, *_ = script.settings(script.arguments())
+    config, *_ = script.run_settings(script.arguments())
     assert config == dataclasses.replace(old, epochs=7)
     monkeypatch.setattr(sys, "argv", [*words, "--set", "ngf=16"])
     with pytest.raises(UserError, match="generator=small-unet has no setting 'ngf'"):
-        script.settings(script.arguments())
+        script.run_settings(script.arguments())

@@ -307,7 +307,7 @@ def test_source_and_picture_are_moved_and_cut_alike() -> None:
 def test_colours_change_by_their_formula() -> None:
     x = torch.tensor([[0.1, 0.2], [0.3, -0.4], [0.8, 0.0]]).reshape(1, 3, 1, 2)
     colour = torch.tensor([[0.7, 0.9, 0.2]])
-    found = Augmentation(colour, torch.zeros(1, 2), torch.zeros(1, 2)).recoloured(x)
+    found = Augmentation(colour, torch.zeros(1, 2), torch.zeros(1, 2)).jitter_colours(x)
     bright = x + (0.7 - 0.5)
     grey = bright.mean(dim=1, keepdim=True)
     saturated = (bright - grey) * (2 * 0.9) + grey
