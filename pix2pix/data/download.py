@@ -12,15 +12,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from filelock import FileLock, Timeout
 
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import hold_lock, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
 
 RETRY_WAITS = (1, 2, 4, 8, 16, 30)  # seconds before each further try
@@ -64,14 +63,7 @@ def download(
     """
     host = url_host(url)
     to.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(sidecar(to, ".lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"{to.name.lstrip('.')} is being downloaded by another program: wait until it is done."
-        ) from None
-    try:
+    with _only_one(to):
         part = PartialFile(to, url, host)
         if not part.placed:
             # A new connection for each try: one that the server has closed would fail it unheard.
@@ -83,10 +75,19 @@ def download(
             verify_checksum(part, sha256.lower(), should_stop)
         part.place()
         return Download(to.stat().st_size, part.kept)
-    finally:
-        if not (to.exists() or part.path.exists()):
-            discard_download(to)  # nothing came, so nothing is left behind
-        lock.release()
+
+
+@contextlib.contextmanager
+def _only_one(to: Path) -> Iterator[None]:
+    """Let one program at a time fetch a file; where nothing came, nothing is left behind."""
+    name = to.name.lstrip(".")
+    busy = f"{name} is being downloaded by another program: wait until it is done."
+    with hold_lock(sidecar(to, ".lock"), busy):
+        try:
+            yield
+        finally:
+            if not (to.exists() or sidecar(to, ".part").exists()):
+                discard_download(to)
 
 
 def discard_download(to: Path) -> None:
