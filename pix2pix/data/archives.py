@@ -248,5 +248,6 @@ def _make_folder(folder: Path) -> Path:
 
 
 def save_error(name: str) -> str:
+    """Say that a file or folder could not be written, which the disk refused."""
     advice = "check that its folder can be written to and has free space"
     return f"{printable(name)} could not be saved: {advice}."

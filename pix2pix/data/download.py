@@ -122,9 +122,11 @@ class PartialFile:
         self.kept = to.stat().st_size if self.placed else self.length()
 
     def length(self) -> int:
+        """Return the bytes that have arrived and are not placed yet."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def is_complete(self) -> bool:
+        """Return whether all bytes have arrived; False while their number is unknown."""
         return self.path.exists() and self.length() == self.total
 
     def begin(self, validator: str, total: int | None) -> None:
@@ -136,12 +138,14 @@ class PartialFile:
         self.write_note()
 
     def place(self) -> None:
+        """Give the file its name, once. Raises OSError."""
         if not self.placed:
             os.replace(self.path, self.to)
             self.placed = True
             self.write_note()
 
     def write_note(self) -> None:
+        """Write which file this is the beginning of. Raises OSError."""
         names = ("url", "validator", "total", "placed")
         write_json(self.note, {name: getattr(self, name) for name in names})
 
@@ -177,7 +181,8 @@ class Request:
             raise ConnectionLost("breaks off the transfer") from None
 
     def open(self, response: httpx.Response) -> None:
-        """Bring the part to where the body of the response begins."""
+        """Bring the part to where the response's body begins. Raises ConnectionLost for an answer
+        that may be another in a moment, and UserError for one that says no."""
         part, code = self.part, response.status_code
         if code == 200:
             length = response.headers.get("Content-Length", "")
@@ -200,6 +205,7 @@ class Request:
         self.refuse_wrong_or_large()
 
     def refuse_wrong_or_large(self) -> None:
+        """Raise UserError for a file of another size than was published, or than the disk holds."""
         part = self.part
         if self.size is not None and part.total not in (None, self.size):
             raise UserError(
@@ -215,6 +221,8 @@ class Request:
             )
 
     def receive(self, response: httpx.Response) -> None:
+        """Append the response's body to the part. Raises Cancelled, ConnectionLost where it ends
+        too early, and OSError."""
         part = self.part
         done = part.length()
         self.on_progress(done, part.total or 0)
@@ -301,6 +309,7 @@ def content_range(response: httpx.Response) -> tuple[int, int | None]:
 
 
 def sidecar(to: Path, end: str) -> Path:
+    """Name the hidden file beside `to` that ends so: `a.zip`, ".part" -> `.a.zip.part`."""
     return to.with_name(f".{to.name.lstrip('.')}{end}")
 
 

@@ -71,6 +71,7 @@ def reading_options(options: Iterable[str]) -> dict[str, Any]:
 
 
 def side_folder(inputs: Inputs, side: str) -> Path:
+    """Return the folder that the names of "source" or "target" are in."""
     return inputs.source if side == "source" else inputs.target_folder
 
 
