@@ -79,6 +79,7 @@ Step = tuple[Entry, Iterator[bytes]]
 
 
 def is_zip(archive: Path) -> bool:
+    """Return whether a file begins as a ZIP does. Raises OSError where it cannot be read."""
     with open(archive, "rb") as stream:
         return stream.read(4) in (b"PK\3\4", b"PK\5\6")
 
@@ -89,6 +90,8 @@ def zip_steps(
     judge: Callable[[int], None],
     report: Callable[[int], None],
 ) -> Iterator[Step]:
+    """Yield the steps of a ZIP; `report` hears packed bytes, and `judge` is asked with 0 at each
+    chunk whether to go on. Raises UserError for an entry that is not read, or too many of them."""
     name, done = printable(archive.name), 0
     with open_zip(archive, limits) as opened:
         names = zip_names(opened.infolist())
@@ -139,6 +142,8 @@ def tar_steps(
     judge: Callable[[int], None],
     report: Callable[[int], None],
 ) -> Iterator[Step]:
+    """Yield the steps of a tar, plain or packed, as `tar_entries` does; `limits` are for `judge`
+    alone, for a tar has no directory that could be too long."""
     with open(archive, "rb") as file:
         yield from tar_entries(file, printable(archive.name), judge, report)
 
@@ -147,7 +152,8 @@ def tar_entries(
     file: BinaryIO, name: str, judge: Callable[[int], None], report: Callable[[int], None]
 ) -> Iterator[Step]:
     """Yield the steps of an open tar; `judge` hears bytes that were unpacked, `report` the place in
-    `file`."""
+    `file`. Raises UserError where it is no tar or an entry is no plain file or folder, and whatever
+    tarfile and the unpackers raise where it is damaged (see `archive_errors`)."""
     stream = _MeteredReader(_decompressed(file), lambda total: (judge(total), report(file.tell())))
     try:
         stream.headroom = _TAR_HEADER
@@ -216,12 +222,13 @@ def archive_errors(steps: Iterator[Any], name: str) -> Iterator[Any]:
 
 
 def archive_error(archive: str, entry: str, fault: str) -> NoReturn:
-    """Make a UserError that names the entry and its fault, such as those of `zip_entry_fault`."""
+    """Raise a UserError that names the entry and its fault, such as those of `zip_entry_fault`."""
     name = printable(entry)
     raise UserError(f"{archive} holds '{name}', {fault}: pack it again without that.")
 
 
 def too_many_files(name: str, limit: int) -> str:
+    """Say that the archive `name` holds more than `limit` entries."""
     return f"{name} holds more than {limit:,} entries: split it into smaller ones."
 
 

@@ -37,6 +37,7 @@ from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import PathTree, portable_name, printable, unsafe_name_reason
 
 LeftOut = Callable[[str, str], Any]  # hears a file's name and why it is left out
+CheckedStep = tuple[Entry, Iterator[bytes], str]  # the last says why it cannot be written
 DATASET_SUFFIXES = IMAGE_SUFFIXES | {".json", ".csv", ".txt", ".md", ".npz"}
 _COMPRESSED_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".npz"))
 _STALE = 24 * 3600  # seconds after which a temporary folder belongs to a process that was killed
@@ -62,29 +63,9 @@ def unpack(
     that goes over `limits`: UserError. That, Cancelled and any other failure leave nothing behind.
     `on_progress` hears bytes of the archive.
     """
-    name = printable(archive.name)
     _refuse_existing(into)
-    try:
-        packed, zipped = archive.stat().st_size, is_zip(archive)
-    except OSError as error:
-        raise UserError(f"{name} cannot be read: check the file and choose it again.") from error
     free = shutil.disk_usage(_make_folder(into.parent)).free
-
-    def judge(total: int) -> None:
-        if should_stop():
-            raise Cancelled
-        limits.judge(total, packed, free, name)
-
-    total = packed if zipped else 2 * packed  # listing a ZIP takes no time
-
-    def steps(reading: int) -> Iterator[Step]:
-        def report(at: int) -> None:
-            on_progress(max(0, total + (reading - 2) * packed + at), total)
-
-        entries = zip_steps if zipped else tar_steps
-        found = entries(archive, limits, judge, report)
-        return _check_steps(found, limits, judge, name, suffixes)
-
+    steps = _two_readings(archive, limits, free, suffixes, should_stop, on_progress)
     count = skipped = 0
     for entry, _, fault in steps(0):
         keep = _is_wanted(entry, suffixes)
@@ -93,13 +74,47 @@ def unpack(
         if keep and fault:
             on_left_out(entry.name, fault)
     if not count:
+        name = printable(archive.name)
         raise UserError(f"{name} holds no pictures: choose an archive of a dataset or of photos.")
     with atomic_folder(into) as folder:
         for entry, content, fault in steps(1):
             if _is_wanted(entry, suffixes) and not fault:
                 _write(folder.joinpath(*_parts(entry)), content)
-        on_progress(total, total)
     return skipped
+
+
+def _two_readings(
+    archive: Path,
+    limits: ArchiveLimits,
+    free: int,
+    suffixes: Collection[str],
+    should_stop: ShouldStop,
+    on_progress: Progress,
+) -> Callable[[int], Iterator[CheckedStep]]:
+    """Return what reads the archive, once as number 0 and once as number 1; each time every entry
+    is judged, and what is `free` on the disk is the most that they may take."""
+    name = printable(archive.name)
+    try:
+        packed, zipped = archive.stat().st_size, is_zip(archive)
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: check the file and choose it again.") from error
+    total = packed if zipped else 2 * packed  # listing a ZIP takes no time
+
+    def judge(unpacked: int) -> None:
+        if should_stop():
+            raise Cancelled
+        limits.judge(unpacked, packed, free, name)
+
+    def steps(reading: int) -> Iterator[CheckedStep]:
+        def report(at: int) -> None:
+            on_progress(max(0, total + (reading - 2) * packed + at), total)
+
+        found = (zip_steps if zipped else tar_steps)(archive, limits, judge, report)
+        yield from _check_steps(found, limits, judge, name, suffixes)
+        if reading == 1:
+            on_progress(total, total)
+
+    return steps
 
 
 def pack_zip(
@@ -184,7 +199,7 @@ def _check_steps(
     judge: Callable[[int], None],
     name: str,
     suffixes: Collection[str],
-) -> Iterator[tuple[Entry, Iterator[bytes], str]]:
+) -> Iterator[CheckedStep]:
     """Yield (entry, content, why it cannot be written beside the others) after checking each one's
     name, and the files and bytes so far. Entries have the names that they are written under."""
     tree, total = PathTree(), 0
@@ -233,5 +248,6 @@ def _make_folder(folder: Path) -> Path:
 
 
 def save_error(name: str) -> str:
+    """Say that a file or folder could not be written, which the disk refused."""
     advice = "check that its folder can be written to and has free space"
     return f"{printable(name)} could not be saved: {advice}."

@@ -171,7 +171,7 @@ def _write(
         for split in SPLITS:
             (folder / split).mkdir()
         make = partial(_make_pair, ready, folder)
-        for done, (pair, made) in enumerate(parallel(make, ready.pairs, should_stop), 1):
+        for pair, made in parallel(make, ready.pairs, should_stop, on_progress):
             if not isinstance(made, UserError):
                 built.append(made)
             elif strict:
@@ -180,7 +180,6 @@ def _write(
                 reason = str(made).rstrip(".")
                 refused = {"file": pair.source, "side": "pair", "kind": "unfit", "reason": reason}
                 report["refused"].append(refused)
-            on_progress(done, len(ready.pairs))
         if not built:
             last = report["refused"][-1]
             raise UserError(f"No pair could be made: {last['file']}: {last['reason']}.")

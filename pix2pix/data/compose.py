@@ -69,7 +69,7 @@ def compose_ab(
     for suffix, left, right in _cut_pieces(a, b, recipe, labels):
         if how:
             left = as_picture(derive_source(right, how, key + suffix)).to_pil(len(right.getbands()))
-        yield suffix, _side_by_side(left, right)
+        yield suffix, side_by_side(left, right)
 
 
 def _cut_pieces(
@@ -136,7 +136,8 @@ def fit_square(image: Image.Image, recipe: Recipe, label: bool) -> Image.Image:
     return paper
 
 
-def _side_by_side(a: Image.Image, b: Image.Image) -> Image.Image:
+def side_by_side(a: Image.Image, b: Image.Image) -> Image.Image:
+    """Join two pictures of one mode and size: A left, B right."""
     strip = Image.new(a.mode, (a.width + b.width, a.height))
     strip.paste(a, (0, 0))
     strip.paste(b, (a.width, 0))

@@ -58,6 +58,7 @@ class DatasetInfo:
 
     @property
     def total(self) -> int:
+        """Return the pairs of all splits."""
         return sum(self.counts.values())
 
 
@@ -132,9 +133,9 @@ def open_source_target(
     alpha: bool = False,
     ranges: dict[str, SideRange] | None = None,
 ) -> tuple[Image.Image, Image.Image]:
-    """Source and target as the direction says; with `grey` the source is the target in grey, and
-    the target all of the file where that is one of `photos`. Raises the UserErrors of `open_pair`.
-    """
+    """Open source and target as the direction says; with `grey` the source is the target in grey,
+    and the target all of the file where that is one of `photos`. Raises the UserErrors of
+    `open_pair`."""
     if grey and photos:
         photo = _to_8bit(open_picture(file.a), False, ranges["target"] if ranges else None)
         return photo.convert("L"), photo
@@ -221,8 +222,8 @@ def has_hints(folder: Path) -> bool:
 
 
 def find_label_sides(folder: Path, config: TrainConfig) -> tuple[bool, bool]:
-    """Return whether source and target are label maps, whose colours must not mix: the source
-    where the configuration says so, either where `dataset.json` does."""
+    """Return whether source and target of a run are label maps, whose colours must not mix: the
+    source where the configuration says so, either where `dataset.json` does."""
     declared = [side is True for side in declared_label_maps(folder) or (False, False)]
     source, target = declared[::-1] if config.direction == "BtoA" else declared
     if config.derive == "grey":

@@ -12,15 +12,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from filelock import FileLock, Timeout
 
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import hold_lock, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
 
 RETRY_WAITS = (1, 2, 4, 8, 16, 30)  # seconds before each further try
@@ -64,14 +63,7 @@ def download(
     """
     host = url_host(url)
     to.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(sidecar(to, ".lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"{to.name.lstrip('.')} is being downloaded by another program: wait until it is done."
-        ) from None
-    try:
+    with _only_one(to):
         part = PartialFile(to, url, host)
         if not part.placed:
             # A new connection for each try: one that the server has closed would fail it unheard.
@@ -83,10 +75,19 @@ def download(
             verify_checksum(part, sha256.lower(), should_stop)
         part.place()
         return Download(to.stat().st_size, part.kept)
-    finally:
-        if not (to.exists() or part.path.exists()):
-            discard_download(to)  # nothing came, so nothing is left behind
-        lock.release()
+
+
+@contextlib.contextmanager
+def _only_one(to: Path) -> Iterator[None]:
+    """Let one program at a time fetch a file; where nothing came, nothing is left behind."""
+    name = to.name.lstrip(".")
+    busy = f"{name} is being downloaded by another program: wait until it is done."
+    with hold_lock(sidecar(to, ".lock"), busy):
+        try:
+            yield
+        finally:
+            if not (to.exists() or sidecar(to, ".part").exists()):
+                discard_download(to)
 
 
 def discard_download(to: Path) -> None:
@@ -121,9 +122,11 @@ class PartialFile:
         self.kept = to.stat().st_size if self.placed else self.length()
 
     def length(self) -> int:
+        """Return the bytes that have arrived and are not placed yet."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def is_complete(self) -> bool:
+        """Return whether all bytes have arrived; False while their number is unknown."""
         return self.path.exists() and self.length() == self.total
 
     def begin(self, validator: str, total: int | None) -> None:
@@ -135,12 +138,14 @@ class PartialFile:
         self.write_note()
 
     def place(self) -> None:
+        """Give the file its name, once. Raises OSError."""
         if not self.placed:
             os.replace(self.path, self.to)
             self.placed = True
             self.write_note()
 
     def write_note(self) -> None:
+        """Write which file this is the beginning of. Raises OSError."""
         names = ("url", "validator", "total", "placed")
         write_json(self.note, {name: getattr(self, name) for name in names})
 
@@ -176,7 +181,8 @@ class Request:
             raise ConnectionLost("breaks off the transfer") from None
 
     def open(self, response: httpx.Response) -> None:
-        """Bring the part to where the body of the response begins."""
+        """Bring the part to where the response's body begins. Raises ConnectionLost for an answer
+        that may be another in a moment, and UserError for one that says no."""
         part, code = self.part, response.status_code
         if code == 200:
             length = response.headers.get("Content-Length", "")
@@ -199,6 +205,7 @@ class Request:
         self.refuse_wrong_or_large()
 
     def refuse_wrong_or_large(self) -> None:
+        """Raise UserError for a file of another size than was published, or than the disk holds."""
         part = self.part
         if self.size is not None and part.total not in (None, self.size):
             raise UserError(
@@ -214,6 +221,8 @@ class Request:
             )
 
     def receive(self, response: httpx.Response) -> None:
+        """Append the response's body to the part. Raises Cancelled, ConnectionLost where it ends
+        too early, and OSError."""
         part = self.part
         done = part.length()
         self.on_progress(done, part.total or 0)
@@ -300,6 +309,7 @@ def content_range(response: httpx.Response) -> tuple[int, int | None]:
 
 
 def sidecar(to: Path, end: str) -> Path:
+    """Name the hidden file beside `to` that ends so: `a.zip`, ".part" -> `.a.zip.part`."""
     return to.with_name(f".{to.name.lstrip('.')}{end}")
 
 

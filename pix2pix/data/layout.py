@@ -204,6 +204,7 @@ def is_link_as_text(file: Path) -> bool:
 
 
 def is_picture_name(name: str) -> bool:
+    """Return whether a name ends as a picture's that is read here."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 

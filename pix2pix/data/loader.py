@@ -122,7 +122,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         }
 
     def pictures(self, index: int) -> tuple[Image.Image, Image.Image]:
-        """Source and target as PIL pictures, as the direction and the derivation say; transparent
+        """Open source and target as the direction and the derivation say, PIL pictures; transparent
         ones are so only where a network has a fourth channel."""
         config = self.config
         return open_source_target(
@@ -131,7 +131,8 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         )  # fmt: skip
 
     def decoded(self, index: int) -> tuple[Tensor, Tensor]:
-        """Source and target, uint8 C x (size + jitter) x (size + jitter)."""
+        """Return source and target, uint8 C x (size + jitter) x (size + jitter), from memory where
+        they were decoded before."""
         if index in self.cache:
             return self.cache[index]
         source, target = self.at_size(index, self.config.size + self.config.jitter)
@@ -141,7 +142,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         return source, target
 
     def at_size(self, index: int, side: int) -> tuple[Tensor, Tensor]:
-        """Source and target scaled to a square, uint8 C x side x side: label maps without mixing
+        """Scale source and target to a square, uint8 C x side x side: label maps without mixing
         their colours, and both so where the preset's own jitter is so."""
         shrink = self.config.jitter_kind == "shrink"
         tensors = []
@@ -153,7 +154,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         return tuple(tensors)
 
     def plain(self, index: int) -> tuple[Tensor, Tensor]:
-        """Source and target without augmentation, C x size x size in [-1, 1]."""
+        """Return source and target without augmentation, C x size x size in [-1, 1]."""
         source, target = (
             side.float() / 127.5 - 1 for side in self.at_size(index, self.config.size)
         )
@@ -162,7 +163,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         return source, target
 
     def augmented(self, index: int, epoch: int) -> tuple[Tensor, Tensor]:
-        """Source and target after one random transform that moves both, C x size x size.
+        """Return source and target after one random transform of both, C x size x size in [-1, 1].
 
         The randomness depends on (seed, epoch, index) alone, so that a resumed run goes on exactly.
         """
@@ -205,8 +206,8 @@ def augment(
 
 
 def warp_grid(size: int, strength: float, rng: torch.Generator) -> Tensor:
-    """Where each output pixel looks, 1 x size x size x 2 in [-1, 1]: at strength 1 a scale of 0.75
-    to 1.3, a turn of up to 8 degrees, a shift of up to a tenth and a smooth bend."""
+    """Draw where each output pixel looks, 1 x size x size x 2 in [-1, 1]: at strength 1 a scale of
+    0.75 to 1.3, a turn of up to 8 degrees, a shift of up to a tenth and a smooth bend."""
     scale_x, scale_y, turn, x, y = (
         torch.rand(5, generator=rng) * 2 - 1
     ).tolist()  # each in [-1, 1]
@@ -275,7 +276,7 @@ def batches(
     rank: int = 0,
     world: int = 1,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Endless (epoch, source N x C x S x S, target), beginning with batch number ``start``.
+    """Yield (epoch, source N x C x S x S, target) without end, from batch number ``start`` on.
 
     Each epoch has its own order, fixed by (seed, epoch); a last, smaller batch is kept. Of each
     batch every one of the ``world`` processes gets an equal share; what cannot be shared out is

@@ -62,6 +62,7 @@ from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import name_stem, natural_key
 
 MAX_FILES = 1_000_000
+Looks = dict[tuple[str, str], FileInfo]  # by side and name
 
 
 def make_plan(
@@ -79,27 +80,18 @@ def make_plan(
     Raises UserError where a folder cannot be read, holds no picture or the rule cannot be used, and
     Cancelled when `should_stop` says so.
     """
+    choices = {
+        "source": parse_range(source_range, "The source range"),
+        "target": parse_range(target_range, "The target range"),
+    }
     inputs, listing = _list_files(inputs)
-    keys = [(side, name) for side, names in listing.names.items() for name in names]
-    looks: dict[tuple[str, str], FileInfo] = {}
-    unreadable: list[Refusal] = []
-    read = parallel(lambda key: inspect_file(inputs, *key), keys, should_stop)
-    for done, (key, look) in enumerate(read, 1):
-        if isinstance(look, FileInfo):
-            looks[key] = look
-        else:
-            unreadable.append(Refusal(key[1], key[0], "unreadable", str(look)))
-        on_progress(done, len(keys))
+    looks, unreadable = _read_files(inputs, listing, should_stop, on_progress)
     matching = _matching(inputs, listing, looks)
     pairs, refused = _readable_pairs(inputs, matching, looks, unreadable)
     refused += inputs.origin.refused if inputs.origin else ()
     pairs, doubles = _drop_duplicates(pairs)
     refused += [*doubles, *inputs.left_out]
     labels = find_label_maps(inputs, pairs)
-    choices = {
-        "source": parse_range(source_range, "The source range"),
-        "target": parse_range(target_range, "The target range"),
-    }
     pairs, ranges, range_doubts = with_ranges(inputs, pairs, choices)
     pairs, doubts = check_pairs(pairs, should_stop)
     doubts = [*doubts, *spoilt_label_doubts(inputs, pairs), *range_doubts, *listing.doubts]
@@ -108,6 +100,22 @@ def make_plan(
         inputs, matching.rule, matching.explanation, tuple(pairs), tuple(refused), tuple(doubts),
         labels, ranges, tuple(listing.others),
     )  # fmt: skip
+
+
+def _read_files(
+    inputs: Inputs, listing: _Listing, should_stop: ShouldStop, on_progress: Progress
+) -> tuple[Looks, list[Refusal]]:
+    """Return what is known of every picture, and those that cannot be read."""
+    keys = [(side, name) for side, names in listing.names.items() for name in names]
+    looks: Looks = {}
+    unreadable = []
+    read = parallel(lambda key: inspect_file(inputs, *key), keys, should_stop, on_progress)
+    for (side, name), look in read:
+        if isinstance(look, FileInfo):
+            looks[side, name] = look
+        else:
+            unreadable.append(Refusal(name, side, "unreadable", str(look)))
+    return looks, unreadable
 
 
 @dataclass
@@ -207,9 +215,7 @@ def _refuse_nested(source: Path, target: Path) -> None:
         )
 
 
-def _matching(
-    inputs: Inputs, listing: _Listing, looks: dict[tuple[str, str], FileInfo]
-) -> Matching:
+def _matching(inputs: Inputs, listing: _Listing, looks: Looks) -> Matching:
     names = listing.names
     if inputs.kind == "derived":
         alone = tuple(Pair(n, n) for n in names["source"])
@@ -240,7 +246,7 @@ def _matching(
 def _name_reasons(
     matching: Matching,
     listing: _Listing,
-    looks: dict[tuple[str, str], FileInfo],
+    looks: Looks,
     alike: dict[tuple[str, str], list[str]],
 ) -> Iterator[Refusal]:
     """Say of unmatched files whose copy they are, or which file of an unreadable kind would be
@@ -271,7 +277,7 @@ def _name_reasons(
 def _readable_pairs(
     inputs: Inputs,
     matching: Matching,
-    looks: dict[tuple[str, str], FileInfo],
+    looks: Looks,
     unreadable: list[Refusal],
 ) -> tuple[list[PlannedPair], list[Refusal]]:
     """Return the pairs of which both files can be read; each damaged file is refused once."""

@@ -16,10 +16,10 @@ from pix2pix.data.dataset import PairFile, find_pairs
 from pix2pix.data.ranges import folder_ranges
 from pix2pix.data.records import SPLITS, SideRange
 from pix2pix.data.tables import import_pyarrow
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import crop_half
 from pix2pix.imaging.decode import open_picture
-from pix2pix.utils.progress import ShouldStop
+from pix2pix.utils.progress import ShouldStop, each
 from pix2pix.utils.text import escape_markdown, single_line, strip_folders
 
 TABLE_FOLDER = "pairs"  # of a repository: beside train, val and test
@@ -179,9 +179,7 @@ def _groups(
 ) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(pairs), _GROUP):
         rows = []
-        for pair in pairs[start : start + _GROUP]:
-            if should_stop():
-                raise Cancelled
+        for pair in each(pairs[start : start + _GROUP], should_stop):
             source, target = _sides(pair, ranges)
             rows.append({"source": source, "target": target})
         yield rows

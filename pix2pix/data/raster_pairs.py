@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from pix2pix.data.records import Inputs, Origin, Refusal
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import UserError
 from pix2pix.imaging.numbers import save_picture
 from pix2pix.imaging.picture import Box, from_array
 from pix2pix.imaging.rasters import CACHE, Raster, import_rasterio
-from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.progress import Progress, ShouldStop, each
 from pix2pix.utils.text import printable
 
 BLOCK = 4  # windows a side whose pairs stay in one split: neighbours show the same things
@@ -112,9 +112,7 @@ def _cut(
     source, target, (left, top, right, bottom) = pair
     rows, columns = max(0, bottom - top) // size, max(0, right - left) // size
     refused = []
-    for number in range(rows * columns):
-        if should_stop():
-            raise Cancelled
+    for number in each(range(rows * columns), should_stop, on_progress):
         row, column = divmod(number, columns)
         name = f"b{row // BLOCK:03}-{column // BLOCK:03}_r{row:04}c{column:04}.png"
         x, y = left + column * size, top + row * size
@@ -126,7 +124,6 @@ def _cut(
         else:
             for raster, folder in zip((source, target), folders):
                 _write_window(raster, box, folder / name)
-        on_progress(number + 1, rows * columns)
     return refused
 
 

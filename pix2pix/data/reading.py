@@ -27,7 +27,7 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.decode import Preview, open_picture, open_preview
 from pix2pix.imaging.picture import Picture
-from pix2pix.utils.progress import ShouldStop
+from pix2pix.utils.progress import Progress, ShouldStop
 
 THUMBNAIL_SIDE = 64  # the side of the small pictures that pairs are judged by
 BIG_PICTURE_PIXELS = (
@@ -71,6 +71,7 @@ def reading_options(options: Iterable[str]) -> dict[str, Any]:
 
 
 def side_folder(inputs: Inputs, side: str) -> Path:
+    """Return the folder that the names of "source" or "target" are in."""
     return inputs.source if side == "source" else inputs.target_folder
 
 
@@ -272,10 +273,13 @@ def limit_big_pictures(*paths: Path) -> Any:
 
 
 def parallel(
-    work: Callable[[Item], Result], items: Sequence[Item], should_stop: ShouldStop
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    should_stop: ShouldStop,
+    on_progress: Progress = lambda done, total: None,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield (item, work(item)) in the order of `items`, on all cores; few are under way at a
-    time.
+    time. `on_progress` hears items; raises Cancelled where it is to stop.
 
     Threads are enough: Pillow lets go of the interpreter while it decodes, scales and encodes.
     """
@@ -283,13 +287,14 @@ def parallel(
     with ThreadPoolExecutor(THREADS) as pool:
         under_way = [(item, pool.submit(work, item)) for item in islice(waiting, 4 * THREADS)]
         try:
-            while under_way:
+            for done in range(1, len(items) + 1):
                 item, future = under_way.pop(0)
                 result = future.result()
                 if should_stop():
-                    raise Cancelled()
+                    raise Cancelled
                 under_way += [(i, pool.submit(work, i)) for i in islice(waiting, 1)]
                 yield item, result
+                on_progress(done, len(items))
         finally:
             for _, future in under_way:
                 future.cancel()

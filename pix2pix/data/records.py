@@ -106,11 +106,12 @@ class Inputs:
 
     @property
     def kind(self) -> str:
+        """Return "folders" for two of them, "derived" for one of photos, else "dataset"."""
         return "derived" if self.derive else "folders" if self.target else "dataset"
 
     @property
     def is_dataset_as_is(self) -> bool:
-        """Whether it is a dataset whose files can be taken as they are."""
+        """Return whether it is a dataset whose files can be taken as they are."""
         as_is = self.strips == "halves" and self.alpha == ("white", "white")
         return self.kind == "dataset" and as_is and not any(self.classes)
 

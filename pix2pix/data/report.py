@@ -194,18 +194,12 @@ def describe_build(
         "label_maps": list(label_maps),
         "scaled": bool(plan.inputs.source_kind) or _is_mostly_scaled(pairs, recipe),
         "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
-        "numbers": {
-            side: {"type": r.numbers, "channels": r.channels, "stored": r.stored,
-                "kept": _is_kept(r, ranges, recipe)}
-            for side, r in ranges.items()
-        },
+        "numbers": {side: _describe_numbers(r, ranges, recipe) for side, r in ranges.items()},
         "inputs": _describe_inputs(plan.inputs),
         "recipe": cast(DatasetRecipe, asdict(recipe)),
         "made_with": {"pillow": PIL.__version__, "numpy": np.__version__},
         "warnings": _keep_warning(ranges, recipe, plan.inputs),
-        "refused": cast(
-            list[Refused], [asdict(r) for r in (*plan.refused, *left_out.values())]
-        ),
+        "refused": cast(list[Refused], [*map(asdict, (*plan.refused, *left_out.values()))]),
         "doubts": describe_doubts(
             d
             for d in plan.doubts
@@ -283,11 +277,15 @@ def _side_names(inputs: Inputs) -> tuple[str, str]:
     return next((place.names for place in splits.values() if place.b), ("A", "B"))
 
 
-def _is_kept(side: SideRange, ranges: dict[str, SideRange], recipe: Recipe) -> bool:
-    """Return whether the A|B pictures hold a side's numbers themselves, and not grey by its range:
-    those of 16-bit greys do."""
+def _describe_numbers(side: SideRange, ranges: dict[str, SideRange], recipe: Recipe) -> Numbers:
     grey = recipe.format == "png" and all(r.channels == 1 for r in ranges.values())
-    return recipe.keep and grey and side.numbers == "uint16" and not side.stored
+    kept = recipe.keep and grey and side.numbers == "uint16" and not side.stored
+    return {
+        "type": side.numbers,
+        "channels": side.channels,
+        "stored": side.stored,
+        "kept": kept,
+    }
 
 
 def _is_settled(doubt: Refusal, plan: Plan, ranges: dict[str, SideRange]) -> bool:

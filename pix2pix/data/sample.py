@@ -5,14 +5,13 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-from PIL import Image
-
 from pix2pix.data.archives import atomic_folder
+from pix2pix.data.compose import side_by_side
 from pix2pix.data.dataset import DATASET_JSON
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import UserError
 from pix2pix.imaging.example_houses import PALETTE, draw_house
 from pix2pix.utils.files import write_json
-from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.progress import Progress, ShouldStop, each
 
 SAMPLE_NAME = "little-houses"  # of the dataset in the workspace
 PAIRS, SIZE = 200, 128  # pairs, and pixels of a side of each half
@@ -42,15 +41,10 @@ def make_sample_dataset(
     with atomic_folder(out) as folder:
         for split in ("train", "val"):
             (folder / split).mkdir()
-        for number in range(pairs):
-            if should_stop():
-                raise Cancelled
-            strip = Image.new("RGB", (2 * size, size))
-            for side, picture in enumerate(draw_house(seed * 100_000 + number, size)):
-                strip.paste(picture, (side * size, 0))
+        for number in each(range(pairs), should_stop, on_progress):
+            strip = side_by_side(*draw_house(seed * 100_000 + number, size))
             split = "train" if number < counts["train"] else "val"
             strip.save(folder / split / f"{number:04}.png", compress_type=zlib.Z_RLE)
-            on_progress(number + 1, pairs)
         write_json(folder / DATASET_JSON, describe_sample(counts, size, seed))
     return counts
 

@@ -60,7 +60,7 @@ def assign_splits(
 
 
 def groups_of(pairs: Sequence[PlannedPair], together: str = "") -> list[int]:
-    """Number the pairs so that those with the same number stay in one split."""
+    """Group the pairs: those that get the same number stay in one split."""
     parent = list(range(len(pairs)))
 
     def root(i: int) -> int:

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.records import SPLITS, Inputs, Origin, Refusal
 from pix2pix.data.table_rows import Row, example_pairs, read_rows
@@ -29,7 +27,7 @@ from pix2pix.data.tables import (
     local_table,
 )
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.utils.files import write_errors, write_json
+from pix2pix.utils.files import hold_lock, write_errors, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import is_windows_device, printable
 
@@ -66,7 +64,8 @@ def extract_pairs(
     if len(columns) == 1 or derive:  # whether it holds what it should has to be looked at
         columns, _ = example_pairs(table, wanted, derive)
     origin = Origin(table.address, columns, subset, limit)
-    with _only_one(into, table):
+    busy = f"{printable(table.address)} is being fetched by somebody else: wait until it is done."
+    with hold_lock(_lock_file(into), busy):
         with write_errors(into):
             notes = _Notes(into, origin)
         work = _Extraction(table, into, columns, limit, notes, should_stop, on_progress)
@@ -82,21 +81,10 @@ def extract_pairs(
     return Inputs(source, target, "stem" if target else "auto", derive=derive, origin=origin)
 
 
-@contextmanager
-def _only_one(into: Path, table: Table) -> Iterator[None]:
-    """Let one process, and one visitor, write a transfer's folder at a time."""
+def _lock_file(into: Path) -> Path:
+    """Name the lock by which one process, and one visitor, writes a transfer's folder at a time."""
     name = hashlib.sha256(str(into.absolute()).encode()).hexdigest()[:24]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"pix2pix-table-{name}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"{printable(table.address)} is being fetched by somebody else: wait until it is done."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return Path(tempfile.gettempdir()) / f"pix2pix-table-{name}.lock"
 
 
 def transfer_name(table: Table, columns: tuple[str, ...], limit: int, derive: str) -> str:

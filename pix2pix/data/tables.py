@@ -221,6 +221,7 @@ def open_arrow(pyarrow: Any, stream: BinaryIO) -> Any:
 
 
 def read_schema(part: TablePart) -> Any:
+    """Return the pyarrow Schema of a Parquet or Arrow file. Raises UserError for what is none."""
     pyarrow = import_pyarrow()
     try:
         with part.open() as stream:

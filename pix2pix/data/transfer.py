@@ -12,6 +12,7 @@ from PIL import Image
 
 from pix2pix.data.archive_readers import LIMITS, ArchiveLimits
 from pix2pix.data.archives import atomic_folder, unpack
+from pix2pix.data.compose import side_by_side
 from pix2pix.data.dataset import (
     DATASET_JSON,
     declared_label_maps,
@@ -24,10 +25,10 @@ from pix2pix.data.layout import detect_layout, subfolders
 from pix2pix.data.npz import read_pairs, write_pairs
 from pix2pix.data.ranges import folder_ranges
 from pix2pix.data.records import SPLITS
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import UserError
 from pix2pix.imaging.picture import resize
 from pix2pix.utils.files import write_json
-from pix2pix.utils.progress import Progress, ShouldStop, part_of
+from pix2pix.utils.progress import Progress, ShouldStop, each, part_of
 from pix2pix.utils.text import printable, safe_name
 
 
@@ -60,10 +61,7 @@ def import_dataset(
             _import_pairs(_find_dataset(thing), folder, name, put, on_progress, should_stop)
         else:
             unpacked = folder / ".unpacked"
-            first, second = (
-                part_of(on_progress, 0, 500),
-                part_of(on_progress, 500, 1000),
-            )
+            first, second = part_of(on_progress, 0, 500), part_of(on_progress, 500, 1000)
             left_out: list[dict[str, str]] = []
             unpack(
                 thing, unpacked, limits=limits, on_progress=first, **options,
@@ -91,9 +89,7 @@ def read_npz(
         count = 0
         for count, (source, target, total) in enumerate(pairs, 1):
             mode = "L" if source.mode == target.mode == "L" else "RGB"
-            strip = Image.new(mode, (2 * source.width, source.height))
-            strip.paste(source, (0, 0))
-            strip.paste(target, (source.width, 0))
+            strip = side_by_side(source.convert(mode), target.convert(mode))
             strip.save(folder / "train" / f"{count - 1:05}.png")
             on_progress(count, total)
         _write_dataset_json(folder, {"strips": "halves"}, into.name, {"train": count}, [])
@@ -122,12 +118,13 @@ def write_npz(
 
     def pictures(side: int) -> Iterator[Image.Image]:
         exact = bool(labels) and labels[side] is True
-        for done, pair in enumerate(files, 1):  # each strip twice: the arrays follow each other
-            if should_stop():
-                raise Cancelled
+
+        def told(done: int, total: int) -> None:
+            on_progress(side * total + done, 2 * total)
+
+        for pair in each(files, should_stop, told):  # twice: the arrays follow each other
             picture = open_pair(pair, ranges=ranges)[side].convert("RGB")
             yield resize(picture, (size, size), labels=exact)
-            on_progress(side * len(files) + done, 2 * len(files))
 
     write_pairs(file, len(files), size, pictures)
     return len(files)
@@ -161,10 +158,7 @@ def _import_pairs(
     refused = [*left_out, *refused]
     if not pairs and refused:
         raise UserError(f"No file has a partner: {refused[0]['file']}: {refused[0]['reason']}.")
-    for done, (split, pair) in enumerate(pairs):
-        if should_stop():
-            raise Cancelled
-        on_progress(done, len(pairs))
+    for split, pair in each(pairs, should_stop, on_progress):
         try:
             open_pair(pair)
         except UserError as error:
@@ -182,7 +176,6 @@ def _import_pairs(
         if path.suffix.lower() in (".md", ".txt", ".csv") and path.is_file():
             put(path, folder / path.name)
     _write_dataset_json(folder, read_dataset_json(root), title, counts, refused)
-    on_progress(len(pairs), len(pairs))
 
 
 def _write_dataset_json(

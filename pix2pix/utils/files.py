@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from pix2pix.errors import UserError
 
 RETRY_PAUSES = [0.02] * 50 if os.name == "nt" else []  # seconds
@@ -24,6 +26,20 @@ def write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def hold_lock(file: Path, message: str) -> Iterator[None]:
+    """Let one process at a time do what it guards; raises UserError(message) for a second one."""
+    lock = FileLock(file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(message) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
