@@ -133,6 +133,7 @@ class TracedSet:
         return changed
 
     def write(self) -> None:
+        """Write what there is into its folder, whole or not at all."""
         with write_errors(self.folder):
             about = {"format_version": 1, "kind": self.kind, "palette": self.palette}
             write_json(self.folder / DESCRIPTION, about)
