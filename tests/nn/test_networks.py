@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pix2pix.config import train_config
+from pix2pix.errors import UserError
 from pix2pix.model_config import DiscriminatorConfig, GeneratorConfig
 from pix2pix.nn.discriminators import build_discriminator, receptive_fields
 from pix2pix.nn.generators import build_generator, construct_generator
@@ -286,3 +287,41 @@ def test_depth_and_widest_shape_the_u_net(depth: int, widest: int) -> None:
     larger = config.at_size(256)
     network.load_state_dict(construct_generator(larger).state_dict())  # the same weights
     assert network.eval()(torch.zeros(1, 3, 256, 256)).shape == (1, 3, 256, 256)
+
+
+def test_noise_gives_a_plain_area_a_texture_that_a_seed_changes() -> None:
+    plain = torch.zeros(1, 3, 320, 320)  # wider than the square of noise
+    spreads = []
+    for noise in (False, True):
+        config = GeneratorConfig(size=64, ngf=4, depth=2, noise=noise, norm="none", dropout="none")
+        generator = build_generator(config).eval()
+        with torch.no_grad():
+            first, again = generator(plain), generator(plain)
+        assert torch.equal(first, again)
+        spreads.append(float(first[..., 64:-64, 64:-64].std((2, 3)).mean()))
+    # Two places of a transposed convolution's step differ in any case.
+    assert spreads[1] > 3 * spreads[0]
+    square = generator.noise(plain)[:, 3:]
+    assert torch.equal(square[..., :64, :64], square[..., 256:, 256:]) and 0.9 < square.std() < 1.1
+    with torch.no_grad():
+        generator.train()
+        torch.manual_seed(1)
+        one = generator(plain)
+        assert not torch.equal(one, generator(plain)) and not torch.equal(one, first)
+        torch.manual_seed(1)
+        assert torch.equal(one, generator(plain))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_residual_unet_begins_at_its_source(channels: int) -> None:
+    config = GeneratorConfig(size=64, ngf=4, source_channels=channels, residual=True)
+    generator = build_generator(config)
+    torch.nn.init.zeros_(generator.out.weight)
+    source = torch.rand(1, channels, 64, 64) * 2 - 1
+    with torch.no_grad():
+        generated = generator(source)
+    assert generated.shape[1] == 3 and torch.allclose(
+        generated, 0.9 * source.expand_as(generated), atol=1e-6
+    )
+    with pytest.raises(UserError, match="1 channel or those of the target"):
+        GeneratorConfig(source_channels=4, residual=True)
