@@ -285,11 +285,12 @@ def _is_grey(small: np.ndarray) -> bool:
 
 
 def _span(small: np.ndarray) -> int:
-    return int(np.ptp(small, axis=(0, 1)).max())
+    return int(np.ptp(np.ascontiguousarray(small.reshape(-1, 3).T), axis=1).max())
 
 
 def _share_of_extreme(small: np.ndarray) -> float:
-    return max(float((small == value).all(axis=2).mean()) for value in (0, 255))
+    r, g, b = (small[..., i] for i in range(3))
+    return max(float(((r == v) & (g == v) & (b == v)).mean()) for v in (0, 255))
 
 
 def _and_more(names: Sequence[str]) -> str:

@@ -13,11 +13,11 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -160,7 +160,7 @@ def inspect_file(inputs: Inputs, side: str, name: str) -> FileInfo | UserError:
     folder, (file, page) = side_folder(inputs, side), page_file(name, inputs.pages)
     try:
         content, digest = read_input(folder, name, inputs.pages)
-        with limit_big_pictures(folder / file):
+        with limit_big_pictures(io.BytesIO(content)):
             preview: Preview = open_preview(content, name.rpartition("/")[2], THUMBNAIL_SIDE)
             alpha = judge_alpha(preview.picture.image)
             meant = as_meant(inputs, side, preview.picture)
@@ -260,11 +260,11 @@ def _count_whole(sample: np.ndarray, values: np.ndarray) -> int:
 # ---------------------------------------------------------------------------------------- together
 
 
-def limit_big_pictures(*paths: Path) -> Any:
+def limit_big_pictures(*files: Path | BinaryIO) -> AbstractContextManager[object]:
     """Let only one big picture be in memory at a time, judged by the files' headers."""
-    for path in paths:
+    for file in files:
         try:
-            with Image.open(path) as image:
+            with Image.open(file) as image:
                 if image.width * image.height > BIG_PICTURE_PIXELS:
                     return _big_picture_lock
         except Exception:  # it is refused where it is read
