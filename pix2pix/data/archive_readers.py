@@ -101,7 +101,7 @@ def zip_steps(
                 archive_error(name, original, fault)
             is_folder = stat.S_ISDIR(info.external_attr >> 16) or original.endswith(("/", "\\"))
             entry = Entry(original, info.file_size, is_folder)
-            yield entry, _check_entries(read_zip_entry(opened, info), judge)
+            yield entry, _read_zip_entry(opened, info, judge)
             done += info.compress_size
             report(min(done, archive.stat().st_size))
 
@@ -182,21 +182,21 @@ def tar_entries(
 def open_zip(file: Path, limits: ArchiveLimits) -> Iterator[zipfile.ZipFile]:
     """Open a ZIP whose directory is small enough to be read; raises UserError otherwise."""
     with _ZipDirectory(open(file, "rb", buffering=0)) as stream:
-        stream.limit, stream.error = (
-            limits.entries,
-            too_many_files(printable(file.name), limits.entries),
-        )
+        stream.limit = limits.entries
+        stream.error = too_many_files(printable(file.name), limits.entries)
         with zipfile.ZipFile(stream) as opened:
             stream.limit = None
             yield opened
 
 
-def read_zip_entry(
-    opened: zipfile.ZipFile, info: zipfile.ZipInfo, chunk: int = CHUNK
+def _read_zip_entry(
+    opened: zipfile.ZipFile, info: zipfile.ZipInfo, judge: Callable[[int], None]
 ) -> Iterator[bytes]:
     """Yield the bytes of one entry: exactly as many as its head claims, else BadZipFile."""
     with opened.open(info) as stream:
-        yield from _read_exactly(stream, info.file_size, chunk)
+        for data in _read_exactly(stream, info.file_size):
+            judge(0)  # how much it is was judged by the listing; this asks whether to stop
+            yield data
 
 
 def zip_entry_fault(info: zipfile.ZipInfo) -> str:
@@ -232,21 +232,15 @@ def too_many_files(name: str, limit: int) -> str:
     return f"{name} holds more than {limit:,} entries: split it into smaller ones."
 
 
-def _read_exactly(stream: Any, size: int, chunk: int = CHUNK) -> Iterator[bytes]:
+def _read_exactly(stream: Any, size: int) -> Iterator[bytes]:
     remaining = size
-    while data := stream.read(chunk):
+    while data := stream.read(CHUNK):
         remaining -= len(data)
         if remaining < 0:
             break
         yield data
     if remaining:
         raise EOFError(f"{remaining} of {size} bytes are missing")
-
-
-def _check_entries(content: Iterator[bytes], judge: Callable[[int], None]) -> Iterator[bytes]:
-    for data in content:
-        judge(0)  # how much it is was judged by the listing; this asks whether to stop
-        yield data
 
 
 class _ZipDirectory(io.BufferedReader):

@@ -47,7 +47,7 @@ def match_names(
     if rule == "order":
         return _by_order(source, target)
     results = {
-        "stem": lambda: _by_edits(source, target, "stem", name_stem, [_by_same_name]),
+        "stem": lambda: _by_edits(source, target, "stem", name_stem, [lambda key: key]),
         "affix": lambda: _by_affix(source, target),
         "name": lambda: _by_name(source, target),
     }
@@ -69,10 +69,6 @@ def _rank(matching: Matching) -> tuple[int, int]:
 
 
 # ----------------------------------------------------------------------------------- edits of names
-
-
-def _by_same_name(key: str) -> str:
-    return key
 
 
 def _by_affix(source: list[str], target: list[str]) -> Matching:
@@ -145,7 +141,8 @@ def _by_edits(
             options += [(a, b, number) for b in by_key.get(way(key(a)) or "", ())]
     options = _count_support(options, min(len(source), len(target)) if len(ways) > 1 else 0)
     choice_a, choice_b = _choices(options, 0), _choices(options, 1)
-    pairs = [Pair(a, choice_a[a][0]) for a in source if _mutual(a, choice_a, choice_b)]
+    only = {a: found[0] for a, found in choice_a.items() if len(found) == 1}
+    pairs = [Pair(a, only[a]) for a in source if a in only and choice_b[only[a]] == [a]]
     if first_only:
         pairs = [p for p in pairs if ways[0](key(p.source)) == key(p.target)]
     explanation = {"stem": "equal names", "name": "the letters and numbers in the names"}
@@ -184,10 +181,6 @@ def _choices(options: list[tuple[str, str, int]], end: int) -> dict[str, list[st
             p for support, p in sorted(partners, reverse=True) if 2 * support >= top_support
         ]
     return choices
-
-
-def _mutual(a: str, choice_a: dict[str, list[str]], choice_b: dict[str, list[str]]) -> bool:
-    return a in choice_a and len(choice_a[a]) == 1 and choice_b[choice_a[a][0]] == [a]
 
 
 def _leftover(

@@ -7,7 +7,7 @@ least to the greatest number of all, without those that stand for no value; betw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,12 @@ def with_ranges(
     for side in SIDES:
         if inputs.derive and side == "source":
             continue  # it is made from the target, in 8 bits
+        names = [getattr(pair, side) for pair in pairs]
         looks = [getattr(pair, f"{side}_look") for pair in pairs]
-        known = made_here[side] if made_here else None
-        found = known or find_range([look.values for look in looks], _commonest_channels(looks))
+        values = [look.values for look in looks]
+        channels = [3 if look.channels >= 3 else 1 for look in looks]
+        commonest = max(sorted(set(channels)), key=channels.count, default=3)
+        found = made_here[side] if made_here else find_range(values, commonest)
         chosen = found.chosen(choices[side])
         drawn = SideRange(0.0, 65535.0) if chosen.stored else chosen
         smalls = [seen_small(look.small, look.values, drawn) for look in looks]
@@ -61,16 +64,9 @@ def with_ranges(
             replace(pair, **{f"{side}_look": replace(look, small=small)})
             for pair, look, small in zip(pairs, looks, smalls)
         ]
-        names = [getattr(pair, side) for pair in pairs]
-        values = [look.values for look in looks]
         for kind, files, reason in range_doubts(names, values, chosen, choices[side]):
             doubts.append(Refusal(files[0], side, kind, reason))
     return pairs, ranges, doubts
-
-
-def _commonest_channels(looks: Sequence[Any]) -> int:
-    counts = [3 if look.channels >= 3 else 1 for look in looks]
-    return max(set(counts), key=counts.count) if counts else 3
 
 
 def find_range(files: Sequence[FileValues | None], channels: int) -> SideRange:
@@ -140,11 +136,14 @@ def range_doubts(
     for extreme in sorted({number for _, v in known for number in v.apart}):
         if not max(core[0] - extreme, extreme - core[1]) > FAR * span:
             continue  # other files reach that far
-        having = [(name, v.apart[extreme]) for name, v in known if extreme in v.apart]
-        nodata = extreme in _USUAL or max(share for _, share in having) >= _MANY
-        doubts.append(
-            _extreme_doubt(extreme, [n for n, _ in having], len(known), core, nodata, side)
+        having = {name: v.apart[extreme] for name, v in known if extreme in v.apart}
+        nodata = extreme in _USUAL or max(having.values()) >= _MANY
+        what = "seems to stand for no value" if nodata else "is far from all else"
+        reason = (
+            f"{len(having)} of {len(known)} files hold {extreme:g}, which {what}; the rest goes "
+            f"from {_span_text(core)}: {_way_out(side, core)}"
         )
+        doubts.append(("nodata" if nodata else "outlier", [*having], reason))
     far = [
         name for name, v in known
         if max(side.robust[0] - v.core[0], v.core[1] - side.robust[1])
@@ -157,18 +156,6 @@ def range_doubts(
         )
         doubts.append(("outlier", far, reason))
     return doubts
-
-
-def _extreme_doubt(
-    extreme: float, files: list[str], known: int, core: tuple[float, float], nodata: bool,
-    side: SideRange,
-) -> tuple[str, list[str], str]:  # fmt: skip
-    what = "seems to stand for no value" if nodata else "is far from all else"
-    reason = (
-        f"{len(files)} of {known} files hold {extreme:g}, which {what}; the rest goes from "
-        f"{_span_text(core)}: {_way_out(side, core)}"
-    )
-    return ("nodata" if nodata else "outlier"), files, reason
 
 
 def _outside_doubt(
@@ -202,12 +189,10 @@ def stored_ranges(folder: Path) -> dict[str, SideRange] | None:
     """Return what black and white mean in a dataset's pictures, which hold its ranges already: by
     the `dataset.json` of one that was built here; None for any other."""
     info = read_dataset_json(folder)
-    if "recipe" not in info:
-        return None
-    return {side: _declared(info, side, built_here=True) for side in SIDES}
+    return {side: _declared(info, side) for side in SIDES} if "recipe" in info else None
 
 
-def _declared(info: dict[str, Any], side: str, built_here: bool = False) -> SideRange:
+def _declared(info: dict[str, Any], side: str) -> SideRange:
     """Read one side of "ranges" and "numbers", whatever the file's author wrote."""
     ranges, numbers = info.get("ranges"), info.get("numbers")
     kind = numbers.get(side) if isinstance(numbers, dict) else None
@@ -220,18 +205,16 @@ def _declared(info: dict[str, Any], side: str, built_here: bool = False) -> Side
     type_name, channels = kind.get("type"), kind.get("channels")
     return SideRange(
         low, high, type_name if isinstance(type_name, str) else "uint8",
-        channels if channels in (1, 3) else 3, stored=built_here and kind.get("kept") is not True,
+        channels if channels in (1, 3) else 3,
+        stored="recipe" in info and kind.get("kept") is not True,
     )  # fmt: skip
 
 
 def folder_ranges(folder: Path, *, should_stop: ShouldStop = lambda: False) -> dict[str, SideRange]:
     """Return the ranges of A ("source") and B ("target") of a dataset: what its `dataset.json`
     says, else what is found over all its files where some of them have more than 8 bits."""
-    known = stored_ranges(folder)
-    if known:
-        return known
     info = read_dataset_json(folder)
-    if isinstance(info.get("ranges"), dict):
+    if "recipe" in info or isinstance(info.get("ranges"), dict):
         return {side: _declared(info, side) for side in SIDES}
     pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
     some = pairs[:: max(1, len(pairs) // SAMPLED_PAIRS)][:SAMPLED_PAIRS]
@@ -239,14 +222,9 @@ def folder_ranges(folder: Path, *, should_stop: ShouldStop = lambda: False) -> d
     for side, pick in (("source", lambda p: p.a), ("target", lambda p: p.b or p.a)):
         if any(_measure(pick(pair)) for pair in some):
             files = sorted({pick(pair) for pair in pairs})
-            ranges[side] = _find_over(files, _measure, should_stop)
+            values = [of_file for _, of_file in parallel(_measure, files, should_stop)]
+            ranges[side] = find_range(values, 3)
     return ranges
-
-
-def _find_over(
-    files: list[Path], measure: Callable[[Path], FileValues | None], should_stop: ShouldStop
-) -> SideRange:
-    return find_range([values for _, values in parallel(measure, files, should_stop)], 3)
 
 
 def _measure(file: Path) -> FileValues | None:
