@@ -70,20 +70,3 @@ def pack_weights(file: Path) -> bytes:
     parts.append({"rows": 0, "count": len(data) - end})
     head = json.dumps({"bytes": len(data), "parts": parts}).encode()
     return b"".join([MAGIC, len(head).to_bytes(4, "little"), head, *payload, data[end:]])
-
-
-def unpack_weights(packed: bytes) -> bytes:
-    """Return the safetensors file as a browser unpacks it."""
-    length = int.from_bytes(packed[4:8], "little")
-    place, made = 8 + length, []
-    for part in json.loads(packed[8:place])["parts"]:
-        rows, count = part["rows"], part["count"]
-        scales = np.frombuffer(packed, "<f4", rows, place)
-        place += 4 * rows
-        numbers = np.frombuffer(packed, np.int8, count, place)
-        place += count
-        if rows:
-            made.append((numbers.reshape(rows, -1) * scales[:, None]).astype("<f2").tobytes())
-        else:
-            made.append(numbers.tobytes())
-    return b"".join(made)

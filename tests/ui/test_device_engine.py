@@ -23,7 +23,6 @@ from pix2pix.imaging.line_art import line_drawing, looks_like_photo
 from pix2pix.models.folder import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
-from pix2pix.models.weights_file import unpack_weights
 from pix2pix.ui.device_engine import INSTALLED, RUNTIME, has_runtime, runtime_version
 from pix2pix.ui.page import build_page
 from pix2pix.ui.static_page import export_page
@@ -256,6 +255,23 @@ def test_the_pins_are_those_of_the_installed_runtime() -> None:
         assert pinned == f"sha384-{base64.b64encode(digest).decode()}"
     lock = json.loads((INSTALLED.parents[2] / "package-lock.json").read_text())["packages"]
     assert lock["node_modules/onnxruntime-web"]["version"] == runtime_version()
+
+
+def unpack_weights(packed: bytes) -> bytes:
+    """The safetensors file of packed weights, as `engine_worker.js` unpacks it."""
+    length = int.from_bytes(packed[4:8], "little")
+    place, made = 8 + length, []
+    for part in json.loads(packed[8:place])["parts"]:
+        rows, count = part["rows"], part["count"]
+        scales = np.frombuffer(packed, "<f4", rows, place)
+        place += 4 * rows
+        numbers = np.frombuffer(packed, np.int8, count, place)
+        place += count
+        if rows:
+            made.append((numbers.reshape(rows, -1) * scales[:, None]).astype("<f2").tobytes())
+        else:
+            made.append(numbers.tobytes())
+    return b"".join(made)
 
 
 def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpack(
