@@ -23,7 +23,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import psutil
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -34,7 +33,7 @@ from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.training import run_control
-from scripts.dev.benchmark_load import app_at, load
+from scripts.dev.benchmark_load import app_at, load, processor_seconds
 from scripts.dev.benchmark_steps import recipe_against_patchgan, step_against_plain
 from scripts.dev.benchmark_translate import translate_against_reference
 
@@ -97,6 +96,10 @@ def main() -> int:
         result |= recipe_against_patchgan(args.steps)
     if args.only in ("translate", "all"):
         result |= translate_against_reference(args.turns)
+    if args.only == "page":  # which needs a browser
+        from scripts.dev.benchmark_page import page_by_server_and_device
+
+        result |= page_by_server_and_device()
     if args.only in ("watch", "all"):
         result |= watched_against_alone(args.seconds, args.tabs)
     result["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -196,11 +199,6 @@ def watched_against_alone(seconds: float, tabs: int) -> dict[str, object]:
     }
 
 
-def processor_seconds(process: int) -> float:
-    times = psutil.Process(process).cpu_times()
-    return times.user + times.system
-
-
 def watch(address: str, component: int, session: str, watching: threading.Event) -> None:
     """Ask what a page asks for, at its pace, while `watching` is set."""
     versions: dict[str, int] = {}
@@ -270,7 +268,7 @@ def timed(work: Callable[[], object]) -> float:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--only", choices=("build", "step", "translate", "watch", "all"), default="all"
+        "--only", choices=("build", "step", "translate", "page", "watch", "all"), default="all"
     )
     parser.add_argument("--steps", type=int, default=30, help="training steps of each side")
     parser.add_argument("--turns", type=int, default=20, help="pictures of each way to translate")

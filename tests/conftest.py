@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pix2pix.imaging.picture import set_pillow_limits
+from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
 
 # Several tests at a time share the cores: one thread each, in every process that a test starts, and
 # threads that wait for work sleep.
@@ -26,22 +25,6 @@ set_pillow_limits()
 # A shell that starts the tests in the background lets them ignore Ctrl+C, and all that they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# Painted by the processor at once: a software GPU costs ten times as much for the same pixels. And
-# the browser needs no network of its own.
-CHROMIUM_FLAGS = [
-    *["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"],
-    *["--disable-component-update", "--disable-sync", "--no-first-run"],
-    *["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],  # a camera
-]
-
-
-def chromium_path(own: str) -> str | None:
-    """The first Chromium that exists; `own` is where playwright would have installed its own."""
-    named = ["chromium", "chromium-browser", "google-chrome"]
-    places = [os.environ.get("PIX2PIX_CHROMIUM"), "/usr/bin/chromium", *map(shutil.which, named)]
-    return next((place for place in [*places, own] if place and Path(place).exists()), None)
-
 
 # Where pictures on the visitor's device are not tested, nothing is loaded for them.
 os.environ["PIX2PIX_ON_DEVICE"] = "off"

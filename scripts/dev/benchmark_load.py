@@ -1,4 +1,5 @@
-"""Many at once: visitors who draw, batches, a slow line, all at the real app on this machine.
+"""Many at once: visitors who draw, batches, a slow line, all at the real app on this machine; and
+then as many whose own engines draw.
 
 Each visitor draws a picture of their own, stroke by stroke, with one request on its way at a time
 as the page has it, and PAUSE seconds after each answer. Everybody must get what the app answered
@@ -32,6 +33,7 @@ from PIL import Image
 from pix2pix.imaging.example_faces import example_faces
 from pix2pix.imaging.picture import data_url
 from pix2pix.imaging.strokes import Stroke, draw_strokes
+from scripts.dev.benchmark_devices import draw_on_devices
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "face-sketch"
@@ -76,46 +78,68 @@ class Server:
 
 
 def load(minutes: float, visitors: int, batches: int) -> tuple[dict[str, object], bool]:
-    """Figures, and whether everybody got the right answers."""
+    """Let visitors draw on the server, then as many on engines of their own, so many minutes each.
+    Returns the figures of both, and whether everybody got the right answers."""
     with tempfile.TemporaryDirectory() as place, app_at(Path(place)) as (app, client):
-        pad = next(
-            c["id"] for c in client.config["components"]
-            if "translate" in (c["props"].get("server_fns") or [])
-        )  # fmt: skip
-        server = Server(client.src.rstrip("/"), pad)
-        people = [drawings(number) for number in range(visitors + 1)]
-        alone = httpx.Client(timeout=PATIENCE)
-        right = [[draw(alone, server, "alone", image)["image"] for image in p] for p in people]
-        files = batch_files(Path(place))
-        expected = translated(client, files)
-        tally, over = Tally(), threading.Event()
+        components = client.config["components"]
+        pad = next(c for c in components if "translate" in (c["props"].get("server_fns") or []))
+        server = Server(client.src.rstrip("/"), pad["id"])
+        seconds = 60 * minutes
+        before = processor_seconds(app.pid)
+        result, well = draw_on_server(app, client, server, Path(place), seconds, visitors, batches)
+        between = processor_seconds(app.pid)
+        own, problems = draw_on_devices(server.url, pad, visitors, seconds)
+        own["app_processors"] = round((processor_seconds(app.pid) - between) / seconds, 3)
+        result["app_processors"] = round((between - before) / seconds, 3)
+    print("on their own engines: " + ", ".join(f"{name} {own[name]}" for name in own))
+    for problem in problems[:10]:
+        print(problem, file=sys.stderr)
+    return {**result, "own_engines": own}, well and not problems
 
-        def guarded(name: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
-            def run() -> None:
-                while not over.is_set():
-                    try:
-                        work(*arguments, tally, over)
-                    except Exception as error:
-                        if not over.is_set():
-                            tally.errors.append(f"{name}: {error!r}"[:300])
-                            over.wait(AGAIN)
 
-            thread = threading.Thread(target=run, name=name, daemon=True)
-            thread.start()
-            return thread
+def draw_on_server(
+    app: subprocess.Popen,
+    client: Client,
+    server: Server,
+    place: Path,
+    seconds: float,
+    visitors: int,
+    batches: int,
+) -> tuple[dict[str, object], bool]:
+    """Figures, and whether everybody got the right answers."""
+    people = [drawings(number) for number in range(visitors + 1)]
+    alone = httpx.Client(timeout=PATIENCE)
+    right = [[draw(alone, server, "alone", image)["image"] for image in p] for p in people]
+    files = batch_files(place)
+    expected = translated(client, files)
+    tally, over = Tally(), threading.Event()
 
-        threads = [
-            *(guarded(f"visitor {n}", visit, server, people[n], right[n]) for n in range(visitors)),
-            *(guarded(f"batch {n}", batch, server.url, files, expected) for n in range(batches)),
-            guarded("slow line", slow_line, server, people[-1][-1], right[-1][-1]),
-            guarded("opening the page", open_page, server),
-        ]
-        memory, started = watch_memory(app, 60 * minutes), time.monotonic()
-        over.set()
-        for thread in threads:
-            thread.join(PATIENCE)
-        late = time.monotonic() - started
-    result = figures(tally, memory, 60 * minutes)
+    def guarded(name: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
+        def run() -> None:
+            while not over.is_set():
+                try:
+                    work(*arguments, tally, over)
+                except Exception as error:
+                    if not over.is_set():
+                        tally.errors.append(f"{name}: {error!r}"[:300])
+                        over.wait(AGAIN)
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    threads = [
+        *(guarded(f"visitor {n}", visit, server, people[n], right[n]) for n in range(visitors)),
+        *(guarded(f"batch {n}", batch, server.url, files, expected) for n in range(batches)),
+        guarded("slow line", slow_line, server, people[-1][-1], right[-1][-1]),
+        guarded("opening the page", open_page, server),
+    ]
+    memory, started = watch_memory(app, seconds), time.monotonic()
+    over.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    late = time.monotonic() - started
+    result = figures(tally, memory, seconds)
     result |= {"visitors": visitors, "batch_jobs": batches, "last_answer_after_s": round(late, 1)}
     tell(result, tally, memory)
     return result, not tally.wrong and not tally.errors
@@ -130,7 +154,8 @@ def app_at(place: Path) -> Iterator[tuple[subprocess.Popen, Client]]:
     folders = {"PIX2PIX_WORKSPACE": place / "workspace", "GRADIO_TEMP_DIR": place / "gradio"}
     (place / "temporary").mkdir()
     folders["TMPDIR"] = place / "temporary"
-    environment = {**os.environ, **{name: str(folder) for name, folder in folders.items()}}
+    environment = {**os.environ, "PIX2PIX_ON_DEVICE": "auto"}
+    environment |= {name: str(folder) for name, folder in folders.items()}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -261,6 +286,11 @@ def open_page(server: Server, tally: Tally, over) -> None:
 # -------------------------------------------------------------------------------- the figures
 
 
+def processor_seconds(process: int) -> float:
+    times = psutil.Process(process).cpu_times()
+    return times.user + times.system
+
+
 def watch_memory(app: subprocess.Popen, seconds: float) -> list[float]:
     """Resident MiB of the app's process, every second."""
     process, seen = psutil.Process(app.pid), []
@@ -278,9 +308,11 @@ def figures(tally: Tally, memory: list[float], seconds: float) -> dict[str, obje
         result[f"{kind}_median_s"] = round(statistics.median(samples), 3)
         result[f"{kind}_99th_percentile_s"] = round(float(np.percentile(samples, 99)), 3)
     drawn = tally.seconds.get("drawings", [])
+    asked = len(drawn) + len(tally.refused)
     warm = memory[len(memory) // 4 :]
     slope = np.polyfit(np.arange(len(warm)) / 60, warm, 1)[0] if len(warm) > 1 else 0.0
     return result | {
+        "requests_per_second": round(asked / seconds, 2),  # for drawings alone
         "drawings_later_than_the_page_waits": sum(s > PAGE_PATIENCE for s in drawn),
         "refusals": len(tally.refused),
         "wrong_answers": len(tally.wrong),

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import shlex
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,8 @@ from PIL import Image
 
 from pix2pix.data.dataset import label_palette
 from pix2pix.imaging.line_art import line_drawing
-from pix2pix.models.folder import read_config, sample_files
+from pix2pix.models.folder import WEIGHTS, read_config, sample_files
+from pix2pix.models.small_weights import pack_weights, unpack_weights
 from pix2pix.models.translator import Translator
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.utils.files import write_atomically, write_json
@@ -209,3 +211,28 @@ def test_a_grey_photo_becomes_a_colourful_one() -> None:
         light, blue, red = (np.asarray(b, float) for b in made.convert("YCbCr").split())
         assert np.abs(light - np.asarray(grey, float)).mean() < 8  # no bright colour is as bright
         assert np.hypot(blue - 128, red - 128).mean() > 4
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_weights_of_int8_give_pictures_that_the_eye_cannot_tell_apart(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, small = ROOT / "checkpoints" / name, tmp_path / name
+    shutil.copytree(folder, small)
+    (small / WEIGHTS).write_bytes(unpack_weights(pack_weights(folder / WEIGHTS)))
+    exact, packed = (Translator.load(one, "cpu") for one in (folder, small))
+    if name in DRAWN:
+        sources = [one.picture for one in drawn(DRAWN[name], exact.config)]
+    else:
+        mode = "L" if exact.config.colours_grey else "RGB"
+        sources = [Image.open(file).convert(mode) for file in sample_files(folder)]
+    apart = [
+        np.abs(np.asarray(exact.translate(one), int) - np.asarray(packed.translate(one), int))
+        for one in sources
+    ]
+    most, mean = max(one.max() for one in apart), np.mean([one.mean() for one in apart])
+    with capsys.disabled():
+        print(
+            f"\n{name}: {len(apart)} pictures, int8 apart by {most} at most, {mean:.2f} on average"
+        )
+    assert 0 < most <= 6 and mean < 0.5, "of 255"

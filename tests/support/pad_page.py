@@ -7,13 +7,14 @@ import functools
 import io
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
+import psutil
 from PIL import Image
 
 from pix2pix.imaging.example_faces import example_faces
@@ -47,6 +48,17 @@ SCRIBBLE = """() => {
     send('pointerdown', 0.1, 0.1);
     for (let n = 0; n < 300; n++) send('pointermove', 0.1 + (n % 20) / 30, 0.1 + n / 400);
     send('pointerup', 0.5, 0.9);
+}"""
+
+WATCH_FRAMES = """() => {
+  let last = performance.now();
+  window.longestGap = 0;
+  const tick = (now) => {
+    window.longestGap = Math.max(window.longestGap, now - last);
+    last = now;
+    requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
 }"""
 
 
@@ -225,3 +237,13 @@ def draw_face(page: Page, name: str = "Long hair") -> None:
         for point in [*stroke.points[12::12], stroke.points[-1]]:
             mouse.move(*page.place(point))
         mouse.up()
+
+
+def renderer_memory() -> int:
+    """Of the largest page of the browsers that this process started, in MB."""
+    taken = [0]
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may end meanwhile
+            if "--type=renderer" in process.cmdline():
+                taken.append(process.memory_info().rss)
+    return max(taken) // 2**20

@@ -7,13 +7,11 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
@@ -27,24 +25,22 @@ from pix2pix.ui.device_engine import INSTALLED, RUNTIME, has_runtime, runtime_ve
 from pix2pix.ui.page import build_page
 from pix2pix.ui.static_page import export_page
 from pix2pix.ui.web_files import device_files
-from tests.conftest import CHROMIUM_FLAGS, chromium_path, give_up
+from tests.conftest import give_up
+from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
 from tests.support.models_and_servers import save_tiny_model, tiny_config, tiny_generator
-from tests.support.pad_page import Page, Static, draw_face, open_pad
+from tests.support.pad_page import (
+    WATCH_FRAMES,
+    Page,
+    Static,
+    draw_face,
+    open_pad,
+    renderer_memory,
+)
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
 FACES = ROOT / "checkpoints" / "face-sketch"
 MOST_DIFFERENCE = 2  # of 255
-GAPS = """() => {
-  let last = performance.now();
-  window.longestGap = 0;
-  const tick = (now) => {
-    window.longestGap = Math.max(window.longestGap, now - last);
-    last = now;
-    requestAnimationFrame(tick);
-  };
-  requestAnimationFrame(tick);
-}"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,16 +79,6 @@ def difference(page: Page, folder: Path) -> int:
     return int(np.abs(page.picture().astype(int) - np.asarray(right)).max())
 
 
-def renderer_memory() -> int:
-    """Of the largest page of the browsers that this process started, in MB."""
-    taken = [0]
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # it may end meanwhile
-            if "--type=renderer" in process.cmdline():
-                taken.append(process.memory_info().rss)
-    return max(taken) // 2**20
-
-
 def badge(page: Page) -> str:
     return page.page.locator(".engine span").inner_text()
 
@@ -106,7 +92,7 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
     page.until("pad.engines.state === 'ready' && pad.idle()")
     first = page.picture()
     page.page.context.set_offline(True)
-    page.page.evaluate(GAPS)
+    page.page.evaluate(WATCH_FRAMES)
     draw_face(page)
     page.settle()
     assert (page.picture() != first).any()

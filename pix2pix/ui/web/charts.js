@@ -88,7 +88,7 @@ function figure({ title, lines, from0 }, columns, onLeave) {
 }
 
 /** A moving average over a 25th of the curve; a short curve stays as it is. */
-function smoothed(values) {
+export function smoothed(values) {
   const reach = Math.floor(values.length / 50);
   if (!reach) return values;
   return values.map((value, index) => {
@@ -99,7 +99,7 @@ function smoothed(values) {
   });
 }
 
-function path(steps, values, x, y) {
+export function path(steps, values, x, y) {
   let line = "";
   let pen = "M";
   steps.forEach((step, index) => {
@@ -121,7 +121,7 @@ function scale(values, from0) {
   return [from0 ? 0 : low < 0 ? low - room : Math.max(0, low - room), high + room];
 }
 
-function nearest(steps, step) {
+export function nearest(steps, step) {
   let index = steps.findIndex((one) => one >= step);
   if (index < 0) index = steps.length - 1;
   return index > 0 && step - steps[index - 1] < steps[index] - step ? index - 1 : index;

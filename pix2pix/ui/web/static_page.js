@@ -34,7 +34,7 @@ async function choose(name) {
 
 function embedLine() {
   const address = new URL("?embedded", location.href).href;
-  return `<iframe src="${address}" width="760" height="560" allow="camera" style="border:0"></iframe>`;
+  return `<iframe src="${address}" width="760" height="640" allow="camera" style="border:0"></iframe>`;
 }
 
 const wanted = new URLSearchParams(location.search);

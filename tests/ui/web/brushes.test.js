@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { INKS, exampleButton, inkChoices, paletteButtons } from "../../../pix2pix/ui/web/brushes.js";
+import { isColour } from "../../../pix2pix/ui/web/paint.js";
+import { DOOR, LABELS, LINES, WALL, openBrowser } from "./browser.js";
+
+beforeEach(() => openBrowser());
+
+test("each brush gives its own colour, and a label's name is never markup", () => {
+  const chosen = mock.fn();
+  const hostile = { name: "<img src=x>", color: DOOR };
+  const buttons = paletteButtons([LABELS.palette[0], hostile], chosen);
+  for (const button of buttons) button.onclick();
+  assert.deepEqual(chosen.mock.calls.map(({ arguments: [colour] }) => colour), [WALL, DOOR]);
+  assert.equal(buttons[1].children[1], "<img src=x>", "a text node");
+});
+
+test("inks are colours that the pad takes, and one more is any other", () => {
+  const chosen = mock.fn();
+  const choices = inkChoices("#123456", chosen);
+  const any = choices.pop();
+  for (const button of choices) button.onclick();
+  any.listeners.input();
+  const colours = chosen.mock.calls.map(({ arguments: [colour] }) => colour);
+  assert.deepEqual(colours, [...Object.values(INKS), "#123456"]);
+  assert.ok(colours.every(isColour));
+});
+
+test("an example's strokes are borrowed: the guide makes way for them", () => {
+  const stroke = { kind: "stroke", tool: "pencil", width: 0.1, points: [[0.5, 0.5]] };
+  const chosen = mock.fn();
+  exampleButton({ name: "dot", strokes: [stroke] }, LINES, chosen).onclick();
+  assert.deepEqual(chosen.mock.calls[0].arguments, [[{ ...stroke, borrowed: true }]]);
+  assert.ok(!("borrowed" in stroke), "the example itself stays");
+});
