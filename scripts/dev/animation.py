@@ -69,7 +69,8 @@ def look(view: Page, pencil: tuple[float, float] | None) -> Image.Image:
     frame = Image.new("RGB", (2 * SIDE + GAP, SIDE), PAPER)
     for place, square in enumerate((".pad .paper", ".pad .result")):
         taken = Image.open(io.BytesIO(view.locator(square).screenshot())).convert("RGB")
-        scaled = taken.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        within = (3, 3, taken.width - 3, taken.height - 3)  # without border and focus
+        scaled = taken.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=within)
         frame.paste(scaled, (place * (SIDE + GAP), 0))
     if pencil:
         put_pencil(frame, pencil[0] * SIDE, pencil[1] * SIDE)

@@ -85,12 +85,10 @@ def load(minutes: float, visitors: int, batches: int) -> tuple[dict[str, object]
         pad = next(c for c in components if "translate" in (c["props"].get("server_fns") or []))
         server = Server(client.src.rstrip("/"), pad["id"])
         seconds = 60 * minutes
-        before = processor_seconds(app.pid)
         result, well = draw_on_server(app, client, server, Path(place), seconds, visitors, batches)
-        between = processor_seconds(app.pid)
+        before = processor_seconds(app.pid)
         own, problems = draw_on_devices(server.url, pad, visitors, seconds)
-        own["app_processors"] = round((processor_seconds(app.pid) - between) / seconds, 3)
-        result["app_processors"] = round((between - before) / seconds, 3)
+        own["app_processors"] = round((processor_seconds(app.pid) - before) / seconds, 3)
     print("on their own engines: " + ", ".join(f"{name} {own[name]}" for name in own))
     for problem in problems[:10]:
         print(problem, file=sys.stderr)
@@ -112,37 +110,47 @@ def draw_on_server(
     right = [[draw(alone, server, "alone", image)["image"] for image in p] for p in people]
     files = batch_files(place)
     expected = translated(client, files)
-    tally, over = Tally(), threading.Event()
+    tally, over, before = Tally(), threading.Event(), processor_seconds(app.pid)
 
-    def guarded(name: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
-        def run() -> None:
-            while not over.is_set():
-                try:
-                    work(*arguments, tally, over)
-                except Exception as error:
-                    if not over.is_set():
-                        tally.errors.append(f"{name}: {error!r}"[:300])
-                        over.wait(AGAIN)
-
-        thread = threading.Thread(target=run, name=name, daemon=True)
-        thread.start()
-        return thread
+    def start(name: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
+        return started(name, work, (*arguments, tally, over), tally, over)
 
     threads = [
-        *(guarded(f"visitor {n}", visit, server, people[n], right[n]) for n in range(visitors)),
-        *(guarded(f"batch {n}", batch, server.url, files, expected) for n in range(batches)),
-        guarded("slow line", slow_line, server, people[-1][-1], right[-1][-1]),
-        guarded("opening the page", open_page, server),
+        *(start(f"visitor {n}", visit, server, people[n], right[n]) for n in range(visitors)),
+        *(start(f"batch {n}", batch, server.url, files, expected) for n in range(batches)),
+        start("slow line", slow_line, server, people[-1][-1], right[-1][-1]),
+        start("opening the page", open_page, server),
     ]
-    memory, started = watch_memory(app, seconds), time.monotonic()
+    memory, ended = watch_memory(app, seconds), time.monotonic()
+    spent = processor_seconds(app.pid) - before
     over.set()
     for thread in threads:
         thread.join(PATIENCE)
-    late = time.monotonic() - started
+    late = time.monotonic() - ended
     result = figures(tally, memory, seconds)
     result |= {"visitors": visitors, "batch_jobs": batches, "last_answer_after_s": round(late, 1)}
+    result["app_processors"] = round(spent / seconds, 3)
     tell(result, tally, memory)
     return result, not tally.wrong and not tally.errors
+
+
+def started(
+    name: str, work: Callable[..., None], arguments: tuple, tally: Tally, over: threading.Event
+) -> threading.Thread:
+    """Start a thread that does its work again and again until it is over, whatever fails."""
+
+    def run() -> None:
+        while not over.is_set():
+            try:
+                work(*arguments)
+            except Exception as error:
+                if not over.is_set():
+                    tally.errors.append(f"{name}: {error!r}"[:300])
+                    over.wait(AGAIN)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 # ------------------------------------------------------------------------------------ the app

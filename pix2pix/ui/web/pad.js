@@ -203,7 +203,8 @@ export class Pad {
     for (const name of [".seed", "[data-do=variations]"]) {
       this.find(name).hidden = config.noise === false;
     }
-    live.hint(".invite", `Draw ${withArticle(config.source)} here`);
+    const what = config.source === "drawing" ? "" : ` ${withArticle(config.source)}`;
+    live.hint(".invite", `Draw${what} here`);
     this.offerChoices();
     if (isLabels(config) && !allowed(config).includes(this.colour)) this.colour = firstBrush(config);
     this.choose({});
