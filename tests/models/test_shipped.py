@@ -77,6 +77,10 @@ def test_it_has_a_card_and_something_to_begin_with(name: str) -> None:
     assert "(results.jpg)" in text
     with Image.open(folder / "results.jpg") as rows, Image.open(folder / "thumbnail.png") as small:
         assert rows.width > 4 * rows.height / 2 and small.size == (128, 128)
+        side = config.generator.size
+        first = rows.crop((0, rows.height - side, side, rows.height)).resize((128, 128))
+        off = np.abs(np.asarray(first, float) - np.asarray(small.convert("RGB"), float)).mean()
+        is_first = off < 8
     colours = {label["color"] for label in config.palette}
     if config.source_kind == "photo":
         assert len(list((folder / "samples").glob("*.jpg"))) == 6
@@ -85,6 +89,7 @@ def test_it_has_a_card_and_something_to_begin_with(name: str) -> None:
         assert len(drawn) >= 6
         used = {stroke.get("color") for example in drawn for stroke in example["strokes"]}
         assert config.source_kind == "drawing" or used <= colours
+        assert is_first, "the pad shows the thumbnail as the answer to its guide"
 
 
 def test_each_is_light_and_so_are_all_together() -> None:
