@@ -22,7 +22,7 @@ from pix2pix.imaging.hints import over_hints
 from pix2pix.imaging.picture import save_png
 from pix2pix.imaging.strokes import draw_strokes
 from pix2pix.model_config import ModelConfig
-from pix2pix.models.folder import EXAMPLES, SAMPLES, THUMBNAIL, load_model, save_model
+from pix2pix.models.folder import SAMPLES, THUMBNAIL, load_model, save_examples, save_model
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically
 
@@ -86,22 +86,21 @@ def drawn(kind: str, config: ModelConfig) -> list[Drawn]:
 
 def add_examples(folder: Path, sources: list[Drawn]) -> None:
     """``examples.json`` for the pad or ``samples/`` for photos, the card's picture of sources and
-    what the model makes of them, and one of those as the thumbnail."""
-    if operations := [{"name": s.name, "strokes": s.operations} for s in sources if s.operations]:
-        text = json.dumps(operations, separators=(",", ":")) + "\n"
-        write_atomically(folder / EXAMPLES, lambda f: f.write_text(text, encoding="utf-8"))
+    what the model makes of them, and the first of those as the thumbnail."""
+    translator = Translator.load(folder)
+    answer = translator.translate(sources[0].picture).resize((128, 128))
+    if drawings := [(source.name, source.operations) for source in sources if source.operations]:
+        save_examples(folder, drawings, answer)
     else:
+        save_png(answer, folder / THUMBNAIL)
         for source in sources[:SHOWN]:
             save_jpeg(source.picture, folder / SAMPLES / f"{source.name}.jpg")
-    translator = Translator.load(folder)
     size = translator.config.generator.size
     sheet = Image.new("RGB", (SHOWN * (size + GAP) - GAP, 2 * size + GAP), "white")
     for column, source in enumerate(sources[:SHOWN]):
         made = translator.translate(source.picture)
         for row, picture in enumerate((source.picture, made)):
             sheet.paste(picture.convert("RGB"), (column * (size + GAP), row * (size + GAP)))
-        if column == 1:
-            save_png(made.resize((128, 128)), folder / THUMBNAIL)
     save_jpeg(sheet, folder / "results.jpg")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
+import numpy as np
+
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.compose import side_by_side
-from pix2pix.data.dataset import DATASET_JSON
+from pix2pix.data.dataset import DATASET_JSON, find_pairs, open_pair, read_dataset_json
 from pix2pix.errors import UserError
-from pix2pix.imaging.example_houses import PALETTE, draw_house
+from pix2pix.imaging.example_houses import PALETTE, draw_house, house_shapes
+from pix2pix.imaging.example_sources import Shape, draw_shapes
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import Progress, ShouldStop, each
 
@@ -42,11 +45,33 @@ def make_sample_dataset(
         for split in ("train", "val"):
             (folder / split).mkdir()
         for number in each(range(pairs), should_stop, on_progress):
-            strip = side_by_side(*draw_house(seed * 100_000 + number, size))
+            strip = side_by_side(*draw_house(house_seed(seed, number), size))
             split = "train" if number < counts["train"] else "val"
             strip.save(folder / split / f"{number:04}.png", compress_type=zlib.Z_RLE)
         write_json(folder / DATASET_JSON, describe_sample(counts, size, seed))
     return counts
+
+
+def house_seed(seed: int, number: int) -> int:
+    """Return the seed of the scene of a pair of a dataset."""
+    return seed * 100_000 + number
+
+
+def sample_scenes(data: Path, split: str, limit: int) -> list[list[Shape]]:
+    """Return the scenes of the first pairs of a split, in order; none of a dataset that this code
+    did not draw."""
+    drawn = read_dataset_json(data).get("drawn")
+    seed = drawn.get("seed") if isinstance(drawn, dict) else None
+    if not isinstance(seed, int):
+        return []
+    scenes = []
+    for pair in find_pairs(data, split)[:limit]:
+        labels, number = open_pair(pair)[0].convert("RGB"), pair.name
+        shapes = house_shapes(house_seed(seed, int(number))) if number.isdecimal() else []
+        if not shapes or not np.array_equal(labels, draw_shapes(shapes, PALETTE, labels.width)):
+            return []
+        scenes.append(shapes)
+    return scenes
 
 
 def describe_sample(counts: dict[str, int], size: int, seed: int) -> dict[str, object]:
@@ -55,7 +80,7 @@ def describe_sample(counts: dict[str, int], size: int, seed: int) -> dict[str, o
         "format_version": 1,
         "title": "Little houses",
         "source_name": "labels",
-        "target_name": "houses",
+        "target_name": "house",
         "label_maps": [True, False],
         "palette": [{"name": name, "color": colour} for name, colour in PALETTE.items()],
         "drawn": {"size": size, "seed": seed},

@@ -19,14 +19,15 @@ PALETTE = {
     "cloud": "#ffffff",
     "grass": "#62a834",
     "wall": "#e8cf9a",
+    "brick": "#d07850",
+    "boards": "#3f8f8a",
     "roof": "#a8402c",
     "window": "#2c4470",
     "door": "#704020",
     "tree": "#1e5c30",
 }
-WALLS = ["#f2e3c4", "#eedcb0", "#e8c994", "#f0d9c4", "#e9e2d2"]
-ROOFS = ["#9c4630", "#a8523a", "#8a3e30", "#94503c"]
-DOORS = ["#5c3a20", "#6e4424", "#34543c", "#7c2e24"]
+WALLS = ["wall", "brick", "boards"]  # what a house is built of: its label tells its colour
+ROOFS = ["#9c4630", "#a8523a", "#94503c"]
 FINE = 2  # pixels of the drawing for one of the picture: its lines are smooth
 
 
@@ -60,10 +61,11 @@ def house_shapes(seed: int) -> list[Shape]:
     shapes.append(Shape("grass", ((0.0, 1.0), *hills, (1.0, 1.0))))
     if rng.random() < 0.35:
         left, width = rng.choice([0.02, 0.66]), rng.uniform(0.24, 0.32)
-        shapes += _house(left, width, horizon + 0.04, rng.uniform(0.14, 0.2), rng)
+        shapes += _house(left, width, horizon + 0.04, rng.uniform(0.14, 0.2), "wall", rng)
     width = rng.uniform(0.44, 0.7)
     left, ground = rng.uniform(0.06, 0.94 - width), rng.uniform(horizon + 0.06, 0.9)
-    shapes += _house(left, width, ground, rng.uniform(0.24, 0.42), rng)
+    wall = WALLS[(seed + seed // 3) % len(WALLS)]  # houses beside each other differ
+    shapes += _house(left, width, ground, rng.uniform(0.24, 0.42), wall, rng)
     if rng.random() < 0.6:
         x = left - 0.06 if rng.random() < 0.5 else left + width + 0.06
         shapes += _tree(x, ground + 0.03, rng.uniform(1.0, 1.4), rng)
@@ -79,10 +81,10 @@ def _tree(x: float, foot: float, scale: float, rng: np.random.Generator) -> list
 
 
 def _house(
-    left: float, width: float, ground: float, height: float, rng: np.random.Generator
+    left: float, width: float, ground: float, height: float, wall: str, rng: np.random.Generator
 ) -> list[Shape]:
-    """Make walls `height` high that stand on `ground`, a roof of one of four forms, a door and
-    windows in the other bays of one or two floors."""
+    """Make walls of the kind `wall`, `height` high, that stand on `ground`, a roof of one of four
+    forms, a door and windows in the other bays of one or two floors."""
     right, top = left + width, ground - height
     eaves, peak = 0.035, top - rng.uniform(0.1, 0.2)
     middle = left + width * rng.choice([0.5, 0.35, 0.65])
@@ -93,11 +95,11 @@ def _house(
         [low, (left - eaves, top - 0.05), (right + eaves, peak), high],
         [low, (left - eaves, top - 0.06), (right + eaves, top - 0.06), high],
     ]
-    shapes = [box("wall", left, top, right, ground)]
+    shapes = [box(wall, left, top, right, ground)]
     chimney = left + width * rng.uniform(0.2, 0.3)
     form = rng.choice(4, p=[0.4, 0.35, 0.15, 0.1])
     if form == 1:
-        shapes.append(box("wall", chimney, peak - 0.06, chimney + 0.045, top))
+        shapes.append(box("brick", chimney, peak - 0.06, chimney + 0.045, top))
     shapes.append(Shape("roof", tuple((float(x), float(y)) for x, y in forms[form])))
     bays = max(2, round(width / 0.18))
     floors = 2 if height > 0.32 else 1
@@ -163,10 +165,30 @@ def _grass(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def _wall(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Plaster in the house's colour, lit from the left, over a base of stone."""
+    """Plaster over a base of stone."""
+    base = (y > y.max() - 0.02)[..., None]
+    return _lit("#f2e0ba", x, rng) * np.where(base, 0.66, 1.0)
+
+
+def _brick(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Courses of bricks with pale joints, each shifted by half a brick."""
+    course = np.floor(y / 0.022)
+    joint = ((y / 0.022) % 1 > 0.72) | ((x / 0.05 + course / 2) % 1 > 0.88)
+    return _mix(_lit("#b8583a", x, rng), _colour("#e4c4a8"), joint * 0.6)
+
+
+def _boards(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Painted boards, each in the shadow of the one above it, between white corner posts."""
+    shadow = 1 - 0.35 * ((y / 0.032) % 1 < 0.25)
+    paint = _lit("#58a8a2", x, rng) * shadow[..., None]
+    post = np.minimum(x, x.max(initial=0.01) - x) < 0.014
+    return np.where(post[..., None], _colour("#f4f2ea"), paint)
+
+
+def _lit(colour: str, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Paint a wall that is lit from the left."""
     light = 1.04 - 0.28 * x / x.max(initial=0.01) + rng.normal(0, 0.02, x.shape)
-    paint = _colour(str(rng.choice(WALLS))) * light[..., None]
-    return np.where((y > y.max() - 0.02)[..., None], paint * 0.66, paint)
+    return _colour(colour) * light[..., None]
 
 
 def _roof(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -192,7 +214,7 @@ def _door(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Two panels in a frame and a brass knob; a trunk of a tree is as dark."""
     width, height = x.max(initial=0.01), y.max(initial=0.01)
     u, v = x / width, y / height
-    paint = _mix(_colour(str(rng.choice(DOORS))), _colour("#201008"), u * 0.3)
+    paint = _mix(_colour("#6e4424"), _colour("#201008"), u * 0.3)
     panel = (np.abs(u - 0.5) < 0.28) & (np.abs(v % 0.5 - 0.26) < 0.17)
     paint = np.where(panel[..., None], paint * 1.35, paint)
     knob = np.hypot(u * width - 0.82 * width, v * height - 0.52 * height) < 0.008
@@ -208,6 +230,6 @@ def _tree_paint(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.nd
 
 
 MATERIALS: dict[str, Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]] = {
-    "sky": _sky, "cloud": _cloud, "grass": _grass, "wall": _wall, "roof": _roof,
-    "window": _window, "door": _door, "tree": _tree_paint,
+    "sky": _sky, "cloud": _cloud, "grass": _grass, "wall": _wall, "brick": _brick,
+    "boards": _boards, "roof": _roof, "window": _window, "door": _door, "tree": _tree_paint,
 }  # fmt: skip

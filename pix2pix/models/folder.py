@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -149,6 +150,17 @@ def read_config(folder: Path, name: str = "") -> ModelConfig:
         raise UserError(
             f"{name}/{CONFIG} is not valid JSON: take the model anew from its source."
         ) from error
+
+
+def save_examples(
+    folder: Path, drawings: list[tuple[str, list[dict]]], answer: Image.Image
+) -> None:
+    """Write drawings to begin with, each a name and its operations of the pad, and the thumbnail,
+    which is the model's answer to the first of them. Raises OSError."""
+    named = [{"name": name, "strokes": operations} for name, operations in drawings]
+    text = json.dumps(named, separators=(",", ":")) + "\n"
+    write_atomically(folder / EXAMPLES, lambda file: file.write_text(text, encoding="utf-8"))
+    write_atomically(folder / THUMBNAIL, lambda file: answer.save(file, "PNG"))
 
 
 def sample_files(folder: Path) -> list[Path]:

@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import dataset_info, find_pairs, label_palette, read_dataset_json
 from pix2pix.data.loader import PairDataset
+from pix2pix.data.sample import sample_scenes
 from pix2pix.errors import UserError
 from pix2pix.evaluation.metrics import evenly_spaced, judge, validate
+from pix2pix.imaging.example_houses import PALETTE
 from pix2pix.imaging.grids import rows_picture
-from pix2pix.imaging.picture import save_png
+from pix2pix.imaging.picture import from_array, save_png
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.card import model_card
-from pix2pix.models.folder import save_model
+from pix2pix.models.folder import save_examples, save_model
 from pix2pix.training.checkpoints import checkpoint_folder, prune_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.saved_state import save_state
@@ -33,6 +35,7 @@ from pix2pix.utils.files import copy_folder
 
 SAMPLE_PAIRS = 8  # pairs that every sample grid shows
 VALIDATION_PAIRS = 32  # validation pairs that are measured at most, spread over all
+SCENES = 6  # drawings that a model of the sample dataset has
 SAMPLED_SOURCES = 50  # sources whose colours are the palette of a model of label maps
 VALIDATION_TIME_SHARE = 0.02  # of the time that validations between two saved models may take
 
@@ -55,6 +58,7 @@ class Recorder:
         self.data, self.license = dataset_info(data), info.get("license")
         self.held_out = sample_pairs(sampled, VALIDATION_PAIRS) if held_out else None
         self.palette = find_palette(data, dataset) if self.config.source_kind == "labels" else []
+        self.scenes = drawn_scenes(data, self.config) if held_out else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
         self.tensorboard_writer = tensorboard(run, first_step) if self.config.tensorboard else None
         self.started, self.validation_seconds = time.monotonic(), 0.0
@@ -133,8 +137,15 @@ class Recorder:
         generator = self.trainer.current_generator()
         model = model_config(config, name, step, self.native, self.palette)
         save_model(self.run / "model", generator, model, card)
+        self.save_scenes(self.run / "model")
         copy_folder(self.run / "model", checkpoint_folder(self.run, step))
         prune_checkpoints(self.run, every=self.checkpoint_every)
+
+    def save_scenes(self, model: Path) -> None:
+        """Give a model what the pad begins with, where our code drew its pairs: those held out."""
+        if self.scenes:
+            answer = from_array(generate(self.trainer, self.samples[0][:1])[0].numpy())
+            save_examples(model, self.scenes, answer)
 
     def log_tensorboard(self, step: int, group: str, values: dict[str, float]) -> None:
         """Show values in TensorBoard, where that was asked for."""
@@ -175,6 +186,18 @@ def find_palette(data: Path, dataset: PairDataset) -> list[dict[str, str]]:
     """Find the palette of the model: the labels of some sources, enough to see nearly all."""
     some = evenly_spaced(len(dataset), SAMPLED_SOURCES)
     return label_palette(data, (dataset.pictures(index)[0] for index in some))
+
+
+def drawn_scenes(data: Path, config: TrainConfig) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the label maps of some held-out pairs as drawings of the pad, the first pair's first;
+    none of pictures that are not our code's own: they stay where they are."""
+    if config.source_kind != "labels" or config.direction != "AtoB":
+        return []
+    scenes = sample_scenes(data, "val", SCENES)
+    return [
+        (f"House {number}", [shape.to_json(PALETTE) for shape in shapes])
+        for number, shapes in enumerate(scenes, 1)
+    ]
 
 
 def model_config(

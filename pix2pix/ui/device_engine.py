@@ -80,6 +80,7 @@ def runtime_addresses(own: str | None) -> dict[str, Any]:
 
 
 def is_switched_off() -> bool:
+    """Return whether the server's owner lets no visitor's device draw."""
     return os.environ.get(SWITCH, "").lower() == "off"
 
 

@@ -89,6 +89,7 @@ class LimitsMiddleware:
         self.lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with a sentence where it asks for too much."""
         if scope["type"] == "http" and PROXY_ROUTE.search(unquote(scope["path"])):
             return await PlainTextResponse(NO_ADDRESS, 403)(scope, receive, send)
         if scope["type"] != "http" or scope["method"] != "POST":

@@ -36,18 +36,19 @@ TAB_SCRIPT = """() => {
 }"""
 
 
+TITLE = "Pix2Pix Studio"
+CACHE_TIMES = 3600, RESULT_SECONDS  # look every hour for uploads and results that are too old
 MASTHEAD = (
-    '<header class="masthead"><h1>Pix2Pix Studio</h1>'
+    f'<header class="masthead"><h1>{TITLE}</h1>'
     "<p>Draw, and the picture follows. Bring pairs, and they become a model.</p></header>"
 )
 
 
 def build_page(
-    models: ModelSource,
-    train_tab: Callable[[gr.Textbox], None] | None = None,
+    models: ModelSource, train_tab: Callable[[gr.Textbox], None] | None = None,
     roles: Roles = Roles(everybody=True),  # noqa: B008
     queued: ModelSource | None = None,
-) -> gr.Blocks:
+) -> gr.Blocks:  # fmt: skip
     """Build the app, not yet launched.
 
     `train_tab` lays out a third tab; the textbox it gets holds the name of the dataset that a
@@ -56,18 +57,11 @@ def build_page(
     of the pad.
     """
     block_url_downloads()
-    cache_times = 3600, RESULT_SECONDS  # look every hour for uploads and results that are too old
-    with WebPage(title="Pix2Pix Studio", analytics_enabled=False, delete_cache=cache_times) as page:
+    with WebPage(title=TITLE, analytics_enabled=False, delete_cache=CACHE_TIMES) as page:
         page.folders = models.models
         gr.HTML(MASTHEAD)
         to_train = gr.Textbox("", visible=False, label="Dataset to train on")
         with gr.Tabs(elem_id="tabs") as tabs:
-
-            def take(button: gr.Button, name: gr.Textbox) -> None:
-                """Bring the dataset and the person to the Train tab."""
-                shown = [to_train, tabs]
-                button.click(lambda x: [x, gr.Tabs(selected="train")], name, shown, **HIDDEN_EVENT)
-
             with gr.Tab("Translate", id="translate") as translate:
                 limits = Limits() if roles.everybody else PUBLIC_LIMITS
                 parts = translate_tab(models, queued or models, limits)
@@ -80,17 +74,26 @@ def build_page(
                     export_form(models, parts.name)
             with gr.Tab("Dataset", id="dataset"), owner_only(page, roles):
                 notes = [storage_note()]
-                dataset_tab(page, take if train_tab else None)
+                dataset_tab(page, take_to(to_train, tabs) if train_tab else None)
             if train_tab:
                 with gr.Tab("Train", id="train"), owner_only(page, roles):
                     notes.append(storage_note())
                     train_tab(to_train)
-
         warn_on_load(page, notes)
         page.load(None, None, None, js=TAB_SCRIPT)
     guard_events(page, roles, *for_all)
     page.queue(max_size=256, default_concurrency_limit=2, api_open=False)  # nothing goes past it
     return page
+
+
+def take_to(to_train: gr.Textbox, tabs: gr.Tabs) -> Callable[[gr.Button, gr.Textbox], None]:
+    """Return what wires a button to bring a dataset, by its name, and the person to training."""
+
+    def wire(button: gr.Button, name: gr.Textbox) -> None:
+        shown = [to_train, tabs]
+        button.click(lambda x: [x, gr.Tabs(selected="train")], name, shown, **HIDDEN_EVENT)
+
+    return wire
 
 
 def storage_note() -> gr.Markdown:
@@ -99,6 +102,8 @@ def storage_note() -> gr.Markdown:
 
 
 def warn_on_load(page: gr.Blocks, notes: list[gr.Markdown]) -> None:
+    """Fill the tabs' notes when the page is loaded."""
+
     def warn() -> dict[gr.Markdown, str]:
         return dict(zip(notes, warnings()))
 

@@ -13,9 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.decode import open_picture
-from pix2pix.imaging.picture import data_url, resize
-from pix2pix.models.folder import CARD, EXAMPLES, GRAPH, THUMBNAIL, WEIGHTS, read_config, write_onnx
+from pix2pix.models.folder import CARD, EXAMPLES, GRAPH, WEIGHTS, read_config, write_onnx
 from pix2pix.models.weights_file import pack_weights
 from pix2pix.ui.device_engine import (
     INSTALLED,
@@ -27,7 +25,7 @@ from pix2pix.ui.device_engine import (
     has_runtime,
     runtime_addresses,
 )
-from pix2pix.ui.pad_state import pad_state
+from pix2pix.ui.model_view import pad_state, thumbnail
 from pix2pix.utils.files import copy_folder, write_atomically, write_errors
 from pix2pix.utils.text import printable
 
@@ -149,14 +147,7 @@ def copy_model(
     state = pad_state(name, folder, files) | {"noise": False, "opensPhotos": True}
     examples = json.dumps(state.pop("examples"), ensure_ascii=False, separators=(",", ":"))
     (to / EXAMPLES).write_text(examples, encoding="utf-8")
-    shown = {"title": config.title or name, "thumbnail": small_picture(folder), "state": state}
+    # The preview is as large as all else of the list: the card's picture stands for it.
+    state["preview"] = thumbnail(folder)
+    shown = {"title": config.title or name, "state": state}
     return {**shown, "examples": f"{place}/{EXAMPLES}"}
-
-
-def small_picture(folder: Path) -> str:
-    """Return the model's picture as a data URL of 80 x 80, or nothing where it has none."""
-    try:
-        picture = open_picture(folder / THUMBNAIL, max_pixels=4_000_000)
-    except UserError:
-        return ""
-    return data_url(resize(picture.to_pil(3), (80, 80)))

@@ -87,7 +87,7 @@ def device_files(name: str, folder: Path) -> dict[str, Any] | None:
 
 @functools.cache
 def _modules() -> tuple[str, dict[str, bytes]]:
-    """The digest of all modules, which import each other, and their text, compressed."""
+    """Return the digest of all modules, which import each other, and their text, compressed."""
     files = {file.name: file.read_bytes() for file in sorted(WEB.glob("*.js"))}
     digest = hashlib.blake2b(digest_size=8)
     for name, content in files.items():

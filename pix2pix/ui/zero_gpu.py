@@ -81,6 +81,7 @@ class ZeroGpuModels:
         self._models, self._borrow = models, borrow
 
     def models(self) -> dict[str, Path]:
+        """Name -> folder of all, as `TranslatorCache.models`."""
         return self._models.models()
 
     def get(self, name: str) -> ZeroGpuTranslator:
@@ -100,15 +101,19 @@ class ZeroGpuTranslator:
 
     @property
     def config(self) -> ModelConfig:
+        """The model's config."""
         return self.own.config
 
     def by_range(self, picture: Picture) -> Picture:
+        """Do as `Translator.by_range` does."""
         return self.own.by_range(picture)
 
     def range_notice(self, picture: Picture | Image.Image, name: str = "The picture") -> str:
+        """Do as `Translator.range_notice` does."""
         return self.own.range_notice(picture, name)
 
     def translate_large(self, picture: LargePicture, **options: Any) -> None:
+        """Do as `Translator.translate_large` does."""
         self.own.translate_large(picture, **options)
 
     def translate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from pix2pix.data.dataset import (
     label_palette,
     open_pair,
 )
-from pix2pix.data.sample import make_sample_dataset
+from pix2pix.data.sample import make_sample_dataset, sample_scenes
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.example_houses import PALETTE, draw_house, house_shapes
+from pix2pix.imaging.example_sources import draw_shapes
 from pix2pix.training.resolve_config import resolve_config
 from tests.support.models_and_servers import load_script
 
@@ -49,7 +51,7 @@ def test_it_says_what_its_sides_are_and_names_every_colour(sample: Path) -> None
     assert info.counts == {"train": 18, "val": 2, "test": 0} and info.size == (64, 64)
     config = resolve_config("quick", {}, sample)
     assert (config.source_kind, config.source_name, config.target_name) == (
-        "labels", "labels", "houses",
+        "labels", "labels", "house",
     )  # fmt: skip
     assert find_label_sides(sample, TrainConfig()) == (True, False)
     sources = [open_pair(pair)[0] for pair in find_pairs(sample, "train")]
@@ -59,13 +61,29 @@ def test_it_says_what_its_sides_are_and_names_every_colour(sample: Path) -> None
 
 def test_pictures_show_what_their_labels_say() -> None:
     """The materials have about the same colours in all houses, and textures of their own."""
-    labels, picture = (np.asarray(side, float) for side in draw_house(3, 128))
-    for name, darkest, brightest in (("grass", 90, 190), ("wall", 140, 245), ("window", 80, 235)):
+    for seed, name, darkest, brightest in (
+        (0, "grass", 90, 190), (0, "wall", 140, 245), (0, "window", 80, 235),
+        (1, "brick", 90, 170), (2, "boards", 90, 190),
+    ):  # fmt: skip
+        labels, picture = (np.asarray(side, float) for side in draw_house(seed, 128))
         colour = [int(PALETTE[name][i : i + 2], 16) for i in (1, 3, 5)]
         inside = picture[(labels == colour).all(2)]
         assert darkest < inside.mean() < brightest and inside.std(axis=0).min() > 4, name
     kinds = {shape.label for seed in range(30) for shape in house_shapes(seed)}
     assert kinds == set(PALETTE)
+
+
+def test_scenes_are_known_of_what_this_code_drew_alone(sample: Path, tmp_path: Path) -> None:
+    scenes = sample_scenes(sample, "val", 5)
+    sources = [open_pair(pair)[0] for pair in find_pairs(sample, "val")]
+    assert len(scenes) == 2
+    for scene, source in zip(scenes, sources):
+        assert np.array_equal(draw_shapes(scene, PALETTE, 64), source)
+    other = Path(shutil.copytree(sample, tmp_path / "other"))
+    find_pairs(other, "val")[0].a.write_bytes(find_pairs(sample, "train")[0].a.read_bytes())
+    assert sample_scenes(other, "val", 5) == []
+    (other / "dataset.json").unlink()
+    assert sample_scenes(other, "train", 5) == []
 
 
 def test_it_is_there_whole_or_not_at_all(sample: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.nn.generators import SpreadColours, build_generator, construct_generator
 from pix2pix.training.loop import run_loop
 from pix2pix.training.resolve_config import resolve_config
-from pix2pix.ui.pad_state import pad_state
+from pix2pix.ui.model_view import pad_state
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.tab import train_tab
 from tests.support.models_and_servers import (

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pix2pix.models.small_weights import pack_weights, unpack_weights
 
 from pix2pix.data.dataset import label_palette
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.models.folder import WEIGHTS, read_config, sample_files
-from pix2pix.models.small_weights import pack_weights, unpack_weights
 from pix2pix.models.translator import Translator
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.utils.files import write_atomically, write_json
@@ -79,6 +79,10 @@ def test_it_has_a_card_and_something_to_begin_with(name: str) -> None:
     assert "(results.jpg)" in text
     with Image.open(folder / "results.jpg") as rows, Image.open(folder / "thumbnail.png") as small:
         assert rows.width > 4 * rows.height / 2 and small.size == (128, 128)
+        side = config.generator.size
+        first = rows.crop((0, rows.height - side, side, rows.height)).resize((128, 128))
+        off = np.abs(np.asarray(first, float) - np.asarray(small.convert("RGB"), float)).mean()
+        is_first = off < 8
     colours = {label["color"] for label in config.palette}
     if config.source_kind == "photo":
         assert len(list((folder / "samples").glob("*.jpg"))) == 6
@@ -87,6 +91,7 @@ def test_it_has_a_card_and_something_to_begin_with(name: str) -> None:
         assert len(drawn) >= 6
         used = {stroke.get("color") for example in drawn for stroke in example["strokes"]}
         assert config.source_kind == "drawing" or used <= colours
+        assert is_first, "the pad shows the thumbnail as the answer to its guide"
 
 
 def test_each_is_light_and_so_are_all_together() -> None:

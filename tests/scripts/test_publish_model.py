@@ -63,7 +63,7 @@ def test_scenes_become_examples_of_the_pad_and_the_cards_picture(
     assert np.abs(pixels[:64, :64] - np.asarray(source)).mean() < 8
     assert np.abs(pixels[72:, :64] - np.asarray(made)).mean() < 8
     with Image.open(out / "thumbnail.png") as thumbnail:
-        assert thumbnail.size == (128, 128)
+        assert np.array_equal(thumbnail, made.resize((128, 128))), "the pad shows it as the guide's"
 
 
 def test_drawn_sources_become_photos_through_another_model(

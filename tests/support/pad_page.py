@@ -28,6 +28,8 @@ LINES: dict[str, Any] = {
     "palette": None, "background": "#ffffff", "examples": [{"name": HOSTILE, "strokes": GHOST}],
 }  # fmt: skip
 OTHER = LINES | {"model": "other", "size": 64}
+PREVIEWED = OTHER | {"model": "previewed"}  # with a picture of its own, which comes first
+PREVIEW = np.full((8, 8, 3), (200, 90, 30), np.uint8)
 PLAIN = LINES | {"model": "plain", "noise": False}
 INK = {"kind": "stroke", "tool": "ink", "color": "#ebc332", "width": 0.2, "points": [[0.5, 0.25]]}
 HINTS = LINES | {
@@ -184,6 +186,7 @@ def open_page(browser: Any) -> Iterator[Page]:
         component = pad(fake.translate, fake.variations, LINES)
         given = HINTS | {"raster": raster | {"id": 8, "strokes": [INK]}}
         states |= {"other": OTHER, "plain": PLAIN, "hints": HINTS, "hinted raster": given}
+        states["previewed"] = PREVIEWED | {"preview": encode(PREVIEW)}
         for name, state in states.items():
             button = gr.Button(f"use {name}")
             button.click(lambda s=state: s, None, component, show_progress="hidden")

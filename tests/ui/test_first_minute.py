@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train.tab import train_tab
 from tests.support.models_and_servers import save_tiny_model
 
+COVERED = """() => {
+  const button = document.querySelector('#start-training').getBoundingClientRect();
+  const blocks = [...document.querySelectorAll('#setup .block, #setup button')];
+  return blocks.filter((block) => {
+    const box = block.getBoundingClientRect();
+    return block.id !== 'start-training' && box.width && !block.closest('#new-run')
+      && box.top < button.bottom && button.top < box.bottom;
+  }).map((block) => block.id || block.textContent);
+}"""
 PAD = "document.querySelector('.pad').parentElement.pad"
 # No frozen network: loading one takes longer than these steps. test_presets.py trains it as it is.
 FEW = {"steps": 3, "ngf": 4, "ndf": 4, "batch_size": 1, "sample_every_steps": 3}
@@ -70,7 +80,7 @@ def page(browser: Any, workspace: Path, tmp_path: Path) -> Iterator[Any]:
 def test_sample_training_publishing_and_painting(page: Any, workspace: Path) -> None:
     page.get_by_role("tab", name="Dataset").click()
     page.locator("#make-sample").click()
-    page.get_by_text("6 pairs of 64 x 64 pixels, labels to houses.").wait_for()
+    page.get_by_text("6 pairs of 64 x 64 pixels, labels to house.").wait_for()
     page.locator("#make-sample").wait_for(state="hidden")
     page.get_by_role("tab", name="Train").click()
     page.locator("#trial").click()
@@ -78,11 +88,22 @@ def test_sample_training_publishing_and_painting(page: Any, workspace: Path) -> 
         "document.querySelector('#live .state b')?.textContent.startsWith('Finished')"
     )
     page.locator("#trial").wait_for(state="hidden")
+    assert page.locator("#preset input").input_value().endswith("(quick)")  # what was started
+    assert page.locator("#train-size input").input_value() == "64"
+    assert page.locator("#epochs input").input_value() == str(PRESETS["quick"]["epochs"])
+    assert page.evaluate(COVERED) == []
     page.locator("#live [data-publish]").first.click()
     page.locator("#live .open").click()
     page.wait_for_selector(f"#models .card[data-name={SAMPLE_NAME}][aria-pressed=true]")
     assert read_config(workspace / "models" / SAMPLE_NAME).source_kind == "labels"
 
+    card = page.locator(f"#models .card[data-name={SAMPLE_NAME}] img")
+    assert card.get_attribute("src").startswith("data:image/png;base64,")
+    assert (
+        page.locator(".pad .ghost").is_visible() and page.locator(".examples button").count() == 1
+    )
+    drawn = json.loads((workspace / "models" / SAMPLE_NAME / "examples.json").read_text())
+    assert {shape["color"] for shape in drawn[0]["strokes"]} <= set(PALETTE.values())
     page.get_by_role("button", name="wall", exact=True).wait_for()
     page.wait_for_function(f"{PAD}.idle()")
     named = {button.inner_text().strip() for button in page.locator(".palette button").all()}

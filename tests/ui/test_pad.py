@@ -19,6 +19,7 @@ from tests.support.pad_page import (
     FIND_PAD,
     HOSTILE,
     LINES,
+    PREVIEW,
     WALL,
     Page,
     decode,
@@ -59,6 +60,26 @@ def test_stroke_changes_the_picture(page: Page) -> None:
     assert (drawing[64] < 50).any() and (drawing[5] == 255).all()
     assert np.array_equal(page.picture(), 255 - drawing)
     assert page.fake.requests[-1]["model"] == "lines" and page.fake.requests[-1]["seed"] is None
+
+
+def test_a_stroke_may_begin_on_the_very_edge(page: Page) -> None:
+    page.draw((0.0, 0.3), (0.3, 0.3))
+    page.draw((0.6, 0.999), (0.6, 0.7))
+    assert page.js("pad.drawing.seen().length") == 2
+    dark = (page.drawing() < 128).all(2)
+    assert dark[30:50, 0].any() and dark[-1, 70:90].any()
+
+
+def test_the_models_own_picture_is_seen_until_the_example_is_translated(page: Page) -> None:
+    page.fake.open.clear()
+    page.apply("previewed")
+    page.until("pad.model === 'previewed' && element.querySelector('.picture').width === 8")
+    assert np.array_equal(page.picture(), PREVIEW)
+    assert page.page.locator(".ghost").is_visible() and not page.js("pad.idle()")
+    page.fake.open.set()
+    page.settle()
+    answer = 255 - decode(page.fake.requests[-1]["image"])
+    assert np.array_equal(page.picture(), answer) and (answer > 128).any()
 
 
 def test_picture_follows_the_pencil(page: Page) -> None:

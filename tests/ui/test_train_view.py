@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pix2pix.imaging.picture import data_url
@@ -144,6 +145,22 @@ def test_the_measures_of_a_checkpoint_are_said_and_drawn(view: View) -> None:
     for path in view.page.locator(".charts path.line").all():  # all of it is in the drawing
         points = [float(y) for _, y in re.findall(r"([\d.]+) (-?[\d.]+)", path.get_attribute("d"))]
         assert len(points) == 2 and 0 <= min(points) < max(points) <= 96
+
+
+@pytest.mark.parametrize(
+    "values", [[0.07312, 0.07347], [0.99991, 0.99993], [14.2, 15.9], [0.5, 0.5]]
+)
+def test_an_axis_tells_its_values_apart(view: View, values: list[float]) -> None:
+    validation = {"step": [40, 50], "perceptual": values}
+    view.tell("one", status={"name": "one", **STATUS}, validation=validation)
+    scale = "[...document.querySelectorAll('.scale span')].map((each) => each.textContent)"
+    view.until(f"({scale}).length > 0")
+    ticks = [float(text) for text in reversed(view.page.evaluate(scale))]
+    steps = np.diff(ticks)
+    assert 2 <= len(ticks) <= 6 and steps.min() > 0 and np.allclose(steps, steps[0])
+    assert ticks[0] <= min(values) and max(values) <= ticks[-1]
+    shown = view.page.locator(".charts .key b").inner_text()
+    assert float(shown) == pytest.approx(values[-1], abs=steps[0] / 20)
 
 
 def test_curves_wait_while_a_value_is_read_and_then_go_on(view: View) -> None:

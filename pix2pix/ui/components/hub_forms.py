@@ -18,12 +18,7 @@ from pix2pix.ui.auth import visitor_token
 from pix2pix.ui.components.model_cards import ModelSource
 from pix2pix.ui.events import user_errors
 from pix2pix.ui.limits import check_disk
-from pix2pix.ui.long_work import (
-    CancelSwitches,
-    page_progress,
-    results_folder,
-    wire_work,
-)
+from pix2pix.ui.long_work import CancelSwitches, page_progress, results_folder, wire_work
 from pix2pix.ui.static_page import export_page
 from pix2pix.ui.translate.options import Limits
 from pix2pix.utils.text import escape_text
@@ -61,13 +56,10 @@ def can_sign_in() -> bool:
 
 
 def download_form(
-    models: ModelSource,
-    mine: gr.State,
-    event_ids: list[Any],
-    outputs: list[Any],
-    show_model: Callable[..., list[Any]],
-    limits: Limits,
-) -> None:
+    models: ModelSource, mine: gr.State, event_ids: list[Any], outputs: list[Any],
+    show_model: Callable[..., list[Any]], limits: Limits,
+) -> None:  # fmt: skip
+    """Lay out and wire the form that fetches a model; see `hub_models`."""
     repo = gr.Textbox(
         label="Model", placeholder="owner/name or owner/name@revision", elem_id="hub-model",
         info="A model of Pix2Pix Studio. Until you reload the page, it is among your models above.",
@@ -89,8 +81,7 @@ def download_form(
                 folder = fetch_model(
                     repo_name or "", hub_model_cache(), token=visitor_token(typed, signed_in),
                     most_work=limits.work, visitor_models=map(Path, had.values()),
-                    should_stop=switch.is_set,
-                    on_progress=page_progress(progress, "Loading"),
+                    should_stop=switch.is_set, on_progress=page_progress(progress, "Loading"),
                 )  # fmt: skip
                 models.get(folder.name)
         except Cancelled:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
-from pix2pix.imaging.picture import data_url, resize
-from pix2pix.models.folder import CONFIG, THUMBNAIL, read_config, sample_files
+from pix2pix.models.folder import CONFIG, read_config, sample_files
 from pix2pix.ui.gradio_patches import escape_template
+from pix2pix.ui.model_view import thumbnail
 from pix2pix.ui.theme import read_asset
 
 KINDS = ("drawing", "labels", "photo")  # of sources; the first one found is on the first screen
@@ -29,9 +29,11 @@ element.addEventListener('click', (event) => {
 class ModelSource(Protocol):
     """What the page needs of `TranslatorCache`; tests pass a fake."""
 
-    def models(self) -> dict[str, Path]: ...
+    def models(self) -> dict[str, Path]:
+        """Name -> folder of all."""
 
-    def get(self, name: str) -> Any: ...
+    def get(self, name: str) -> Any:
+        """Load one, or find it loaded; raises UserError where there is none."""
 
 
 def known_models(models: ModelSource, mine: dict[str, str]) -> dict[str, Path]:
@@ -87,12 +89,3 @@ def sample_photos(folder: Path) -> list[tuple[Image.Image, str]]:
         with contextlib.suppress(UserError):
             photos.append((open_picture(file, max_pixels=4_000_000).to_pil(3), file.stem))
     return photos
-
-
-def thumbnail(folder: Path) -> str:
-    """Return the model's picture as a data URL of 80 x 80, or nothing where it has none."""
-    try:
-        picture = open_picture(folder / THUMBNAIL, max_pixels=4_000_000)
-    except UserError:
-        return ""
-    return data_url(resize(picture.to_pil(3), (80, 80)))

@@ -23,13 +23,10 @@ Handler = Callable[[dict[str, Any]], Reply]
 MAX_IMAGE_CHARS = 8_000_000
 """A 1024 x 1024 drawing is far below this; anything above was not made by the pad."""
 
-MAX_CONCURRENT = (
-    8  # requests in work: the forwards of so many drawings take turns with those of the queue
-)
+# Requests in work: the forwards of so many drawings take turns with those of the queue.
+MAX_CONCURRENT = 8
 MAX_WAITING = 64  # behind them; above that the wait would be longer than the page's patience
-MAX_PER_VISITOR = (
-    4  # of one address, where half of these places are taken: a class alone has them all
-)
+MAX_PER_VISITOR = 4  # of an address, where half of these places are taken: a class has them all
 BUSY = "Many people are drawing right now: go on, and it will catch up."
 
 
@@ -37,7 +34,8 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
     """Return the pad, a component whose value is `state`.
 
     `state` is `{"model", "kind", "size", "source", "target", "palette", "background",
-    "examples"}`, besides `"engine"`, the files by which a visitor's own device draws (see
+    "examples", "preview"}`, this a small picture of the answer to the first example as a data URL,
+    if any, besides `"engine"`, the files by which a visitor's own device draws (see
     ``engine_files``), `"noise": False` for a model without dropout, which has no use for seeds,
     `"hints": True` for one that takes strokes of colour under the lines, and `"raster": {"id",
     "image", "strokes"}` to put a picture on the pad, with strokes over it if any. Coordinates and
@@ -68,9 +66,8 @@ class PadQueue:
 
     def __init__(self) -> None:
         self.threads = ThreadPoolExecutor(MAX_CONCURRENT, "pad")
-        self.in_progress = (
-            Counter()
-        )  # in work or waiting, by address; counted by the event loop alone
+        # In work or waiting, by address; counted by the event loop alone.
+        self.in_progress = Counter()
 
     def run_in_turn(self, handler: Handler) -> Callable[[Any], Awaitable[Reply]]:
         """Make `handler` a server function that awaits its turn."""
@@ -92,6 +89,7 @@ class PadQueue:
         return in_turn
 
     def is_full(self, address: str) -> bool:
+        """Return whether a visitor is turned away: from half of the places on, by their own."""
         places = MAX_CONCURRENT + MAX_WAITING
         waiting, of_visitor = self.in_progress.total(), self.in_progress[address]
         return waiting >= places or (waiting >= places // 2 and of_visitor >= MAX_PER_VISITOR)

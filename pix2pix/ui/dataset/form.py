@@ -33,13 +33,7 @@ HINTS = {
 }
 NOT_MADE = {"Nothing, both pictures are there": ""}
 SIZES = [("128", 128), ("256", 256), ("512", 512), ("1024", 1024), ("As they are", 0)]
-SIDES = {
-    "Find out": "auto",
-    "None": "none",
-    "Source": "source",
-    "Target": "target",
-    "Both": "both",
-}
+SIDES = {"Find out": "auto", "None": "none", "Source": "source", "Target": "target", "Both": "both"}
 RANGES = ("source_range", "target_range")
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
 

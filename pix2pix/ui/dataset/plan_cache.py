@@ -47,6 +47,7 @@ class PlanCache:
         self.lock = threading.Lock()
 
     def put(self, session: str, check: CheckedPlan) -> None:
+        """Keep a visitor's check in the place of their last one."""
         with self.lock:
             self.checks.pop(session, None)
             self.checks[session] = check

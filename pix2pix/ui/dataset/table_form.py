@@ -38,6 +38,7 @@ class TableForm:
     examples: gr.HTML
 
     def inputs(self) -> set[Any]:
+        """List the components that are read."""
         return {self.source, self.target, self.limit}
 
     def read(self, values: Values) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class TableForm:
         gr.on([place.change for place in places], forget, None, outputs, **HIDDEN_EVENT)
 
     def describe(self, found: TableLook) -> dict[Any, Any]:
+        """Give the values of what shows a table that was looked at."""
         source, target = [*found.chosen, None, None][:2]
         counts = [f"{rows:,} {split or 'rows'}" for split, rows in found.counts.items()]
         if not found.chosen:
@@ -89,6 +91,7 @@ class TableForm:
 
 
 def table_form() -> TableForm:
+    """Lay it out, hidden until there may be a table."""
     with gr.Column(visible=False, min_width=0, elem_id="table-columns") as body:
         look = gr.Button("Look at the table", size="md", elem_id="look-at-table")
         about = gr.Markdown(elem_classes="quiet", elem_id="about-table")

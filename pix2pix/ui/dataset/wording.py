@@ -64,6 +64,7 @@ def format_counts(plan: Plan) -> str:
 
 
 def format_pairs(number: int) -> str:
+    """Format a count: 1 pair, 138 pairs."""
     return f"{number:,} pair" if number == 1 else f"{number:,} pairs"
 
 

@@ -64,6 +64,7 @@ def training_status(run: str = "") -> dict[str, Any]:
 
 
 def described(status: run_folder.Status) -> dict[str, Any]:
+    """Return a run's status as programs get it."""
     values = dataclasses.asdict(status)
     left_out = ("name", "folder", "config")
     entry = {key: value for key, value in values.items() if key not in left_out}
@@ -71,5 +72,6 @@ def described(status: run_folder.Status) -> dict[str, Any]:
 
 
 def train_api() -> None:
+    """Offer the three functions."""
     for function in (start_training, stop_training, training_status):
         gr.api(function, api_name=function.__name__)

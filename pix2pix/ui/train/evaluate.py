@@ -53,7 +53,6 @@ def evaluate_form(dataset: gr.Dropdown, live: gr.HTML) -> None:
             visible=False, show_label=False, buttons=["download", "fullscreen"], elem_id="rows"
         )
     running = CancelSwitches()
-
     live.shown(model_choices, models, models, **HIDDEN_EVENT)
 
     def measure(
@@ -65,12 +64,7 @@ def evaluate_form(dataset: gr.Dropdown, live: gr.HTML) -> None:
                 evaluations = evaluate_models(data, names, part, max_pairs, switch.is_set, progress)
         except Cancelled:
             return {message: STOPPED}
-        headers, rows = metrics_table({name: e.measures for name, e in evaluations.items()})
-        return {
-            message: format_results(evaluations),
-            figures: gr.Dataframe({"headers": headers, "data": rows}, visible=True),
-            picture: gr.Image(save_result(comparison_picture(evaluations)), visible=True),
-        }
+        return dict(zip((message, figures, picture), show_results(evaluations)))
 
     wire_work(
         running, "measure", [start, stop], measure, [dataset, models, split, limit],
@@ -106,7 +100,16 @@ def evaluate_models(
     return evaluations
 
 
+def show_results(evaluations: dict[str, Evaluation]) -> tuple[str, Any, Any]:
+    """Return the message, the table and the picture."""
+    headers, rows = metrics_table({name: e.measures for name, e in evaluations.items()})
+    figures = gr.Dataframe({"headers": headers, "data": rows}, visible=True)
+    picture = gr.Image(save_result(comparison_picture(evaluations)), visible=True)
+    return format_results(evaluations), figures, picture
+
+
 def format_results(evaluations: dict[str, Evaluation]) -> str:
+    """Say how to read the figures, and what was left out, as Markdown."""
     lines = [LEGEND]
     refused = {r["file"]: r["reason"] for e in evaluations.values() for r in e.refused}
     if refused:

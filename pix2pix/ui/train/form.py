@@ -67,6 +67,7 @@ class TrainForm:
     trial: gr.Button  # seen while there are no runs
 
     def inputs(self) -> set[Any]:
+        """List the components that a person fills in."""
         outputs_only = (self.preview, self.length, self.table, self.start, self.trial)
         return {part for part in vars(self).values() if part not in outputs_only}
 
@@ -91,7 +92,13 @@ class TrainForm:
 
 
 def training_form() -> TrainForm:
-    first = preset_values(FIRST)
+    """Lay out the set-up of a run: its title with the button that starts it, which stays in sight,
+    what people choose, and the settings that come with the preset."""
+    with gr.Row(elem_id="new-run"):
+        gr.HTML("<h2 class='step-title'>New run</h2>", elem_classes="bare")
+        start = gr.Button(
+            "Start training", variant="primary", size="md", min_width=0, elem_id="start-training"
+        )
     trial = gr.Button(
         "Try it: two minutes on this computer", size="md", visible=False, elem_id="trial"
     )
@@ -104,6 +111,15 @@ def training_form() -> TrainForm:
     direction = gr.Radio(directions(None), value="AtoB", label="Direction", elem_id="direction")
     start_from = gr.Dropdown([SCRATCH], value="", label="Start from", elem_id="start-from")
     name = gr.Textbox(label="Name of the run", elem_id="run-name", max_length=64)
+    return TrainForm(
+        dataset, preview, preset, name, gr.State(""), direction, start_from, start=start,
+        trial=trial, **setting_fields(),
+    )  # fmt: skip
+
+
+def setting_fields() -> dict[str, Any]:
+    """Lay out the settings, as the first preset has them."""
+    first = preset_values(FIRST)
     with gr.Row():
         epochs = gr.Number(first.epochs, precision=0, label="Epochs", elem_id="epochs", min_width=0)
         batch = gr.Number(first.batch_size, precision=0, label="Batch size", min_width=0)
@@ -128,14 +144,14 @@ def training_form() -> TrainForm:
             elem_id="overrides",
         )  # fmt: skip
         table = read_template("train/settings.html", settings_table(FIRST))
-    start = gr.Button("Start training", variant="primary", elem_id="start-training")
-    return TrainForm(
-        dataset, preview, preset, name, gr.State(""), direction, start_from, epochs, size, width,
-        batch, lr, mirror, hints, length, more, table, start, trial,
-    )  # fmt: skip
+    return {
+        "epochs": epochs, "batch_size": batch, "size": size, "lr": lr, "width": width,
+        "mirror": mirror, "hints": hints, "length": length, "more": more, "table": table,
+    }  # fmt: skip
 
 
 def read_template(template: str, value: dict[str, Any], **options: Any) -> gr.HTML:
+    """Lay out one of the tab's templates with their common style."""
     return gr.HTML(
         value=value,
         html_template=read_asset(template),
@@ -176,10 +192,12 @@ def choose_start(name: str) -> Any:
 
 
 def model_from_label(names: list[str]) -> list[tuple[str, str]]:
+    """List the choices of what to start from."""
     return [SCRATCH, *((f"Fine-tune {name}", name) for name in names)]
 
 
 def description(name: str | None) -> DatasetInfo | None:
+    """Describe a dataset; None where it is gone or broken."""
     try:
         return dataset_info(chosen_folder(name)) if name else None
     except UserError:
@@ -235,6 +253,7 @@ def describe_length(form: TrainForm, values: Values) -> str:
 
 
 def product_text(passes: float) -> str:
+    """Say how often each pair is seen."""
     return f"{passes:,.0f} times" if passes >= 1.5 else "once" if passes >= 1 else "not all seen"
 
 
@@ -252,6 +271,14 @@ def preset_fields(form: TrainForm, values: Values) -> dict[Any, Any]:
         form.table: settings_table(preset),
         **start_fields(form, values),
     }
+
+
+def preset_outputs(form: TrainForm) -> list[Any]:
+    """List the components that `preset_fields` fills in."""
+    return [
+        *(form.preset, form.direction, form.epochs, form.batch_size, form.lr, form.table),
+        *(form.mirror, form.size, form.width),
+    ]
 
 
 def start_fields(form: TrainForm, values: Values) -> dict[Any, Any]:

@@ -76,6 +76,7 @@ def jobs_fields() -> JobFields:
 
 
 def wire_jobs(fields: JobFields, form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
+    """Wire the buttons, and the list of runs there are."""
     handlers = JobHandlers(fields, form, live, watch)
     options = {"show_progress_on": fields.message, "api_visibility": "private"}
     views = [live, fields.message, fields.earlier]
@@ -99,6 +100,7 @@ class JobHandlers:
         self.numbers = itertools.count(1)
 
     def shown(self, name: str, words: str) -> dict[Any, Any]:
+        """Give the values that show a run and a sentence."""
         self.watcher.hurry()
         return {
             self.live: {"run": name, "jobs": next(self.numbers)},
@@ -107,6 +109,7 @@ class JobHandlers:
         }
 
     def show_prices(self, token: str, signed_in: gr.OAuthToken | None) -> dict[Any, Any]:
+        """Ask the Hub for the hardware and its prices."""
         with user_errors():
             hardware = flavours(payer_token(token, signed_in))
         choices = [(flavour_label(one), one.name) for one in hardware]
@@ -116,6 +119,7 @@ class JobHandlers:
         self, values: Values, signed_in: gr.OAuthToken | None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
+        """Start the run of the form on Jobs, its dataset and all."""
         fields, form = self.fields, self.form
         dataset = values[form.dataset] or ""
         with user_errors():
@@ -135,6 +139,7 @@ class JobHandlers:
         return {**answer, form.name: proposed, form.proposed: proposed}
 
     def watch_again(self, token: str, name: str | None, signed_in: gr.OAuthToken | None) -> Any:
+        """Follow a run that another page, or the server's last process, started."""
         with user_errors():
             run, token = find_run(name or ""), payer_token(token, signed_in)
             if sync_remote(run, token).is_active:  # whose token the Hub refuses watches nothing
@@ -145,6 +150,7 @@ class JobHandlers:
         self, token: str, name: str | None, flavour: str, hours: float,
         signed_in: gr.OAuthToken | None,
     ) -> Any:  # fmt: skip
+        """Let a run that ended early go on, on Jobs."""
         with user_errors():
             run, token = find_run(name or ""), payer_token(token, signed_in)
             page = resume_remote(run, flavour=flavour or "", hours=hours or 0, token=token)
@@ -166,10 +172,12 @@ def job_run_names() -> list[str]:
 
 
 def refresh_names(chosen: str | None) -> Any:
+    """List those runs as they are now; the choice stays where it is among them."""
     names = job_run_names()
     return gr.Dropdown(names, **({} if chosen in names else {"value": next(iter(names), None)}))
 
 
 def flavour_label(flavour: Flavour) -> str:
+    """Format hardware for the list: $0.60 an hour, 1x Nvidia T4."""
     price = f"${flavour.price:.2f} an hour, " if flavour.price is not None else ""
     return f"{price}{flavour.words}"

@@ -124,8 +124,11 @@ def setting_names() -> list[dataclasses.Field]:
 
 
 def preset_values(preset: str) -> TrainConfig:
+    """Return a preset's settings; those of `maps` for a name that is none."""
     return train_config(preset if preset in PRESETS else "maps")
 
 
 def model_config_of(start_from: str) -> ModelConfig | None:
+    """Return the config of the model to start from, None from scratch; raises UserError where it is
+    gone."""
     return read_config(start_model(start_from)) if start_from else None

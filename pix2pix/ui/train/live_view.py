@@ -117,6 +117,7 @@ def sample_grid(file: Path, changed: int) -> Reply:
 
 @functools.lru_cache(maxsize=128)
 def small_sample(file: Path, changed: int) -> str:
+    """Make the small picture of a run in the list, once for all who look."""
     sheet = open_picture(file).to_pil(3)
     side = (sheet.height + GAP) // ROWS - GAP
     return jpeg_url(sheet.crop(_box(0, 1, side)).resize((SMALL, SMALL), Image.Resampling.LANCZOS))
@@ -187,6 +188,7 @@ def parse_step(value: Any) -> int | None:
 
 
 def more_epochs(value: Any) -> int:
+    """Read for how many epochs a run shall go on; raises UserError for none."""
     try:
         epochs = int(value)
     except (TypeError, ValueError, OverflowError):

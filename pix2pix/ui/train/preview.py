@@ -16,10 +16,7 @@ from pix2pix.ui.components.pairs_view import encode_pair, join_pair
 from pix2pix.ui.dataset.library import chosen_folder, dataset_version
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
 from pix2pix.ui.gradio_patches import escape_template
-from pix2pix.ui.train.launch import (
-    preset_values,
-    setting_names,
-)
+from pix2pix.ui.train.launch import preset_values, setting_names
 from pix2pix.utils.validation import setting_text
 
 PREVIEW_PAIRS = 4  # pairs of the preview

@@ -10,7 +10,7 @@ import gradio as gr
 
 from pix2pix.ui.dataset.library import ready_sample
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
-from pix2pix.ui.theme import read_asset
+from pix2pix.ui.theme import OFFSCREEN, read_asset
 from pix2pix.ui.train.api import train_api
 from pix2pix.ui.train.evaluate import evaluate_form
 from pix2pix.ui.train.form import (
@@ -21,6 +21,7 @@ from pix2pix.ui.train.form import (
     describe_length,
     direction_field,
     preset_fields,
+    preset_outputs,
     propose_name,
     start_choices,
     start_fields,
@@ -32,6 +33,7 @@ from pix2pix.ui.train.launch import start_run
 from pix2pix.ui.train.live_view import live_view
 from pix2pix.ui.train.preview import dataset_preview
 from pix2pix.ui.train.watch import RunWatcher
+from pix2pix.ui.train.wording import PRESET_TEXTS
 
 STYLE = read_asset("train/tab.css")
 TRIAL = "quick"  # preset of the first run of who only wants to see
@@ -43,7 +45,7 @@ def train_tab(dataset: gr.Textbox) -> None:
     watch = RunWatcher()
     with gr.Row(elem_classes="shelf", elem_id="train"):
         with gr.Column(min_width=0, elem_classes="step", elem_id="setup"):
-            gr.HTML(f"<style>{STYLE}</style><h2 class='step-title'>New run</h2>")
+            gr.HTML(f"<style>{STYLE}</style>", elem_classes=OFFSCREEN)
             form = training_form()
             jobs = jobs_fields()
         with gr.Column(min_width=0, elem_classes="step"):
@@ -57,6 +59,8 @@ def train_tab(dataset: gr.Textbox) -> None:
 
 
 def wire_choices(form: TrainForm, live: gr.HTML, chosen: gr.Textbox) -> None:
+    """Wire what the tab lists, which changes while it is open, and the choice of a dataset."""
+
     def refresh(dataset: str | None, sent: str, start_from: str) -> list[Any]:
         """Update the choices, which change while the page is open."""
         return [dataset_choices(dataset, sent), start_choices(start_from), trial_button()]
@@ -92,12 +96,8 @@ def wire_fields(form: TrainForm, live: gr.HTML) -> None:
         with user_errors():
             return preset_fields(form, values)
 
-    outputs = [
-        *(form.preset, form.direction, form.epochs, form.batch_size, form.lr, form.table),
-        *(form.mirror, form.size, form.width),
-    ]
     begin = {form.start_from, form.preset, form.dataset}
-    form.preset.input(show_preset, begin, outputs, **HIDDEN_EVENT)
+    form.preset.input(show_preset, begin, preset_outputs(form), **HIDDEN_EVENT)
 
     def show_start(values: Values) -> dict[Any, Any]:
         with user_errors():
@@ -123,14 +123,11 @@ def wire_fields(form: TrainForm, live: gr.HTML) -> None:
 
 
 def wire_start(form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
+    """Wire the two buttons that start a run: of the form, and the trial."""
     numbers = itertools.count(1)
 
-    def begin(values: Values) -> dict[Any, Any]:
-        dataset, preset = values[form.dataset] or "", values[form.preset] or ""
-        with user_errors():
-            overrides = form.overrides(values)
-            start_from = values[form.start_from] or ""
-            name = start_run(dataset, preset, values[form.name] or "", overrides, start_from)
+    def started(name: str, dataset: str) -> dict[Any, Any]:
+        """Show the run, and propose a name for the next."""
         watch.hurry()
         _, proposed = propose_name("", "", dataset)
         return {
@@ -140,19 +137,28 @@ def wire_start(form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
             form.trial: gr.Button(visible=False),
         }
 
+    def begin(values: Values) -> dict[Any, Any]:
+        dataset, preset = values[form.dataset] or "", values[form.preset] or ""
+        with user_errors():
+            overrides = form.overrides(values)
+            start_from = values[form.start_from] or ""
+            name = start_run(dataset, preset, values[form.name] or "", overrides, start_from)
+        return started(name, dataset)
+
     outputs = [live, form.name, form.proposed, form.trial]
     form.start.click(begin, form.inputs(), outputs, **HIDDEN_EVENT)
 
-    def try_it(progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+    def try_it(progress: gr.Progress = gr.Progress()) -> dict[Any, Any]:  # noqa: B008
         """Train the preset `quick` on the sample dataset, which is made where it is missing."""
         dataset = ready_sample(progress).name
         with user_errors():
             name = start_run(dataset, TRIAL, "", {})
-        watch.hurry()
-        shown = {"run": name, "at": next(numbers)}
-        return [shown, dataset_choices(None, dataset), gr.Button(visible=False)]
+        chosen = {form.preset: TRIAL, form.start_from: "", form.dataset: dataset}
+        chosen |= preset_fields(form, chosen)  # what was started
+        chosen[form.preset] = gr.Dropdown(value=TRIAL, info=PRESET_TEXTS[TRIAL][1])
+        return {**started(name, dataset), **chosen, form.dataset: dataset_choices(None, dataset)}
 
     form.trial.click(
-        try_it, None, [live, form.dataset, form.trial],
+        try_it, None, [*outputs, *preset_outputs(form), form.start_from, form.dataset],
         show_progress_on=form.trial, api_visibility="private",
     )  # fmt: skip

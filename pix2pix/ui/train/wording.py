@@ -112,10 +112,12 @@ def describe_settings(status: Status) -> list[tuple[str, str]]:
 
 
 def format_pace(seconds: float) -> str:
+    """Format a speed: 0.63 s a step, 25 steps a second."""
     return f"{seconds:.2g} s a step" if seconds >= 0.1 else f"{1 / seconds:.0f} steps a second"
 
 
 def format_memory(mib: int) -> str:
+    """Format a number of MiB: 800 MiB, 1.1 GiB."""
     return f"{mib:,} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 

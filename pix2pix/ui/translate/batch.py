@@ -56,11 +56,9 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
     """Lay out the mode; returns the choice of the norm, which depends on the model."""
     with gr.Row(elem_classes="squares"):
         files = gr.File(
-            file_count="multiple",
+            file_count="multiple", height=240, elem_id="tiles",
             label="Tiles, or one large mosaic: image files, a ZIP of them, MBTiles",
-            height=240,
-            elem_id="tiles",
-        )
+        )  # fmt: skip
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
             stop = gr.Button("Stop", visible=False, elem_id="stop")
@@ -86,19 +84,27 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
             check_count(files, limits)
             options = {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm}
             options["should_stop"] = switch.is_set
-            folder, translator = Path(tempfile.mkdtemp(dir=results_folder())), models.get(model)
-            done, message = translate_files(translator, files, folder, limits, options, progress)
-            if not done:
-                raise UserError(" ".join(message))
-            packed = pack(folder, done)
-            pictures = gallery_pictures(done, folder)
-        return pictures, str(packed), "\n\n".join(escape_text(words) for words in message)
+            return batch_results(models.get(model), files, limits, options, progress)
 
     wire_work(
         running, "batch", [run, stop], translate_batch, [files, name, seed, fit, norm],
         [gallery, archive, message], api_name="translate_batch", **BATCHES,
     )  # fmt: skip
     return norm
+
+
+def batch_results(
+    translator: Any, files: list[str], limits: Limits, options: dict[str, Any],
+    progress: gr.Progress,
+) -> tuple[list[tuple[str, str]], str, str]:  # fmt: skip
+    """Translate files into a temporary folder; returns what the gallery shows, the ZIP and the
+    message. Raises UserError where nothing came out."""
+    folder = Path(tempfile.mkdtemp(dir=results_folder()))
+    done, message = translate_files(translator, files, folder, limits, options, progress)
+    if not done:
+        raise UserError(" ".join(message))
+    packed, pictures = pack(folder, done), gallery_pictures(done, folder)
+    return pictures, str(packed), "\n\n".join(escape_text(words) for words in message)
 
 
 def check_count(files: list[str] | None, limits: Limits) -> None:
@@ -110,16 +116,11 @@ def check_count(files: list[str] | None, limits: Limits) -> None:
 
 
 def translate_files(
-    translator: Any,
-    files: list[str],
-    folder: Path,
-    limits: Limits,
-    options: dict[str, Any],
+    translator: Any, files: list[str], folder: Path, limits: Limits, options: dict[str, Any],
     progress: gr.Progress,
-) -> tuple[list[Path], list[str]]:
+) -> tuple[list[Path], list[str]]:  # fmt: skip
     """Translate each file, and each picture of an archive, into `folder`; returns the files that
-    came out and what to say: the count, and a sentence for each that looks like a pair or was
-    refused."""
+    came out and what to say: the count, then what looks like a pair or was refused."""
     known = translator.config.output_numbers
     done: list[Path] = []
     refused: list[str] = []
@@ -210,6 +211,7 @@ def gallery_pictures(done: list[Path], folder: Path) -> list[tuple[str, str]]:
 
 
 def look_of(file: Path, folder: Path) -> Path:
+    """Return where the gallery's picture of a result lies that holds numbers."""
     return folder / LOOKS / file.relative_to(folder).with_suffix(".png")
 
 

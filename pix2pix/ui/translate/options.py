@@ -61,6 +61,7 @@ def seeds_from(seed: int | None) -> list[int]:
 
 
 def parse_fit(value: str) -> str:
+    """Check how larger pictures are fitted; raises UserError for no such way."""
     if value not in FITS.values():
         raise UserError("fit must be whole, tiles, or empty for the model's own.")
     return value

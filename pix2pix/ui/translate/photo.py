@@ -162,6 +162,7 @@ def photo_and_result() -> tuple[gr.Image, gr.ImageSlider, gr.File]:
 
 
 def wire_photo(parts: PhotoMode, name: gr.Textbox, handlers: PhotoHandlers) -> None:
+    """Wire the mode, and the API's `/translate`."""
     options = [parts.photo, name, parts.seed, parts.lines, parts.style, parts.fit, parts.norm]
     options.append(parts.hints)
     parts.samples.select(handlers.pick, name, parts.photo, **HIDDEN_EVENT)
@@ -183,6 +184,7 @@ class PhotoHandlers:
         self.models, self.limits = models, limits
 
     def pick(self, event: gr.SelectData, model: str) -> Image.Image:
+        """Return the sample photo that was clicked on."""
         with user_errors():
             folder = self.models.models().get(model)
             here = sample_photos(folder) if folder else []
@@ -218,6 +220,7 @@ class PhotoHandlers:
         self, image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
         norm: str, hints: bool, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[tuple[Image.Image, Image.Image] | None, Any]:  # fmt: skip
+        """Translate a photo; returns it and the result to compare, and its numbers as a file."""
         if not image:
             return None, gr.File(visible=False)
         with user_errors():
@@ -264,6 +267,7 @@ class PhotoHandlers:
         self, image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
         norm: str, hints: bool,
     ) -> Any:  # fmt: skip
+        """Translate a photo with several seeds, for the gallery."""
         with user_errors():
             translator, source = self.prepare(image, model, lines, style, hints)
             made, known = [], translator.config.output_numbers

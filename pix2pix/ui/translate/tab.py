@@ -28,7 +28,7 @@ from pix2pix.ui.components.model_cards import (
 )
 from pix2pix.ui.components.pad import MAX_IMAGE_CHARS, pad
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
-from pix2pix.ui.pad_state import pad_state
+from pix2pix.ui.model_view import pad_state
 from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.ui.translate.batch import tiles_mode
 from pix2pix.ui.translate.options import Limits, norm_choice, parse_seed, seeds_from
@@ -118,6 +118,7 @@ def lay_out(
 
 
 def show_mode(mode: str) -> list[Any]:
+    """Show the columns of one mode; the others stay in the page, unseen."""
     return [gr.Column(elem_classes=[] if mode == m else [OFFSCREEN]) for m in MODES]
 
 

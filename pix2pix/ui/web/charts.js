@@ -44,15 +44,15 @@ export function drawCharts(place, parts) {
 function figure({ title, lines, from0 }, columns, onLeave) {
   const steps = columns.step;
   const known = lines.filter(([name]) => columns[name]?.some((value) => value !== null));
-  const [low, top] = scale(known.flatMap(([name]) => columns[name]), from0);
+  const { ticks, digits } = scale(known.flatMap(([name]) => columns[name]), from0);
+  const [low, top] = [ticks[0], ticks[ticks.length - 1]];
   const [first, last] = [steps[0], steps[steps.length - 1]];
   const x = (step) => ((step - first) / Math.max(1, last - first)) * WIDE;
   const y = (value) => HIGH * (1 - (Math.min(value, top) - low) / (top - low));
   const drawing = draw("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: "none",
     role: "img", "aria-label": title });
-  for (const share of [0, 0.5, 1]) {
-    drawing.append(draw("line", { class: "rule", x1: 0, x2: WIDE, y1: share * HIGH,
-      y2: share * HIGH }));
+  for (const tick of ticks) {
+    drawing.append(draw("line", { class: "rule", x1: 0, x2: WIDE, y1: y(tick), y2: y(tick) }));
   }
   const smooth = Object.fromEntries(known.map(([name]) => [name, smoothed(columns[name])]));
   for (const [name] of known) {
@@ -64,14 +64,18 @@ function figure({ title, lines, from0 }, columns, onLeave) {
   const cursor = draw("line", { class: "cursor away", y1: 0, y2: HIGH });
   drawing.append(cursor);
   const values = known.map(([name, label]) => [name, label, make("b")]);
+  const exact = Math.min(digits + 2, Math.max(3, digits + 1)); // digits of a value that is read
   const at = make("span", { className: "at" });
   const read = (index) => {
-    for (const [name, , shown] of values) shown.textContent = short(smooth[name][index]);
+    for (const [name, , shown] of values) {
+      shown.textContent = smooth[name][index]?.toFixed(exact) ?? "";
+    }
     at.textContent = `step ${steps[index].toLocaleString("en")}`;
   };
   const end = () => { read(steps.length - 1); cursor.classList.add("away"); };
-  const plot = make("div", { className: "plot" }, make("div", { className: "scale" },
-    make("span", {}, short(top, 2)), make("span", {}, short(low, 2))), drawing);
+  const labels = ticks.map((tick) => make("span", {}, tick.toFixed(digits))).reverse();
+  const plot = make("div", { className: "plot" }, make("div", { className: "scale" }, ...labels),
+    drawing);
   plot.addEventListener("pointermove", (event) => {
     const box = drawing.getBoundingClientRect();
     const step = first + ((event.clientX - box.left) / box.width) * (last - first);
@@ -111,14 +115,21 @@ export function path(steps, values, x, y) {
   return line;
 }
 
-/** [bottom, top] of the scale: a few outliers of the first steps are cut off. */
-function scale(values, from0) {
+/** The scale's `ticks`, evenly spaced round numbers from below the lowest value to above the highest,
+    and the `digits` that tell them apart; a few outliers of the first steps are cut off. */
+export function scale(values, from0) {
   const sorted = values.filter((value) => value !== null && value !== undefined)
     .sort((one, other) => one - other);
   const high = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.99))];
   const low = from0 ? 0 : sorted[0];
-  const room = (high - low || Math.abs(high) || 1) * 0.06;
-  return [from0 ? 0 : low < 0 ? low - room : Math.max(0, low - room), high + room];
+  const wanted = (high - low || Math.abs(high) || 1) / 3;
+  const exponent = Math.floor(Math.log10(wanted));
+  const times = [1, 2, 5, 10].find((each) => each * 10 ** exponent >= wanted) ?? 10;
+  const digits = Math.max(0, -exponent - (times === 10 ? 1 : 0));
+  const step = times * 10 ** exponent;
+  const first = Math.floor(low / step);
+  const count = Math.max(1, Math.ceil(high / step) - first);
+  return { ticks: Array.from({ length: count + 1 }, (_, n) => (first + n) * step), digits };
 }
 
 export function nearest(steps, step) {

@@ -38,7 +38,8 @@ export class LivePicture {
     this.wantsVariations = false;
     this.seed = null;
     this.answer = null; // what made the picture on the page, or null
-    this.ghostAnswer = null; // {key, image}: the first example's translation, for the empty state
+    this.ghostAnswer = null; // {key, image}: the first example's translation, for the empty state;
+    // `rough`: a small picture of it, until that has come
     this.paused = false; // the camera has the right square
   }
 
@@ -67,6 +68,16 @@ export class LivePicture {
     this.result.dataset.state = "stale";
     this.picture.setAttribute("aria-label", `The ${this.config.target} made from the drawing`);
     this.strip.replaceChildren();
+    this.loadPreview();
+  }
+
+  /** Until the first example is translated, the small picture that comes with the model is seen. */
+  async loadPreview() {
+    const [key, { preview }] = [this.ghostKey(), this.config];
+    const image = preview && await decode(preview).catch(() => null);
+    if (!image || this.ghostAnswer?.key === key || this.ghostKey() !== key) return;
+    this.ghostAnswer = { key, image, rough: true };
+    if (this.result.dataset.state === "empty") this.put(image);
   }
 
   /** The drawing or the model is another. */
@@ -119,7 +130,8 @@ export class LivePicture {
 
   ghostTranslation() {
     const key = this.ghostKey();
-    if (!this.config.examples.length || this.ghostAnswer?.key === key) return null;
+    const known = this.ghostAnswer?.key === key && !this.ghostAnswer.rough;
+    if (!this.config.examples.length || known) return null;
     const show = (reply) => this.keepGhost(reply, key);
     return this.job("translate", this.drawing.examplePixels(), show);
   }

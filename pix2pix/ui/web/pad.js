@@ -25,7 +25,7 @@ export function normalise(value) {
     .map(({ name, color }) => ({ name: String(name), color: color.toLowerCase() }));
   return {
     model: "", kind: "drawing", source: "drawing", target: "picture", noise: true, raster: null,
-    engine: null, opensPhotos: false, ...value,
+    engine: null, opensPhotos: false, preview: "", ...value,
     size: Math.min(1024, Math.max(16, Math.round(value?.size) || 256)),
     palette: palette.length ? palette : null,
     hints: Boolean(value?.hints) && !palette.length,

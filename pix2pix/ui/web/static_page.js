@@ -7,8 +7,8 @@ const models = JSON.parse(document.getElementById("models").textContent);
 const element = document.getElementById("studio");
 const nav = document.querySelector("nav");
 
-function card({ title, thumbnail, state }) {
-  const picture = thumbnail ? make("img", { src: thumbnail, alt: "" }) : make("span", { className: "blank" });
+function card({ title, state }) {
+  const picture = state.preview ? make("img", { src: state.preview, alt: "" }) : make("span", { className: "blank" });
   const words = make("span", { className: "words" }, make("b", {}, title),
     make("small", {}, `${state.source} to ${state.target}`));
   const onclick = () => choose(state.model);

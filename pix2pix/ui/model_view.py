@@ -1,4 +1,7 @@
-"""Describe a model to the drawing pad, in the app and on a page of static files. No gradio."""
+"""Describe a model to its card and to the drawing pad, in the app and on a page of static files.
+
+No gradio.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pix2pix.models.folder import EXAMPLES, read_config
+from pix2pix.errors import UserError
+from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.picture import data_url, resize
+from pix2pix.models.folder import EXAMPLES, THUMBNAIL, read_config
+
+CARD_SIDE, PREVIEW_SIDE = 80, 128  # pixels of the thumbnail on a card and, larger, on the pad
 
 
 def pad_state(name: str, folder: Path, engine: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -25,6 +33,7 @@ def pad_state(name: str, folder: Path, engine: dict[str, Any] | None = None) -> 
         "palette": config.palette if labels else None,
         "background": config.palette[0]["color"] if labels else "#ffffff",
         "examples": example_drawings(folder),
+        "preview": thumbnail(folder, PREVIEW_SIDE),
         "engine": engine,
     }
 
@@ -36,3 +45,13 @@ def example_drawings(folder: Path) -> list[dict[str, Any]]:
         return [{"name": str(e["name"]), "strokes": list(e["strokes"])} for e in drawings][:24]
     except (OSError, ValueError, TypeError, KeyError):
         return []
+
+
+def thumbnail(folder: Path, side: int = CARD_SIDE) -> str:
+    """Return the model's picture, its answer to the first example, as a data URL of so many pixels
+    square, or nothing where it has none."""
+    try:
+        picture = open_picture(folder / THUMBNAIL, max_pixels=4_000_000)
+    except UserError:
+        return ""
+    return data_url(resize(picture.to_pil(3), (side, side)))
