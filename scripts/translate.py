@@ -1,9 +1,9 @@
 """Translate picture files, or every picture in a folder and its subfolders, with a model.
 
 The results have the same names in the same tree. Map tiles z/x/y.png and MBTiles come back without
-seams, GeoTIFFs with their place on Earth. A model of one target channel writes 16-bit PNGs of
-pictures with more than 8 bits; one whose target has a range writes its numbers in their own unit
-and type: metres in a float TIFF, say.
+seams, GeoTIFFs with their place on Earth, videos as MP4 with their sound. A model of one target
+channel writes 16-bit PNGs of pictures with more than 8 bits; one whose target has a range writes
+its numbers in their own unit and type: metres in a float TIFF, say.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def main() -> int:
 
 
 class Progress:
-    """Says how far a picture of many windows is, and how long the rest takes."""
+    """Says how far a picture of many windows, or a video of many frames, is, and how long the rest
+    takes."""
 
     def __init__(self, name: str) -> None:
         self.name, self.start = name, time.monotonic()
@@ -66,7 +67,7 @@ class Progress:
             end = "\n" if done == total else ""
             gone = time.monotonic() - self.start
             left = f", {gone * (total - done) / done:.0f} s left" if done and gone > 2 else ""
-            words = f"\r{self.name}: {done / total:.0%}{left}   "
+            words = f"\r{self.name}: {done:,} of {total:,} ({done / total:.0%}){left}   "
             print(words, end=end, file=sys.stderr, flush=True)
 
 

@@ -2,7 +2,8 @@
 
 A picture becomes a PNG of its name, or a TIFF where the model gives numbers that PNG cannot hold. A
 folder's subfolders come back as they were, map tiles (`z/x/y.png`, MBTiles) without seams and in
-8 bits, a GeoTIFF as a GeoTIFF, and world files stay beside their pictures.
+8 bits, a GeoTIFF as a GeoTIFF, a video as an MP4 with its sound, and world files stay beside their
+pictures.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
 from pix2pix.imaging.decode import IMAGE_SUFFIXES, open_picture
 from pix2pix.imaging.numbers import save_picture
 from pix2pix.imaging.picture import MAX_PIXELS
 from pix2pix.imaging.rasters import is_geotiff
+from pix2pix.imaging.video import VIDEO_SUFFIXES, Clip, change_frames, is_video, open_clip
 from pix2pix.models.geotiff import translate_geotiff
 from pix2pix.models.mbtiles import translate_mbtiles
 from pix2pix.models.tile_sets import (
@@ -32,7 +36,7 @@ from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import natural_key, printable
 
 MBTILES = ".mbtiles"
-INPUT_SUFFIXES = IMAGE_SUFFIXES | {MBTILES}
+INPUT_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | {MBTILES}
 PLACE_SUFFIXES = frozenset((".pgw", ".jgw", ".tfw", ".wld", ".prj"))  # beside pictures
 
 
@@ -43,7 +47,7 @@ class Job:
 
     file: Path
     result: str
-    kind: str  # picture, geotiff, mbtiles or tiles
+    kind: str  # picture, clip, geotiff, mbtiles or tiles
     tiles: TileSet | None = None
 
     @property
@@ -54,11 +58,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many pictures came out, (file, reason) of those that did not, and remarks."""
+    """How many pictures came out, (file, reason) of those that did not, remarks, and how many
+    frames of a video there were."""
 
     translated: int
     refused: list[tuple[str, str]]
     remarks: list[str]
+    frames: int = 0
 
 
 def list_jobs(inputs: list[Path], suffix: str = ".png") -> list[Job]:
@@ -91,6 +97,8 @@ def file_job(file: Path, name: str, suffix: str = ".png") -> Job:
     stem = Path(name).with_suffix("").as_posix()
     if file.suffix.lower() == MBTILES:
         return Job(file, f"{stem}{MBTILES}", "mbtiles")
+    if is_video(file):
+        return Job(file, f"{stem}.mp4", "clip")
     if is_geotiff(file):
         return Job(file, f"{stem}.tif", "geotiff")
     return Job(file, f"{stem}{suffix}", "picture")
@@ -128,15 +136,19 @@ def run_job(
     fit: str = "",
     norm: str = "",
     max_pixels: int | None = None,
+    max_frames: int | None = None,
     on_progress: Progress = lambda done, total: None,
     should_stop: ShouldStop = lambda: False,
 ) -> Outcome:
     """Do one job below `out`. `fit` is of pictures: tiles and GeoTIFFs keep their scale. With
-    `max_pixels` also GeoTIFFs, which need little memory, have a limit. Raises UserError where all
-    of it fails, and Cancelled."""
+    `max_pixels` also GeoTIFFs, which need little memory, have a limit; `max_frames` is of a video.
+    Raises UserError where all of it fails, and Cancelled."""
     options: dict[str, Any] = {"seed": seed, "norm": norm}
     options |= {"on_progress": on_progress, "should_stop": should_stop}
     made = out / job.result
+    if job.kind == "clip":
+        clip = open_clip(job.file, max_pixels or MAX_PIXELS, max_frames)
+        return _translate_clip(translator, clip, made, max_frames, {**options, "fit": fit})
     if job.kind == "geotiff":
         notice = translate_geotiff(translator, job.file, made, max_pixels=max_pixels, **options)
         return Outcome(1, [], [notice] if notice else [])
@@ -160,6 +172,22 @@ def run_job(
     save_picture(result, made, known[2] if known else "")
     _keep_world_file(job.file, made)
     return Outcome(1, [], remarks)
+
+
+def _translate_clip(
+    translator: Any, clip: Clip, made: Path, max_frames: int | None, options: dict[str, Any]
+) -> Outcome:
+    """Translate each frame by itself, as people see it: in 8 bits."""
+    work = {"on_progress": options.pop("on_progress"), "should_stop": options["should_stop"]}
+    notices: list[str] = []
+
+    def change(image: Image.Image) -> Image.Image:
+        if not notices:
+            notices.append(translator.range_notice(image, clip.name))
+        return translator.look(translator.translate(image, **options))
+
+    frames, remarks = change_frames(clip, made, change, max_frames=max_frames, **work)
+    return Outcome(1, [], [*filter(None, notices), *remarks], frames)
 
 
 def _tile_remarks(translator: Any, tiles: TileSet) -> Iterator[str]:
