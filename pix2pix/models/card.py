@@ -25,7 +25,7 @@ HIDDEN_SETTINGS = {
         "source_channels",
     ),
     *("target_channels", "save_every_steps", "sample_every_steps", "keep_every_epochs"),
-    *("tensorboard", "compile", "channels_last", "precision", "ranges", "numbers"),
+    *("report_to", "compile", "channels_last", "precision", "ranges", "numbers"),
 }
 
 
