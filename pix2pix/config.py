@@ -118,7 +118,7 @@ class TrainConfig:
     save_every_steps: int = 1000
     sample_every_steps: int = 500
     keep_every_epochs: int = 0  # a picture and a model after so many epochs too; 0: steps alone
-    tensorboard: bool = False  # write its log files as well
+    report_to: Literal["", "tensorboard", "trackio", "wandb"] = ""  # another log of the run
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -197,6 +197,8 @@ class TrainConfig:
         """
         if isinstance(values, dict) and "accumulate" in values:
             values = _without_accumulate(values)
+        if isinstance(values, dict) and "tensorboard" in values:
+            values = _without_tensorboard(values)
         return cls(**{**dataclasses.asdict(cls()), **checked_fields(cls, values)})
 
     @property
@@ -289,6 +291,15 @@ def _without_accumulate(values: dict[str, Any]) -> dict[str, Any]:
         raise UserError("accumulate and batch_size must be whole numbers from 1.")
     steps = next(n for n in range(min(parts, pairs), pairs + 1) if pairs % n == 0)
     return {**values, "batch_size": pairs // steps, "gradient_accumulation_steps": steps}
+
+
+def _without_tensorboard(values: dict[str, Any]) -> dict[str, Any]:
+    """Translate the setting of older runs, which was on or off."""
+    values = dict(values)
+    asked = values.pop("tensorboard")
+    if not isinstance(asked, bool):
+        raise UserError("tensorboard must be true or false.")
+    return {"report_to": "tensorboard" if asked else "", **values}
 
 
 def _check_name(setting: str) -> None:

@@ -1,5 +1,5 @@
-"""Build a dataset of A|B pictures from two folders, from one and a derivation, from a table of
-pictures, or a drawn one."""
+"""Build a dataset of A|B pictures from two folders, from one or a video and a derivation, from a
+table of pictures, or a drawn one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,14 @@ from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
 from pix2pix.data.records import SPLITS, Inputs, Plan
 from pix2pix.data.report import describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
-from pix2pix.data.sources import DERIVATIONS
+from pix2pix.data.sources import DERIVATIONS, clip_inputs
 from pix2pix.data.table_pairs import table_inputs
 from pix2pix.data.table_rows import TableLook, look_at
 from pix2pix.data.tables import local_table
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.picture import set_pillow_limits
+from pix2pix.imaging.video import is_video
 from pix2pix.utils.files import read_json_object
 from pix2pix.utils.progress import ProgressBar
 
@@ -57,14 +58,16 @@ def main() -> int:
 
 
 def from_pictures(args: argparse.Namespace) -> dict[str, Any]:
+    if is_video(args.source):
+        with from_clip(args) as of_clip:
+            return from_folders(args, of_clip)
     if args.target and args.source.is_file() and args.target.is_file():
-        near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
         labels = args.labels in ("target", "both")
         args.together = args.together or TOGETHER
         rasters = raster_inputs(
             args.source,
             args.target,
-            near,
+            near(args),
             args.size,
             labels=labels,
             on_progress=ProgressBar("cutting"),
@@ -77,6 +80,16 @@ def from_pictures(args: argparse.Namespace) -> dict[str, Any]:
         return from_folders(args, inputs)
 
 
+def from_clip(args: argparse.Namespace) -> AbstractContextManager[Inputs]:
+    bar = ProgressBar("taking frames", "frame")
+    return clip_inputs(args.source, near(args), args.derive, args.every, on_progress=bar)
+
+
+def near(args: argparse.Namespace) -> Path:
+    """Return where a temporary folder goes: to the disk of the dataset."""
+    return args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
+
+
 @contextmanager
 def from_table(args: argparse.Namespace) -> Iterator[Inputs | None]:
     """Give the inputs of the table at --source; None where there is none."""
@@ -87,10 +100,9 @@ def from_table(args: argparse.Namespace) -> Iterator[Inputs | None]:
         yield None
         return
     tell_table(look_at(table, args.columns, args.derive))
-    near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
     with table_inputs(
-        args.source, near, args.columns, subset=args.subset, limit=args.limit, derive=args.derive,
-        on_progress=ProgressBar("taking out", "‰"),
+        args.source, near(args), args.columns, subset=args.subset, limit=args.limit,
+        derive=args.derive, on_progress=ProgressBar("taking out", "‰"),
     ) as inputs:  # fmt: skip
         yield inputs
 
@@ -144,6 +156,12 @@ def sample(args: argparse.Namespace) -> dict[str, Any]:
 def again(args: argparse.Namespace) -> dict[str, Any]:
     inputs = read_json_object(args.rebuild).get("inputs") or {}
     origin = inputs.get("origin")
+    if origin and args.source and is_video(args.source):
+        args.every, args.derive = origin.get("every", 0), inputs["derive"]
+        with from_clip(args) as of_clip:
+            return rebuild(
+                args.rebuild, args.out, of_clip.source, on_progress=ProgressBar("building")
+            )
     if origin and args.source and not args.target:
         args.columns, args.limit = tuple(origin["columns"]), origin["limit"]
         args.subset, args.derive = origin["subset"], inputs["derive"]
@@ -224,7 +242,8 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add what is read, and where the dataset goes."""
     add = parser.add_argument
     add("--source", type=Path, help="folder of source pictures (A); or, without --target, a "
-        "dataset, or a table: Parquet, a folder of `datasets`, a WebDataset tar")  # fmt: skip
+        "dataset, a video (with --derive), or a table: Parquet, a folder of `datasets`, a "
+        "WebDataset tar")  # fmt: skip
     add("--target", type=Path, help="folder of target pictures (B); or a GeoTIFF of the place that "
         "the GeoTIFF --source shows")  # fmt: skip
     add("--columns", type=names, default=(), metavar="A,B", help="columns of a table: source and "
@@ -235,6 +254,8 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     add("--match", choices=RULES, default="auto", help="rule that pairs the names (default: auto)")
     add("--csv", type=Path, help="table of pairs: source, target, and split or group if you like")
     add("--derive", choices=list(DERIVATIONS), default="", help="make the source from the picture")
+    add("--every", type=int, default=0, metavar="N", help="of a video every N-th frame (default: "
+        "two a second); those that look like the one before are left out")  # fmt: skip
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:

@@ -1,9 +1,9 @@
 """Translate picture files, or every picture in a folder and its subfolders, with a model.
 
 The results have the same names in the same tree. Map tiles z/x/y.png and MBTiles come back without
-seams, GeoTIFFs with their place on Earth. A model of one target channel writes 16-bit PNGs of
-pictures with more than 8 bits; one whose target has a range writes its numbers in their own unit
-and type: metres in a float TIFF, say.
+seams, GeoTIFFs with their place on Earth, videos as MP4 with their sound. A model of one target
+channel writes 16-bit PNGs of pictures with more than 8 bits; one whose target has a range writes
+its numbers in their own unit and type: metres in a float TIFF, say.
 """
 
 from __future__ import annotations

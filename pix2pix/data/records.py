@@ -67,13 +67,15 @@ class Matching:
 @dataclass(frozen=True)
 class Origin:
     """The table that folders were taken from: its address, its columns (source and target, or one
-    of A|B pictures), the most pairs of a split (0: all), and the rows that have no pictures."""
+    of A|B pictures), the most pairs of a split (0: all), and the rows that have no pictures. Of a
+    video, every so many frames were taken."""
 
     table: str
     columns: tuple[str, ...]
     subset: str = ""
     limit: int = 0
     refused: tuple[Refusal, ...] = ()
+    every: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,9 @@ class Inputs:
     The others say how the files are read, `alpha` and `classes` for source and target: `strips` is
     one of `ab_pairs.STRIPS`; `alpha` of `reading.ALPHA`; "colours" in `classes` shows class numbers
     in distinct colours; "all" `pages` makes a picture of every page. `title` is what the
-    person calls the folder, where it is one of ours, and `left_out` what an archive held beside it.
-    Sources that a person drew here have a `source_kind`, "drawing" or "labels", and labels their
-    `palette` of {"name", "color"}.
+    person calls the folder, where it is one of ours, `left_out` what an archive held beside it, and
+    `taken` says in words which frames of a video the photos are. Sources that a person drew here
+    have a `source_kind`, "drawing" or "labels", and labels their `palette` of {"name", "color"}.
     """
 
     source: Path
@@ -103,6 +105,7 @@ class Inputs:
     origin: Origin | None = None
     source_kind: str = ""
     palette: tuple[dict[str, str], ...] = ()
+    taken: str = ""
 
     @property
     def kind(self) -> str:

@@ -77,12 +77,14 @@ class BuiltPair(TypedDict):
 
 
 class DatasetOrigin(TypedDict):
-    """The table that pictures were taken from; `limit` is the most pairs of a split, 0 for all."""
+    """The table that pictures were taken from; `limit` is the most pairs of a split, 0 for all. Of
+    a video, `every` so many frames were taken."""
 
     table: str
     columns: list[str] | tuple[str, ...]
     subset: str
     limit: int
+    every: int
 
 
 class DatasetInputs(TypedDict, total=False):

@@ -1,4 +1,5 @@
-"""Make source pictures from photos: one folder of photos becomes pairs, the photo is the target.
+"""Make source pictures from photos: one folder of photos, or the frames of a video, becomes pairs,
+the photo is the target.
 
 What is random in a source follows from the seed and the photo's key alone, so a dataset comes out
 the same on every machine, in any order and with any number of processes.
@@ -8,15 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pix2pix.errors import UserError
+from pix2pix.data.records import Inputs, Origin
+from pix2pix.data.split import near_duplicates
+from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
 from pix2pix.imaging.picture import as_picture, resize
 from pix2pix.imaging.strokes import smooth
+from pix2pix.imaging.video import open_clip, read_frames
+from pix2pix.utils.files import write_errors
+from pix2pix.utils.progress import Progress, ShouldStop
 
 DERIVATIONS = {  # name -> "source -> target" for people
     "grey": "grey -> colour",
@@ -34,6 +45,8 @@ SHRINK_FACTOR = 4  # "small" keeps one pixel of 4 x 4
 # person can mark what shall be filled.
 HOLE = (255, 0, 255)
 BARE = 0.15  # share of the drawings "lines+colours" that have no colours, as some people's
+FRAMES_A_SECOND = 2  # of a video that become photos, unless told
+MAX_FRAME_BYTES = 20 * 10**9  # of all photos of a video
 MIN_HOLE_SHARE, MAX_HOLE_SHARE = 0.10, 0.30  # the share of a picture that its holes cover
 _ATTEMPTS = 20  # overlaps and borders spoil one in fifty
 _LINE_STYLES = {"lines": "lines", "lines-pencil": "pencil", "lines-bold": "bold"}
@@ -64,6 +77,65 @@ def derive_source(photo: Image.Image, how: str, key: str, seed: int = 0) -> Imag
         return holed
     style = _LINE_STYLES.get(how) or LINE_STYLES[int(len(LINE_STYLES) * chance.random())]
     return line_drawing(colour, style)
+
+
+@contextmanager
+def clip_inputs(
+    clip: Path, near: Path, derive: str, every: int = 0, **options: Any
+) -> Iterator[Inputs]:
+    """Give the photos that `take_frames` makes, in a temporary folder in `near`, as inputs."""
+    if not derive:
+        raise UserError(f"{clip.name} is a video: say what sources are made of, such as lines.")
+    near.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=near) as place:
+        every, words = take_frames(clip, Path(place), every, **options)
+        origin = Origin(clip.name, (), every=every)
+        yield Inputs(Path(place), derive=derive, origin=origin, taken=words)
+
+
+def take_frames(
+    file: Path,
+    into: Path,
+    every: int = 0,
+    *,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> tuple[int, str]:
+    """Write every so many frames of a video into a folder, called after it and their number, but
+    not those that look like the one before; `every` 0 is two a second. Returns (every, words that
+    say what was taken). `on_progress` hears frames. Raises UserError and Cancelled."""
+    if every < 0:
+        raise UserError("Every so many frames is a whole number, 0 for two a second.")
+    clip = open_clip(file)
+    every = every or max(1, round(clip.rate / FRAMES_A_SECOND))
+    last, alike, taken, size, number = None, 0, 0, 0, 0
+    for number, photo in read_frames(clip, every):
+        if should_stop():
+            raise Cancelled
+        on_progress(number, max(number + 1, clip.frames))
+        if photo is None:
+            continue
+        small = np.asarray(photo.resize((64, 64), Image.Resampling.BOX))
+        if last is not None and near_duplicates([last, small]):
+            alike += 1
+            continue
+        made = into / f"{file.stem}-{number:06}.png"
+        with write_errors(made):
+            photo.save(made, compress_level=1)
+        last, taken, size = small, taken + 1, size + made.stat().st_size
+        if size > MAX_FRAME_BYTES:
+            raise UserError(f"{clip.name} has too many frames for the disk: take fewer, or cut it.")
+    on_progress(number + 1, number + 1)
+    return every, (
+        f"of {clip.name} every {_ordinal(every)} frame, {taken:,} of {number + 1:,}, without "
+        f"{alike:,} that look like the one before"
+    )
+
+
+def _ordinal(number: int) -> str:
+    """Write a whole number as in "every 12th"."""
+    ends = {1: "st", 2: "nd", 3: "rd"} if number // 10 % 10 != 1 else {}
+    return f"{number}{ends.get(number % 10, 'th')}"
 
 
 def seeded_random(seed: int, key: str) -> random.Random:

@@ -2,7 +2,8 @@
 
 A picture becomes a PNG of its name, or a TIFF where the model gives numbers that PNG cannot hold. A
 folder's subfolders come back as they were, map tiles (`z/x/y.png`, MBTiles) without seams and in
-8 bits, a GeoTIFF as a GeoTIFF, and world files stay beside their pictures.
+8 bits, a GeoTIFF as a GeoTIFF, a video as an MP4 with its sound, and world files stay beside their
+pictures.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pix2pix.imaging.decode import IMAGE_SUFFIXES, open_picture
 from pix2pix.imaging.numbers import save_picture
 from pix2pix.imaging.picture import MAX_PIXELS, save_png
 from pix2pix.imaging.rasters import is_geotiff
+from pix2pix.imaging.video import VIDEO_SUFFIXES, Clip, change_frames, is_video, open_clip
 from pix2pix.models.geotiff import translate_geotiff
 from pix2pix.models.tile_sets import (
     Place,
@@ -36,7 +38,7 @@ from pix2pix.models.tile_sets import (
 from pix2pix.utils.text import natural_key, printable
 
 MBTILES = ".mbtiles"
-INPUT_SUFFIXES = IMAGE_SUFFIXES | {MBTILES}
+INPUT_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | {MBTILES}
 PLACE_SUFFIXES = frozenset((".pgw", ".jgw", ".tfw", ".wld", ".prj"))  # beside pictures
 _NUMBERED = re.compile(r"(?:(?P<set>.*)/)?(?P<zoom>\d{1,2})/(?P<x>\d{1,8})/(?P<y>\d{1,8})\.\w+")
 _SOUTH_FIRST = 0.8  # of the step at borders, where rows that count from the south fit better
@@ -49,7 +51,7 @@ class Job:
 
     file: Path
     result: str
-    kind: str  # picture, geotiff, mbtiles or tiles
+    kind: str  # picture, clip, geotiff, mbtiles or tiles
     tiles: TileSet | None = None
 
     @property
@@ -60,11 +62,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many pictures came out, (file, reason) of those that did not, and remarks."""
+    """How many pictures came out, (file, reason) of those that did not, remarks, and how many
+    frames of a video there were."""
 
     translated: int
     refused: list[tuple[str, str]]
     remarks: list[str]
+    frames: int = 0
 
 
 def list_jobs(inputs: list[Path], suffix: str = ".png") -> list[Job]:
@@ -97,6 +101,8 @@ def file_job(file: Path, name: str, suffix: str = ".png") -> Job:
     stem = Path(name).with_suffix("").as_posix()
     if file.suffix.lower() == MBTILES:
         return Job(file, f"{stem}{MBTILES}", "mbtiles")
+    if is_video(file):
+        return Job(file, f"{stem}.mp4", "clip")
     if is_geotiff(file):
         return Job(file, f"{stem}.tif", "geotiff")
     return Job(file, f"{stem}{suffix}", "picture")
@@ -132,13 +138,17 @@ def run_job(
     *,
     fit: str = "",
     max_pixels: int | None = None,
+    max_frames: int | None = None,
     **options: Any,
 ) -> Outcome:
     """Do one job below `out`; `options` are seed, norm, on_progress and should_stop, as of
     `Translator.translate`. `fit` is of pictures: tiles and GeoTIFFs keep their scale. With
-    `max_pixels` also GeoTIFFs, which need little memory, have a limit. Raises UserError where all
-    of it fails, and Cancelled."""
+    `max_pixels` also GeoTIFFs, which need little memory, have a limit; `max_frames` is of a video.
+    Raises UserError where all of it fails, and Cancelled."""
     made = out / job.result
+    if job.kind == "clip":
+        clip = open_clip(job.file, max_pixels or MAX_PIXELS, max_frames)
+        return _translate_clip(translator, clip, made, max_frames, {**options, "fit": fit})
     if job.kind == "geotiff":
         notice = translate_geotiff(translator, job.file, made, max_pixels=max_pixels, **options)
         return Outcome(1, [], [notice] if notice else [])
@@ -162,6 +172,23 @@ def run_job(
     save_picture(result, made, known[2] if known else "")
     _keep_world_file(job.file, made)
     return Outcome(1, [], remarks)
+
+
+def _translate_clip(
+    translator: Any, clip: Clip, made: Path, max_frames: int | None, options: dict[str, Any]
+) -> Outcome:
+    """Translate each frame by itself, as people see it: in 8 bits."""
+    work = {name: options[name] for name in ("on_progress", "should_stop") if name in options}
+    options.pop("on_progress", None)  # it counts frames, not the tiles of one
+    notices: list[str] = []
+
+    def change(image: Image.Image) -> Image.Image:
+        if not notices:
+            notices.append(translator.range_notice(image, clip.name))
+        return translator.look(translator.translate(image, **options))
+
+    frames, remarks = change_frames(clip, made, change, max_frames=max_frames, **work)
+    return Outcome(1, [], [*filter(None, notices), *remarks], frames)
 
 
 def _tile_remarks(translator: Any, tiles: TileSet) -> Iterator[str]:

@@ -17,7 +17,7 @@ METRIC_FORMATS = {"l1": "{:.4f}", "psnr": "{:.2f}", "ssim": "{:.4f}", "perceptua
 HIDDEN_SETTINGS = {
     "epochs", "steps", "seed", "batch_size", "gradient_accumulation_steps", "source_name",
     "target_name", "source_channels", "target_channels", "save_every_steps", "sample_every_steps",
-    "keep_every_epochs", "tensorboard", "compile", "channels_last", "precision", "ranges",
+    "keep_every_epochs", "report_to", "compile", "channels_last", "precision", "ranges",
     "numbers",
 }  # fmt: skip
 

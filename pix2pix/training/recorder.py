@@ -19,7 +19,6 @@ from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import dataset_info, find_pairs, label_palette, read_dataset_json
 from pix2pix.data.loader import PairDataset
 from pix2pix.data.sample import sample_scenes
-from pix2pix.errors import UserError
 from pix2pix.evaluation.metrics import evenly_spaced, judge, validate
 from pix2pix.imaging.example_houses import PALETTE
 from pix2pix.imaging.grids import rows_picture
@@ -29,6 +28,7 @@ from pix2pix.models.card import model_card
 from pix2pix.models.folder import save_examples, save_model
 from pix2pix.training.checkpoints import checkpoint_folder, prune_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
+from pix2pix.training.reporter import Reporter, Values
 from pix2pix.training.saved_state import save_state
 from pix2pix.training.trainer import Trainer
 from pix2pix.utils.files import copy_folder
@@ -60,7 +60,8 @@ class Recorder:
         self.palette = find_palette(data, dataset) if self.config.source_kind == "labels" else []
         self.scenes = drawn_scenes(data, self.config) if held_out else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
-        self.tensorboard_writer = tensorboard(run, first_step) if self.config.tensorboard else None
+        kind = self.config.report_to
+        self.reporter = Reporter(kind, run, self.config, first_step) if kind else None
         self.started, self.validation_seconds = time.monotonic(), 0.0
         self.sampled = -1  # the step of the last picture
         self.target_features: dict[Any, dict[int, Any]] = {}  # by measure
@@ -79,13 +80,15 @@ class Recorder:
         """Append a step's losses, and keep what the next validation is compared with."""
         self.row(step, epoch, losses)
         self.train_l1.append(losses["g_l1"] / 2)  # from [-1, 1] to the scale 0 to 1
-        self.log_tensorboard(step, "loss", losses)
+        lr = self.trainer.g_optimizer.param_groups[0]["lr"]
+        self.report(step, "loss", {**losses, "lr": lr})
 
     def sample(self, step: int) -> None:
         """Save the fixed pairs as they look now, three rows: source, generated, target."""
         source, target = self.samples
         grid = rows_picture([x.numpy() for x in (source, generate(self.trainer, source), target)])
         save_png(grid, self.run / "samples" / f"step-{step:07d}.png")
+        self.report(step, "samples", {"grid": grid})
         self.sampled = step
 
     def epoch_ended(self, step: int, epoch: int) -> None:
@@ -103,7 +106,7 @@ class Recorder:
         self.last_metrics = {"step": step, **row}
         with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "epoch": epoch, **row}) + "\n")
-        self.log_tensorboard(step, "validation", row)
+        self.report(step, "validation", row)
         self.train_l1.clear()
         self.validation_seconds += time.monotonic() - start
 
@@ -147,17 +150,16 @@ class Recorder:
             answer = from_array(generate(self.trainer, self.samples[0][:1])[0].numpy())
             save_examples(model, self.scenes, answer)
 
-    def log_tensorboard(self, step: int, group: str, values: dict[str, float]) -> None:
-        """Show values in TensorBoard, where that was asked for."""
-        if self.tensorboard_writer:
-            for name, value in values.items():
-                self.tensorboard_writer.add_scalar(f"{group}/{name}", value, step)
+    def report(self, step: int, group: str, values: Values) -> None:
+        """Send values to another log, where that was asked for."""
+        if self.reporter:
+            self.reporter.send(step, group, values)
 
     def close(self) -> None:
         """Close the files."""
         self.metrics.close()
-        if self.tensorboard_writer:
-            self.tensorboard_writer.close()
+        if self.reporter:
+            self.reporter.close()
 
 
 def sample_pairs(dataset: PairDataset, count: int) -> tuple[Tensor, Tensor]:
@@ -228,15 +230,3 @@ def model_config(
         numbers=config.numbers,
         training=training,
     )
-
-
-def tensorboard(run: Path, first_step: int = 0) -> Any:
-    """Open TensorBoard's files in the run folder; steps after ``first_step`` replace those of a
-    killed process. Raises UserError where it is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UserError(
-            "TensorBoard is not installed: `pip install tensorboard`, or set tensorboard=false."
-        ) from error
-    return SummaryWriter(str(run / "tensorboard"), purge_step=first_step + 1)

@@ -8,7 +8,8 @@ The run folder is the only channel between the process that trains and everyone 
 - `job.json`: of a run that trains elsewhere, on Hugging Face Jobs (see `hub.jobs`);
 - `stop`: there while someone asks the run to stop, with the word that it will be called by;
 - `metrics.jsonl` (a line a step), `validation.jsonl` (a line a validation), `samples/`,
-  `checkpoints/`, `model/` (the current generator), `state.pt` (to go on from), `log.txt`.
+  `checkpoints/`, `model/` (the current generator), `state.pt` (to go on from), `log.txt`;
+- `report_id.txt`: by which trackio or wandb knows a run that reports there.
 
 One run trains on a device at a time: each waits for the lock of its device, in the order in which
 they were started. A lock goes with its process, however that ends.

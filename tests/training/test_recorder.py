@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from pix2pix.nn.imagenet import installed
 from pix2pix.training.checkpoints import best_checkpoint, publish_checkpoint
 from pix2pix.training.loop import TrainProgress, run_loop
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.recorder import Recorder, tensorboard
+from pix2pix.training.recorder import Recorder
 from pix2pix.training.saved_state import (
     STATE_FILE,
     STATE_FORMAT,
@@ -291,49 +290,6 @@ def test_validations_take_a_small_share_of_the_time(data: Path, tmp_path: Path) 
         recorder.epoch_ended(1, 0)
         assert len(read_jsonl(tmp_path / "validation.jsonl")) == rows
     recorder.close()
-
-
-def test_tensorboard_files_are_written_on_request(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    run_loop(tmp_path / "run", data, SMALL.__class__(**{**vars(SMALL), "tensorboard": True}),
-          device=CPU)  # fmt: skip
-    seen = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
-    written = [event.value for event in seen.Scalars("loss/g_l1")]
-    rows = read_jsonl(tmp_path / "run" / "metrics.jsonl")
-    assert written == pytest.approx([row["g_l1"] for row in rows])
-    assert len(seen.Scalars("validation/l1")) == 3
-
-
-def test_tensorboard_shows_no_step_twice(data: Path, tmp_path: Path) -> None:
-    """Neither those after a state nor those of a run that was killed before its first one."""
-    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    config = replace(SMALL, tensorboard=True, steps=6)
-    deadly = [2, 5]  # states are of step 3 and 6
-
-    def kill(progress: TrainProgress) -> None:
-        if progress.step in deadly:
-            deadly.remove(progress.step)
-            raise KeyboardInterrupt
-
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            run_loop(tmp_path, data, config, device=CPU, resume=True, on_progress=kill)
-    run_loop(tmp_path, data, config, device=CPU, resume=True)
-    seen = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert [event.step for event in seen.Scalars("loss/g_l1")] == list(range(1, 7))
-    assert [event.step for event in seen.Scalars("validation/l1")] == [3, 6]
-
-
-def test_tensorboard_that_is_absent_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UserError, match="pip install tensorboard"):
-        tensorboard(tmp_path)
 
 
 @pytest.mark.parametrize(

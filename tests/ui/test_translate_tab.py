@@ -24,6 +24,7 @@ from pix2pix.ui.train.tab import train_tab
 from pix2pix.ui.translate import batch as tiles
 from pix2pix.ui.translate.options import Limits
 from tests.imaging.test_picture import tiff
+from tests.support.clips import house_frames, write_clip
 from tests.support.drawn_pairs import drawn_strip
 from tests.support.models_and_servers import noise, save_tiny_model, tiny_config, translator
 
@@ -235,3 +236,56 @@ def test_a_zip_holds_numbers_and_the_gallery_shows_them(tmp_path: Path, monkeypa
         assert packed.namelist() == ["field.tif"]
         held = np.asarray(Image.open(io.BytesIO(packed.read("field.tif"))))
     np.testing.assert_allclose(held, np.asarray(numbers), atol=1e-4)
+
+
+def test_a_clip_among_the_files_has_its_limit_progress_and_stop(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(tiles, "results_folder", lambda: tmp_path)
+    write_clip(tmp_path / "walk.mp4", house_frames(1))
+    noise(64, 64).save(tmp_path / "one.png")
+    files, painter = [str(tmp_path / "walk.mp4"), str(tmp_path / "one.png")], translator()
+    heard: list[str] = []
+
+    def run(out: str, limit: int, stop: Callable[[], bool]) -> tuple[list[Path], list[str]]:
+        (tmp_path / out).mkdir()
+        options = {"seed": None, "fit": "", "norm": "", "should_stop": stop}
+        show = lambda share, desc: heard.append(desc)  # noqa: E731
+        limits = Limits(frames=limit)
+        return tiles.translate_files(painter, files, tmp_path / out, limits, options, show)
+
+    done, message = run("all", 24, lambda: False)
+    assert message == ["2 of 2 translated."] and "walk.mp4, frame 7 of 24" in heard
+    shown = {name for _, name in tiles.gallery_pictures(done, tmp_path / "all")}
+    assert shown == {"walk.mp4", "one.png"}
+    with zipfile.ZipFile(tiles.pack(tmp_path / "all", done)) as packed:
+        assert {*packed.namelist()} == shown
+    done, message = run("few", 23, lambda: False)
+    assert [file.name for file in done] == ["one.png"] and "more than the 23 frames" in message[1]
+    heard.clear()
+    done, message = run("stopped", 24, lambda: "walk.mp4, frame 9 of 24" in heard)
+    assert not done and message == ["0 of 2 translated. Stopped; what was done is kept."]
+    assert not [*(tmp_path / "stopped").iterdir()]
+
+
+@pytest.mark.browser
+def test_a_clip_is_translated_and_played_in_the_page(
+    opened: Any, browser: Any, folder: Path
+) -> None:
+    write_clip(folder / "walk.mp4", house_frames(2))
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(opened[1])
+    page.locator('.card[data-name="views"]').click()
+    page.get_by_text("Tiles", exact=True).first.click()
+    page.locator("#tiles input[type=file]").first.set_input_files(folder / "walk.mp4")
+    page.locator("#tiles").get_by_text("walk").first.wait_for()
+    page.locator("#translate-all").click()
+    page.get_by_text("1 of 1 translated.").wait_for()
+    page.locator("#translated video").first.click()
+    page.wait_for_function(
+        "() => { const all = [...document.querySelectorAll('#translated video')];"
+        " for (const video of all) { video.muted = true; video.play().catch(() => 0); }"
+        " return all.some((video) => video.currentTime > 0.3 && video.videoWidth === 96); }"
+    )
+    page.close()

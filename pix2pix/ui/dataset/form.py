@@ -12,6 +12,7 @@ import gradio as gr
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, LABELS, Recipe
 from pix2pix.errors import UserError
 from pix2pix.hub.tables import PUBLISHED
+from pix2pix.imaging.video import VIDEO_SUFFIXES
 from pix2pix.ui.dataset.table_form import TableForm, table_form
 from pix2pix.ui.dataset.uploads import UploadedInputs, look
 from pix2pix.ui.dataset.wording import AS_FOUND, DERIVE_TEXTS, DOUBT_CHOICES, FIT_TEXTS
@@ -26,7 +27,7 @@ SOURCE_KINDS = {
 }
 HINTS = {
     "folders": "Names may differ: which picture belongs to which is found out.",
-    "photos": "One folder: the source picture is made from each photo.",
+    "photos": "One folder, or a video: the source picture is made from each photo or frame.",
     "archive": "A ZIP or tar of two folders or of a dataset, an .npz, a table (Parquet, WebDataset)"
     " or a dataset of the Hub.",
     "workspace": "Folders that are on the server already, without uploading them.",
@@ -48,6 +49,8 @@ class SourcesForm:
     source: gr.File
     target: gr.File
     photos: gr.File
+    clip: gr.File
+    every: gr.Number
     made: gr.Dropdown
     archive: gr.File
     repo: gr.Textbox
@@ -69,9 +72,11 @@ class SourcesForm:
         kind = values[self.kind]
         text = {part: values[part] or "" for part in self.inputs()}
         if kind == "photos":
-            if not text[self.photos]:
-                raise UserError("Choose a folder of photos first.")
-            return UploadedInputs(text[self.photos], derive=text[self.made])
+            files = [*text[self.photos], *filter(None, [text[self.clip]])]
+            if not files:
+                raise UserError("Choose a folder of photos, or a video, first.")
+            every = whole_number(values[self.every] or 0, "Every so many frames")
+            return UploadedInputs(files, derive=text[self.made], every=every)
         common: dict[str, Any] = {"table": text[self.table], "match": match}
         if kind == "folders":
             return UploadedInputs(text[self.source], text[self.target], **common)
@@ -100,6 +105,13 @@ def sources_form() -> SourcesForm:
         target = folder(label="Target pictures", elem_id="target")
     with gr.Column(**away) as modes["photos"]:
         photos = folder(label="Photos", elem_id="photos")
+        clip = gr.File(
+            label="Or a video", height=110, elem_id="clip", file_types=sorted(VIDEO_SUFFIXES)
+        )
+        every = gr.Number(
+            0, precision=0, minimum=0, label="Every so many frames, 0: two a second",
+            info="Frames that look like the one before are left out.",
+        )  # fmt: skip
         made = gr.Dropdown(list(DERIVE_TEXTS.items()), value="grey", label="Pairs of")
     with gr.Column(**away) as modes["archive"]:
         archive = gr.File(
@@ -118,8 +130,8 @@ def sources_form() -> SourcesForm:
             for label, side in zip(places, ("source", "target"))
         )
     form = SourcesForm(
-        kind, hint, modes, source, target, photos, made, archive, repo, token, source_path,
-        target_path, columns=table_form(), **more_sources(),
+        kind, hint, modes, source, target, photos, clip, every, made, archive, repo, token,
+        source_path, target_path, columns=table_form(), **more_sources(),
     )  # fmt: skip
     wire_sources(form)
     return form

@@ -13,7 +13,8 @@ from typing import Any
 from pix2pix.data.archives import unpack
 from pix2pix.data.layout import detect_layout, find_inputs
 from pix2pix.data.pair_table import read_table
-from pix2pix.data.records import Inputs, Refusal
+from pix2pix.data.records import Inputs, Origin, Refusal
+from pix2pix.data.sources import take_frames
 from pix2pix.data.table_pairs import extract_pairs
 from pix2pix.data.table_rows import TableLook, look_at
 from pix2pix.data.tables import KINDS, Table, local_table
@@ -21,6 +22,7 @@ from pix2pix.data.transfer import read_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import pull_dataset
 from pix2pix.hub.tables import look_at_hub, pull_pairs
+from pix2pix.imaging.video import is_video
 from pix2pix.utils.files import remove_old
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
@@ -34,7 +36,7 @@ class UploadedInputs:
     """One of: uploaded `source` (and `target`) files, an `archive`, a Hub `repo`, or paths in the
     workspace. `derive` makes the source from the picture; `table` is an uploaded CSV. `columns`
     and `limit` (the most pairs of a split, 0 for all) are of tables of pictures; `subset` is the
-    folder of one of several."""
+    folder of one of several. Of videos among the photos `every` so many frames are taken."""
 
     source: Sequence[str] = ()
     target: Sequence[str] = ()
@@ -50,6 +52,7 @@ class UploadedInputs:
     columns: tuple[str, ...] = ()
     limit: int = 0
     subset: str = ""
+    every: int = 0
 
 
 def gather_inputs(
@@ -76,7 +79,7 @@ def _gather(
         raise UserError("Give an archive or a dataset of the Hub, but not both: clear one of them.")
     options = {"should_stop": should_stop, "on_progress": on_progress}
     if uploads.source or uploads.target:
-        return _uploads(uploads, folder, match, table)
+        return _uploads(uploads, folder, match, table, options)
     if inputs := _of_table(uploads, folder, options):
         return inputs
     if uploads.repo.strip():
@@ -191,18 +194,33 @@ def link_files(files: Sequence[str], folder: Path) -> Path:
     return folder
 
 
-def _uploads(uploads: UploadedInputs, folder: Path, match: str, table: str) -> Inputs:
+def _uploads(
+    uploads: UploadedInputs, folder: Path, match: str, table: str, options: dict
+) -> Inputs:
     sides = ("source", uploads.source, "target"), ("target", uploads.target, "source")
     for side, files, other in sides:
         if not files and not uploads.derive:
             raise UserError(f"Choose the {side} pictures too: there are only {other} pictures yet.")
     try:
-        source = link_files(uploads.source, folder / "source")
         if uploads.derive:
-            return Inputs(source, derive=uploads.derive)
+            return _photos(uploads, folder / "source", options)
+        source = link_files(uploads.source, folder / "source")
         return Inputs(source, link_files(uploads.target, folder / "target"), match, table)
     except OSError as error:
         raise UserError("The upload could not be kept: make room on the disk, please.") from error
+
+
+def _photos(uploads: UploadedInputs, folder: Path, options: dict) -> Inputs:
+    """Take photos, and the frames of videos among them."""
+    clips = [Path(file) for file in uploads.source if is_video(Path(file))]
+    link_files([file for file in uploads.source if Path(file) not in clips], folder)
+    taken = [take_frames(clip, folder, uploads.every, **options) for clip in clips]
+    origin = None
+    if clips:
+        names = ", ".join(printable(clip.name) for clip in clips)
+        origin = Origin(names, (), every=taken[0][0])
+    words = "; ".join(words for _, words in taken)
+    return Inputs(folder, derive=uploads.derive, origin=origin, taken=words)
 
 
 def _unpack(

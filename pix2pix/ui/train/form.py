@@ -37,6 +37,12 @@ SCRATCH = ("From scratch", "")
 SIZES = [64, 128, 256, 512, 1024]
 WIDTHS = [("64, the paper's", 64), ("32, several times faster", 32), ("16, for a first try", 16)]
 HINTS = {"colour_hints": 0.85, "recolour": 0.5}
+REPORTS = {
+    "Nowhere else": "",
+    "TensorBoard": "tensorboard",
+    "trackio": "trackio",
+    "Weights & Biases": "wandb",
+}
 FIXED_WIDTH = "The small U-Net's is fixed."
 NO_DATASET = "No dataset yet: build one in the Dataset tab."
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
@@ -61,6 +67,7 @@ class TrainForm:
     mirror: gr.Checkbox
     hints: gr.Checkbox
     length: gr.Markdown
+    report: gr.Dropdown
     more: gr.Textbox
     table: gr.HTML
     start: gr.Button
@@ -82,6 +89,7 @@ class TrainForm:
                 raise UserError(f"Give a value for {name}, or choose the preset again.")
         more = read_overrides(values[self.more])
         generator = str(more.get("generator", preset_values(values[self.preset] or "").generator))
+        fields["report_to"] = values[self.report] or ""
         if values[self.hints]:
             fields |= HINTS
         if values[self.start_from]:  # these come with the model
@@ -139,6 +147,10 @@ def setting_fields() -> dict[str, Any]:
     )  # fmt: skip
     length = gr.Markdown(elem_classes="quiet", elem_id="length")
     with gr.Accordion("More settings", open=False, elem_id="more-settings"):
+        report = gr.Dropdown(
+            list(REPORTS.items()), value="", label="Report to", elem_id="report-to",
+            info="Losses, measures and samples go there too; the package must be installed.",
+        )  # fmt: skip
         more = gr.Textbox(
             label="One a line, as key=value", lines=3, placeholder="lambda_l1=50\nmirror=false",
             elem_id="overrides",
@@ -146,7 +158,8 @@ def setting_fields() -> dict[str, Any]:
         table = read_template("train/settings.html", settings_table(FIRST))
     return {
         "epochs": epochs, "batch_size": batch, "size": size, "lr": lr, "width": width,
-        "mirror": mirror, "hints": hints, "length": length, "more": more, "table": table,
+        "mirror": mirror, "hints": hints, "length": length, "report": report,
+        "more": more, "table": table,
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Translate, Tiles: many pictures, or large ones, into a gallery and a ZIP."""
+"""Translate, Tiles: many pictures, large ones, or videos, into a gallery and a ZIP."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
     with gr.Row(elem_classes="squares"):
         files = gr.File(
             file_count="multiple", height=240, elem_id="tiles",
-            label="Tiles, or one large mosaic: image files, a ZIP of them, MBTiles",
+            label="Tiles, or one large mosaic: image files, a ZIP of them, MBTiles, videos",
         )  # fmt: skip
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
@@ -127,20 +127,22 @@ def translate_files(
     with tempfile.TemporaryDirectory(dir=results_folder()) as place:
         stop, suffix = options["should_stop"], result_suffix(known)
         jobs = list_batch(files, Path(place), limits, stop, refused, suffix)
-        pictures, note, remarks = 0, "", []
+        pictures, frames, note, remarks = 0, 0, "", []
         for number, job in enumerate(jobs):
-            on_progress = tile_progress(progress, number, len(jobs), job.name)
+            part = "frame" if job.kind == "clip" else "tile"
+            on_progress = tile_progress(progress, number, len(jobs), job.name, part)
             on_progress(0, 1)
             try:
                 check_disk()
                 outcome = run_job(
-                    translator, job, folder, max_pixels=limits.pixels, on_progress=on_progress,
-                    **options,
+                    translator, job, folder, max_pixels=limits.pixels,
+                    max_frames=limits.frames - frames, on_progress=on_progress, **options,
                 )  # fmt: skip
                 if known and job.kind == "picture":
                     look = open_picture(folder / job.result).with_range(*known[:2]).to_pil(1)
                     save_png(look, look_of(folder / job.result, folder))
                 pictures += outcome.translated
+                frames += outcome.frames
                 remarks += outcome.remarks
                 refused += [reason for _, reason in outcome.refused]
             except DiskFull as error:
@@ -200,12 +202,12 @@ def list_batch(
 
 
 def gallery_pictures(done: list[Path], folder: Path) -> list[tuple[str, str]]:
-    """Return (file, name) of what the gallery shows: PNGs, and 8 bits of pictures that hold
+    """Return (file, name) of what the gallery shows: PNGs, videos, and 8 bits of pictures that hold
     numbers. GeoTIFFs and MBTiles are in the ZIP alone: they may be too large to be seen."""
     shown = []
     for file in done:
         look = look_of(file, folder)
-        if look.is_file() or file.suffix == ".png":
+        if look.is_file() or file.suffix in (".png", ".mp4"):
             shown.append((str(look if look.is_file() else file), file.name))
     return shown
 

@@ -27,12 +27,13 @@ class Limits:
 
     files: int = 200  # of one batch
     pixels: int = MAX_PIXELS  # of one picture
+    frames: int = 20_000  # of the videos of one batch
     work: float = math.inf  # of a model of the Hub for one picture, in multiply-adds
 
 
 # Where strangers share a server. The paper's U-Net takes 6 billion multiply-adds at 256 pixels and
 # 97 at 1024, a ResNet 199 at 512: no forward holds up the others for more than seconds on a CPU.
-PUBLIC_LIMITS = Limits(files=50, pixels=25_000_000, work=250e9)
+PUBLIC_LIMITS = Limits(files=50, pixels=25_000_000, frames=240, work=250e9)
 
 
 def notice_of(config: ModelConfig, picture: Picture, name: str) -> str:
@@ -81,12 +82,13 @@ def norm_choice(config: ModelConfig) -> gr.Radio:
 
 
 def tile_progress(
-    progress: gr.Progress, number: int = 0, count: int = 1, name: str = ""
+    progress: gr.Progress, number: int = 0, count: int = 1, name: str = "", part: str = "tile"
 ) -> Progress:
-    """Make a translator's ``on_progress`` that moves the page's bar over ``count`` pictures."""
+    """Make a translator's ``on_progress`` that moves the page's bar over ``count`` pictures, each
+    of several parts."""
 
     def on_progress(done: int, total: int) -> None:
-        where = f"{name}, tile {done} of {total}" if total > 1 else name
+        where = f"{name}, {part} {done} of {total}" if total > 1 else name
         progress((number + done / total) / count, desc=where or "Translating")
 
     return on_progress
