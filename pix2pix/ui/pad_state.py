@@ -1,4 +1,5 @@
-"""Describe a model to the drawing pad, in the app and on a page of static files. No gradio."""
+"""Describe a model to the drawing pad, and read its HTML, in the app and on a page of static files.
+No gradio."""
 
 from __future__ import annotations
 
@@ -7,6 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix.models.folder import EXAMPLES, read_config
+
+COMPONENTS = Path(__file__).parent / "components"
+
+
+def pad_html(name: str) -> str:
+    """Read a component with paper to draw on, its tools at the place of ``{drawing}``."""
+    page, drawing = ((COMPONENTS / f).read_text(encoding="utf-8") for f in (name, "drawing.html"))
+    return page.replace("{drawing}", drawing)
 
 
 def pad_state(name: str, folder: Path, engine: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import gradio as gr
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, LABELS, Recipe
 from pix2pix.errors import UserError
 from pix2pix.hub.tables import PUBLISHED
+from pix2pix.ui.dataset.draw import draw_board
 from pix2pix.ui.dataset.table_form import TableForm, table_form
 from pix2pix.ui.dataset.uploads import UploadedInputs, look
 from pix2pix.ui.dataset.wording import AS_FOUND, DERIVE_TEXTS, DOUBT_CHOICES, FIT_TEXTS
@@ -22,6 +23,7 @@ SOURCE_KINDS = {
     "Photos": "photos",
     "Archive or Hub": "archive",
     "Workspace": "workspace",
+    "Draw them": "draw",
 }
 HINTS = {
     "folders": "Names may differ: which picture belongs to which is found out.",
@@ -29,6 +31,7 @@ HINTS = {
     "archive": "A ZIP or tar of two folders or of a dataset, an .npz, a table (Parquet, WebDataset)"
     " or a dataset of the Hub.",
     "workspace": "Folders that are on the server already, without uploading them.",
+    "draw": "Trace photos by hand: each drawing and its photo are a pair.",
 }
 NOT_MADE = {"Nothing, both pictures are there": ""}
 SIZES = [("128", 128), ("256", 256), ("512", 512), ("1024", 1024), ("As they are", 0)]
@@ -63,6 +66,7 @@ class SourcesForm:
     table: gr.File
     subset: gr.Textbox
     columns: TableForm
+    board: gr.HTML
 
     def inputs(self) -> set[Any]:
         no_inputs = (self.hint, self.modes, self.columns)
@@ -76,6 +80,8 @@ class SourcesForm:
             if not text[self.photos]:
                 raise UserError("Choose a folder of photos first.")
             return UploadedInputs(text[self.photos], derive=text[self.made])
+        if kind == "draw":
+            return UploadedInputs(drawn=values[self.board] or {})
         common: dict[str, Any] = {"table": text[self.table], "match": match}
         if kind == "folders":
             return UploadedInputs(text[self.source], text[self.target], **common)
@@ -126,6 +132,8 @@ def sources_form() -> SourcesForm:
         target_path = gr.Textbox(
             label="Folder of the targets", placeholder="photos/target", elem_id="target-path"
         )
+    with gr.Column(elem_id="draw", **away) as modes["draw"]:
+        board = draw_board()
     columns = table_form()
     with gr.Accordion("More", open=False, elem_id="more-sources"):
         table = gr.File(
@@ -141,7 +149,7 @@ def sources_form() -> SourcesForm:
         subset = gr.Textbox(label="Folder of the table, where there are several")
     form = SourcesForm(
         kind, hint, modes, source, target, photos, made, archive, repo, token, source_path,
-        target_path, derive, table, subset, columns,
+        target_path, derive, table, subset, columns, board,
     )  # fmt: skip
 
     def show(chosen: str) -> list[Any]:

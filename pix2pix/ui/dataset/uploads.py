@@ -21,6 +21,7 @@ from pix2pix.data.transfer import read_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import pull_dataset
 from pix2pix.hub.tables import look_at_hub, pull_pairs
+from pix2pix.ui.dataset.draw import drawn_inputs
 from pix2pix.utils.files import remove_old
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
@@ -34,7 +35,7 @@ class UploadedInputs:
     """One of: uploaded `source` (and `target`) files, an `archive`, a Hub `repo`, or paths in the
     workspace. `derive` makes the source from the picture; `table` is an uploaded CSV. `columns`
     and `limit` (the most pairs of a split, 0 for all) are of tables of pictures; `subset` is the
-    folder of one of several."""
+    folder of one of several. `drawn` is the value of the board that pairs are drawn on."""
 
     source: Sequence[str] = ()
     target: Sequence[str] = ()
@@ -50,6 +51,7 @@ class UploadedInputs:
     columns: tuple[str, ...] = ()
     limit: int = 0
     subset: str = ""
+    drawn: Mapping[str, Any] | None = None
 
 
 def gather_inputs(
@@ -75,6 +77,8 @@ def _gather(
     if uploads.archive and uploads.repo.strip():
         raise UserError("Give an archive or a dataset of the Hub, but not both: clear one of them.")
     options = {"should_stop": should_stop, "on_progress": on_progress}
+    if uploads.drawn is not None:
+        return drawn_inputs(uploads.drawn)
     if uploads.source or uploads.target:
         return _uploads(uploads, folder, match, table)
     if inputs := _of_table(uploads, folder, options):
