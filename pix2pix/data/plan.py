@@ -94,6 +94,8 @@ def make_plan(
     labels = find_label_maps(inputs, pairs)
     pairs, ranges, range_doubts = with_ranges(inputs, pairs, choices)
     pairs, doubts = check_pairs(pairs, should_stop)
+    if inputs.source_kind:  # traced over the photo: they lie where they were drawn
+        doubts = []
     doubts = [*doubts, *spoilt_label_doubts(inputs, pairs), *range_doubts, *listing.doubts]
     doubts += [*side_doubts(inputs, pairs), *ambiguous_doubts(refused)]
     return Plan(

@@ -187,6 +187,8 @@ def _class_doubts(
 ) -> list[Refusal]:
     """Doubt a side of grey pictures that holds class numbers: a few small whole numbers in flat
     areas, 255 for what is none."""
+    if inputs.source_kind and side == "source":  # it is known what they are
+        return []
     looks = [getattr(pair, f"{side}_look") for pair in pairs]
     grey = [look.bits == 8 and look.format != "JPEG" and _is_grey(look.small) for look in looks]
     if inputs.classes[number] or not pairs or 2 * sum(grey) <= len(pairs):

@@ -119,6 +119,11 @@ class Inputs:
         return self.kind == "dataset" and as_is and not any(self.classes)
 
     @property
+    def needs_matching(self) -> bool:
+        """Whether names of two folders must be matched, which those of drawings need not."""
+        return self.kind == "folders" and not self.source_kind
+
+    @property
     def target_folder(self) -> Path:
         """Return the folder that targets are named in: the only one where there is one."""
         return self.target or self.source

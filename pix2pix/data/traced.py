@@ -121,14 +121,17 @@ class TracedSet:
             self._file(folder, name, suffix).unlink(missing_ok=True)
 
     def change(self, kind: str, palette: list[Any]) -> TracedSet:
-        """Take another kind or palette; once something is drawn, only more colours or other names.
-        Raises UserError."""
+        """Take another kind or palette; what is drawn keeps its kind, paper and colours. Raises
+        UserError."""
         changed = checked_set(self.folder, kind, palette)
-        before, now = ([label["color"] for label in s.palette] for s in (self, changed))
-        if any(map(self.state, self.photos())) and (
-            kind != self.kind or now[: len(before)] != before
-        ):
-            raise UserError("There are drawings in these colours already: begin a new set.")
+        drawn = [op for name in self.photos() for op in self.strokes(name)]
+        if drawn and kind != self.kind:
+            raise UserError("Something is drawn already: begin a new set.")
+        if drawn and self.kind == "labels":
+            colours = [label["color"] for label in changed.palette]
+            used = {op.get("color") for op in drawn} - {None}
+            if colours[0] != self.palette[0]["color"] or not used <= {*colours}:
+                raise UserError("Something is drawn in this colour already: only add others.")
         changed.write()
         return changed
 

@@ -1,4 +1,5 @@
-"""Describe a model to its card and to the drawing pad, in the app and on a page of static files.
+"""Describe a model to its card and to the drawing pad, and read the pad's HTML, in the app and on a
+page of static files.
 
 No gradio.
 """
@@ -15,6 +16,14 @@ from pix2pix.imaging.picture import data_url, resize
 from pix2pix.models.folder import EXAMPLES, THUMBNAIL, read_config
 
 CARD_SIDE, PREVIEW_SIDE = 80, 128  # pixels of the thumbnail on a card and, larger, on the pad
+
+COMPONENTS = Path(__file__).parent / "components"
+
+
+def pad_html(name: str) -> str:
+    """Read a component with paper to draw on, its tools at the place of ``{drawing}``."""
+    page, drawing = ((COMPONENTS / f).read_text(encoding="utf-8") for f in (name, "drawing.html"))
+    return page.replace("{drawing}", drawing)
 
 
 def pad_state(name: str, folder: Path, engine: dict[str, Any] | None = None) -> dict[str, Any]:

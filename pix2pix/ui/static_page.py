@@ -25,7 +25,7 @@ from pix2pix.ui.device_engine import (
     has_runtime,
     runtime_addresses,
 )
-from pix2pix.ui.model_view import pad_state, thumbnail
+from pix2pix.ui.model_view import pad_html, pad_state, thumbnail
 from pix2pix.utils.files import copy_folder, write_atomically, write_errors
 from pix2pix.utils.text import printable
 
@@ -78,8 +78,7 @@ def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None, smal
     # As JSON in a script: only `<` could end it.
     listed = json.dumps(models, ensure_ascii=False, separators=(",", ":"))
     listed = listed.replace("<", "\\u003c")
-    pad = (components / "pad.html").read_text(encoding="utf-8")
-    texts = {"{title}": html.escape(title), "{pad}": pad, "{models}": listed}
+    texts = {"{title}": html.escape(title), "{pad}": pad_html("pad.html"), "{models}": listed}
     page = re.sub("{(?:title|pad|models)}", lambda mark: texts[mark[0]], page)
     (stage / "index.html").write_text(page, encoding="utf-8")
     styles = [
@@ -104,6 +103,7 @@ def write_space_card(page: Path, name: str) -> None:
 def app_modules(names: list[str]) -> list[str]:
     """List the modules that only the app's other tabs use."""
     others = {"charts.js", "samples.js", "live_view.js", "pairs_view.js"}
+    others |= {"trace.js", "drafts.js", "palette_editor.js"}
     return [name for name in names if name in others]
 
 

@@ -44,7 +44,7 @@ MOUNT = """
 const base = new URL(window.gradio_config?.root ?? document.baseURI, document.baseURI);
 const root = new URL(base.pathname.replace(/\\/*$/, "/"), location.origin).href;
 import(new URL("{module}", root)).then((module) => (
-  module.mount({{ element, props, server, watch, trigger, root }})
+  module.mount({{ element, props, server, upload, watch, trigger, root }})
 )).catch((error) => {{
   console.error(error);
   element.append("This part of the page did not load: reload the page.");
@@ -54,8 +54,8 @@ import(new URL("{module}", root)).then((module) => (
 
 def mount_script(module: str, events: Sequence[str] = ()) -> str:
     """Return the ``js_on_load`` of a component that a module of `web/` brings to life: it exports
-    ``mount({ element, props, server, watch, trigger, root })``. Gradio looks for the names of the
-    `events` that it triggers in this text."""
+    ``mount({ element, props, server, upload, watch, trigger, root })``. Gradio looks for the names
+    of the `events` that it triggers in this text."""
     names = ", ".join(f'"{event}"' for event in events)
     script = MOUNT.format(module=f"{PREFIX}/web/{_modules()[0]}/{module}")
     return f"// Triggers: {names}\n{script}" if events else script

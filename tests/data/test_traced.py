@@ -128,14 +128,16 @@ def test_label_maps_hold_the_palette_alone(labels: TracedSet) -> None:
     assert labels.state(name) == ""
 
 
-def test_a_palette_grows_once_something_is_drawn(labels: TracedSet) -> None:
+def test_a_palette_keeps_what_is_drawn(labels: TracedSet) -> None:
     name = labels.add_photo(photo(1), "x.png", "crop")
     grown = labels.change("labels", [ROOF, SKY])
-    grown.save(name, [STROKE], drawing(SKY["color"], ROOF["color"]), done=False)
+    in_sky = {**STROKE, "color": SKY["color"]}
+    grown.save(name, [in_sky], drawing(SKY["color"], ROOF["color"]), done=False)
     door = {"name": "door", "color": "#704020"}
-    for kind, palette in (("drawing", []), ("labels", [SKY, ROOF]), ("labels", [ROOF])):
-        with pytest.raises(UserError):
+    for kind, palette in (("drawing", []), ("labels", [SKY, ROOF]), ("labels", [ROOF, door])):
+        with pytest.raises(UserError, match="is drawn"):
             grown.change(kind, palette)
+    grown.change("labels", [ROOF, SKY, door]).change("labels", [ROOF, SKY])
     grown.change("labels", [{**ROOF, "name": "tiles"}, SKY, door])
     again = open_set(labels.folder.parent, labels.folder.name)
     assert [label["name"] for label in again.palette] == ["tiles", "sky", "door"]

@@ -27,6 +27,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.picture import save_png
 from pix2pix.ui.auth import ALLOW, OWNERS, Roles, is_local_only, is_loopback, signed_in_user
 from pix2pix.ui.components.pad import PadQueue
+from pix2pix.ui.dataset.draw import FUNCTIONS
 from pix2pix.ui.gradio_patches import NO_ADDRESS
 from pix2pix.ui.limits import (
     DISK_FULL,
@@ -126,7 +127,8 @@ def test_a_stranger_is_refused_by_every_server_function_but_those_of_the_pad(
         for number, name in server.server_functions()
     }
     assert found.pop("translate") == found.pop("variations") != ROLES.sentence
-    assert found == dict.fromkeys(("look", "sample", "act"), ROLES.sentence)
+    board = [function.__name__ for function in FUNCTIONS]
+    assert found == dict.fromkeys(("look", "sample", "act", *board), ROLES.sentence)
 
 
 @pytest.mark.parametrize("who", [STRANGER, BOB], ids=["stranger", "bob"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import subprocess
@@ -149,6 +150,29 @@ def test_the_api_takes_archives_and_folders_of_the_workspace(
     assert made[0] == made[1]
     with pytest.raises(AppError, match="'here' is there already"):
         client.predict(name="here", source_path="labels", target_path="photos", **common)
+
+
+def test_the_api_takes_a_table_by_its_columns(client: Client, workspace: Path) -> None:
+    from tests.data.test_tables import drawn, parquet
+
+    file = workspace / "columns.parquet"
+    file.write_bytes(parquet(drawn(6), ("imageB", "imageA")))
+    common = {"size": 64, "api_name": "/build_dataset", "source_path": file.name}
+    places = {"source_path": file.name}, {"source_path": "", "archive": handle_file(file)}
+    for number, place in enumerate(places):
+        for name, columns in (("told", []), ("turned", ["imageB", "imageA"])):
+            asked = {**common, **place, "name": f"{name}{number}", "columns": columns}
+            assert client.predict(**asked)["pairs"] == 6
+    made = [pictures(workspace / "datasets" / f"{n}0") for n in ("told", "turned")]
+    assert made[0].keys() == made[1].keys()
+    for first, second in zip(*(map(decoded, side.values()) for side in made)):
+        assert np.array_equal(first, np.roll(second, 64, axis=1))
+    with pytest.raises(AppError, match="are no columns of"):
+        client.predict(**common, name="none", columns=["imageB", "nothing"])
+
+
+def decoded(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)))
 
 
 @pytest.mark.parametrize(

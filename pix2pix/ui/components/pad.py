@@ -14,6 +14,7 @@ from gradio.context import LocalContext
 from pix2pix.errors import UserError
 from pix2pix.ui.events import server_function
 from pix2pix.ui.limits import visitor_address
+from pix2pix.ui.model_view import pad_html
 from pix2pix.ui.theme import read_asset
 from pix2pix.ui.web_files import mount_script
 
@@ -52,7 +53,7 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
     functions = {"translate": translate, "variations": variations}
     return gr.HTML(
         value=state,
-        html_template=read_asset("components/pad.html"),
+        html_template=pad_html("pad.html"),
         css_template=read_asset("components/pad.css"),
         js_on_load=mount_script("pad.js"),
         apply_default_css=False,

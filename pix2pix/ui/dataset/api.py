@@ -20,13 +20,14 @@ from pix2pix.utils.text import safe_name
 
 ABOUT = """Build a dataset of A|B pictures in the workspace, all at once.
 
-The pictures are `source` and `target` files, `source` files and a `derive`, an `archive`, or the
-workspace's folders `source_path` and `target_path`. Answers {"dataset", "pairs", "train", "val",
-"test", "rule", "ranges", "refused": [{"file", "reason"}],
+The pictures are `source` and `target` files, `source` files and a `derive`, an `archive` or a
+table, or the workspace's folders `source_path` and `target_path`. Answers {"dataset", "pairs",
+"train", "val", "test", "rule", "ranges", "refused": [{"file", "reason"}],
 "doubts": [{"kind", "side", "files", "sentence"}]}. `reading` says how files are read, such as
 {"strips": "stacked", "target-alpha": "mask", "source-classes": "colours", "pages": "all"}: what
 settles a doubt is in its sentence. `source_range` and `target_range` are the numbers that are black
-and white in files of more than 8 bits, as 0,4080, or percentiles."""
+and white in files of more than 8 bits, as 0,4080, or percentiles. `columns` are those of a table
+of pictures: source and target, or one of A|B pictures; without them their names tell."""
 
 
 def build_dataset(
@@ -37,6 +38,7 @@ def build_dataset(
     labels: str = "auto", keep: bool = False, together: str = "",
     leave_out: list[str] | None = None, source_range: str = "", target_range: str = "",
     reading: dict[str, str] | None = None,
+    columns: list[str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Build a dataset for a program, which is told ABOUT. Raises gr.Error."""
     with user_errors():
@@ -45,6 +47,7 @@ def build_dataset(
             source=source or (), target=target or (), archive=archive or "", table=csv or "",
             source_path=source_path or "", target_path=target_path or "", derive=derive or "",
             match=match or "auto", reading=reading_options(options),
+            columns=tuple(columns or ()),
         )  # fmt: skip
         name = safe_name(name or "")
         recipe = Recipe(
@@ -95,6 +98,7 @@ def dataset_api() -> None:
         gr.Textbox("", label="Black and white of the sources, as 0,4080", **hidden),
         gr.Textbox("", label="Black and white of the targets, as 0,4080", **hidden),
         gr.JSON({}, label="How files are read: strips, source-alpha ...", **hidden),
+        gr.JSON([], label="Columns of a table: source, target", **hidden),
     ]
     answer = gr.JSON(label="What was built", **hidden)
     gr.Button(**hidden).click(

@@ -13,6 +13,7 @@ from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, LABELS, Recipe
 from pix2pix.errors import UserError
 from pix2pix.hub.tables import PUBLISHED
 from pix2pix.imaging.video import VIDEO_SUFFIXES
+from pix2pix.ui.dataset.draw import draw_board
 from pix2pix.ui.dataset.table_form import TableForm, table_form
 from pix2pix.ui.dataset.uploads import UploadedInputs, look
 from pix2pix.ui.dataset.wording import AS_FOUND, DERIVE_TEXTS, DOUBT_CHOICES, FIT_TEXTS
@@ -24,6 +25,7 @@ SOURCE_KINDS = {
     "Photos": "photos",
     "Archive or Hub": "archive",
     "Workspace": "workspace",
+    "Draw them": "draw",
 }
 HINTS = {
     "folders": "Names may differ: which picture belongs to which is found out.",
@@ -31,6 +33,7 @@ HINTS = {
     "archive": "A ZIP or tar of two folders or of a dataset, an .npz, a table (Parquet, WebDataset)"
     " or a dataset of the Hub.",
     "workspace": "Folders that are on the server already, without uploading them.",
+    "draw": "Trace photos by hand: each drawing and its photo are a pair.",
 }
 NOT_MADE = {"Nothing, both pictures are there": ""}
 SIZES = [("128", 128), ("256", 256), ("512", 512), ("1024", 1024), ("As they are", 0)]
@@ -61,6 +64,7 @@ class SourcesForm:
     table: gr.File
     subset: gr.Textbox
     columns: TableForm
+    board: gr.HTML
 
     def inputs(self) -> set[Any]:
         """List the components that say where pictures come from."""
@@ -77,6 +81,8 @@ class SourcesForm:
                 raise UserError("Choose a folder of photos, or a video, first.")
             every = whole_number(values[self.every] or 0, "Every so many frames")
             return UploadedInputs(files, derive=text[self.made], every=every)
+        if kind == "draw":
+            return UploadedInputs(drawn=values[self.board] or {})
         common: dict[str, Any] = {"table": text[self.table], "match": match}
         if kind == "folders":
             return UploadedInputs(text[self.source], text[self.target], **common)
@@ -129,9 +135,12 @@ def sources_form() -> SourcesForm:
             gr.Textbox(label=label, placeholder=f"photos/{side}", elem_id=f"{side}-path")
             for label, side in zip(places, ("source", "target"))
         )
+    with gr.Column(elem_id="draw", **away) as modes["draw"]:
+        board = draw_board()
     form = SourcesForm(
         kind, hint, modes, source, target, photos, clip, every, made, archive, repo, token,
-        source_path, target_path, columns=table_form(), **more_sources(),
+        source_path, target_path, columns=table_form(), board=board,
+        **more_sources(),
     )  # fmt: skip
     wire_sources(form)
     return form

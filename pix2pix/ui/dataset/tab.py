@@ -214,7 +214,7 @@ def show_check(
     return {
         results.checked: "",
         results.report: report_items(plan),
-        results.match: gr.Dropdown(visible=plan.inputs.kind == "folders"),
+        results.match: gr.Dropdown(visible=plan.inputs.needs_matching),
         results.fixes: gr.CheckboxGroup(fixes, value=chosen, visible=bool(fixes)),
         results.pictures: pictures,
         results.problems: gr.Column(visible=bool(choices)),

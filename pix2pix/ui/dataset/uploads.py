@@ -23,6 +23,7 @@ from pix2pix.errors import UserError
 from pix2pix.hub.datasets import pull_dataset
 from pix2pix.hub.tables import look_at_hub, pull_pairs
 from pix2pix.imaging.video import is_video
+from pix2pix.ui.dataset.draw import drawn_inputs
 from pix2pix.utils.files import remove_old
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
@@ -36,7 +37,8 @@ class UploadedInputs:
     """One of: uploaded `source` (and `target`) files, an `archive`, a Hub `repo`, or paths in the
     workspace. `derive` makes the source from the picture; `table` is an uploaded CSV. `columns`
     and `limit` (the most pairs of a split, 0 for all) are of tables of pictures; `subset` is the
-    folder of one of several. Of videos among the photos `every` so many frames are taken."""
+    folder of one of several. Of videos among the photos `every` so many frames are taken. `drawn`
+    is the value of the board that pairs are drawn on."""
 
     source: Sequence[str] = ()
     target: Sequence[str] = ()
@@ -53,6 +55,7 @@ class UploadedInputs:
     limit: int = 0
     subset: str = ""
     every: int = 0
+    drawn: Mapping[str, Any] | None = None
 
 
 def gather_inputs(
@@ -78,6 +81,8 @@ def _gather(
     if uploads.archive and uploads.repo.strip():
         raise UserError("Give an archive or a dataset of the Hub, but not both: clear one of them.")
     options = {"should_stop": should_stop, "on_progress": on_progress}
+    if uploads.drawn is not None:
+        return drawn_inputs(uploads.drawn)
     if uploads.source or uploads.target:
         return _uploads(uploads, folder, match, table, options)
     if inputs := _of_table(uploads, folder, options):

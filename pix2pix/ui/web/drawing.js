@@ -6,7 +6,7 @@ import {
 } from "./paint.js";
 
 const MAX_RASTER = 1024; // pixels kept of a picture put on the pad
-const STORAGE = { key: "pix2pix-pad", limit: 2000000 };
+const MAX_STORED = 2000000; // characters
 
 /** Decode a picture given as a data URL. */
 export async function decode(url) {
@@ -28,13 +28,13 @@ async function limited(image) {
 }
 
 /** `on` has the handlers framed(), what is seen is another; changed(), the drawing is another;
-    loaded(), a picture was decoded; failed(sentence).
+    loaded(), a picture was decoded; failed(sentence). A reload keeps the drawing under `key`, if any.
 
     A drawing with colours has two layers of both resolutions: strokes of colour lie on `under` and
     `colours`, and the lines above, on `backing` and `ink`, let them through. */
 export class Drawing {
-  constructor(element, on) {
-    this.on = on;
+  constructor(element, on, key = "pix2pix-pad") {
+    Object.assign(this, { on, key });
     this.paper = element.querySelector(".paper");
     this.config = null;
     this.stroke = null; // the operation under the pointer, not yet in the list
@@ -130,6 +130,13 @@ export class Drawing {
     } while (from.length && this.isUnseen(to.at(-1)));
     this.replay();
     this.settled();
+  }
+
+  /** Take other operations for those that are there, as those of another sheet of paper. */
+  take(ops) {
+    Object.assign(this.current, { ops, undone: [] });
+    this.replay();
+    this.frame();
   }
 
   replay() {
@@ -251,15 +258,16 @@ export class Drawing {
   /* ---- Across a reload ---------------------------------------------------------------------- */
 
   save() {
+    if (!this.key) return;
     const { lines, labels } = this.sheets;
     const written = (part) => JSON.stringify(
       { lines: part(lines), labels: part(labels), lastRaster: this.lastRaster },
     );
     let text = written(({ ops }) => ops);
-    if (text.length > STORAGE.limit) text = written((sheet) => this.sinceClear(sheet));
+    if (text.length > MAX_STORED) text = written((sheet) => this.sinceClear(sheet));
     try {
-      if (text.length > STORAGE.limit) sessionStorage.removeItem(STORAGE.key);
-      else sessionStorage.setItem(STORAGE.key, text);
+      if (text.length > MAX_STORED) sessionStorage.removeItem(this.key);
+      else sessionStorage.setItem(this.key, text);
     } catch { /* storage is full or forbidden: the drawing lives on the page alone */ }
   }
 
@@ -267,7 +275,7 @@ export class Drawing {
   async restore(hasRaster) {
     this.loading += 1;
     try {
-      const kept = JSON.parse(sessionStorage.getItem(STORAGE.key)) ?? {};
+      const kept = JSON.parse(sessionStorage.getItem(this.key)) ?? {};
       if (hasRaster) this.lastRaster = kept.lastRaster ?? null;
       for (const kind of ["lines", "labels"]) this.sheets[kind].ops = kept[kind] ?? [];
       const ops = [...this.sheets.lines.ops, ...this.sheets.labels.ops];

@@ -5,15 +5,15 @@ import { isLabels } from "./paint.js";
 const MAX_POINTS = 120; // a longer stroke continues as the next one, so a frame's work is bounded
 
 export class Pointer {
-  constructor(pad) {
-    this.pad = pad;
-    this.paper = pad.paper;
+  /** `on` has the handlers begin(), somebody wants to draw, and moved(), a stroke goes on. */
+  constructor(tools, on) {
+    Object.assign(this, { tools, on, drawing: tools.drawing, paper: tools.paper });
     this.pointer = null; // the one that draws the stroke
     this.frameAsked = false;
   }
 
   listen() {
-    const { canvas } = this.pad.drawing.live;
+    const { canvas } = this.drawing.live;
     canvas.addEventListener("pointerdown", (event) => this.onDown(event));
     canvas.addEventListener("pointermove", (event) => this.onMove(event));
     canvas.addEventListener("pointerleave", (event) => this.hover(event));
@@ -36,11 +36,11 @@ export class Pointer {
   }
 
   onDown(event) {
-    const { drawing, engines, tool, colour } = this.pad;
+    const { drawing, tools: { tool, colour } } = this;
     if (drawing.stroke || ![0, 5].includes(event.button)) return; // 5: a pen's eraser
     event.preventDefault();
     this.paper.focus({ preventScroll: true });
-    engines.begin();
+    this.on.begin();
     if (tool === "fill") {
       drawing.perform([{ kind: "fill", at: this.place(event).slice(0, 2), color: colour }]);
       return;
@@ -53,18 +53,18 @@ export class Pointer {
   }
 
   startStroke(event) {
-    const { drawing, config, tool } = this.pad;
+    const { drawing, tools: { config, tool } } = this;
     let held = tool === "fill" ? "pencil" : tool;
     if (event.buttons & 32) held = "eraser"; // a pen turned round
-    const color = held === "ink" ? this.pad.tint : isLabels(config) ? this.pad.colour : null;
+    const color = held === "ink" ? this.tools.tint : isLabels(config) ? this.tools.colour : null;
     drawing.stroke = {
-      kind: "stroke", tool: held, color, width: this.pad.brushWidth(held),
+      kind: "stroke", tool: held, color, width: this.tools.brushWidth(held),
       points: [this.place(event)], group: drawing.nextGroup(),
     };
     this.moved();
   }
 
-  isDrawing(event) { return this.pad.drawing.stroke && event.pointerId === this.pointer; }
+  isDrawing(event) { return this.drawing.stroke && event.pointerId === this.pointer; }
 
   onMove(event) {
     this.hover(event);
@@ -77,11 +77,11 @@ export class Pointer {
   onUp(event) {
     if (!this.isDrawing(event)) return;
     if (event.type === "pointerup") this.extend(event);
-    this.pad.drawing.finishStroke();
+    this.drawing.finishStroke();
   }
 
   extend(event) {
-    const { drawing } = this.pad;
+    const { drawing } = this;
     const point = this.place(event);
     const [x, y, pressure] = drawing.stroke.points.at(-1);
     if (pressure && !point[2]) point.push(pressure); // a pen that lifts reports no pressure
@@ -94,22 +94,22 @@ export class Pointer {
   }
 
   moved() {
-    this.pad.live.changed();
+    this.on.moved();
     if (this.frameAsked) return;
     this.frameAsked = true;
     requestAnimationFrame(() => {
       this.frameAsked = false;
-      this.pad.drawing.frame();
+      this.drawing.frame();
     });
   }
 
   /** The eraser and wide brushes show their outline, where the pointer can hover. */
   hover(event) {
-    const { paper } = this;
-    const brush = this.pad.find(".brush");
-    const across = this.pad.brushWidth() * paper.clientWidth;
+    const { paper, tools } = this;
+    const brush = tools.find(".brush");
+    const across = tools.brushWidth() * paper.clientWidth;
     const visible = event.type !== "pointerleave" && event.pointerType !== "touch"
-      && this.pad.tool !== "fill" && across > 12;
+      && tools.tool !== "fill" && across > 12;
     const [x, y] = visible ? this.place(event) : [0, 0];
     brush.style.display = visible ? "block" : "none";
     brush.style.width = brush.style.height = `${across}px`;

@@ -1,0 +1,342 @@
+/* The board on which photos are traced, one after the other, into the drawings of a set. */
+
+import { make } from "./dom.js";
+import { Drafts, stored } from "./drafts.js";
+import { Drawing } from "./drawing.js";
+import { normalise } from "./pad.js";
+import { PaletteEditor } from "./palette_editor.js";
+import { Pointer } from "./pointer.js";
+import { Tools } from "./tools.js";
+
+const SIDE = 512; // pixels of a drawing; see data/traced.py
+const LAST = "pix2pix-traced"; // the set that was open last
+const KIND = "pix2pix-pictures"; // where pictures come from, for as long as the browser is open
+const AWAY = "The server does not answer: your drawing is kept in this browser until it does.";
+const ALL_DONE = "All photos are traced: check the pairs below.";
+
+const countWords = (name, done, photos) => `${name}: ${done} of ${photos} done`;
+
+export class Board {
+  constructor(element, { server, upload, props }) {
+    Object.assign(this, { element, server, upload, props });
+    Object.assign(this, { set: "", kind: "drawing", photos: [], at: -1, version: 0 });
+    this.adding = null; // stops the photos that are being added
+    this.drawing = new Drawing(element, {
+      framed: () => this.tools.refresh(),
+      changed: () => this.drafts.changed(),
+      loaded: () => {},
+      failed: () => {},
+    }, null);
+    this.drafts = new Drafts({
+      read: () => this.draft(),
+      send: (draft) => this.sendDrawing({ ...draft, image: this.drawing.png() }),
+    });
+    this.tools = new Tools(element, this.drawing);
+    this.palette = new PaletteEditor(element, () => this.changeSet());
+    this.through = make("img", { className: "through-paper", alt: "" });
+    this.find(".brush").before(this.through);
+  }
+
+  find(selector) { return this.element.querySelector(selector); }
+
+  select(part) { return this.find(`[data-part=${part}] select`); }
+
+  say(text) {
+    for (const line of this.element.querySelectorAll(".message")) line.textContent = text;
+  }
+
+  get photo() { return this.photos[this.at]; }
+
+  get done() { return this.photos.filter(({ state }) => state === "done").length; }
+
+  async ask(call, request = {}) {
+    let reply;
+    try {
+      reply = await this.server[call](request);
+    } catch { /* it is away, or refuses so much */ }
+    reply ??= { error: AWAY };
+    if (reply.error) this.say(reply.error);
+    return reply;
+  }
+
+  /* ---- The set ------------------------------------------------------------------------------ */
+
+  /** Show a set, or the form of a new one where there is none of this name. */
+  async open(name) {
+    const isSaved = await this.flush();
+    const reply = isSaved ? await this.ask("open_board", { set: name }) : { error: AWAY };
+    if (reply.error) {
+      this.select("sets").value = this.set;
+      return;
+    }
+    const { set, kind = this.kind, photos, sets, palettes } = reply;
+    if (set !== this.set) this.find(".labels").open = !photos.length;
+    Object.assign(this, { set, kind, photos, at: -1 });
+    stored(LAST, set || null);
+    this.palette.offer(palettes, reply.palette);
+    this.offerSets(sets);
+    this.configure();
+    this.say("");
+    const next = photos.findIndex(({ state }) => state !== "done");
+    if (this.done || this.props.value?.set) this.publish();
+    if (photos.length) await this.go(Math.max(0, next));
+  }
+
+  offerSets(sets) {
+    const options = sets.map(({ name, photos, done }) => (
+      make("option", { value: name, textContent: countWords(name, done, photos) })
+    ));
+    this.select("sets").replaceChildren(
+      ...options,
+      make("option", { value: "", textContent: "A new set" }),
+    );
+    this.select("sets").value = this.set;
+    this.find("[data-part=sets]").hidden = !sets.length;
+  }
+
+  /** Fit the board to the set: its kind, its palette, and whether there are photos. */
+  configure() {
+    const isLabels = this.kind === "labels";
+    const has = this.photos.length > 0;
+    this.select("kind").value = this.kind;
+    this.find(".labels").hidden = !isLabels;
+    this.find("[data-do=add]").className = has ? "worded" : "chief";
+    this.find("[data-do=delete]").hidden = !this.set;
+    this.find(".start").hidden = has;
+    this.find(".work").hidden = !has;
+    const { colours } = this.palette;
+    this.drawing.configure(normalise({
+      size: SIDE,
+      kind: this.kind,
+      palette: isLabels ? colours : null,
+      background: isLabels ? colours[0].color : "#ffffff",
+    }));
+    this.tools.configure();
+    this.find("[data-do=guide]").hidden = true;
+    this.find(".invite").replaceChildren(make("span", { textContent: "Trace the photo here" }));
+    this.refresh();
+  }
+
+  async changeSet() {
+    this.kind = this.select("kind").value;
+    const { set, kind } = this;
+    if (set) {
+      const reply = await this.ask("change_set", { set, kind, palette: this.palette.colours });
+      if (reply.error) {
+        await this.open(set);
+        return this.say(reply.error);
+      }
+      this.say("");
+    }
+    return this.configure();
+  }
+
+  async deleteSet() {
+    if (!confirm("Delete this set with its photos and all drawings?")) return;
+    await this.drafts.forget();
+    if (!(await this.ask("delete_set", { set: this.set })).error) await this.open("");
+  }
+
+  /* ---- Photos ------------------------------------------------------------------------------- */
+
+  /** Add files one after the other; what cannot be read is named, and the rest goes on. */
+  async add(files) {
+    const failed = [];
+    const started = performance.now();
+    this.adding = new AbortController();
+    const { signal } = this.adding;
+    this.find("[data-do=add]").textContent = "Stop";
+    for (const [number, file] of files.entries()) {
+      if (signal.aborted) break;
+      const left = number ? ((performance.now() - started) / number) * (files.length - number) : 0;
+      const time = left > 3000 ? `, about ${Math.round(left / 1000)} s left` : "";
+      this.say(`Adding photo ${number + 1} of ${files.length}${time}.`);
+      const error = await this.addOne(file);
+      if (error) failed.push(error);
+    }
+    this.adding = null;
+    this.find("[data-do=add]").textContent = "Add photos";
+    this.say(failed.join(" "));
+    const { sets = [] } = await this.ask("open_board", { set: "" });
+    this.offerSets(sets);
+  }
+
+  async addOne(file) {
+    const { set, kind, palette: { colours: palette } } = this;
+    const frame = this.select("frame").value;
+    let reply;
+    try {
+      const { path } = await this.upload(file);
+      reply = await this.server.add_photo({ set, kind, palette, frame, file: path });
+    } catch {
+      reply = { error: `${file.name} could not be sent: try again.` };
+    }
+    if (reply.error) return reply.error;
+    this.set = reply.set;
+    stored(LAST, this.set);
+    this.photos.push(reply.photo);
+    if (this.at < 0) {
+      this.find(".labels").open = false;
+      this.configure();
+      await this.go(0);
+    } else this.refresh();
+    return null;
+  }
+
+  async remove() {
+    const { set, photo } = this;
+    if (photo.state && !confirm("Remove this photo and its drawing?")) return;
+    await this.drafts.forget();
+    if ((await this.ask("remove_photo", { set, name: photo.name })).error) return;
+    this.photos = this.photos.filter((other) => other !== photo);
+    const { at } = this;
+    this.at = -1;
+    this.publish();
+    this.configure();
+    if (this.photos.length) await this.go(Math.min(at, this.photos.length - 1));
+  }
+
+  /** Show another photo with what was drawn over it. */
+  async go(at) {
+    if (!(await this.flush())) return;
+    const photo = this.photos[at];
+    const { set } = this;
+    this.at = at;
+    this.refresh();
+    const reply = await this.ask("open_photo", { set, name: photo.name });
+    if (reply.error || this.photo !== photo) return;
+    for (const image of [this.through, this.find(".photo img")]) image.src = reply.photo;
+    const unsaved = this.drafts.unsaved(set, photo.name);
+    this.drawing.take(unsaved ?? reply.strokes);
+    if (unsaved) this.drafts.changed();
+    this.find(".strip [aria-current=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    this.find(".work").dataset.shown = photo.name;
+  }
+
+  step(by) {
+    const count = this.photos.length;
+    return this.go((this.at + by + count) % count);
+  }
+
+  async next() {
+    if (this.drawing.isBlank()) return this.say("Trace the photo first, or skip it.");
+    this.drawing.finishStroke();
+    if (!(await this.drafts.save(true))) return null;
+    const order = this.photos.map((_, n) => (this.at + 1 + n) % this.photos.length);
+    const next = order.find((at) => this.photos[at].state !== "done");
+    if (next === undefined) return this.say(ALL_DONE);
+    this.say("");
+    return this.go(next);
+  }
+
+  /** Send what was drawn since; whether the server has all of it. */
+  flush() {
+    this.drawing.finishStroke();
+    return this.drafts.flush();
+  }
+
+  /** The drawing as it is now, for the drafts. */
+  draft() {
+    const { set, photo, drawing } = this;
+    if (!photo) return null;
+    return { set, name: photo.name, strokes: drawing.isBlank() ? [] : drawing.sinceClear() };
+  }
+
+  /** Send a drawing; it is still the one on the paper. */
+  async sendDrawing(draft) {
+    const photo = this.photos.find(({ name }) => name === draft.name);
+    const { state, error } = await this.ask("save_drawing", draft);
+    if (error) return false;
+    const before = photo.state;
+    photo.state = state;
+    if ([before, state].includes("done")) this.publish();
+    if (before !== state) this.refresh();
+    return true;
+  }
+
+  /** Tell the page that the pairs are others than before. */
+  publish() {
+    this.version += 1;
+    this.props.value = { set: this.done ? this.set : "", version: this.version };
+  }
+
+  /* ---- The page ----------------------------------------------------------------------------- */
+
+  refresh() {
+    const words = { done: "done", begun: "begun", "": "not drawn yet" };
+    const thumb = ({ name, state, thumbnail }, at) => make(
+      "button",
+      { type: "button", title: `${name}, ${words[state]}`, onclick: () => this.go(at), data: { state } },
+      make("img", { src: thumbnail, alt: `${name}, ${words[state]}` }),
+    );
+    const strip = this.find(".strip");
+    const { scrollLeft } = strip;
+    strip.replaceChildren(...this.photos.map(thumb));
+    strip.children[this.at]?.setAttribute("aria-current", "true");
+    strip.scrollLeft = scrollLeft;
+    this.select("kind").disabled = this.photos.some(({ state }) => state);
+    const option = this.select("sets").selectedOptions[0];
+    if (this.set && option?.value === this.set) {
+      option.textContent = countWords(this.set, this.done, this.photos.length);
+    }
+    for (const name of ["back", "skip"]) {
+      this.find(`[data-do=${name}]`).disabled = this.photos.length < 2;
+    }
+  }
+
+  listen() {
+    const doing = {
+      add: () => (this.adding ? this.adding.abort() : this.find(".files").click()),
+      delete: () => this.deleteSet(),
+      colour: () => this.palette.add(),
+      back: () => this.step(-1),
+      skip: () => this.step(1),
+      remove: () => this.remove(),
+      next: () => this.next(),
+    };
+    this.find(".trace").addEventListener("click", (event) => {
+      doing[event.target.closest("button")?.dataset.do]?.();
+    });
+    const files = this.find(".files");
+    files.addEventListener("change", () => {
+      this.add([...files.files]);
+      files.value = "";
+    });
+    this.select("sets").addEventListener("change", () => this.open(this.select("sets").value));
+    this.select("kind").addEventListener("change", () => this.changeSet());
+    const range = this.find(".through input");
+    const shine = () => this.through.style.setProperty("--through", range.value / 100);
+    range.addEventListener("input", shine);
+    new Pointer(this.tools, { begin: () => {}, moved: () => {} }).listen();
+    this.tools.listen();
+  }
+
+  async start() {
+    this.configure();
+    this.listen();
+    await this.open(stored(LAST) ?? "");
+  }
+}
+
+/** Let a reload find the person where they were: where pairs are drawn. */
+function comeBack(kinds) {
+  try {
+    if (sessionStorage.getItem(KIND) === "draw") kinds.querySelector("[value=draw]").click();
+    kinds.addEventListener("change", ({ target }) => sessionStorage.setItem(KIND, target.value));
+  } catch { /* the browser keeps nothing for us */ }
+}
+
+/** Lay the board out once it is seen: most who open the page do not come to draw pairs. Called by
+    the component with what Gradio gives it. */
+export function mount({ element, ...given }) {
+  const place = element.querySelector(".trace");
+  comeBack(document.querySelector("#kind"));
+  const seen = new ResizeObserver(() => {
+    if (!place.offsetParent) return;
+    seen.disconnect();
+    place.append(element.querySelector("template").content);
+    element.board = new Board(element, given);
+    element.board.start();
+  });
+  seen.observe(place);
+}

@@ -1,0 +1,285 @@
+"""Pairs drawn by hand in the Dataset tab: traced, left, taken up again, built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix.data.compose import fit_square
+from pix2pix.data.dataset import read_dataset_json
+from pix2pix.data.recipe import Recipe
+from pix2pix.errors import UserError
+from pix2pix.imaging.decode import from_data_url
+from pix2pix.imaging.example_houses import draw_house
+from pix2pix.ui.auth import Roles
+from pix2pix.ui.dataset.draw import drawn_inputs
+from pix2pix.ui.page import build_page
+from pix2pix.ui.theme import CSS_FILE, theme
+from tests.support.page_server import Server
+
+BOARD = "document.querySelector('.trace').parentElement.board"
+ROOF = [(0.2, 0.6), (0.5, 0.2), (0.8, 0.6)]
+WALLS = [(0.3, 0.6), (0.3, 0.9), (0.7, 0.9), (0.7, 0.6)]
+
+
+class NoModels:
+    def models(self) -> dict[str, Path]:
+        return {}
+
+
+class Desk:
+    """What a person does at the board, in coordinates from 0 to 1."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+
+    def open(self) -> None:
+        self.page.get_by_role("tab", name="Dataset").click()
+        self.page.locator("#kind").get_by_text("Draw them").click()
+        self.page.wait_for_selector(".trace .set")
+
+    def add(self, files: list[Path]) -> None:
+        self.page.locator(".trace .files").set_input_files(files)
+        self.page.wait_for_function(f"{BOARD}.photos.length === {len(files)} && !{BOARD}.adding")
+
+    def see(self, name: str) -> None:
+        """Wait for a photo on the board."""
+        self.page.wait_for_selector(f".trace .work[data-shown='{name}']")
+
+    def draw(self, *points: tuple[float, float]) -> None:
+        box = self.page.locator(".trace .paper").bounding_box()
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+        self.page.mouse.move(*places[0])
+        self.page.mouse.down()
+        for place in places[1:]:
+            self.page.mouse.move(*place, steps=4)
+        self.page.mouse.up()
+
+    def press(self, name: str) -> None:
+        self.page.locator(".trace").get_by_role("button", name=name, exact=True).click()
+
+    def drawing(self) -> np.ndarray:
+        url = self.page.evaluate(f"{BOARD}.drawing.png()")
+        return np.asarray(from_data_url(url, 10_000_000).convert("RGB"))
+
+    def states(self) -> list[str]:
+        return self.page.evaluate(f"{BOARD}.photos.map(({{ state }}) => state)")
+
+    def build(self, name: str) -> None:
+        self.page.locator("#check").click()
+        self.page.locator("#pairs .pair").first.wait_for()
+        self.page.locator("#dataset-name").locator("input, textarea").fill(name)
+        self.page.locator("#build").click()
+        self.page.get_by_text(f"{name} is ready").wait_for()
+
+
+@pytest.fixture()
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PIX2PIX_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    return tmp_path / "workspace"
+
+
+@pytest.fixture()
+def url(workspace: Path) -> Iterator[str]:
+    app = build_page(NoModels(), roles=Roles(everybody=True))
+    _, url, _ = app.launch(
+        prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE, _frontend=False
+    )
+    yield url
+    app.close(verbose=False)
+
+
+@pytest.fixture()
+def desk(browser: Any, url: str) -> Iterator[Desk]:
+    context, problems = browser.new_context(viewport={"width": 1280, "height": 1100}), []
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(url)
+    desk = Desk(page)
+    desk.open()
+    yield desk
+    context.close()
+    assert problems == []
+
+
+@pytest.fixture()
+def photos(tmp_path: Path) -> list[Path]:
+    """Three pictures of houses, none of them square."""
+    files = []
+    for number in range(3):
+        files.append(tmp_path / f"house {number}.png")
+        draw_house(number, 200)[1].crop((0, 20, 200, 160 + 10 * number)).save(files[-1])
+    return files
+
+
+@pytest.mark.browser
+def test_traced_left_taken_up_again_and_built(
+    desk: Desk, url: str, workspace: Path, photos: list[Path]
+) -> None:
+    desk.add(photos)
+    desk.see("001-house_0")
+    desk.press("Save and next")
+    desk.page.locator(".trace").get_by_text("Trace the photo first").last.wait_for()
+    desk.draw(*ROOF)
+    first = desk.drawing()
+    desk.press("Save and next")
+    desk.see("002-house_1")
+
+    # The server hears nothing of these strokes, and the page is left at once.
+    desk.page.route("**/component_server", lambda route: route.abort())
+    desk.draw(*ROOF)
+    desk.draw(*WALLS)
+    second = desk.drawing()
+    desk.page.unroute("**/component_server")
+    desk.page.reload()
+    desk.see("002-house_1")
+    assert np.array_equal(desk.drawing(), second)
+    desk.page.wait_for_function(f"{BOARD}.photo.state === 'begun'")
+    desk.press("Undo")
+    assert not np.array_equal(desk.drawing(), second)
+    desk.press("Redo")
+
+    # Another browser, which knows nothing of the set but that it is there.
+    desk.page.wait_for_function(f"{BOARD}.flush()")
+    other = Desk(desk.page.context.browser.new_page())
+    other.page.goto(url)
+    other.open()
+    other.page.locator(".trace [data-part=sets] select").select_option("drawings")
+    other.see("002-house_1")
+    assert np.array_equal(other.drawing(), second) and other.states() == ["done", "begun", ""]
+    other.page.close()
+
+    desk.press("Skip")
+    desk.see("003-house_2")
+    desk.press("Back")
+    desk.see("002-house_1")
+    desk.press("Save and next")
+    desk.see("003-house_2")
+    desk.build("houses")
+    desk.page.get_by_text("2 pairs of 256 x 256 pixels, drawing to photo.").wait_for()
+
+    info = read_dataset_json(workspace / "datasets" / "houses")
+    assert info["source_kind"] == "drawing" and info["label_maps"] == [False, False]
+    assert [refused["file"] for refused in info["refused"]] == ["003-house_2.png"]
+    assert info["doubts"] == []
+    for pair, photo, drawn in zip(info["pairs"], photos, (first, second)):
+        built = np.asarray(Image.open(workspace / "datasets" / "houses" / pair["files"][0]["file"]))
+        small = Image.fromarray(drawn).resize((256, 256), Image.Resampling.BICUBIC)
+        assert np.array_equal(built[:, :256], np.asarray(small))
+        assert built[round(0.2 * 256) + 8, 128].max() < 100  # under the tip of the roof
+        framed = fit_square(Image.open(photo), Recipe(size=256, fit="crop"), False)
+        assert np.abs(built[:, 256:].astype(int) - np.asarray(framed)).mean() < 4
+
+
+@pytest.mark.browser
+def test_label_maps_bring_their_palette(desk: Desk, workspace: Path, photos: list[Path]) -> None:
+    page = desk.page
+    page.locator(".trace [data-part=kind] select").select_option("labels")
+    names = page.locator(".trace .entries input[type=text]")
+    for _ in range(5):
+        page.locator(".trace .entries button").last.click()
+    names.nth(1).fill("wood")
+    desk.press("Add a colour")
+    page.keyboard.type("flower")
+    page.keyboard.press("Enter")
+    desk.add(photos[:1])
+    desk.see("001-house_0")
+    page.locator(".trace .palette").get_by_role("button", name="wood", exact=True).click()
+    desk.draw(*ROOF)
+    page.locator(".trace .palette").get_by_role("button", name="flower", exact=True).click()
+    page.locator(".trace [data-tool=fill]").click()
+    desk.draw((0.05, 0.05))
+    page.wait_for_function(f"{BOARD}.photo.state === 'begun'")
+    page.get_by_text("The palette").click()
+    page.get_by_role("button", name="Remove wood").click()
+    page.locator(".trace").get_by_text("is drawn in this colour").last.wait_for()
+    page.get_by_role("button", name="Remove grass").click()
+    page.get_by_role("button", name="Remove grass").wait_for(state="detached")
+    drawn = desk.drawing()
+    desk.press("Save and next")
+    page.locator(".trace").get_by_text("All photos are traced").last.wait_for()
+    desk.build("painted")
+    page.get_by_text("1 pair of 256 x 256 pixels, labels to photo.").wait_for()
+
+    info = read_dataset_json(workspace / "datasets" / "painted")
+    palette = {label["name"]: bytes.fromhex(label["color"][1:]) for label in info["palette"]}
+    assert list(palette) == ["sky", "wood", "flower"]
+    assert info["source_kind"] == "labels" and info["label_maps"] == [True, False]
+    file = workspace / "datasets" / "painted" / info["pairs"][0]["files"][0]["file"]
+    built = np.asarray(Image.open(file))[:, :256]
+    small = Image.fromarray(drawn).resize((256, 256), Image.Resampling.NEAREST)
+    assert np.array_equal(built, np.asarray(small))
+    assert {bytes(p) for p in built.reshape(-1, 3)} == {palette["wood"], palette["flower"]}
+    assert bytes(built[52, 128]) == palette["wood"] and bytes(built[5, 5]) == palette["flower"]
+
+
+@pytest.mark.browser
+def test_photos_and_sets_go_when_told(desk: Desk, workspace: Path, photos: list[Path]) -> None:
+    desk.page.on("dialog", lambda dialog: dialog.accept())
+    broken = photos[0].with_name("broken.png")
+    broken.write_bytes(b"no picture")
+    desk.page.locator(".trace .files").set_input_files([broken, *photos[:2]])
+    desk.page.locator(".trace").get_by_text("is no image that can be read").last.wait_for()
+    desk.see("001-house_0")
+    desk.draw(*ROOF)
+    desk.press("Save and next")
+    desk.see("002-house_1")
+    desk.press("Remove")
+    desk.see("001-house_0")
+    desk.press("Clear")
+    desk.page.wait_for_function(f"{BOARD}.photo.state === ''")
+    folder = workspace / "traced" / "drawings"
+    assert sorted(f.name for f in folder.rglob("*.*")) == ["001-house_0.png", "traced.json"]
+    desk.press("Delete this set")
+    desk.page.locator(".trace .start").wait_for()
+    assert not folder.exists()
+
+
+@pytest.mark.browser
+def test_the_board_fits_a_phone(desk: Desk, photos: list[Path]) -> None:
+    desk.page.set_viewport_size({"width": 390, "height": 844})
+    desk.page.locator(".trace [data-part=kind] select").select_option("labels")
+    desk.add(photos)
+    desk.see("001-house_0")
+    assert desk.page.evaluate("document.documentElement.scrollWidth") <= 390
+    paper, turn, photo = (
+        desk.page.locator(f".trace {place}").bounding_box()
+        for place in (".paper", "[data-do=next]", ".photo")
+    )
+    assert paper["width"] > 340
+    # Paper, tools and the way on are on one screen, and the photo comes after them.
+    assert turn["y"] + turn["height"] - paper["y"] < 844 and photo["y"] > turn["y"]
+
+
+def test_only_what_was_uploaded_is_added(workspace: Path, photos: list[Path]) -> None:
+    server = Server(workspace, Roles(everybody=True))
+    functions = dict((name, number) for number, name in server.server_functions())
+
+    def ask(name: str, **request: Any) -> dict[str, Any]:
+        return server.call(functions[name], name, request)
+
+    try:
+        new = {"set": "", "kind": "drawing", "palette": [], "frame": "crop"}
+        for file in (str(photos[0]), "/etc/passwd", "", None, "a\0b"):
+            assert "did not arrive" in ask("add_photo", file=file, **new)["error"]
+        assert ask("open_board", set="")["sets"] == []
+        sent = server.http.post(
+            "gradio_api/upload", files={"files": ("cat.png", photos[0].read_bytes())}
+        ).json()
+        assert ask("add_photo", file=sent[0], **new)["photo"]["name"] == "001-cat"
+        assert "gone" in ask("open_photo", set="../datasets", name="001-cat")["error"]
+    finally:
+        server.page.close(verbose=False)
+
+
+def test_nothing_is_planned_from_nothing(workspace: Path) -> None:
+    for value in ({}, None, {"set": ""}, {"set": "../x"}, {"set": 3}):
+        with pytest.raises(UserError):
+            drawn_inputs(value)
