@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pix2pix.models.small_weights import pack_weights, unpack_weights
 
 from pix2pix.data.dataset import label_palette
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.models.folder import WEIGHTS, read_config, sample_files
 from pix2pix.models.translator import Translator
+from pix2pix.models.weights_file import pack_weights
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.utils.files import write_atomically, write_json
 from scripts.publish_model import drawn
-from tests.support.models_and_servers import load_script
+from tests.support.models_and_servers import load_script, unpack_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"

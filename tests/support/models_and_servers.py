@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import itertools
+import json
 import os
 import re
 import socket
@@ -150,3 +151,20 @@ def traces(log: str) -> str:
     a page that asks for the events of a session from before a restart with 404, too late."""
     rest = LOST_STREAM.sub(lambda found: "" if "sse_stream" in found[0] else found[0], log)
     return rest if "Traceback" in rest else ""
+
+
+def unpack_weights(packed: bytes) -> bytes:
+    """The safetensors file of packed weights, as `conversions.js` unpacks it."""
+    length = int.from_bytes(packed[4:8], "little")
+    place, made = 8 + length, []
+    for part in json.loads(packed[8:place])["parts"]:
+        rows, count = part["rows"], part["count"]
+        scales = np.frombuffer(packed, "<f4", rows, place)
+        place += 4 * rows
+        numbers = np.frombuffer(packed, np.int8, count, place)
+        place += count
+        if rows:
+            made.append((numbers.reshape(rows, -1) * scales[:, None]).astype("<f2").tobytes())
+        else:
+            made.append(numbers.tobytes())
+    return b"".join(made)

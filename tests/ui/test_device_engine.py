@@ -27,7 +27,12 @@ from pix2pix.ui.static_page import export_page
 from pix2pix.ui.web_files import device_files
 from tests.conftest import give_up
 from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
-from tests.support.models_and_servers import save_tiny_model, tiny_config, tiny_generator
+from tests.support.models_and_servers import (
+    save_tiny_model,
+    tiny_config,
+    tiny_generator,
+    unpack_weights,
+)
 from tests.support.pad_page import (
     WATCH_FRAMES,
     Page,
@@ -241,23 +246,6 @@ def test_the_pins_are_those_of_the_installed_runtime() -> None:
         assert pinned == f"sha384-{base64.b64encode(digest).decode()}"
     lock = json.loads((INSTALLED.parents[2] / "package-lock.json").read_text())["packages"]
     assert lock["node_modules/onnxruntime-web"]["version"] == runtime_version()
-
-
-def unpack_weights(packed: bytes) -> bytes:
-    """The safetensors file of packed weights, as `engine_worker.js` unpacks it."""
-    length = int.from_bytes(packed[4:8], "little")
-    place, made = 8 + length, []
-    for part in json.loads(packed[8:place])["parts"]:
-        rows, count = part["rows"], part["count"]
-        scales = np.frombuffer(packed, "<f4", rows, place)
-        place += 4 * rows
-        numbers = np.frombuffer(packed, np.int8, count, place)
-        place += count
-        if rows:
-            made.append((numbers.reshape(rows, -1) * scales[:, None]).astype("<f2").tobytes())
-        else:
-            made.append(numbers.tobytes())
-    return b"".join(made)
 
 
 def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpack(

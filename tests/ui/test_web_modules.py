@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pix2pix.models.small_weights import pack_weights, unpack_weights
 from safetensors.numpy import save
 
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
 from pix2pix.imaging.picture import as_picture, from_array
+from pix2pix.models.weights_file import pack_weights
 from tests.conftest import give_up
 
 ROOT = Path(__file__).resolve().parents[2]
