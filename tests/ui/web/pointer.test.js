@@ -25,14 +25,13 @@ beforeEach(() => {
   begun = 0;
   const found = element();
   const drawing = new Drawing(found, { framed() {}, loaded() {}, changed() {} });
-  pad = {
+  pad = { // its tools
     drawing, config: LINES, tool: "pencil", colour: WALL, tint: "#ff0000",
     paper: found.querySelector(".paper"), find: (selector) => found.querySelector(selector),
     brushWidth: (held) => ({ pencil: 0.01, eraser: 0.03, ink: 0.09 })[held],
-    engines: { begin() { begun += 1; } }, live: { changed() {} },
   };
   drawing.configure(LINES);
-  new Pointer(pad).listen();
+  new Pointer(pad, { begin() { begun += 1; }, moved() {} }).listen();
 });
 
 test("what moves between press and lift is one stroke, in fractions of the paper", () => {
