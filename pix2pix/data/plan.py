@@ -244,10 +244,7 @@ def _matching(inputs: Inputs, listing: _Listing, looks: Looks) -> Matching:
 
 
 def _name_reasons(
-    matching: Matching,
-    listing: _Listing,
-    looks: Looks,
-    alike: dict[tuple[str, str], list[str]],
+    matching: Matching, listing: _Listing, looks: Looks, alike: dict[tuple[str, str], list[str]]
 ) -> Iterator[Refusal]:
     """Say of unmatched files whose copy they are, or which file of an unreadable kind would be
     their partner; `alike` are the names on a side by their digest."""
@@ -275,10 +272,7 @@ def _name_reasons(
 
 
 def _readable_pairs(
-    inputs: Inputs,
-    matching: Matching,
-    looks: Looks,
-    unreadable: list[Refusal],
+    inputs: Inputs, matching: Matching, looks: Looks, unreadable: list[Refusal]
 ) -> tuple[list[PlannedPair], list[Refusal]]:
     """Return the pairs of which both files can be read; each damaged file is refused once."""
     bad = {(r.side, r.file) for r in unreadable}
