@@ -131,7 +131,8 @@ class _Listing:
     refused: tuple[Refusal, ...] = ()
 
     def add_folder(self, side: str, folder: Path, used: Set[str] | None = None) -> None:
-        """Sort all files of a folder; of a dataset's, only the `used` ones are pictures of it."""
+        """Sort all files of a folder; of a dataset's, only the `used` ones are pictures of it.
+        Raises UserError where it cannot be read or holds more than MAX_FILES pictures."""
         if not folder.is_dir():
             raise UserError(f"'{folder.name}' is not a folder that can be read: choose another.")
         pictures, unreadable, links = [], [], []
