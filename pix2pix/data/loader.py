@@ -269,12 +269,7 @@ def hue_turn(angle: float) -> list[list[float]]:
 
 
 def batches(
-    dataset: PairDataset,
-    batch_size: int,
-    seed: int,
-    start: int = 0,
-    rank: int = 0,
-    world: int = 1,
+    dataset: PairDataset, batch_size: int, seed: int, start: int = 0, rank: int = 0, world: int = 1
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield (epoch, source N x C x S x S, target) without end, from batch number ``start`` on.
 

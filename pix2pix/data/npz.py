@@ -73,7 +73,8 @@ def write_pairs(
 ) -> None:
     """Write `arr_0` and `arr_1`, uint8 `count` x `size` x `size` x 3, compressed and atomically.
 
-    `pictures(0)` gives the sources, `pictures(1)` the targets: RGB, `size` x `size`.
+    `pictures(0)` gives the sources, `pictures(1)` the targets: RGB, `size` x `size`. Raises
+    UserError where the disk refuses, and what `pictures` raises; an old file then stays as it was.
     """
     head = io.BytesIO()
     npy.write_array_header_1_0(

@@ -37,7 +37,8 @@ def read_table(file: Path | None) -> str:
 
 def match_table(source: list[str], target: list[str], table: str) -> Matching:
     """Pair names by the rows of a CSV. Names are found as they stand, without their suffix, and
-    with other folders before them where the rest is there once only."""
+    with other folders before them where the rest is there once only. Raises UserError for a table
+    without two columns."""
     rows = _read_rows(table)
     if not rows or len(rows[0]) < 2:
         raise UserError(_TWO_COLUMNS)

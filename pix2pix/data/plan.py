@@ -133,7 +133,8 @@ class _Listing:
     refused: tuple[Refusal, ...] = ()
 
     def add_folder(self, side: str, folder: Path, used: Set[str] | None = None) -> None:
-        """Sort all files of a folder; of a dataset's, only the `used` ones are pictures of it."""
+        """Sort all files of a folder; of a dataset's, only the `used` ones are pictures of it.
+        Raises UserError where it cannot be read or holds more than MAX_FILES pictures."""
         if not folder.is_dir():
             raise UserError(f"'{folder.name}' is not a folder that can be read: choose another.")
         pictures, unreadable, links = [], [], []
@@ -247,10 +248,7 @@ def _matching(inputs: Inputs, listing: _Listing, looks: Looks) -> Matching:
 
 
 def _name_reasons(
-    matching: Matching,
-    listing: _Listing,
-    looks: Looks,
-    alike: dict[tuple[str, str], list[str]],
+    matching: Matching, listing: _Listing, looks: Looks, alike: dict[tuple[str, str], list[str]]
 ) -> Iterator[Refusal]:
     """Say of unmatched files whose copy they are, or which file of an unreadable kind would be
     their partner; `alike` are the names on a side by their digest."""
@@ -278,10 +276,7 @@ def _name_reasons(
 
 
 def _readable_pairs(
-    inputs: Inputs,
-    matching: Matching,
-    looks: Looks,
-    unreadable: list[Refusal],
+    inputs: Inputs, matching: Matching, looks: Looks, unreadable: list[Refusal]
 ) -> tuple[list[PlannedPair], list[Refusal]]:
     """Return the pairs of which both files can be read; each damaged file is refused once."""
     bad = {(r.side, r.file) for r in unreadable}

@@ -21,11 +21,7 @@ from typing import Any
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.records import SPLITS, Inputs, Origin, Refusal
 from pix2pix.data.table_rows import Row, example_pairs, read_rows
-from pix2pix.data.tables import (
-    Table,
-    choose_columns,
-    local_table,
-)
+from pix2pix.data.tables import Table, choose_columns, local_table
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.utils.files import hold_lock, write_errors, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -95,12 +91,7 @@ def transfer_name(table: Table, columns: tuple[str, ...], limit: int, derive: st
 
 @contextmanager
 def table_inputs(
-    source: Path,
-    near: Path,
-    columns: tuple[str, ...] = (),
-    *,
-    subset: str = "",
-    **options: Any,
+    source: Path, near: Path, columns: tuple[str, ...] = (), *, subset: str = "", **options: Any
 ) -> Iterator[Inputs | None]:
     """Give the inputs that `extract_pairs` makes of a table on this disk, in a temporary folder in
     `near`; None where `source` holds none. `options` are those of `extract_pairs`."""

@@ -264,7 +264,8 @@ def tar_groups(
     part: TablePart, report: Callable[[int], None] = lambda at: None
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield (key, {column: bytes}) of a tar in WebDataset's form: entries of one key follow each
-    other, and the key ends at the first dot. Other files than pictures are not read."""
+    other, and the key ends at the first dot. Other files than pictures are not read. Raises
+    UserError for a damaged tar or one that holds too much."""
     key, columns = "", {}
     try:
         with part.open() as stream:
