@@ -52,7 +52,9 @@ class Desk:
         self.page.wait_for_selector(f".trace .work[data-shown='{name}']")
 
     def draw(self, *points: tuple[float, float]) -> None:
-        box = self.page.locator(".trace .paper").bounding_box()
+        paper = self.page.locator(".trace .paper")
+        paper.evaluate("(paper) => paper.scrollIntoView({ block: 'center' })")
+        box = paper.bounding_box()
         places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
         self.page.mouse.move(*places[0])
         self.page.mouse.down()
@@ -267,8 +269,8 @@ def test_only_what_was_uploaded_is_added(workspace: Path, photos: list[Path]) ->
     server = Server(workspace, Roles(everybody=True))
     functions = dict((name, number) for number, name in server.server_functions())
 
-    def ask(name: str, **request: Any) -> dict[str, Any]:
-        return server.call(functions[name], name, request)
+    def ask(function: str, **request: Any) -> dict[str, Any]:
+        return server.call(functions[function], function, request)
 
     try:
         new = {"set": "", "kind": "drawing", "palette": [], "frame": "crop"}
