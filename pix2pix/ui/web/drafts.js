@@ -6,11 +6,12 @@ const AGAIN_MS = 5000; // after a save that failed
 const UNSAVED = "pix2pix-traced-unsaved";
 
 /** Read what the browser keeps under a key; with a value, keep that, and with null nothing. */
-export function stored(key, value) {
+export function stored(key, value, storage = "localStorage") {
   try {
-    if (value === undefined) return JSON.parse(localStorage.getItem(key));
-    if (value === null) localStorage.removeItem(key);
-    else localStorage.setItem(key, JSON.stringify(value));
+    const shelf = window[storage];
+    if (value === undefined) return JSON.parse(shelf.getItem(key));
+    if (value === null) shelf.removeItem(key);
+    else shelf.setItem(key, JSON.stringify(value));
   } catch { /* forbidden, full or not by us: the page alone knows */ }
   return null;
 }

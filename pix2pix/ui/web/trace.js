@@ -311,26 +311,34 @@ export class Board {
     this.tools.listen();
   }
 
-  async start() {
+  start() {
     this.configure();
     this.listen();
-    await this.open(stored(LAST) ?? "");
+    return this.open(stored(LAST) ?? "");
   }
 }
 
-/** Let a reload find the person where they were: where pairs are drawn. */
-function comeBack(kinds) {
-  try {
-    if (sessionStorage.getItem(KIND) === "draw") kinds.querySelector("[value=draw]").click();
-    kinds.addEventListener("change", ({ target }) => sessionStorage.setItem(KIND, target.value));
-  } catch { /* the browser keeps nothing for us */ }
+/** Let a reload find the person where pairs are drawn. The choice of it may come after the board. */
+function comeBack() {
+  document.addEventListener("change", ({ target }) => {
+    if (target.closest?.("#kind")) stored(KIND, target.value, "sessionStorage");
+  });
+  if (stored(KIND, undefined, "sessionStorage") !== "draw") return;
+  const choose = () => {
+    const choice = document.querySelector("#kind [value=draw]");
+    if (choice) seen.disconnect();
+    choice?.click();
+  };
+  const seen = new MutationObserver(choose);
+  seen.observe(document.body, { childList: true, subtree: true });
+  choose();
 }
 
 /** Lay the board out once it is seen: most who open the page do not come to draw pairs. Called by
     the component with what Gradio gives it. */
 export function mount({ element, ...given }) {
   const place = element.querySelector(".trace");
-  comeBack(document.querySelector("#kind"));
+  comeBack();
   const seen = new ResizeObserver(() => {
     if (!place.offsetParent) return;
     seen.disconnect();
