@@ -26,7 +26,7 @@ SIDE, GAP = 352, 16  # pixels of each square, and between them
 FRAMES = 72
 FRAME_MS, FIRST_MS, LAST_MS = 90, 1000, 2500
 MOST_BYTES = 1_500_000
-PAPER, WOOD, EDGE = "#ffffff", "#f0b429", "#3b3f46"
+PAPER, FRAME, WOOD, EDGE = "#ffffff", "#d8dce6", "#f0b429", "#3b3f46"
 # The picture of what is drawn so far is there, with the pencil still down.
 SHOWN = """() => {
   const { pad } = document.querySelector('.pad').parentElement;
@@ -72,6 +72,7 @@ def look(view: Page, pencil: tuple[float, float] | None) -> Image.Image:
         within = (3, 3, taken.width - 3, taken.height - 3)  # without border and focus
         scaled = taken.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=within)
         frame.paste(scaled, (place * (SIDE + GAP), 0))
+    ImageDraw.Draw(frame).rectangle((0, 0, SIDE - 1, SIDE - 1), outline=FRAME)
     if pencil:
         put_pencil(frame, pencil[0] * SIDE, pencil[1] * SIDE)
     return frame
