@@ -19,6 +19,8 @@ from pix2pix.imaging.picture import Picture
 
 PERCENTILES = "percentiles"  # the range that leaves a thousandth out at either end
 FAR = 2.0  # an extreme stands apart where it is so many spans of all else away
+GAP, STEPS = 0.02, 8  # or, where many pixels have it, such a share of the span and so many steps
+OTHER_UNIT = 20.0  # spans of most files between them and a file of millimetres, say, not metres
 BINS = 32  # of a side's histogram
 _POINTS = np.concatenate([[0.0, 0.001], np.linspace(0.01, 0.99, 49), [0.999, 1.0]])
 _SAMPLE = 2**16  # numbers of a file whose order is looked at
@@ -132,20 +134,29 @@ def measure_values(picture: Picture) -> FileValues | None:
 def _without_extremes(
     sample: np.ndarray, values: np.ndarray, low: float, high: float
 ) -> tuple[np.ndarray, dict[float, float]]:
-    """Leave out the least and the greatest number where it stands far from all others."""
+    """Leave out the least and the greatest number where it stands far from all others, or where
+    many pixels have it and nothing comes near: depth of 0 where nothing was measured."""
     apart: dict[float, float] = {}
-    for extreme in (low, high):
-        rest = sample[sample != extreme]
-        rest = rest[~np.isin(rest, list(apart))] if apart else rest
-        if rest.size < 2:
+    for extreme in (low, high, low):  # the greatest may hide how far the least is from the rest
+        rest = sample[~np.isin(sample, [extreme, *apart])]
+        if extreme in apart or rest.size < 2:
             continue
         inner = values[~np.isin(values, [extreme, *apart])]
-        near = float(inner.min() if extreme == low else inner.max())
+        gap = abs(float(inner.min() if extreme == low else inner.max()) - extreme)
         span = float(np.ptp(np.quantile(rest.astype(np.float64), (0.005, 0.995))))
-        if span > 0 and abs(near - extreme) > FAR * span:
-            apart[extreme] = float((values == extreme).mean())
+        share = float((values == extreme).mean())
+        if span > 0 and (gap > FAR * span or (share >= _MANY and _is_gap(rest, gap, span))):
+            apart[extreme] = share
     core = sample[~np.isin(sample, list(apart))] if apart else sample
     return (core, apart) if core.size else (sample, {})
+
+
+def _is_gap(rest: np.ndarray, gap: float, span: float) -> bool:
+    """Return whether a gap is wider than the steps between numbers that are no classes."""
+    if gap <= GAP * span:
+        return False
+    steps = np.diff(np.unique(rest))
+    return len(steps) >= 64 and bool(gap > STEPS * np.median(steps))
 
 
 def _count_whole(sample: np.ndarray, values: np.ndarray) -> int:
@@ -222,25 +233,38 @@ def range_doubts(
     core = min(v.core[0] for _, v in known), max(v.core[1] for _, v in known)
     span = (core[1] - core[0]) or 1.0
     for extreme in sorted({number for _, v in known for number in v.apart}):
-        if not max(core[0] - extreme, extreme - core[1]) > FAR * span:
-            continue  # other files reach that far
         having = [(name, v.apart[extreme]) for name, v in known if extreme in v.apart]
-        nodata = extreme in _USUAL or max(share for _, share in having) >= _MANY
+        many = max(share for _, share in having) >= _MANY
+        if not max(core[0] - extreme, extreme - core[1]) > (GAP if many else FAR) * span:
+            continue  # other files reach that far
         doubts.append(
-            _extreme_doubt(extreme, [n for n, _ in having], len(known), core, nodata, side)
+            _extreme_doubt(
+                extreme, [n for n, _ in having], len(known), core, many or extreme in _USUAL, side
+            )
         )
-    far = [
-        name for name, v in known
-        if max(side.robust[0] - v.core[0], v.core[1] - side.robust[1])
-        > FAR * (side.robust[1] - side.robust[0])
-    ]  # fmt: skip
-    if far:
-        reason = (
-            f"{len(far)} of {len(known)} files hold numbers far from {_span_text(side.robust)}, "
-            f"where 99.8 % of all are: {_way_out(side)}"
-        )
-        doubts.append(("outlier", far, reason))
-    return doubts
+    return doubts + _far_doubt(known, side)
+
+
+def _far_doubt(
+    known: Sequence[tuple[str, FileValues]], side: SideRange
+) -> list[tuple[str, list[str], str]]:
+    """Doubt files whose numbers are far from nearly all, or from those of most files."""
+    cores = np.array([v.core for _, v in known])
+    ways = (
+        (side.robust, FAR, f"99.8 % of all are: {_way_out(side)}"),
+        (tuple(np.median(cores, axis=0)), OTHER_UNIT, "most files are: are they of another unit?"),
+    )
+    for usual, times, where in ways:
+        beyond = np.maximum(usual[0] - cores[:, 0], cores[:, 1] - usual[1])
+        far = beyond > times * (usual[1] - usual[0])
+        if usual[1] > usual[0] and far.any():
+            files = [name for (name, _), is_far in zip(known, far) if is_far]
+            reason = (
+                f"{len(files)} of {len(known)} files hold numbers far from {_span_text(usual)}, "
+                f"where {where}"
+            )
+            return [("outlier", files, reason)]
+    return []
 
 
 def _extreme_doubt(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pix2pix.data.dataset import find_pairs, read_dataset_json
+from pix2pix.data.dataset import PairFile, find_pairs, read_dataset_json
 from pix2pix.data.ranges import (
     FileValues,
     RangeChoice,
@@ -22,6 +23,7 @@ from pix2pix.data.ranges import (
 from pix2pix.data.reading import limit_big_pictures, parallel
 from pix2pix.data.records import SPLITS, Inputs, PlannedPair, Refusal, plain_ranges
 from pix2pix.errors import UserError
+from pix2pix.imaging.ab_pairs import cut_strip
 from pix2pix.imaging.decode import open_picture
 from pix2pix.utils.progress import ShouldStop
 
@@ -88,9 +90,12 @@ def _declared(info: dict[str, Any], side: str, built_here: bool = False) -> Side
     )  # fmt: skip
 
 
-def folder_ranges(folder: Path, *, should_stop: ShouldStop = lambda: False) -> dict[str, SideRange]:
+def folder_ranges(
+    folder: Path, photos: bool = False, *, should_stop: ShouldStop = lambda: False
+) -> dict[str, SideRange]:
     """Return the ranges of A ("source") and B ("target") of a dataset: what its `dataset.json`
-    says, else what is found over all its files where some of them have more than 8 bits."""
+    says, else what is found over all its files where some of them have more than 8 bits; `photos`
+    are one picture a file, no strips."""
     known = stored_ranges(folder)
     if known:
         return known
@@ -100,22 +105,22 @@ def folder_ranges(folder: Path, *, should_stop: ShouldStop = lambda: False) -> d
     pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
     some = pairs[:: max(1, len(pairs) // SAMPLED_PAIRS)][:SAMPLED_PAIRS]
     ranges = plain_ranges()
-    for side, pick in (("source", lambda p: p.a), ("target", lambda p: p.b or p.a)):
-        if any(_measure(pick(pair)) for pair in some):
-            files = sorted({pick(pair) for pair in pairs})
-            ranges[side] = _find_over(files, _measure, should_stop)
+    for number, side in enumerate(SIDES):
+        measure = partial(_measure, number, photos)
+        if any(map(measure, some)):
+            work = parallel(measure, pairs, should_stop)
+            ranges[side] = find_range([values for _, values in work], 3)
     return ranges
 
 
-def _find_over(
-    files: list[Path], measure: Callable[[Path], FileValues | None], should_stop: ShouldStop
-) -> SideRange:
-    return find_range([values for _, values in parallel(measure, files, should_stop)], 3)
-
-
-def _measure(file: Path) -> FileValues | None:
+def _measure(number: int, photos: bool, pair: PairFile) -> FileValues | None:
+    """Measure A (0) or B (1) of a pair, or all of a photo."""
+    file = pair.b if pair.b and number else pair.a
     try:
         with limit_big_pictures(file):
-            return measure_values(open_picture(file))
+            picture = open_picture(file)
+            if pair.b is None and picture.is_deep and not photos:
+                picture = cut_strip(picture, "halves", file.name)[number]
+            return measure_values(picture)
     except UserError:
         return None  # who reads the pair says why
