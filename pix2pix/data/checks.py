@@ -116,17 +116,15 @@ def find_label_maps(inputs: Inputs, pairs: list[PlannedPair]) -> tuple[bool, boo
 
 
 def profile_doubts(pairs: list[PlannedPair], label_maps: tuple[bool, bool]) -> list[Refusal]:
-    """Doubt label maps of which a colour profile moves the colours, whose names they are."""
+    """Doubt label maps whose colours different profiles move, or one moves in some files alone."""
     doubts = []
     for end, is_label in zip(("source", "target"), label_maps):
         looks = [(getattr(pair, end), getattr(pair, f"{end}_look").profile) for pair in pairs]
         files = tuple(name for name, profile in looks if profile)
-        if is_label and files:
-            count = len({profile for _, profile in looks})
-            which = f"{count} different ones are in use" if count > 1 else "all have the same"
+        if is_label and len({profile for _, profile in looks}) > 1:
             reason = (
                 f"{len(files)} of {len(pairs)} label maps have a colour profile that moves their "
-                f"colours ({which}): save them without"
+                "colours, and not all the same one: save them without"
             )
             doubts.append(Refusal(files[0], end, "profiles", reason, files))
     return doubts
@@ -185,13 +183,23 @@ def find_classes(picture: Picture) -> set[int]:
     if is_map and len(numbers) > FEW:  # it may be a smooth or noisy thing on plain ground
         ground = ranks == np.bincount(places.ravel()).argmax()
         inner = steps[~(ground[:, 1:] & ground[:, :-1])]
-        gradual = (inner == 1).sum() > GRADUAL * np.count_nonzero(inner)
-        is_map = (inner == 0).mean() >= FLAT_INSIDE and not gradual
+        is_map = (inner == 0).mean() >= FLAT_INSIDE and not _is_gradual(inner)
     return {int(number) for number in numbers} if is_map else set()
 
 
+def _is_gradual(steps: np.ndarray) -> bool:
+    """Return whether nearly all steps between neighbours go to the next number there is."""
+    return bool((steps == 1).sum() > GRADUAL * np.count_nonzero(steps))
+
+
 def _few_colours(image: Image.Image) -> bool:
-    return image.getcolors(64) is not None
+    colours = image.getcolors(64)
+    if not colours or len(colours) <= FEW or any(len({*colour}) > 1 for _, colour in colours):
+        return colours is not None
+    # Of greys: a dark photo or depth of few levels is none.
+    grey = np.asarray(image)[..., 0]
+    ranks = np.unique(grey, return_inverse=True)[1].reshape(grey.shape)
+    return not _is_gradual(np.abs(np.diff(ranks, axis=1)))
 
 
 def _nearly_flat(image: Image.Image) -> bool:

@@ -198,10 +198,11 @@ def _with_span(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 def seen_small(small: np.ndarray, values: FileValues | None, side: SideRange) -> np.ndarray:
-    """Return the small picture of a deep file, drawn over its core, as the range shows it."""
-    if values is None or not values.count:
+    """Return the small picture of a file, of a deep one drawn over its core, as the range shows
+    it."""
+    if side.is_plain or (side.numbers != "uint8" if values is None else not values.count):
         return small
-    low, high = _with_span(values.core)
+    low, high = _with_span(values.core) if values else EIGHT_BITS
     numbers = low + small.astype(np.float64) / 255.0 * (high - low)
     unit = (numbers - side.low) / ((side.high - side.low) or 1.0)
     return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -45,7 +45,7 @@ def with_ranges(
         known = made_here[side] if made_here else None
         found = known or find_range([look.values for look in looks], _commonest_channels(looks))
         chosen = found.chosen(choices[side])
-        drawn = SideRange(0.0, 65535.0) if chosen.stored else chosen
+        drawn = SideRange(0.0, 65535.0, "uint16") if chosen.stored else chosen
         smalls = [seen_small(look.small, look.values, drawn) for look in looks]
         ranges[side] = replace(chosen, histogram=count_levels(smalls))
         pairs = [

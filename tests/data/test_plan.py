@@ -316,6 +316,21 @@ def test_what_settles_a_doubt_about_a_side_is_what_is_built(tmp_path: Path) -> N
     assert {f"#{bytes(c).hex()}" for c in made.reshape(-1, 3)} == set(palette.values())
 
 
+def test_a_range_settles_what_is_too_dark(tmp_path: Path) -> None:
+    inputs = two_sides(tmp_path, lambda n: scene(n + 50).convert("L").point(lambda v: v // 6))
+    (doubt,) = [d for d in make_plan(inputs).doubts if d.side == "target"]
+    assert doubt.kind == "narrow-range" and not make_plan(inputs).label_maps[1]
+    ends = doubt.reason.rpartition("range to ")[2]
+    plan = make_plan(inputs, target_range=ends)
+    assert not [d for d in plan.doubts if d.side == "target"]
+    build(plan, Recipe(size=0, target_range=ends), tmp_path / "out")
+    made = np.asarray(Image.open(next((tmp_path / "out").rglob("3.png"))))[:, 96:, 0]
+    low, high = map(float, ends.split(","))
+    dark = np.asarray(scene(53).convert("L")) // 6
+    expected = np.clip((dark - low) / (high - low), 0, 1) * 255
+    assert np.abs(made - expected).max() <= 0.51
+
+
 def test_class_numbers_of_sixteen_bits_get_colours_of_their_own(tmp_path: Path) -> None:
     inputs = replace(two_sides(tmp_path, instances), classes=("", "colours"))
     plan = make_plan(inputs)
