@@ -23,6 +23,7 @@ FLAT, FLAT_INSIDE = 0.7, 0.5  # of neighbouring pixels that are equal in a map, 
 FEW = 8  # numbers, which are classes wherever they lie
 GRADUAL = 0.8  # of the steps in a picture that go to the next number there is, and so is no map
 SAMPLED_FILES = 16  # files of a side that are looked at for being label maps
+SAMPLED_PIXELS = 2**18  # of each, by whole rows, in search of numbers of classes
 
 
 # --------------------------------------------------------------------------------- doubtful pairs
@@ -174,17 +175,23 @@ def find_classes(picture: Picture) -> set[int]:
     first, *others = picture.values()
     if not all((other == first).all() or not other.any() for other in others):
         return set()
-    numbers, places = np.unique(first, return_inverse=True)
+    numbers, ranks = _ranks(first)
     if not np.array_equal(numbers, np.rint(numbers)):
         return set()
-    ranks = places.reshape(first.shape)
     steps = np.abs(np.diff(ranks, axis=1))
     is_map = steps.size > 0 and (steps == 0).mean() >= FLAT
     if is_map and len(numbers) > FEW:  # it may be a smooth or noisy thing on plain ground
-        ground = ranks == np.bincount(places.ravel()).argmax()
+        ground = ranks == np.bincount(ranks.ravel()).argmax()
         inner = steps[~(ground[:, 1:] & ground[:, :-1])]
         is_map = (inner == 0).mean() >= FLAT_INSIDE and not _is_gradual(inner)
     return {int(number) for number in numbers} if is_map else set()
+
+
+def _ranks(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers there are, and which of them each pixel has, in rows spread over all."""
+    rows = grey[:: max(1, grey.size // SAMPLED_PIXELS)]
+    numbers, places = np.unique(rows, return_inverse=True)
+    return numbers, places.reshape(rows.shape)
 
 
 def _is_gradual(steps: np.ndarray) -> bool:
@@ -197,9 +204,7 @@ def _few_colours(image: Image.Image) -> bool:
     if not colours or len(colours) <= FEW or any(len({*colour}) > 1 for _, colour in colours):
         return colours is not None
     # Of greys: a dark photo or depth of few levels is none.
-    grey = np.asarray(image)[..., 0]
-    ranks = np.unique(grey, return_inverse=True)[1].reshape(grey.shape)
-    return not _is_gradual(np.abs(np.diff(ranks, axis=1)))
+    return not _is_gradual(np.abs(np.diff(_ranks(np.asarray(image)[..., 0])[1], axis=1)))
 
 
 def _nearly_flat(image: Image.Image) -> bool:
