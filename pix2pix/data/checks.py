@@ -12,13 +12,18 @@ from scipy import fft
 from pix2pix.data.reading import THUMBNAIL_SIDE, open_input, parallel, read_input, side_folder
 from pix2pix.data.records import Inputs, PlannedPair, Refusal
 from pix2pix.imaging.ab_pairs import cut_strip
+from pix2pix.imaging.picture import Picture
 from pix2pix.utils.progress import ShouldStop
 
 MAX_SHIFT_SEARCH = 12  # 64ths by which the target is moved in search of a better fit
 SHIFT, GAIN, PEAK = 3, 0.1, 0.25  # of a move: at least so far, so much better, so good
 OUTLIER = 4.5  # robust standard deviations below the median score
 ASPECT = 1.03  # a pair's aspects may differ by this factor
+FLAT, FLAT_INSIDE = 0.7, 0.5  # of neighbouring pixels that are equal in a map, off its ground
+FEW = 8  # numbers, which are classes wherever they lie
+GRADUAL = 0.8  # of the steps in a picture that go to the next number there is, and so is no map
 SAMPLED_FILES = 16  # files of a side that are looked at for being label maps
+SAMPLED_PIXELS = 2**18  # of each, by whole rows, in search of numbers of classes
 
 
 # --------------------------------------------------------------------------------- doubtful pairs
@@ -107,7 +112,23 @@ def find_label_maps(inputs: Inputs, pairs: list[PlannedPair]) -> tuple[bool, boo
     if inputs.derive or inputs.source_kind:
         return inputs.source_kind == "labels", False
     flat = [_share_passing(inputs, pairs, end, _few_colours) for end in ("source", "target")]
-    return flat[0] >= 0.8, flat[1] >= 0.8
+    chosen = [bool(classes) for classes in inputs.classes]
+    return flat[0] >= 0.8 or chosen[0], flat[1] >= 0.8 or chosen[1]
+
+
+def profile_doubts(pairs: list[PlannedPair], label_maps: tuple[bool, bool]) -> list[Refusal]:
+    """Doubt label maps whose colours different profiles move, or one moves in some files alone."""
+    doubts = []
+    for end, is_label in zip(("source", "target"), label_maps):
+        looks = [(getattr(pair, end), getattr(pair, f"{end}_look").profile) for pair in pairs]
+        files = tuple(name for name, profile in looks if profile)
+        if is_label and len({profile for _, profile in looks}) > 1:
+            reason = (
+                f"{len(files)} of {len(pairs)} label maps have a colour profile that moves their "
+                "colours, and not all the same one: save them without"
+            )
+            doubts.append(Refusal(files[0], end, "profiles", reason, files))
+    return doubts
 
 
 def spoilt_label_doubts(inputs: Inputs, pairs: list[PlannedPair]) -> list[Refusal]:
@@ -132,20 +153,58 @@ def _share_passing(
     passed = 0
     for pair in sample:
         values = getattr(pair, f"{end}_look").values
-        if values is not None:  # more than 8 bits are never judged by their 8-bit look
-            passed += test is _few_colours and values.channels == 1 and values.distinct <= 64
-            continue
-        name = getattr(pair, end)
-        content, _ = read_input(side_folder(inputs, end), name, inputs.pages)
-        picture = open_input(inputs, end, name, content)
-        if pair.half:
-            picture = cut_strip(picture, inputs.strips, name)[end == "target"]
-        passed += test(picture.to_pil(3))
+        if values is None:
+            passed += test(open_side(inputs, pair, end).to_pil(3))
+        elif test is _few_colours and values.channels == 1:
+            # More than 8 bits are never judged by their 8-bit look.
+            passed += values.distinct <= 64 or bool(find_classes(open_side(inputs, pair, end)))
     return passed / len(sample) if sample else 0.0
 
 
+def open_side(inputs: Inputs, pair: PlannedPair, side: str) -> Picture:
+    """Open one side of a pair at full size."""
+    name = getattr(pair, side)
+    content, _ = read_input(side_folder(inputs, side), name, inputs.pages)
+    picture = open_input(inputs, side, name, content)
+    return cut_strip(picture, inputs.strips, name)[side == "target"] if pair.half else picture
+
+
+def find_classes(picture: Picture) -> set[int]:
+    """Return the numbers of a picture that may be a map of classes: whole ones in flat areas, with
+    steps between any two; in grey, or in red alone. Empty for any other picture."""
+    first, *others = picture.values()
+    if not all((other == first).all() or not other.any() for other in others):
+        return set()
+    numbers, ranks = _ranks(first)
+    if not np.array_equal(numbers, np.rint(numbers)):
+        return set()
+    steps = np.abs(np.diff(ranks, axis=1))
+    is_map = steps.size > 0 and (steps == 0).mean() >= FLAT
+    if is_map and len(numbers) > FEW:  # it may be a smooth or noisy thing on plain ground
+        ground = ranks == np.bincount(ranks.ravel()).argmax()
+        inner = steps[~(ground[:, 1:] & ground[:, :-1])]
+        is_map = (inner == 0).mean() >= FLAT_INSIDE and not _is_gradual(inner)
+    return {int(number) for number in numbers} if is_map else set()
+
+
+def _ranks(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers there are, and which of them each pixel has, in rows spread over all."""
+    rows = grey[:: max(1, grey.size // SAMPLED_PIXELS)]
+    numbers, places = np.unique(rows, return_inverse=True)
+    return numbers, places.reshape(rows.shape)
+
+
+def _is_gradual(steps: np.ndarray) -> bool:
+    """Return whether nearly all steps between neighbours go to the next number there is."""
+    return bool((steps == 1).sum() > GRADUAL * np.count_nonzero(steps))
+
+
 def _few_colours(image: Image.Image) -> bool:
-    return image.getcolors(64) is not None
+    colours = image.getcolors(64)
+    if not colours or len(colours) <= FEW or any(len({*colour}) > 1 for _, colour in colours):
+        return colours is not None
+    # Of greys: a dark photo or depth of few levels is none.
+    return not _is_gradual(np.abs(np.diff(_ranks(np.asarray(image)[..., 0])[1], axis=1)))
 
 
 def _nearly_flat(image: Image.Image) -> bool:

@@ -72,7 +72,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
             )
         self.photos = config.derive == "grey" and is_photo_dataset(folder)
         self.labels = find_label_sides(folder, config)
-        self.ranges = folder_ranges(folder)  # of A ("source") and B ("target")
+        self.ranges = folder_ranges(folder, self.photos)  # of A ("source") and B ("target")
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.cache_bytes = free_memory(CPU) * CACHE_SHARE / local_processes()  # bytes
         self.channels = self.count_channels()

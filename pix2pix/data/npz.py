@@ -1,7 +1,10 @@
 """Read and write pairs in one compressed ``.npz``: ``arr_0`` is the source, ``arr_1`` the
 target.
 
-Neither array is ever whole in memory, so thousands of pairs cost no more than one.
+Neither array is ever whole in memory, so thousands of pairs cost no more than one. What numbers
+mean is judged by the smallest and largest of the whole array: white is 1 where none is larger, and
+black -1 where some are negative; white is 255 where the largest is above half of it; any other
+numbers, depth or Hounsfield units say, go from the smallest to the largest.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from pix2pix.data.archive_readers import (
     zip_entry_fault,
 )
 from pix2pix.data.archives import save_error, zip_info
+from pix2pix.data.records import SideRange
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import MAX_DRAWING_PIXELS
 from pix2pix.utils.files import write_atomically
@@ -33,6 +37,7 @@ from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.text import printable
 
 ENTRIES = ("arr_0.npy", "arr_1.npy")
+CONVENTIONS = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))  # what is black and what white in pictures
 _HEAD = 16 * 1024  # bytes; NumPy's own heads are 128 bytes
 _BATCH = 2**22  # bytes of numbers looked at together
 Rows = Iterator[np.ndarray]
@@ -55,14 +60,13 @@ class _ArrayHead:
 
 def read_pairs(
     file: Path, *, limits: ArchiveLimits = LIMITS, should_stop: ShouldStop = lambda: False
-) -> Iterator[tuple[Image.Image, Image.Image, int]]:
-    """Yield (source, target, number of pairs in all), the pictures in mode L or RGB.
+) -> Iterator[tuple[Image.Image, Image.Image, list[SideRange], int]]:
+    """Yield (source, target, the ranges of both, number of pairs in all), the pictures in mode L or
+    RGB.
 
-    `arr_0` and `arr_1` are N x H x W, N x H x W x 1 or N x H x W x 3 with the same N, H and W;
-    uint8, or floats. What floats mean is judged by the smallest and largest number in the whole
-    array: with a negative one black is -1 and white 1, else white is 1 where none is larger, else
-    255. Numbers outside that, NaN among them, and every other file are a UserError, before the
-    first pair. Nothing is unpickled, and `limits` hold for what the heads claim.
+    `arr_0` and `arr_1` are N x H x W, N x H x W x 1 or N x H x W x 3 with the same N, H and W, and
+    hold whole numbers or floats. NaN and every other file are a UserError, before the first pair.
+    Nothing is unpickled, and `limits` hold for what the heads claim.
     """
     name = printable(file.name)
     yield from archive_errors(_pairs(file, name, limits, should_stop), name)
@@ -98,7 +102,7 @@ def write_pairs(
 
 def _pairs(
     file: Path, name: str, limits: ArchiveLimits, should_stop: ShouldStop
-) -> Iterator[tuple[Image.Image, Image.Image, int]]:
+) -> Iterator[tuple[Image.Image, Image.Image, list[SideRange], int]]:
     packed = file.stat().st_size
     with open_zip(file, limits) as opened:
         arrays = [_read_head(opened, entry, name) for entry in ENTRIES]
@@ -108,11 +112,11 @@ def _pairs(
                 "both need as many pictures of one size."
             )
         limits.judge(sum(a.info.file_size for a in arrays), packed, limits.bytes, name)
-        scales = [_find_value_range(opened, array, name, should_stop) for array in arrays]
+        ranges = [_find_value_range(opened, array, name, should_stop) for array in arrays]
         sides = [_read_batches(opened, array, 1, should_stop) for array in arrays]
         for rows in zip(*sides):
-            source, target = (_picture(row[0], *scale) for row, scale in zip(rows, scales))
-            yield source, target, arrays[0].shape[0]
+            source, target = (_picture(row[0], r.low, r.high) for row, r in zip(rows, ranges))
+            yield source, target, ranges, arrays[0].shape[0]
 
 
 def _read_head(opened: zipfile.ZipFile, entry: str, name: str) -> _ArrayHead:
@@ -129,7 +133,7 @@ def _read_head(opened: zipfile.ZipFile, entry: str, name: str) -> _ArrayHead:
         raise UserError(f"{name} is in an unknown form: save it with np.savez_compressed.")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, by_columns, dtype = read(head)
-    if dtype != np.uint8 and dtype.kind != "f":
+    if dtype.kind not in "buif":
         raise UserError(f"{name} holds {printable(str(dtype))} in {entry}: save uint8 or floats.")
     shape = (*shape, 1) if len(shape) == 3 else shape
     if len(shape) != 4 or shape[3] not in (1, 3) or by_columns or min(shape) < 1:
@@ -163,23 +167,22 @@ def _read_batches(
 
 def _find_value_range(
     opened: zipfile.ZipFile, array: _ArrayHead, name: str, should_stop: ShouldStop
-) -> tuple[float, float]:
+) -> SideRange:
     """Find what is black and what is white; reads all numbers, so that damage shows itself."""
-    together = max(1, _BATCH // array.row)
-    if array.dtype == np.uint8:
-        for _ in _read_batches(opened, array, together, should_stop):
-            pass
-        return 0.0, 255.0
     low, high = math.inf, -math.inf
-    for rows in _read_batches(opened, array, together, should_stop):
+    for rows in _read_batches(opened, array, max(1, _BATCH // array.row), should_stop):
         low, high = np.minimum(low, rows.min()), np.maximum(high, rows.max())  # NaN stays NaN
-    if low >= 0.0 and high <= 255.0:
-        return 0.0, 1.0 if high <= 1.0 else 255.0
-    if low >= -1.0 and high <= 1.0:
-        return -1.0, 1.0
-    raise UserError(
-        f"{name} holds numbers from {low:g} to {high:g}: save 0 to 255, 0 to 1 or -1 to 1."
-    )
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(
+            f"{name} holds numbers from {low:g} to {high:g}: put others in place of those without "
+            "a value."
+        )
+    ends = float(low), float(high) if high > low else float(low) + 1.0
+    if array.dtype == np.uint8 or (low >= 0.0 and 128.0 <= high <= 255.0):
+        ends = (0.0, 255.0)
+    elif low >= -1.0 and high <= 1.0:
+        ends = (-1.0 if low < 0.0 else 0.0, 1.0)
+    return SideRange(*ends, array.dtype.name, array.shape[3])
 
 
 def _picture(row: np.ndarray, low: float, high: float) -> Image.Image:

@@ -20,7 +20,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pix2pix.data.checks import check_pairs, find_label_maps, spoilt_label_doubts
+from pix2pix.data.checks import (
+    check_pairs,
+    find_label_maps,
+    profile_doubts,
+    spoilt_label_doubts,
+)
 from pix2pix.data.dataset import list_pairs
 from pix2pix.data.layout import is_link_as_text, is_picture_name, split_name, walk_files
 from pix2pix.data.matching import match_names
@@ -36,8 +41,8 @@ from pix2pix.data.plausibility import (
 from pix2pix.data.ranges import with_ranges
 from pix2pix.data.reading import (
     MAX_PAGES,
-    count_pages,
     inspect_file,
+    list_pages,
     page_name,
     parallel,
     side_folder,
@@ -96,8 +101,11 @@ def make_plan(
     pairs, doubts = check_pairs(pairs, should_stop)
     if inputs.source_kind:  # traced over the photo: they lie where they were drawn
         doubts = []
-    doubts = [*doubts, *spoilt_label_doubts(inputs, pairs), *range_doubts, *listing.doubts]
-    doubts += [*side_doubts(inputs, pairs), *ambiguous_doubts(refused)]
+    doubts = [*doubts, *spoilt_label_doubts(inputs, pairs), *profile_doubts(pairs, labels)]
+    of_sides = side_doubts(inputs, pairs, labels, ranges)
+    classes = {doubt.side for doubt in of_sides if doubt.kind == "class-numbers"}
+    doubts += [doubt for doubt in range_doubts if doubt.side not in classes]  # they lie anywhere
+    doubts += [*listing.doubts, *of_sides, *ambiguous_doubts(refused)]
     return Plan(
         inputs, matching.rule, matching.explanation, tuple(pairs), tuple(refused), tuple(doubts),
         labels, ranges, tuple(listing.others),
@@ -206,8 +214,8 @@ def _list_dataset(inputs: Inputs, listing: _Listing) -> Inputs:
 
 
 def _pages_of(inputs: Inputs, side: str, name: str) -> list[str]:
-    pages = min(count_pages(side_folder(inputs, side) / name), MAX_PAGES)
-    return [page_name(name, page) for page in range(1, pages + 1)] if pages > 1 else [name]
+    pages = list_pages(side_folder(inputs, side) / name)[:MAX_PAGES]
+    return [page_name(name, page) for page in pages] if len(pages) > 1 else [name]
 
 
 def _refuse_nested(source: Path, target: Path) -> None:
@@ -309,17 +317,16 @@ def _readable_pairs(
 def _cut_look(look: FileInfo, strips: str, name: str) -> tuple[FileInfo, FileInfo]:
     """Cut what is known of a strip in two; raises UserError where it cannot be cut so."""
     width, height = look.size
-    small = Image.fromarray(look.small)
-    halves = []
-    for left, top, right, bottom in cut_boxes(look.size, strips, name):
-        box = (
-            left * SIDE / width,
-            top * SIDE / height,
-            right * SIDE / width,
-            bottom * SIDE / height,
-        )
-        half = small.crop(tuple(map(round, box))).resize((SIDE, SIDE), Image.Resampling.NEAREST)
-        halves.append(replace(look, size=(right - left, bottom - top), small=np.asarray(half)))
+    boxes = cut_boxes(look.size, strips, name)
+    size = boxes[0][2] - boxes[0][0], boxes[0][3] - boxes[0][1]
+    if look.halves:
+        a, b = (replace(look, size=size, values=v, small=small) for v, small in look.halves)
+        return a, b
+    whole, halves = Image.fromarray(look.small), []
+    for box in boxes:
+        place = (round(at * SIDE / side) for at, side in zip(box, (width, height) * 2))
+        half = whole.crop(tuple(place)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+        halves.append(replace(look, size=size, small=np.asarray(half)))
     return halves[0], halves[1]
 
 

@@ -14,23 +14,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from pix2pix.data.checks import find_classes, open_side
 from pix2pix.data.dataset import list_pairs, read_dataset_json
-from pix2pix.data.reading import open_input, read_input, side_folder
-from pix2pix.data.records import SPLITS, FileInfo, Inputs, PlannedPair, Refusal
+from pix2pix.data.records import SPLITS, FileInfo, Inputs, PlannedPair, Refusal, SideRange
 from pix2pix.errors import UserError
-from pix2pix.imaging.ab_pairs import STRIPS, common_gap, cut_strip, judge_strips
+from pix2pix.imaging.ab_pairs import STRIPS, common_gap, judge_strips
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import Picture
 
 CONTRAST = 20  # grey levels that a picture spans at least, of 256
 EMPTY = 0.995  # of a picture's pixels: so many white or black ones are all there is
+CLIPPED = 0.5  # of a picture's pixels: so many have a colour at its limit and others below theirs
+NARROW = 8  # of the 32 steps of a side's histogram: no more are in use
 ALIKE = 1.0  # mean grey levels between pictures that are all one
 SAMPLED_FILES = 16  # files of a side that are opened in full
 SAMPLED_PIXELS = 50_000_000  # of one, at most
 MAX_CLASS = 63  # class numbers up to here look all black
-FLAT = 0.7  # of neighbouring pixels that are equal in a map of classes
 # Picture files that are not read here, and what to do.
 _CAMERA = ".dng .cr2 .cr3 .nef .arw .raf .orf .rw2 .raw"
 _UNREADABLE = {
@@ -67,7 +67,12 @@ def file_doubts(side: str, unreadable: Sequence[str], links: Sequence[str]) -> l
     return doubts
 
 
-def side_doubts(inputs: Inputs, pairs: Sequence[PlannedPair]) -> list[Refusal]:
+def side_doubts(
+    inputs: Inputs,
+    pairs: Sequence[PlannedPair],
+    label_maps: tuple[bool, bool],
+    ranges: dict[str, SideRange],
+) -> list[Refusal]:
     """Doubt each side of pairs that would be built: transparency, class numbers, contrast, and
     pictures that are all the same."""
     doubts = []
@@ -77,6 +82,8 @@ def side_doubts(inputs: Inputs, pairs: Sequence[PlannedPair]) -> list[Refusal]:
         found = _alpha_doubts(inputs.alpha[number], side, names, looks)
         found += [] if found else _class_doubts(inputs, number, side, pairs)
         found += [] if found else _contrast_doubts(side, names, looks)
+        if not found and not label_maps[number]:
+            found += _clipped_doubts(side, names, looks) or _narrow_doubts(side, names, ranges)
         found += [] if found else _alike_doubts(side, names, looks)
         if number == 0 or not any(pair.half for pair in pairs):
             found += _page_doubts(side, names, looks)
@@ -164,7 +171,7 @@ def _alpha_doubts(
         found[kind] = [n for n, look in zip(names, looks) if look.alpha == kind]
     doubts = []
     words = {
-        "hides": "transparency hides most of its colours, so it becomes white",
+        "hides": "transparency hides or fades most of its colours, which become white",
         "mask": "only its transparency shows something, so it becomes white",
     }
     fixes = (f"{side}-alpha=ignore", f"{side}-alpha=mask")
@@ -185,23 +192,26 @@ def _alpha_doubts(
 def _class_doubts(
     inputs: Inputs, number: int, side: str, pairs: Sequence[PlannedPair]
 ) -> list[Refusal]:
-    """Doubt a side of grey pictures that holds class numbers: a few small whole numbers in flat
-    areas, 255 for what is none."""
+    """Doubt a side of pictures that hold class numbers: whole numbers in flat areas that look all
+    alike, 255 for what is none; or those of instances, of more than 8 bits."""
     if inputs.source_kind and side == "source":  # it is known what they are
         return []
     looks = [getattr(pair, f"{side}_look") for pair in pairs]
-    grey = [look.bits == 8 and look.format != "JPEG" and _is_grey(look.small) for look in looks]
-    if inputs.classes[number] or not pairs or 2 * sum(grey) <= len(pairs):
+    likely = [
+        look.format != "JPEG" and (_is_grey(look.small) if look.values is None else look.bits > 8)
+        for look in looks
+    ]
+    if inputs.classes[number] or not pairs or 2 * sum(likely) <= len(pairs):
         return []
-    sample = [pair for pair, is_grey in zip(pairs, grey) if is_grey]
+    sample = [pair for pair, is_likely in zip(pairs, likely) if is_likely]
     sample = sample[:: max(1, len(sample) // SAMPLED_FILES)][:SAMPLED_FILES]
-    seen = [_class_numbers(_open_side(inputs, pair, side)) for pair in sample]
-    numbers = set().union(*(found for found in seen if found is not None)) - {255}
-    passed = sum(found is not None for found in seen)
-    if 10 * passed < 9 * len(sample) or len(numbers) < 2:
+    seen = [find_classes(open_side(inputs, pair, side)) for pair in sample]
+    numbers = set().union(*seen) - {255}
+    if 10 * sum(map(bool, seen)) < 9 * len(sample) or len(numbers) < 2:
         return []
-    dense = sum(n + 1 in numbers for n in numbers) / len(numbers)
-    if max(numbers) > MAX_CLASS and not (len(numbers) >= 8 and dense >= 0.5):
+    dense = len(numbers) >= 8 and sum(n + 1 in numbers for n in numbers) >= len(numbers) / 2
+    deep = 2 * sum(look.values is not None for look in looks) > len(looks)
+    if max(numbers) > MAX_CLASS and not dense and not (deep and len(numbers) > 2):
         return []
     names = tuple(getattr(pair, side) for pair in pairs)
     span = f"{min(numbers)} to {max(numbers)}"
@@ -222,6 +232,36 @@ def _contrast_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo])
             )
             return [Refusal(files[0], side, "no-contrast", reason, tuple(files))]
     return []
+
+
+def _clipped_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
+    """Doubt a side of which most pictures are overexposed: colours at their limit, of many tones.
+    Plain white is paper, and flat colours are drawn."""
+    files = tuple(name for name, look in zip(names, looks) if _is_clipped(look.small))
+    if 2 * len(files) <= len(names):
+        return []
+    reason = f"has colours at their limit in most places, as if overexposed{_and_more(files)}"
+    return [Refusal(files[0], side, "no-contrast", reason, files)]
+
+
+def _is_clipped(small: np.ndarray) -> bool:
+    top = small == 255
+    clipped = top.any(axis=2) & ~top.all(axis=2)
+    tones = small[clipped].min(axis=1) if clipped.mean() > CLIPPED else np.zeros(1)
+    return bool(tones.std() > 10)
+
+
+def _narrow_doubts(side: str, names: Sequence[str], ranges: dict[str, SideRange]) -> list[Refusal]:
+    """Doubt a side whose pictures all lie in a quarter of the levels or less."""
+    counts = np.array(ranges[side].histogram)
+    known = np.flatnonzero(counts > counts.sum() / 1000)
+    if not len(known) or known[-1] - known[0] >= NARROW:
+        return []
+    low, high = ranges[side].low, ranges[side].high
+    step = (high - low) / len(counts)
+    ends = f"{low + step * known[0]:.4g},{low + step * (known[-1] + 1):.4g}"
+    reason = f"and all others lie between {ends.replace(',', ' and ')}: set the range to {ends}"
+    return [Refusal(names[0], side, "narrow-range", reason, tuple(names))]
 
 
 def _alike_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
@@ -261,29 +301,9 @@ def _page_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> 
     return [Refusal(files[0], side, "pages", reason, tuple(files), ("pages=all",))]
 
 
-def _open_side(inputs: Inputs, pair: PlannedPair, side: str) -> Picture:
-    name = getattr(pair, side)
-    content, _ = read_input(side_folder(inputs, side), name, inputs.pages)
-    picture = open_input(inputs, side, name, content)
-    return cut_strip(picture, inputs.strips, name)[side == "target"] if pair.half else picture
-
-
-def _class_numbers(picture: Picture) -> set[int] | None:
-    """Return the grey values of a picture that may be a map of classes, else None."""
-    image = picture.image
-    if image.mode in ("RGB", "RGBA"):
-        pixels = np.asarray(image)[..., :3]
-        if (pixels != pixels[..., :1]).any():
-            return None
-        image = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
-    grey = np.asarray(image.convert("L"))
-    values = np.unique(grey)
-    flat = (np.diff(grey, axis=1) == 0).mean() if grey.shape[1] > 1 else 0.0
-    return {*values.tolist()} if len(values) <= 256 and flat >= FLAT else None
-
-
 def _is_grey(small: np.ndarray) -> bool:
-    return bool((small == small[..., :1]).all())
+    """Return whether there is no colour but red: some tools keep class numbers there alone."""
+    return bool((small == small[..., :1]).all() or not small[..., 1:].any())
 
 
 def _span(small: np.ndarray) -> int:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pix2pix.data.dataset import find_pairs, read_dataset_json
-from pix2pix.data.reading import FAR, limit_big_pictures, measure_values, parallel
+from pix2pix.data.dataset import PairFile, find_pairs, read_dataset_json
+from pix2pix.data.reading import FAR, GAP, MANY, limit_big_pictures, measure_values, parallel
 from pix2pix.data.recipe import parse_range
 from pix2pix.data.records import (
     BINS,
+    EIGHT_BITS,
     PERCENTILES,
     POINTS,
     SIDES,
@@ -32,11 +34,12 @@ from pix2pix.data.records import (
     plain_ranges,
 )
 from pix2pix.errors import UserError
+from pix2pix.imaging.ab_pairs import cut_strip
 from pix2pix.imaging.decode import open_picture
 from pix2pix.utils.progress import ShouldStop
 
 SAMPLED_PAIRS = 4  # of a split, whose bits are those of all
-_MANY = 0.001  # share of a file's pixels from which one number is taken for "no value"
+OTHER_UNIT = 20.0  # spans of most files between them and a file of millimetres, say, not metres
 _USUAL = {-9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0, -1e20, 1e20}  # for no value
 
 
@@ -57,7 +60,7 @@ def with_ranges(
         commonest = max(sorted(set(channels)), key=channels.count, default=3)
         found = made_here[side] if made_here else find_range(values, commonest)
         chosen = found.chosen(choices[side])
-        drawn = SideRange(0.0, 65535.0) if chosen.stored else chosen
+        drawn = SideRange(0.0, 65535.0, "uint16") if chosen.stored else chosen
         smalls = [seen_small(look.small, look.values, drawn) for look in looks]
         ranges[side] = replace(chosen, histogram=count_levels(smalls))
         pairs = [
@@ -99,10 +102,11 @@ def _with_span(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 def seen_small(small: np.ndarray, values: FileValues | None, side: SideRange) -> np.ndarray:
-    """Return the small picture of a deep file, drawn over its core, as the range shows it."""
-    if values is None or not values.count:
+    """Return the small picture of a file, of a deep one drawn over its core, as the range shows
+    it."""
+    if side.is_plain or (side.numbers != "uint8" if values is None else not values.count):
         return small
-    low, high = _with_span(values.core)
+    low, high = _with_span(values.core) if values else EIGHT_BITS
     numbers = low + small.astype(np.float64) / 255.0 * (high - low)
     unit = (numbers - side.low) / ((side.high - side.low) or 1.0)
     return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
@@ -134,28 +138,40 @@ def range_doubts(
     core = min(v.core[0] for _, v in known), max(v.core[1] for _, v in known)
     span = (core[1] - core[0]) or 1.0
     for extreme in sorted({number for _, v in known for number in v.apart}):
-        if not max(core[0] - extreme, extreme - core[1]) > FAR * span:
-            continue  # other files reach that far
         having = {name: v.apart[extreme] for name, v in known if extreme in v.apart}
-        nodata = extreme in _USUAL or max(having.values()) >= _MANY
+        many = max(having.values()) >= MANY
+        if not max(core[0] - extreme, extreme - core[1]) > (GAP if many else FAR) * span:
+            continue  # other files reach that far
+        nodata = many or extreme in _USUAL
         what = "seems to stand for no value" if nodata else "is far from all else"
         reason = (
             f"{len(having)} of {len(known)} files hold {extreme:g}, which {what}; the rest goes "
             f"from {_span_text(core)}: {_way_out(side, core)}"
         )
         doubts.append(("nodata" if nodata else "outlier", [*having], reason))
-    far = [
-        name for name, v in known
-        if max(side.robust[0] - v.core[0], v.core[1] - side.robust[1])
-        > FAR * (side.robust[1] - side.robust[0])
-    ]  # fmt: skip
-    if far:
-        reason = (
-            f"{len(far)} of {len(known)} files hold numbers far from {_span_text(side.robust)}, "
-            f"where 99.8 % of all are: {_way_out(side)}"
-        )
-        doubts.append(("outlier", far, reason))
-    return doubts
+    return doubts + _far_doubt(known, side)
+
+
+def _far_doubt(
+    known: Sequence[tuple[str, FileValues]], side: SideRange
+) -> list[tuple[str, list[str], str]]:
+    """Doubt files whose numbers are far from nearly all, or from those of most files."""
+    cores = np.array([v.core for _, v in known])
+    ways = (
+        (side.robust, FAR, f"99.8 % of all are: {_way_out(side)}"),
+        (tuple(np.median(cores, axis=0)), OTHER_UNIT, "most files are: are they of another unit?"),
+    )
+    for usual, times, where in ways:
+        beyond = np.maximum(usual[0] - cores[:, 0], cores[:, 1] - usual[1])
+        far = beyond > times * (usual[1] - usual[0])
+        if usual[1] > usual[0] and far.any():
+            files = [name for (name, _), is_far in zip(known, far) if is_far]
+            reason = (
+                f"{len(files)} of {len(known)} files hold numbers far from {_span_text(usual)}, "
+                f"where {where}"
+            )
+            return [("outlier", files, reason)]
+    return []
 
 
 def _outside_doubt(
@@ -210,26 +226,34 @@ def _declared(info: dict[str, Any], side: str) -> SideRange:
     )  # fmt: skip
 
 
-def folder_ranges(folder: Path, *, should_stop: ShouldStop = lambda: False) -> dict[str, SideRange]:
+def folder_ranges(
+    folder: Path, photos: bool = False, *, should_stop: ShouldStop = lambda: False
+) -> dict[str, SideRange]:
     """Return the ranges of A ("source") and B ("target") of a dataset: what its `dataset.json`
-    says, else what is found over all its files where some of them have more than 8 bits."""
+    says, else what is found over all its files where some of them have more than 8 bits; `photos`
+    are one picture a file, no strips."""
     info = read_dataset_json(folder)
     if "recipe" in info or isinstance(info.get("ranges"), dict):
         return {side: _declared(info, side) for side in SIDES}
     pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
     some = pairs[:: max(1, len(pairs) // SAMPLED_PAIRS)][:SAMPLED_PAIRS]
     ranges = plain_ranges()
-    for side, pick in (("source", lambda p: p.a), ("target", lambda p: p.b or p.a)):
-        if any(_measure(pick(pair)) for pair in some):
-            files = sorted({pick(pair) for pair in pairs})
-            values = [of_file for _, of_file in parallel(_measure, files, should_stop)]
-            ranges[side] = find_range(values, 3)
+    for number, side in enumerate(SIDES):
+        measure = partial(_measure, number, photos)
+        if any(map(measure, some)):
+            work = parallel(measure, pairs, should_stop)
+            ranges[side] = find_range([values for _, values in work], 3)
     return ranges
 
 
-def _measure(file: Path) -> FileValues | None:
+def _measure(number: int, photos: bool, pair: PairFile) -> FileValues | None:
+    """Measure A (0) or B (1) of a pair, or all of a photo."""
+    file = pair.b if pair.b and number else pair.a
     try:
         with limit_big_pictures(file):
-            return measure_values(open_picture(file))
+            picture = open_picture(file)
+            if pair.b is None and picture.is_deep and not photos:
+                picture = cut_strip(picture, "halves", file.name)[number]
+            return measure_values(picture)
     except UserError:
         return None  # who reads the pair says why

@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from PIL import Image
 
 from pix2pix.data.records import POINTS, FileInfo, FileValues, Inputs
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.imaging.ab_pairs import STRIPS
+from pix2pix.imaging.ab_pairs import STRIPS, cut_strip
 from pix2pix.imaging.decode import Preview, open_picture, open_preview
 from pix2pix.imaging.picture import Picture
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -42,9 +42,13 @@ ALPHA = {
 PAGES = {"first": "The first page of a file", "all": "Every page is a picture"}
 CLASSES = {"": "Class numbers are greys", "colours": "Class numbers are shown in distinct colours"}
 MAX_PAGES = 10_000  # of one file
-FAR = 2.0  # an extreme stands apart where it is so many spans of all else away
+# An extreme stands apart where it is so many spans of all else away, or, where so large a share of
+# the pixels has it, such a share of the span and so many steps.
+FAR, MANY, GAP, STEPS = 2.0, 0.001, 0.02, 8
 _SAMPLE = 2**16  # numbers of a file whose order is looked at
+_NO_PICTURE = 1 | 4  # of a TIFF's page, by its tag NewSubfileType: reduced, or a mask
 _HIDDEN_SHARE = 0.5  # of a picture's pixels: so many are transparent over colours that differ
+_FAINT = (12, 243)  # opacities between them are neither nothing nor all
 _VARIED = 10.0  # grey levels of standard deviation from which colours differ
 _PAGE = re.compile(r"(.*)\[(\d+)\](\.\w+)")  # stack.tif, page 3 -> stack[3].tif
 Item, Result = TypeVar("Item"), TypeVar("Result")
@@ -90,40 +94,41 @@ def page_file(name: str, pages: str) -> tuple[str, int]:
     return (match[1] + match[3], int(match[2])) if match else (name, 0)
 
 
-def count_pages(path: Path) -> int:
-    """Count the pages of a TIFF, GIF or WebP; 1 for other files and what cannot be read."""
-    if path.suffix.lower() not in (".tif", ".tiff", ".gif", ".webp"):
-        return 1
+def list_pages(path: Path) -> list[int]:
+    """List the pages of a TIFF, GIF or WebP that are pictures, from 1: the smaller copies and masks
+    that GeoTIFFs hold are none. Of other files and what cannot be read it is the first."""
+    suffix = path.suffix.lower()
     try:
-        with Image.open(path) as image:
-            return int(getattr(image, "n_frames", 1))
+        if suffix in (".tif", ".tiff"):
+            import tifffile  # most people never need it
+
+            with tifffile.TiffFile(path) as file:
+                kinds = [int(page.subfiletype) for page in file.pages]
+            return [n for n, kind in enumerate(kinds, 1) if not kind & _NO_PICTURE] or [1]
+        if suffix in (".gif", ".webp"):
+            with Image.open(path) as image:
+                return [*range(1, getattr(image, "n_frames", 1) + 1)]
     except Exception:  # it is refused where it is read
-        return 1
+        pass
+    return [1]
 
 
 def read_input(folder: Path, name: str, pages: str) -> tuple[bytes, str]:
-    """Read a file, or one page of it, as bytes that can be decoded, and their digest: SHA-256 of
-    the file, and of the page's number with it. Raises OSError, and UserError for a page that is
-    not there."""
+    """Read the bytes of a file, and the digest of what the name means: SHA-256 of the file, and of
+    a page's number with it. Raises OSError."""
     file, page = page_file(name, pages)
     content = (folder / file).read_bytes()
     digest = hashlib.sha256(content)
-    if not page:
-        return content, digest.hexdigest()
-    digest.update(f"[{page}]".encode())
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.seek(page - 1)
-            single = io.BytesIO()
-            image.save(single, "TIFF")
-    except Exception as error:
-        raise UserError(f"Page {page} of {file} cannot be read: export it alone.") from error
-    return single.getvalue(), digest.hexdigest()
+    if page:
+        digest.update(f"[{page}]".encode())
+    return content, digest.hexdigest()
 
 
 def open_input(inputs: Inputs, side: str, name: str, content: bytes) -> Picture:
-    """Decode a file of one side as the inputs say; raises UserError where it is no picture."""
-    return as_meant(inputs, side, open_picture(content, name))
+    """Decode a file of one side, or a page of it, as the inputs say; raises UserError where it is
+    no picture."""
+    page = page_file(name, inputs.pages)[1] or 1
+    return as_meant(inputs, side, open_picture(content, name, page=page))
 
 
 def as_meant(inputs: Inputs, side: str, picture: Picture) -> Picture:
@@ -136,23 +141,24 @@ def as_meant(inputs: Inputs, side: str, picture: Picture) -> Picture:
         else:
             colours = picture.planes[: picture.channels]
             picture = replace(picture, image=image.convert(image.mode[:-1]), planes=colours)
-    if inputs.classes[number] == "colours" and picture.bits == 8:
-        numbers = picture.image.convert("RGB").getchannel("R").copy()
-        numbers.putpalette(class_colours())
-        picture = replace(picture, image=numbers.convert("RGB"))
+    if inputs.classes[number] == "colours":
+        picture = Picture(Image.fromarray(class_colours(class_numbers(picture))))
     return picture
 
 
-def class_colours() -> bytes:
-    """Return 256 colours, R, G and B of each, that are far apart for small numbers: those of
-    PASCAL VOC, in which 0 is black and the bits of a number are dealt out to the three channels."""
-    numbers = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= ((numbers >> channel & 1) << (7 - bit)).astype(np.uint8)
-        numbers = numbers >> 3
-    return colours.tobytes()
+def class_numbers(picture: Picture) -> np.ndarray:
+    """Return the class number of each pixel, int64 H x W: the first channel; 0 for no value."""
+    return np.nan_to_num(picture.values()[0]).astype(np.int64)
+
+
+def class_colours(numbers: np.ndarray) -> np.ndarray:
+    """Return a colour for each number, uint8 with R, G and B last: those of PASCAL VOC, in which 0
+    is black and the bits of a number are dealt out to the channels, so that small ones are far
+    apart and all of 24 bits differ."""
+    colours = np.zeros((*numbers.shape, 3), np.uint8)
+    for bit in range(24):
+        colours[..., bit % 3] |= ((numbers >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
+    return colours
 
 
 def inspect_file(inputs: Inputs, side: str, name: str) -> FileInfo | UserError:
@@ -161,30 +167,40 @@ def inspect_file(inputs: Inputs, side: str, name: str) -> FileInfo | UserError:
     try:
         content, digest = read_input(folder, name, inputs.pages)
         with limit_big_pictures(io.BytesIO(content)):
-            preview: Preview = open_preview(content, name.rpartition("/")[2], THUMBNAIL_SIDE)
+            base = name.rpartition("/")[2]
+            preview: Preview = open_preview(content, base, THUMBNAIL_SIDE, page or 1)
             alpha = judge_alpha(preview.picture.image)
             meant = as_meant(inputs, side, preview.picture)
-            values = measure_values(meant)
-            seen = meant.with_range(*values.core) if values and values.count else meant
-            small = np.asarray(seen.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE)).to_pil(3))
+            values, small = _measure(meant)
+            halves: tuple[Any, ...] = ()
+            if values and inputs.kind == "dataset":
+                with suppress(UserError):  # one that cannot be cut is refused later, by name
+                    halves = tuple(map(_measure, cut_strip(meant, inputs.strips, name)))
     except OSError:
         return UserError(f"{Path(file).name} may not be read: change its permissions.")
     except UserError as error:
         return error
     classes = ()
-    if inputs.classes[0 if side == "source" else 1] and preview.picture.bits == 8:
-        shown = preview.picture.image.convert("RGB").getchannel("R").histogram()
-        classes = tuple(number for number, count in enumerate(shown) if count)
+    if inputs.classes[0 if side == "source" else 1]:
+        classes = tuple(np.unique(class_numbers(preview.picture)).tolist())
     return FileInfo(
         preview.size, digest, meant.bits, len(meant.image.getbands()), preview.format, small,
         values=values, extra_bands=meant.extra_bands, profile=meant.profile,
-        pages=1 if page else count_pages(folder / file), alpha=alpha, classes=classes,
+        pages=1 if page else len(list_pages(folder / file)), alpha=alpha, classes=classes,
+        halves=halves,
     )  # fmt: skip
 
 
+def _measure(picture: Picture) -> tuple[FileValues | None, np.ndarray]:
+    """Return a picture's numbers, and the small picture of it over their core."""
+    values = measure_values(picture)
+    seen = picture.with_range(*values.core) if values and values.count else picture
+    return values, np.asarray(seen.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE)).to_pil(3))
+
+
 def judge_alpha(image: Image.Image) -> str:
-    """Say what transparency does to a picture over white: it "hides" colours that differ, it is
-    the "mask" that nothing else shows, or neither."""
+    """Say what transparency does to a picture over white: it "hides" colours that differ, or makes
+    them faint, it is the "mask" that nothing else shows, or neither."""
     if image.mode not in ("LA", "RGBA"):
         return ""
     side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
@@ -195,9 +211,10 @@ def judge_alpha(image: Image.Image) -> str:
     # Band by band: what Pillow scales with its alpha loses the colour of transparent places.
     bands = (band.resize(side, Image.Resampling.NEAREST) for band in image.split()[:-1])
     colours = np.stack([np.asarray(band, np.float32) for band in bands], axis=2)
-    hidden = small[..., 0] < 128
-    if hidden.mean() > _HIDDEN_SHARE and colours[hidden].std(axis=0).max() > _VARIED:
-        return "hides"
+    faint = (small[..., 0] > _FAINT[0]) & (small[..., 0] < _FAINT[1])
+    for hidden in (small[..., 0] < 128, faint):
+        if hidden.mean() > _HIDDEN_SHARE and colours[hidden].std(axis=0).max() > _VARIED:
+            return "hides"
     shown = colours * (small / 255) + 255 - small
     if np.ptp(small) > 20 and np.ptp(shown, axis=(0, 1)).max() < 20:
         return "mask"
@@ -232,20 +249,29 @@ def measure_values(picture: Picture) -> FileValues | None:
 def _without_extremes(
     sample: np.ndarray, values: np.ndarray, low: float, high: float
 ) -> tuple[np.ndarray, dict[float, float]]:
-    """Leave out the least and the greatest number where it stands far from all others."""
+    """Leave out the least and the greatest number where it stands far from all others, or where
+    many pixels have it and nothing comes near: depth of 0 where nothing was measured."""
     apart: dict[float, float] = {}
-    for extreme in (low, high):
-        rest = sample[sample != extreme]
-        rest = rest[~np.isin(rest, list(apart))] if apart else rest
-        if rest.size < 2:
+    for extreme in (low, high, low):  # the greatest may hide how far the least is from the rest
+        rest = sample[~np.isin(sample, [extreme, *apart])]
+        if extreme in apart or rest.size < 2:
             continue
         inner = values[~np.isin(values, [extreme, *apart])]
-        near = float(inner.min() if extreme == low else inner.max())
+        gap = abs(float(inner.min() if extreme == low else inner.max()) - extreme)
         span = float(np.ptp(np.quantile(rest.astype(np.float64), (0.005, 0.995))))
-        if span > 0 and abs(near - extreme) > FAR * span:
-            apart[extreme] = float((values == extreme).mean())
+        share = float((values == extreme).mean())
+        if span > 0 and (gap > FAR * span or (share >= MANY and _is_gap(rest, gap, span))):
+            apart[extreme] = share
     core = sample[~np.isin(sample, list(apart))] if apart else sample
     return (core, apart) if core.size else (sample, {})
+
+
+def _is_gap(rest: np.ndarray, gap: float, span: float) -> bool:
+    """Return whether a gap is wider than the steps between numbers that are no classes."""
+    if gap <= GAP * span:
+        return False
+    steps = np.diff(np.unique(rest))
+    return len(steps) >= 64 and bool(gap > STEPS * np.median(steps))
 
 
 def _count_whole(sample: np.ndarray, values: np.ndarray) -> int:

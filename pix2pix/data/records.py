@@ -194,7 +194,8 @@ class SideRange:
 class FileInfo:
     """One file: (width, height), digest of its bytes, bits and channels as stored, its `values`
     where they have more than 8 bits, bands that were left out, the name of a profile that moved its
-    colours, and a 64 x 64 x 3 uint8 picture of it, as the network sees it."""
+    colours, and a 64 x 64 x 3 uint8 picture of it, as the network sees it. `halves` are values and
+    small picture of A and B where a strip has more than 8 bits."""
 
     size: tuple[int, int]
     digest: str
@@ -208,6 +209,7 @@ class FileInfo:
     pages: int = 1
     alpha: str = ""  # "hides" colours or "mask" where transparency holds what is meant
     classes: tuple[int, ...] = ()  # the class numbers that are shown in colours
+    halves: tuple[tuple[FileValues, np.ndarray], ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)

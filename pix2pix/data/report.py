@@ -262,7 +262,7 @@ def _class_palette(plan: Plan) -> list[PaletteColour]:
     """Return the palette of class numbers that are shown in colours, with their numbers."""
     looks = [look for pair in plan.pairs for look in (pair.source_look, pair.target_look)]
     numbers = sorted({number for look in looks for number in look.classes})
-    colours = class_colours()
+    colours = class_colours(np.array(numbers, np.int64))
     return [
         {"name": f"class {n}", "color": f"#{colours[3 * n : 3 * n + 3].hex()}", "number": n}
         for n in numbers

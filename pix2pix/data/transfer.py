@@ -22,9 +22,9 @@ from pix2pix.data.dataset import (
     read_dataset_json,
 )
 from pix2pix.data.layout import detect_layout, subfolders
-from pix2pix.data.npz import read_pairs, write_pairs
+from pix2pix.data.npz import CONVENTIONS, read_pairs, write_pairs
 from pix2pix.data.ranges import folder_ranges
-from pix2pix.data.records import SPLITS
+from pix2pix.data.records import SPLITS, SideRange
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import resize
 from pix2pix.utils.files import write_json
@@ -82,18 +82,35 @@ def read_npz(
     on_progress: Progress = lambda done, total: None,
 ) -> Path:
     """Make the new dataset `into` of `arr_0` and `arr_1` (see `npz.read_pairs`), all in train/ as
-    A|B strips in PNG, grey where both arrays are. UserError or Cancelled leave nothing behind."""
+    A|B strips in PNG, grey where both arrays are; `dataset.json` has the ranges of numbers that are
+    no pictures' own. UserError or Cancelled leave nothing behind."""
     with atomic_folder(into) as folder:
         (folder / "train").mkdir()
         pairs = read_pairs(file, limits=limits, should_stop=should_stop)
-        count = 0
-        for count, (source, target, total) in enumerate(pairs, 1):
+        count, known = 0, {"strips": "halves"}
+        for count, (source, target, ranges, total) in enumerate(pairs, 1):
             mode = "L" if source.mode == target.mode == "L" else "RGB"
             strip = side_by_side(source.convert(mode), target.convert(mode))
             strip.save(folder / "train" / f"{count - 1:05}.png")
+            known |= _describe_ranges(ranges)
             on_progress(count, total)
-        _write_dataset_json(folder, {"strips": "halves"}, into.name, {"train": count}, [])
+        _write_dataset_json(folder, known, into.name, {"train": count}, [])
     return into
+
+
+def _describe_ranges(ranges: list[SideRange]) -> dict[str, Any]:
+    """Say in the words of `dataset.json` what is black and white, unless it is as in pictures."""
+    plain = [(r.low, r.high) in CONVENTIONS for r in ranges]
+    if all(plain):
+        return {}
+    sides = {
+        side: SideRange(channels=r.channels) if is_plain else r
+        for side, r, is_plain in zip(("source", "target"), ranges, plain)
+    }
+    return {
+        "ranges": {side: [r.low, r.high] for side, r in sides.items()},
+        "numbers": {s: {"type": r.numbers, "channels": r.channels} for s, r in sides.items()},
+    }
 
 
 def write_npz(

@@ -175,7 +175,7 @@ class _Reader:
         self.photos = self.grey and is_photo_dataset(data)
         self.hints = model.generator.hints and not has_hints(data)
         self.direction = direction or model.direction
-        self.ranges = folder_ranges(data)
+        self.ranges = folder_ranges(data, self.photos)
         a, b = self.ranges["source"], self.ranges["target"]
         sides = (b, a) if self.direction == "BtoA" else (a, b)
         self.sides = dict(zip(("source", "target"), sides))

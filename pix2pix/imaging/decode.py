@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import MAX_PIXELS, MODES, Picture, as_picture, deep_picture
-from pix2pix.imaging.profiles import is_srgb
+from pix2pix.imaging.profiles import planes_to_srgb, profile_name
 from pix2pix.imaging.tiff import (
     ChannelCount,
     Planes,
@@ -35,7 +35,7 @@ MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
 # None that runs another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".gif"))
-IMAGE_SUFFIXES |= {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif"}
+IMAGE_SUFFIXES |= {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".heic", ".heif"}
 _BAD_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7\xc4\xcc\xda-\xdd\xe0-\xef\xfe]")
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -69,8 +69,9 @@ def open_picture(
     *,
     max_pixels: int = MAX_PIXELS,
     formats: tuple[str, ...] = FORMATS,
+    page: int = 1,
 ) -> Picture:
-    """Decode a file (or its bytes): first frame or page, EXIF-upright, converted to sRGB.
+    """Decode a file (or its bytes): one frame or page, EXIF-upright, converted to sRGB.
 
     Anything but a whole image in one of `formats` is a UserError that calls the file `name` (its
     base name unless told). More than `max_pixels` are refused from the header, before memory is
@@ -79,11 +80,11 @@ def open_picture(
     name = name or ("The image" if isinstance(source, bytes) else Path(source).name)
     with _decode_errors(name, max_pixels):
         if isinstance(source, bytes):
-            return _decode(io.BytesIO(source), max_pixels, formats)
+            return _decode(io.BytesIO(source), max_pixels, formats, page)
         if os.path.exists(source) and not os.path.isfile(source):  # a pipe would wait for ever
             raise IsADirectoryError(source)
         with open(source, "rb") as stream:
-            return _decode(stream, max_pixels, formats)
+            return _decode(stream, max_pixels, formats, page)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +98,13 @@ class Preview:
     picture: Picture
 
 
-def open_preview(content: bytes, name: str, side: int) -> Preview:
+def open_preview(content: bytes, name: str, side: int, page: int = 1) -> Preview:
     """Decode a file's bytes as `open_picture` does, but a JPEG at a fraction of its size, which
     reads all of it in a fifth of the time. Raises the same UserErrors."""
     with _decode_errors(name, MAX_PIXELS):
         stream = io.BytesIO(content)
         if content[:2] != b"\xff\xd8":
-            picture = _decode(stream, MAX_PIXELS, FORMATS)
+            picture = _decode(stream, MAX_PIXELS, FORMATS, page)
             return Preview(picture.size, "", picture)
         image = _read_header(stream, MAX_PIXELS, FORMATS)
         full_size, kind = image.size, image.format or ""
@@ -173,8 +174,10 @@ def _decode_errors(name: str, max_pixels: int) -> Iterator[None]:
         raise UserError(f"{printable(name)} {message}") from error
 
 
-def _read_header(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Image.Image:
-    """Read and check the header of the file's first picture, not yet its pixels."""
+def _read_header(
+    stream: BinaryIO, max_pixels: int, formats: tuple[str, ...], page: int = 1
+) -> Image.Image:
+    """Read and check the header of one picture of a file, not yet its pixels."""
     start = stream.read(16)
     if not start:
         raise EOFError("no bytes")
@@ -182,6 +185,8 @@ def _read_header(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) ->
         stream = _heif_stream(stream)
     known = [kind for kind in formats if kind != "HEIF" or kind in Image.OPEN]
     image = Image.open(stream, formats=known)
+    if page > 1:
+        image.seek(page - 1)
     if math.prod(image.size) > max_pixels:
         raise Image.DecompressionBombError(f"header claims {image.size}")
     return image
@@ -203,29 +208,33 @@ def _heif_stream(stream: BinaryIO) -> BinaryIO:
     return stream
 
 
-def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Picture:
-    """Decode a file's first picture: through Pillow, but for what it would misread."""
+def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...], page: int = 1) -> Picture:
+    """Decode one picture of a file: through Pillow, but for what it would misread."""
     try:
-        image = _read_header(stream, max_pixels, formats)
+        image = _read_header(stream, max_pixels, formats, page)
     except Image.UnidentifiedImageError:
-        return _refused_by_pillow(stream, max_pixels, formats)
+        return _refused_by_pillow(stream, max_pixels, formats, page)
     if image.format == "HEIF":
         try:
             image.load()
         except Exception as error:
             raise _NoHeif("cannot be decoded here: save the photo as JPEG") from error
     if image.format == "TIFF":
-        planes = read_tiff(stream, image, max_pixels)
+        planes = read_tiff(stream, image, max_pixels, page)
     else:
         planes = sixteen_bit_colours(stream, image)
     profile = image.info.get("icc_profile")
-    if planes is None or (len(planes.colour) == 3 and not is_srgb(profile)):
+    colour = planes and planes_to_srgb(planes.colour, profile)
+    if planes is None or colour is None:
         picture = _load_upright(image)
         return replace(picture, extra_bands=extra_bands(image))
-    return _from_planes(planes, profile)
+    moved = profile_name(profile) if colour is not planes.colour else ""
+    return replace(_from_planes(replace(planes, colour=colour)), profile=moved)
 
 
-def _refused_by_pillow(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...]) -> Picture:
+def _refused_by_pillow(
+    stream: BinaryIO, max_pixels: int, formats: tuple[str, ...], page: int
+) -> Picture:
     """Decode a TIFF that Pillow does not know; whatever else it refuses is no picture."""
     channels = tiff_channels(stream) if "TIFF" in formats else 0
     stream.seek(0)
@@ -234,15 +243,15 @@ def _refused_by_pillow(stream: BinaryIO, max_pixels: int, formats: tuple[str, ..
     if channels not in (0, 2, *MODES):
         raise ChannelCount(channels)
     try:
-        planes = read_tiff(stream, None, max_pixels)
+        planes = read_tiff(stream, None, max_pixels, page)
     except (ChannelCount, UnreadableTiff, EOFError, Image.DecompressionBombError):
         raise
     except Exception as error:
         raise Image.UnidentifiedImageError from error
-    return _from_planes(planes, None)
+    return _from_planes(planes)
 
 
-def _from_planes(planes: Planes, profile: bytes | None) -> Picture:
+def _from_planes(planes: Planes) -> Picture:
     colour = [as_image(plane, planes.nodata) for plane in planes.colour]
     if len({image.mode for image in colour}) > 1:  # one band alone has pixels without a value
         colour = [image if image.mode == "F" else image.convert("F") for image in colour]
@@ -252,7 +261,6 @@ def _from_planes(planes: Planes, profile: bytes | None) -> Picture:
         mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[len(bands)]
         picture = as_picture(Image.merge(mode, bands) if len(bands) > 1 else bands[0])
     elif len(colour) == 1 and alpha is None:
-        colour[0].info["icc_profile"] = profile
         picture = replace(as_picture(colour[0]), numbers=planes.colour[0].dtype.name)
     else:
         picture = deep_picture(colour, alpha, planes.colour[0].dtype.name)

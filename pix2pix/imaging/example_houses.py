@@ -200,7 +200,7 @@ def _roof(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _window(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A white frame with a cross, and glass in which the sky is mirrored aslant."""
+    """Draw a white frame with a cross, and glass in which the sky is mirrored aslant."""
     width, height = x.max(initial=0.01), y.max(initial=0.01)
     u, v = x / width, y / height
     glass = _mix(_colour("#28384e"), _colour("#6f9cc4"), 0.9 - v)

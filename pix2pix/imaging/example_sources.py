@@ -41,6 +41,7 @@ def draw_shapes(shapes: Sequence[Shape], palette: Mapping[str, str], size: int) 
 
 
 def box(label: str, left: float, top: float, right: float, bottom: float) -> Shape:
+    """Make an upright rectangle."""
     return Shape(label, ((left, top), (right, top), (right, bottom), (left, bottom)))
 
 

@@ -107,7 +107,7 @@ def _hint(
 def _start(
     small: np.ndarray, thing: np.ndarray, places: np.ndarray, chance: random.Random
 ) -> tuple[tuple[int, int], np.ndarray]:
-    """A place of the thing by chance, (row, column), and where the thing is of about its colour."""
+    """Pick a place of the thing, (row, column), and return where the thing is about so."""
     y, x = divmod(int(places[int(len(places) * chance.random())]), LOOK)
     return (y, x), thing & (np.abs(small - small[y, x]).max(axis=2) < _ALIKE)
 

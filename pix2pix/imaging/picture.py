@@ -15,7 +15,6 @@ GDAL's nodata tag names) is black.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import math
 import os
@@ -29,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.profiles import to_srgb
+from pix2pix.imaging.profiles import profile_name, to_srgb
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.text import printable
 
@@ -193,7 +192,7 @@ def as_picture(image: Image.Image) -> Picture:
     if image.mode not in ("CMYK", "LAB"):  # those two become RGB through their profile
         image = _plain(image)
     converted = to_srgb(image, profile)
-    moved = hashlib.sha256(profile).hexdigest()[:16] if profile and converted is not image else ""
+    moved = profile_name(profile) if profile and converted is not image else ""
     image = _plain(converted)
     numbers = _NUMBERS.get(image.mode, "uint8")
     return Picture(image, *_plane_range([image]), numbers=numbers, profile=moved)

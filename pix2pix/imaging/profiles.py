@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import struct
 from contextlib import suppress
@@ -13,6 +14,14 @@ from PIL import Image, ImageCms
 _FAULTS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 _LEVEL = 1  # of 255: a profile that moves no colour by more is that of sRGB
 _GREYS = np.arange(256, dtype=np.uint8)
+# XYZ of sRGB's primaries under D50, as profiles have them (IEC 61966-2-1, Bradford-adapted).
+_SRGB_XYZ = np.array(
+    [
+        [0.4360747, 0.3850649, 0.1430804],
+        [0.2225045, 0.7168786, 0.0606169],
+        [0.0139322, 0.0971045, 0.7141733],
+    ]
+)
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -30,6 +39,36 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             return image
         return _convert(image, profile)
     return image
+
+
+def planes_to_srgb(planes: list[np.ndarray], profile: bytes | None) -> list[np.ndarray] | None:
+    """Convert one or three H x W planes of 16 bits by their profile, all bits kept.
+
+    The very planes where it moves nothing or they have other numbers; None where it is no matter of
+    a matrix and curves, which only littleCMS can follow, in 8 bits.
+    """
+    space = "GRAY" if len(planes) == 1 else "RGB"
+    if planes[0].dtype != np.uint16 or not profile or is_srgb(profile, space):
+        return planes
+    if len(planes) == 1:
+        return [_grey_curve(profile)[planes[0]]]
+    matrix, curves = _matrix_and_curves(profile)
+    if matrix is None:
+        return None
+    made = [np.empty_like(plane) for plane in planes]
+    step = max(1, 2**20 // planes[0].shape[1])
+    for top in range(0, len(planes[0]), step):
+        rows = slice(top, top + step)
+        light = np.stack([curve[plane[rows]] for curve, plane in zip(curves, planes)])
+        seen = np.rint(_encoded(np.tensordot(matrix, light, 1)) * 65535)
+        for plane, band in zip(made, seen):
+            plane[rows] = band
+    return made
+
+
+def profile_name(profile: bytes) -> str:
+    """Return a short name that only equal profiles share."""
+    return hashlib.sha256(profile).hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=64)
@@ -115,13 +154,37 @@ def _grey_curve(profile: bytes) -> np.ndarray:
     return np.rint(seen * 65535).astype(np.uint16)
 
 
-def _tone_curve(profile: bytes, grey: np.ndarray) -> np.ndarray | None:
-    """Apply the profile's kTRC to greys from 0 to 1; None where it holds none that is known."""
-    with suppress(struct.error, ValueError, IndexError, ZeroDivisionError):
+@functools.lru_cache(maxsize=8)
+def _matrix_and_curves(profile: bytes) -> tuple[np.ndarray | None, list[np.ndarray]]:
+    """Return what turns light of the profile's primaries into that of sRGB's, 3 x 3, and the light
+    of each of the 65,536 levels of R, G and B; no matrix where the profile has tables instead."""
+    tags, levels = _profile_tags(profile), np.arange(65536) / 65535
+    curves = [_tone_curve(profile, levels, name) for name in (b"rTRC", b"gTRC", b"bTRC")]
+    places = [tags.get(name, 0) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    if b"A2B0" in tags or not all(places) or any(curve is None for curve in curves):
+        return None, []
+    with suppress(struct.error):
+        columns = [struct.unpack_from(">3i", profile, place + 8) for place in places]
+        matrix = np.linalg.solve(_SRGB_XYZ, np.array(columns).T / 65536)
+        return matrix, [curve.astype(np.float32) for curve in curves]
+    return None, []
+
+
+def _profile_tags(profile: bytes) -> dict[bytes, int]:
+    """Return where each tag of a profile begins."""
+    with suppress(struct.error):
         (count,) = struct.unpack_from(">I", profile, 128)
-        tags = (struct.unpack_from(">4sII", profile, 132 + 12 * n) for n in range(min(count, 100)))
-        start = next((offset for name, offset, _ in tags if name == b"kTRC"), -1)
-        kind = profile[start : start + 4] if start >= 0 else b""
+        tags = [struct.unpack_from(">4sII", profile, 132 + 12 * n) for n in range(min(count, 100))]
+        return {name: offset for name, offset, _ in tags}
+    return {}
+
+
+def _tone_curve(profile: bytes, grey: np.ndarray, tag: bytes = b"kTRC") -> np.ndarray | None:
+    """Apply a curve of the profile to levels from 0 to 1; None where it holds none that is
+    known."""
+    with suppress(struct.error, ValueError, IndexError, ZeroDivisionError):
+        start = _profile_tags(profile).get(tag, 0)
+        kind = profile[start : start + 4]
         if kind == b"curv":
             (points,) = struct.unpack_from(">I", profile, start + 8)
             values = struct.unpack_from(f">{points}H", profile, start + 12)

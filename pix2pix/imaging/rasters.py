@@ -109,6 +109,7 @@ class Raster:
         return range_words(outside / count if count else 0.0, self.name, low, high)
 
     def window(self, box: Box) -> Any:
+        """Return rasterio's window of a box."""
         rasterio = import_rasterio()
         return rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
 

@@ -22,7 +22,8 @@ _PREDICTOR, _EXTRA, _FORMAT, _BITS, _ORIENTATION = 317, 338, 339, 258, 274
 NODATA = 42113  # GDAL's tag: the number, as text, that stands for no value
 _PLAIN = {1, 8, 32946, 32773}  # compressions that tifffile decodes alone: none, deflate, PackBits
 _FORMATS = {1: "integers", 2: "signed integers", 3: "floats", 5: "complex", 6: "complex"}
-_COMPRESSIONS = {5: "LZW", 7: "JPEG", 34887: "LERC", 34925: "LZMA", 50000: "ZSTD", 50001: "WebP"}
+_COMPRESSIONS = {5: "LZW", 7: "JPEG", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
+_COMPRESSIONS |= {34887: "LERC", 34925: "LZMA", 50000: "ZSTD", 50001: "WebP"}
 _HALF_LEVEL = 0.5 / 65535  # of the span of a file's numbers: what 32 bits may lose
 # The low bytes of 16-bit colours: Pillow keeps the high ones alone, and of the other order these.
 _OTHER = "B" if sys.byteorder == "little" else "L"
@@ -57,8 +58,10 @@ class Planes:
     nodata: float | None = None
 
 
-def read_tiff(stream: BinaryIO, image: Image.Image | None, max_pixels: int) -> Planes | None:
-    """Read a TIFF's first page as numbers; None where `image`, as Pillow opened it, is right.
+def read_tiff(
+    stream: BinaryIO, image: Image.Image | None, max_pixels: int, number: int = 1
+) -> Planes | None:
+    """Read a TIFF's page as numbers; None where `image`, as Pillow opened that page, is right.
 
     `image` is None where Pillow refuses the file. Raises UnreadableTiff, ChannelCount,
     DecompressionBombError before memory is taken, and whatever a damaged file makes decoders raise.
@@ -69,7 +72,7 @@ def read_tiff(stream: BinaryIO, image: Image.Image | None, max_pixels: int) -> P
 
     stream.seek(0)
     with tifffile.TiffFile(stream) as file:
-        page: Any = file.pages.first
+        page: Any = file.pages[number - 1]
         if page.imagewidth * page.imagelength * max(1, page.imagedepth) > max_pixels:
             raise Image.DecompressionBombError("header claims too many pixels")
         _check_kind(page)
@@ -119,7 +122,9 @@ def extra_bands(image: Image.Image) -> int:
 
 
 def sixteen_bit_colours(stream: BinaryIO, image: Image.Image) -> Planes | None:
-    """Read the colours of a 16-bit PNG with all their bits; None where it is no such file."""
+    """Read a 16-bit PNG of colours, or PPM or PGM, with all bits; None where it is no such file."""
+    if image.format == "PPM":
+        return _sixteen_bit_ppm(stream, image)
     rawmode = image.tile[0][3] if image.format == "PNG" and image.tile else ""
     if rawmode == "LA;16B":
         raw = Image.open(stream, formats=("PNG",))
@@ -136,6 +141,22 @@ def sixteen_bit_colours(stream: BinaryIO, image: Image.Image) -> Planes | None:
         orientation = image.getexif().get(_ORIENTATION, 1)
     alpha = None if planes.alpha is None else _upright(planes.alpha, orientation)
     return Planes([_upright(plane, orientation) for plane in planes.colour], alpha)
+
+
+def _sixteen_bit_ppm(stream: BinaryIO, image: Image.Image) -> Planes | None:
+    """Read a binary PPM or PGM of two bytes a number, white at its own greatest one; Pillow cuts
+    colours to 8 bits."""
+    decoder, _, offset, args = image.tile[0]
+    most = args[-1] if decoder == "ppm" else 65535 if args == "I;16B" else 0
+    if not isinstance(most, int) or most <= 255:
+        return None
+    stream.seek(offset)
+    bands = len(image.getbands())
+    numbers = np.frombuffer(stream.read(2 * bands * math.prod(image.size)), ">u2")
+    pixels = numbers.reshape(image.height, image.width, bands)
+    if most < 65535:
+        pixels = np.minimum(np.rint(pixels * (65535 / most)), 65535)
+    return Planes([pixels[..., band].astype(np.uint16) for band in range(bands)])
 
 
 def as_image(numbers: np.ndarray, nodata: float | None = None) -> Image.Image:
@@ -207,6 +228,7 @@ def _describe(page: Any) -> str:
     if int(page.photometric) not in (0, 1, 2):
         return f"{int(page.photometric)} as its kind of colour"
     packed = "" if int(page.compression) == 1 else f" in {packing}"
+    packed += " with float prediction" if int(page.predictor) == 3 else ""
     return f"{page.bitspersample}-bit {kind}{packed}"
 
 
@@ -281,6 +303,7 @@ def _both_bytes(stream: BinaryIO, image: Image.Image, rawmode: str) -> Planes:
     """Decode a file of 16-bit colours twice: its high bytes, then its low ones."""
     stream.seek(0)
     other = Image.open(stream, formats=(image.format,))
+    other.seek(image.tell())
     tiles = []
     for part in other.tile:
         args = part.args
@@ -289,7 +312,9 @@ def _both_bytes(stream: BinaryIO, image: Image.Image, rawmode: str) -> Planes:
     other.tile = tiles
     low = np.asarray(other).astype(np.uint16)
     stream.seek(0)
-    high = np.asarray(Image.open(stream, formats=(image.format,))).astype(np.uint16)
+    whole = Image.open(stream, formats=(image.format,))
+    whole.seek(image.tell())
+    high = np.asarray(whole).astype(np.uint16)
     both = high << 8 | low
     alpha = high[..., 3].astype(np.uint8) if high.shape[2] == 4 else None
     return Planes([both[..., band] for band in range(3)], alpha)

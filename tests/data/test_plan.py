@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from pix2pix.data.build import build, rebuild
@@ -26,6 +27,7 @@ from pix2pix.data.records import Inputs
 from pix2pix.data.report import describe_doubts
 from pix2pix.errors import Cancelled, UserError
 from tests.support.drawn_pairs import draw_folders, drawn_pair
+from tests.support.icc_profiles import gamma, icc
 
 CUHK = Path(__file__).resolve().parents[3] / "shared" / "data" / "face-sketch" / "cuhk"
 needs_cuhk = pytest.mark.skipif(not CUHK.is_dir(), reason="the CUHK face sketches are not here")
@@ -244,6 +246,20 @@ def with_alpha(number: int, colour: Image.Image, opacity: Image.Image) -> Image.
     return Image.merge("RGBA", (*colour.convert("RGB").split(), opacity))
 
 
+def in_red(numbers: Image.Image) -> Image.Image:
+    nothing = Image.new("L", numbers.size)
+    return Image.merge("RGB", (numbers, nothing, nothing))
+
+
+def instances(number: int) -> Image.Image:
+    """Numbers of 16 bits, as Cityscapes has them: 24001 is the second person."""
+    rng, pixels = np.random.default_rng(number), np.full((96, 96), 7, np.uint16)
+    for instance in (*range(24000, 24060), *range(26000, 26060)):
+        row, column = rng.integers(0, 84, 2)
+        pixels[row : row + 12, column : column + 12] = instance
+    return Image.fromarray(pixels)
+
+
 WHITE = Image.new("RGB", (96, 96), "white")
 SIDES: dict[str, tuple[Callable[[int], Image.Image], set[str]]] = {
     "photos": (lambda n: scene(n + 50), set()),
@@ -258,6 +274,14 @@ SIDES: dict[str, tuple[Callable[[int], Image.Image], set[str]]] = {
     "mask in alpha": (lambda n: with_alpha(n, WHITE, mask(n)), {"alpha"}),
     "one picture again and again": (lambda n: scene(0), {"double"}),
     "the source again": (lambda n: scene(n), {"double"}),
+    "class numbers in red": (lambda n: in_red(mask(n, 0, 1 + n % 5)), {"class-numbers"}),
+    "numbers of instances": (lambda n: instances(n), {"class-numbers"}),
+    "smooth depth": (lambda n: scene(n + 50).convert("L").resize((300, 300)), set()),
+    "overexposed": (lambda n: scene(n + 50).point(lambda v: min(255, 2 * v)), {"no-contrast"}),
+    "a quarter of the levels": (
+        lambda n: scene(n + 50).point(lambda v: 20 + v // 5), {"narrow-range"}),
+    "colours made faint": (
+        lambda n: with_alpha(n, scene(n + 50), Image.new("L", (96, 96), 128)), {"alpha"}),
 }  # fmt: skip
 
 
@@ -291,6 +315,47 @@ def test_what_settles_a_doubt_about_a_side_is_what_is_built(tmp_path: Path) -> N
     assert palette == {1: "#800000", 3: "#808000"}  # as PASCAL VOC has them
     made = np.asarray(Image.open(next((tmp_path / "c-out").rglob("3.png"))))[:, 96:]
     assert {f"#{bytes(c).hex()}" for c in made.reshape(-1, 3)} == set(palette.values())
+
+
+def test_a_range_settles_what_is_too_dark(tmp_path: Path) -> None:
+    inputs = two_sides(tmp_path, lambda n: scene(n + 50).convert("L").point(lambda v: v // 6))
+    (doubt,) = [d for d in make_plan(inputs).doubts if d.side == "target"]
+    assert doubt.kind == "narrow-range" and not make_plan(inputs).label_maps[1]
+    ends = doubt.reason.rpartition("range to ")[2]
+    plan = make_plan(inputs, target_range=ends)
+    assert not [d for d in plan.doubts if d.side == "target"]
+    build(plan, Recipe(size=0, target_range=ends), tmp_path / "out")
+    made = np.asarray(Image.open(next((tmp_path / "out").rglob("3.png"))))[:, 96:, 0]
+    low, high = map(float, ends.split(","))
+    dark = np.asarray(scene(53).convert("L")) // 6
+    expected = np.clip((dark - low) / (high - low), 0, 1) * 255
+    assert np.abs(made - expected).max() <= 0.51
+
+
+def test_class_numbers_of_sixteen_bits_get_colours_of_their_own(tmp_path: Path) -> None:
+    inputs = replace(two_sides(tmp_path, instances), classes=("", "colours"))
+    plan = make_plan(inputs)
+    assert plan.label_maps[1] and not [d for d in plan.doubts if d.side == "target"]
+    info = build(plan, Recipe(size=0), tmp_path / "out")
+    colours = {label["number"]: label["color"] for label in info["palette"]}
+    assert len(set(colours.values())) == len(colours) > 64
+    made = np.asarray(Image.open(next((tmp_path / "out").rglob("3.png"))))[:, 96:]
+    numbers = np.asarray(instances(3))
+    assert all(f"#{bytes(made[y, x]).hex()}" == colours[numbers[y, x]] for y, x in np.ndindex(9, 9))
+
+
+def test_label_maps_whose_colours_a_profile_moves_are_doubted(tmp_path: Path) -> None:
+    profile = icc(gamma(1.8), grey=False)
+    inputs = two_sides(tmp_path, lambda n: mask(n, 60, 180).convert("RGB"))
+    for number in (2, 5):
+        file = tmp_path / "b" / f"{number}.png"
+        Image.open(file).save(file, icc_profile=profile)
+    (doubt,) = [d for d in make_plan(inputs).doubts if d.kind == "profiles"]
+    assert (doubt.side, doubt.files) == ("target", ("2.png", "5.png"))
+    for number in range(8):  # photos may have what they like
+        file = tmp_path / "b" / f"{number}.png"
+        scene(number + 50).save(file, icc_profile=profile if number % 2 else None)
+    assert not [d for d in make_plan(inputs).doubts if d.side == "target"]
 
 
 def strip_of(number: int, how: str) -> Image.Image:
@@ -351,6 +416,31 @@ def test_every_page_can_be_a_pair_and_pages_of_a_file_stay_together(tmp_path: Pa
     made = next((tmp_path / "out").rglob("v1_3*.png"))
     expected = [np.asarray(scene(12 + offset).convert("L")) for offset in (0, 30)]
     assert np.array_equal(np.asarray(Image.open(made)), np.concatenate(expected, axis=1))
+
+
+def test_pages_keep_their_numbers_and_smaller_copies_are_none(tmp_path: Path) -> None:
+    nodata = [(42113, "s", 0, "-1", True)]
+    for side, offset in (("a", 0), ("b", 400)):
+        (tmp_path / side).mkdir()
+        for number in range(2):
+            first = 100.0 * number + offset + np.arange(64 * 64).reshape(64, 64) / 50
+            first[:4] = -1
+            with tifffile.TiffWriter(tmp_path / side / f"{number}.tif") as file:
+                for page in range(3):
+                    pixels = (first + page * (first >= 0)).astype(np.float16)
+                    file.write(pixels, metadata=None, extratags=nodata)
+                file.write(first[::2, ::2].astype(np.float16), subfiletype=1, metadata=None)
+    inputs = Inputs(tmp_path / "a", tmp_path / "b")
+    doubts = [d for d in make_plan(inputs).doubts if d.kind == "pages"]
+    assert "of 6 pages in 2 files" in doubts[0].reason
+    plan = make_plan(replace(inputs, pages="all"))
+    low, high = plan.ranges["target"].low, plan.ranges["target"].high
+    assert len(plan.pairs) == 6 and 400 < low < 410 and 580 < high < 590
+    build(plan, Recipe(size=0), tmp_path / "out")
+    made = np.asarray(Image.open(next((tmp_path / "out").rglob("1_3*.png"))))[:, 64:, 0]
+    page = tifffile.imread(tmp_path / "b" / "1.tif", key=2).astype(float)
+    expected = np.clip((page - low) / (high - low), 0, 1) * 255
+    assert (made[:4] == 0).all() and np.abs(made - expected).max() <= 0.51
 
 
 def test_every_file_is_accounted_for_by_name(tmp_path: Path) -> None:

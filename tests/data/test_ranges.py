@@ -117,6 +117,53 @@ def test_nodata_by_its_tag_or_by_being_far_from_all_else(tmp_path):
     assert "2 of 2 files hold -9999" in doubt.reason
 
 
+def with_hole(value: float, *ends: tuple[float, float], dtype: str = "uint16") -> list[np.ndarray]:
+    numbers = ramps(list(ends), dtype)
+    for values in numbers:
+        values[10:20, 10:30] = value
+    return numbers
+
+
+STEPS = [np.arange(SIDE * SIDE).reshape(SIDE, SIDE) // 3 * 16]  # a sensor of 12 bits in 16
+HOLES: dict[str, tuple[list[np.ndarray], dict[str, str]]] = {
+    "depth of 0": (with_hole(0, (500, 3000), (700, 4900)), {"nodata": "hold 0,"}),
+    "metres of 0": (with_hole(0, (0.6, 3), (1, 9), dtype="float32"), {"nodata": "hold 0,"}),
+    "65535 near": (with_hole(65535, (3000, 30000), (9000, 48000)), {"nodata": "hold 65535,"}),
+    "padding": (with_hole(-2000, (-1000, 0), (0, 1600), dtype="int16"), {"nodata": "hold -2000,"}),
+    "clipped": ([np.clip(v, 0, 65535) for v in ramps([(-9000, 70000)] * 2, "int32")], {}),
+    "steps from 0": ([values.astype(np.uint16) for values in STEPS * 2], {}),
+    "other unit": (
+        ramps([(500, 9000), *[(0.5, 9 - n / 10) for n in range(5)]]),
+        {"outlier": "another unit", "no-contrast": "fewer than 20"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("numbers", "wanted"), HOLES.values(), ids=HOLES)
+def test_a_number_that_many_pixels_have_and_none_comes_near_is_doubted(tmp_path, numbers, wanted):
+    plan = make_plan(Inputs(*scenes(tmp_path, numbers)))
+    found = {d.kind: d.reason for d in plan.doubts if d.side == "target"}
+    assert found.keys() == wanted.keys()
+    assert all(words in found[kind] for kind, words in wanted.items())
+
+
+def test_the_halves_of_deep_strips_have_a_range_each(tmp_path):
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    both = [np.hstack(ramps([(0, 4080 - n), (900 + n, 1000)], "uint16")) for n in range(4)]
+    for number, strip in enumerate(both):
+        Image.fromarray(strip).save(tmp_path / "set" / "train" / f"{number}.png")
+    known = folder_ranges(tmp_path / "set")
+    plan = make_plan(Inputs(tmp_path / "set"))
+    for found in (known, plan.ranges):
+        ends = [(found[side].low, found[side].high) for side in ("source", "target")]
+        assert ends == [(0, 4080), (900, 1000)]
+    assert kinds(plan) == []
+    build(plan, Recipe(size=0), tmp_path / "out")
+    made = np.asarray(Image.open(next((tmp_path / "out").rglob("2.png"))))[:, SIDE:]
+    expected = (both[2][:, SIDE:] - 900.0) / 100 * 255
+    assert np.abs(made[..., 0] - expected).max() <= 0.51
+
+
 def test_sixteen_bits_are_no_label_maps_by_their_8_bit_look(tmp_path):
     numbers = ramps([(0, 4080), (16, 4000)], "uint16")
     plan, made = plan_and_build(scenes(tmp_path, numbers), tmp_path / "out")

@@ -18,6 +18,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.numbers import from_units, picture_of, range_notice, save_picture
 from pix2pix.imaging.picture import Picture, to_array
+from tests.support.icc_profiles import P3_XYZ, SRGB, SRGB_XYZ, gamma, icc
 
 TYPES = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
     "float16", "float32", "float64", "complex64")  # fmt: skip
@@ -97,7 +98,9 @@ def test_any_tiff_is_within_a_level_or_refused(
     check(buffer.getvalue(), seen)
 
 
-PILLOW = {"1": bool, "L": "uint8", "RGB": "uint8", "I;16": "uint16", "I": "int32", "F": "float32"}
+PILLOW = {"1": bool, "L": "uint8", "LA": "uint8", "RGB": "uint8", "RGBA": "uint8",
+    "I;16": "uint16", "I": "int32", "F": "float32"}  # fmt: skip
+BANDS = {"LA": 2, "RGB": 3, "RGBA": 4}
 
 
 @few
@@ -105,10 +108,12 @@ PILLOW = {"1": bool, "L": "uint8", "RGB": "uint8", "I;16": "uint16", "I": "int32
     st.sampled_from(list(PILLOW)), st.integers(1, 30), st.integers(1, 30), st.integers(0, 99),
     st.floats(1e-4, 1),
     st.sampled_from([("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("PNG", {}),
-        ("TIFF", {"compression": "tiff_adobe_deflate"}), ("PPM", {})]),
+        ("TIFF", {"compression": "tiff_adobe_deflate"}), ("TIFF", {"compression": "packbits"}),
+        ("TIFF", {"big_tiff": True}), ("WEBP", {"lossless": True, "exact": True}), ("PPM", {})]),
 )  # fmt: skip
 def test_what_pillow_writes_is_within_a_level(mode, height, width, seed, wide, kind):
-    pixels = values(PILLOW[mode], (height, width, 3)[: 3 if mode == "RGB" else 2], seed, wide)
+    shape = (height, width, BANDS[mode]) if mode in BANDS else (height, width)
+    pixels = values(PILLOW[mode], shape, seed, wide)
     image = Image.fromarray(pixels)
     buffer = io.BytesIO()
     try:
@@ -117,18 +122,26 @@ def test_what_pillow_writes_is_within_a_level(mode, height, width, seed, wide, k
         return
     if kind[0] != "TIFF" and mode in ("I", "F"):
         return  # Pillow cuts them to 16 bits as it writes
+    if (kind[0] == "WEBP" and mode not in BANDS) or (kind[0] in ("WEBP", "PPM") and mode == "LA"):
+        return  # it makes colours of greys
+    if kind[0] == "PPM" and mode == "RGBA":
+        return  # it leaves transparency out
     check(buffer.getvalue(), pixels)
+    if mode in ("LA", "RGBA"):
+        alpha = (to_array(open_picture(buffer.getvalue()), 4)[3] + 1) * 127.5
+        assert np.abs(alpha - pixels[..., -1]).max() < 1e-3
 
 
 @few
 @given(
-    st.sampled_from(["uint8", "uint16"]), st.integers(1, 20), st.integers(1, 20),
+    st.sampled_from(TYPES[1:]),  # bools it writes as ink, where 1 is black
+    st.integers(1, 20), st.integers(1, 20),
     st.sampled_from([0, 3, 4]), st.integers(0, 99), st.floats(1e-3, 1),
 )  # fmt: skip
 def test_what_imageio_writes_is_within_a_level(dtype, height, width, bands, seed, wide):
     shape = (height, width, bands) if bands else (height, width)
     pixels = values(dtype, shape, seed, wide)
-    for suffix in (".png", ".tiff"):
+    for suffix in (".png", ".tiff") if dtype in ("uint8", "uint16") else (".tiff",):
         try:
             content = iio.imwrite("<bytes>", pixels, extension=suffix)
         except Exception:
@@ -136,6 +149,38 @@ def test_what_imageio_writes_is_within_a_level(dtype, height, width, bands, seed
         if suffix == ".tiff" and bands and height in (3, 4):
             continue  # taken for planes
         check(content, pixels)
+
+
+@few
+@given(
+    st.sampled_from(["P5", "P6"]), st.integers(1, 30), st.integers(1, 30), st.integers(0, 99),
+    st.sampled_from([256, 1023, 4095, 65535]), st.booleans(),
+)  # fmt: skip
+def test_two_byte_pnms_have_white_at_their_own_maximum(kind, height, width, seed, most, comment):
+    bands = {"P5": 1, "P6": 3}[kind]
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, most, (height, width, bands), dtype=np.uint16, endpoint=True)
+    words = "# of a camera\n" if comment else ""
+    head = f"{kind}\n{words}{width} {height}\n{most}\n".encode()
+    picture = open_picture(head + pixels.astype(">u2").tobytes())
+    assert picture.numbers == "uint16" and picture.channels == bands
+    exact = pixels.transpose(2, 0, 1) * (65535 / most)
+    assert np.abs(picture.values() - exact).max() <= 0.5
+    with pytest.raises(UserError, match="cut short"):
+        open_picture(head + bytes(pixels.size))
+
+
+@few
+@given(
+    st.integers(1, 30), st.integers(1, 30), st.integers(0, 99), st.floats(1e-4, 1),
+    st.sampled_from("<>"),
+)  # fmt: skip
+def test_float_maps_are_what_they_hold(height, width, seed, wide, order):
+    pixels = values("float32", (height, width), seed, wide)
+    pixels[0, 0] = np.inf
+    head = f"Pf\n{width} {height}\n{'-' if order == '<' else ''}1.0\n".encode()
+    seen = open_picture(head + pixels[::-1].astype(f"{order}f4").tobytes()).values()[0]
+    assert np.array_equal(seen, pixels)
 
 
 def deep_png(pixels: np.ndarray) -> bytes:
@@ -228,45 +273,6 @@ def test_a_band_that_is_no_alpha_is_left_out_and_counted():
 # ------------------------------------------------------------------------------------ profiles
 
 
-def icc(curve: bytes, *, grey: bool, name: str = "sRGB of mine") -> bytes:
-    """A profile of sRGB's primaries, or of greys, with one tone curve, whatever its name says."""
-
-    def xyz(*numbers: float) -> bytes:
-        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(n * 65536) for n in numbers))
-
-    text = name.encode() + b"\0"
-    desc = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78)
-    tags = {b"desc": desc, b"cprt": b"text\0\0\0\0none\0", b"wtpt": xyz(0.9642, 1.0, 0.8249)}
-    if grey:
-        tags[b"kTRC"] = curve
-    else:
-        tags |= {
-            b"rTRC": curve,
-            b"gTRC": curve,
-            b"bTRC": curve,
-            b"rXYZ": xyz(0.4361, 0.2225, 0.0139),
-        }
-        tags |= {b"gXYZ": xyz(0.3851, 0.7169, 0.0971), b"bXYZ": xyz(0.1431, 0.0606, 0.7139)}
-    table, data = b"", b""
-    start = 132 + 12 * len(tags)
-    for tag, content in tags.items():
-        content += bytes(-len(content) % 4)
-        table += struct.pack(">4sII", tag, start + len(data), len(content))
-        data += content
-    head = bytearray(128)
-    head[8:12], head[12:16] = b"\x02\x10\0\0", b"mntr"
-    head[16:24] = (b"GRAY" if grey else b"RGB ") + b"XYZ "
-    head[36:40], head[68:80] = b"acsp", struct.pack(">3i", 63190, 65536, 54061)
-    whole = bytes(head) + struct.pack(">I", len(tags)) + table + data
-    return struct.pack(">I", len(whole)) + whole[4:]
-
-
-def gamma(value: float) -> bytes:
-    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(value * 256))
-
-
-SRGB = b"para\0\0\0\0" + struct.pack(">HH5i", 3, 0, *(round(n * 65536) for n in (
-    2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)))  # fmt: skip
 TABLE = b"curv\0\0\0\0" + struct.pack(">I5H", 5, 0, 2000, 12000, 33000, 65535)
 CURVES = {"linear": gamma(1.0), "1.8": gamma(1.8), "2.2": gamma(2.2), "table": TABLE, "srgb": SRGB}
 
@@ -277,11 +283,11 @@ def png_with(image: Image.Image, profile: bytes) -> Picture:
     return open_picture(buffer.getvalue())
 
 
-def by_little_cms(pixels: np.ndarray, curve: bytes) -> np.ndarray:
+def by_little_cms(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     """RGB through littleCMS itself."""
-    profile = ImageCms.getOpenProfile(io.BytesIO(icc(curve, grey=False)))
+    opened = ImageCms.getOpenProfile(io.BytesIO(profile))
     srgb = ImageCms.createProfile("sRGB")
-    return np.asarray(ImageCms.profileToProfile(Image.fromarray(pixels), profile, srgb)).astype(int)
+    return np.asarray(ImageCms.profileToProfile(Image.fromarray(pixels), opened, srgb)).astype(int)
 
 
 @pytest.mark.parametrize("curve", CURVES)
@@ -289,10 +295,11 @@ def test_profiles_do_what_little_cms_does_whatever_their_name(curve):
     ramp = np.arange(256, dtype=np.uint8)
     greys = np.stack([ramp] * 3, axis=-1)[None]
     colours = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    expected = by_little_cms(greys, CURVES[curve])[0, :, 0]
+    coloured = icc(CURVES[curve], grey=False)
+    expected = by_little_cms(greys, coloured)[0, :, 0]
     for pixels in (greys, colours):
-        seen = png_with(Image.fromarray(pixels), icc(CURVES[curve], grey=False)).to_pil()
-        apart = np.asarray(seen).astype(int) - by_little_cms(pixels, CURVES[curve])
+        seen = png_with(Image.fromarray(pixels), coloured).to_pil()
+        apart = np.asarray(seen).astype(int) - by_little_cms(pixels, coloured)
         assert np.abs(apart).max() <= 1
         assert curve != "srgb" or np.array_equal(np.asarray(seen), pixels)
     profile = icc(CURVES[curve], grey=True, name="Dot Gain")
@@ -305,6 +312,37 @@ def test_profiles_do_what_little_cms_does_whatever_their_name(curve):
     deep = png_with(Image.fromarray(ramp.astype(np.uint16)[None] * 257), profile)
     assert deep.bits == 16
     assert np.abs(np.asarray(deep.image)[0] / 257.0 - expected).max() <= 1
+
+
+@settings(few, max_examples=24)
+@given(
+    st.floats(0.9, 2.8), st.sampled_from(["srgb", "p3", "swapped"]), st.booleans(),
+    st.sampled_from(["RGB", "I;16"]), st.integers(0, 99),
+)  # fmt: skip
+def test_ramps_of_any_profile_are_within_a_level_of_little_cms(curve, gamut, is_table, mode, seed):
+    """In 8 bits and in 16, of which littleCMS sees the same colours in 8."""
+    levels = np.linspace(0, 1, 1024)
+    table = b"curv\0\0\0\0" + struct.pack(
+        ">I1024H", 1024, *np.rint(levels**curve * 65535).astype(int).tolist()
+    )
+    primaries = {"srgb": SRGB_XYZ, "p3": P3_XYZ, "swapped": SRGB_XYZ[::-1]}[gamut]
+    profile = icc(table if is_table else gamma(curve), grey=False, primaries=primaries)
+    ramp = np.arange(256, dtype=np.uint8)
+    ramps = np.stack([np.outer(ramp > -1, on) * ramp[:, None] for on in np.eye(3)] + [
+        np.repeat(ramp[:, None], 3, axis=1),
+        np.random.default_rng(seed).integers(0, 256, (256, 3))]).astype(np.uint8)  # fmt: skip
+    expected = by_little_cms(ramps, profile)
+    if mode == "RGB":
+        seen = np.asarray(png_with(Image.fromarray(ramps), profile).to_pil()).astype(float)
+    else:
+        content = deep_png(ramps.astype(np.uint16) * 257)
+        body = b"x\0\0" + zlib.compress(profile)
+        chunk = struct.pack(">I", len(body)) + b"iCCP" + body
+        chunk += struct.pack(">I", zlib.crc32(b"iCCP" + body))
+        picture = open_picture(content[:33] + chunk + content[33:])
+        assert picture.numbers == "uint16" and picture.channels == 3
+        seen = picture.values().transpose(1, 2, 0) / 257.0
+    assert np.abs(seen - expected).max() <= 1.0
 
 
 # --------------------------------------------------------------------------------- other kinds

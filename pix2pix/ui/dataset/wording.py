@@ -34,7 +34,7 @@ DOUBT_TEXTS = {  # of refusals and doubts, for one file and as "5 ..."
     "jpeg labels": "label maps saved as JPEG",
     "outlier": "with numbers far from all others",
     "nodata": "with a number that seems to stand for no value",
-    "narrow-range": "of different kinds of numbers",
+    "narrow-range": "of few levels, or of different kinds of numbers",
     "no-contrast": "without contrast",
     "double": "that are the same",
     "alpha": "with transparency that matters",
