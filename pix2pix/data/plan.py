@@ -320,8 +320,7 @@ def _cut_look(look: FileInfo, strips: str, name: str) -> tuple[FileInfo, FileInf
     boxes = cut_boxes(look.size, strips, name)
     size = boxes[0][2] - boxes[0][0], boxes[0][3] - boxes[0][1]
     if look.halves:
-        a, b = (replace(look, size=size, values=v, small=small) for v, small in look.halves)
-        return a, b
+        return tuple(replace(look, size=size, values=v, small=small) for v, small in look.halves)
     whole, halves = Image.fromarray(look.small), []
     for box in boxes:
         place = (round(at * SIDE / side) for at, side in zip(box, (width, height) * 2))

@@ -264,8 +264,8 @@ def _class_palette(plan: Plan) -> list[PaletteColour]:
     numbers = sorted({number for look in looks for number in look.classes})
     colours = class_colours(np.array(numbers, np.int64))
     return [
-        {"name": f"class {n}", "color": f"#{colours[3 * n : 3 * n + 3].hex()}", "number": n}
-        for n in numbers
+        {"name": f"class {n}", "color": f"#{bytes(colour).hex()}", "number": n}
+        for n, colour in zip(numbers, colours)
     ]
 
 
