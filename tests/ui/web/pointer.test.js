@@ -32,7 +32,7 @@ beforeEach(() => {
     engines: { begin() { begun += 1; } }, live: { changed() {} },
   };
   drawing.configure(LINES);
-  new Pointer(pad).listen();
+  new Pointer(pad, { begin() { begun += 1; }, moved() {} }).listen();
 });
 
 test("what moves between press and lift is one stroke, in fractions of the paper", () => {
