@@ -90,7 +90,7 @@ def draw_on_devices(url: str, pad: dict, visitors: int, seconds: float) -> tuple
     return {
         "requests_per_second": round(sum(asked) / seconds, 2),
         "requests_to_load": asked[0] - 1,  # of each; one more opens the page again
-        "mb_to_load": round(sum(browsers[0].asked) / 1e6, 2),
+        "mb_to_load": round(sum(browsers[0].asked[:-1]) / 1e6, 2),
         "loaded_median_s": round(float(np.median(ready or [np.nan])), 2),
         "loaded_99th_percentile_s": round(float(np.percentile(ready or [np.nan], 99)), 2),
         "pictures_per_second": round(sum(pictures) / seconds, 2),
