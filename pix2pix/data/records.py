@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -78,6 +79,14 @@ class Origin:
     every: int = 0
 
 
+class PaletteColour(TypedDict, total=False):
+    """A colour of a label map, and the class number that it stands for, if it does for one."""
+
+    name: str
+    color: str
+    number: int
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Where pairs come from: two folders; one folder of photos and a derivation; or, with neither
@@ -104,7 +113,7 @@ class Inputs:
     left_out: tuple[Refusal, ...] = ()
     origin: Origin | None = None
     source_kind: str = ""
-    palette: tuple[dict[str, str], ...] = ()
+    palette: tuple[PaletteColour, ...] = ()
     taken: str = ""
 
     @property

@@ -14,6 +14,7 @@ from pix2pix.data.reading import class_colours
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import (
     Inputs,
+    PaletteColour,
     Plan,
     PlannedPair,
     Refusal,
@@ -99,14 +100,6 @@ class DatasetInputs(TypedDict, total=False):
     classes: list[str]
     pages: str
     origin: DatasetOrigin
-
-
-class PaletteColour(TypedDict, total=False):
-    """A colour of a label map, and the class number that it stands for, if it does for one."""
-
-    name: str
-    color: str
-    number: int
 
 
 class Numbers(TypedDict):
@@ -254,6 +247,7 @@ def _describe_inputs(inputs: Inputs) -> DatasetInputs:
             "columns": origin.columns,
             "subset": origin.subset,
             "limit": origin.limit,
+            "every": origin.every,
         }
     return described
 
