@@ -176,7 +176,8 @@ def find_classes(picture: Picture) -> set[int]:
     if not all((other == first).all() or not other.any() for other in others):
         return set()
     numbers, ranks = _ranks(first)
-    if not np.array_equal(numbers, np.rint(numbers)):
+    known = numbers[np.isfinite(numbers)]
+    if not np.array_equal(known, np.rint(known)):
         return set()
     steps = np.abs(np.diff(ranks, axis=1))
     is_map = steps.size > 0 and (steps == 0).mean() >= FLAT
@@ -184,7 +185,7 @@ def find_classes(picture: Picture) -> set[int]:
         ground = ranks == np.bincount(ranks.ravel()).argmax()
         inner = steps[~(ground[:, 1:] & ground[:, :-1])]
         is_map = (inner == 0).mean() >= FLAT_INSIDE and not _is_gradual(inner)
-    return {int(number) for number in numbers} if is_map else set()
+    return {int(number) for number in known} if is_map else set()
 
 
 def _ranks(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -259,7 +259,7 @@ def _narrow_doubts(side: str, names: Sequence[str], ranges: dict[str, SideRange]
         return []
     low, high = ranges[side].low, ranges[side].high
     step = (high - low) / len(counts)
-    ends = f"{low + step * known[0]:.4g},{low + step * (known[-1] + 1):.4g}"
+    ends = f"{low + step * known[0]:g},{low + step * (known[-1] + 1):g}"
     reason = f"and all others lie between {ends.replace(',', ' and ')}: set the range to {ends}"
     return [Refusal(names[0], side, "narrow-range", reason, tuple(names))]
 
