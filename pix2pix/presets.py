@@ -13,6 +13,7 @@ RECIPE: dict[str, Any] = {
     "diffaugment": True,
     "lambda_l1": 10.0,
     "lambda_perceptual": 10.0,
+    "lr": 4e-4,
 }
 # What each preset changes; the rest is the paper's.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -33,7 +34,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ndf": 24,
         **RECIPE,
         "ema": 0.98,
-        "lr": 4e-4,
         "batch_size": 4,
         "epochs": 8,
         "steps_per_epoch": 50,

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -71,8 +71,15 @@ def drawn(kind: str, config: ModelConfig) -> list[Drawn]:
                   [stroke.to_json() for stroke in (*lines, *colours)])
             for name, (lines, colours) in example_shoes().items()
         ]  # fmt: skip
+    if kind == "photos":
+        from skimage import data  # its own pictures, which come with the package
+
+        named = {"Coffee": data.coffee, "Cat": data.cat, "Rocket": data.rocket}
+        photos = {"Astronaut": data.astronaut, **named}
+        squares = [Drawn(n, middle(Image.fromarray(load()), 256)) for n, load in photos.items()]
+        return squares + drawn("landscapes", config)[:2]
     if kind == "landscapes":
-        return [Drawn(f"Landscape {n}", draw_landscape(n, size)) for n in range(1, SHOWN + 1)]
+        return [Drawn(f"Landscape {n}", draw_landscape(n, 256)) for n in range(1, SHOWN + 1)]
     palette = {label["name"]: label["color"] for label in config.palette}
     sources = []
     for number in range(1, SHOWN + 1):
@@ -82,6 +89,11 @@ def drawn(kind: str, config: ModelConfig) -> list[Drawn]:
         picture, name = draw_shapes(shapes, palette, size), f"{kind[:-1].title()} {number}"
         sources.append(Drawn(name, picture, [shape.to_json(palette) for shape in shapes]))
     return sources
+
+
+def middle(photo: Image.Image, size: int) -> Image.Image:
+    """Return the middle square of a photo in grey, size x size."""
+    return ImageOps.fit(photo.convert("L"), (size, size), Image.Resampling.LANCZOS)
 
 
 def add_examples(folder: Path, sources: list[Drawn]) -> None:
@@ -95,7 +107,7 @@ def add_examples(folder: Path, sources: list[Drawn]) -> None:
         save_png(answer, folder / THUMBNAIL)
         for source in sources[:SHOWN]:
             save_jpeg(source.picture, folder / SAMPLES / f"{source.name}.jpg")
-    size = translator.config.generator.size
+    size = sources[0].picture.width
     sheet = Image.new("RGB", (SHOWN * (size + GAP) - GAP, 2 * size + GAP), "white")
     for column, source in enumerate(sources[:SHOWN]):
         made = translator.translate(source.picture)
@@ -118,7 +130,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")
     parser.add_argument(
         "--examples",
-        choices=["faces", "shoes", *EXAMPLE_SOURCES, "landscapes"],
+        choices=["faces", "shoes", *EXAMPLE_SOURCES, "landscapes", "photos"],
         help="sources drawn by code to add",
     )
     parser.add_argument(

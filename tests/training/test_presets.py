@@ -95,6 +95,6 @@ def test_recommended_is_what_the_study_measured() -> None:
 
 def test_quick_is_the_recipe_of_recommended_made_small() -> None:
     quick, whole = (dataclasses.asdict(train_config(name)) for name in ("quick", "recommended"))
-    small = {"preset", "size", "jitter", "ngf", "ndf", "ema", "lr", "batch_size", "epochs"}
+    small = {"preset", "size", "jitter", "ngf", "ndf", "ema", "batch_size", "epochs"}
     small |= {"steps_per_epoch", "save_every_steps", "sample_every_steps", "keep_every_epochs"}
     assert {name for name in quick if quick[name] != whole[name]} == small
