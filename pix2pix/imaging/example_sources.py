@@ -146,36 +146,50 @@ def street_shapes(seed: int) -> list[Shape]:
 
 
 def town_shapes(seed: int) -> list[Shape]:
-    """Make a map of a town: roads, blocks of houses, a lake or a river, parks."""
+    """Make a map of a town: roads that part it into blocks of houses, parks and open land, and a
+    lake or a canal."""
     rng = np.random.default_rng(seed)
     shapes = [box("land", 0, 0, 1, 1)]
-    rows, columns = (np.sort(rng.uniform(0.1, 0.9, int(rng.integers(2, 4)))) for _ in range(2))
-    xs, ys = ([0.0, *lines, 1.0] for lines in (columns, rows))
-    for left, right in itertools.pairwise(xs):
-        for top, bottom in itertools.pairwise(ys):
-            width, height = right - left, bottom - top
-            if rng.random() < 0.2:
-                shapes.append(box("plants", left + 0.03, top + 0.03, right - 0.03, bottom - 0.03))
-                continue
-            for _ in range(int(12 * width * height) + 1):
-                x = left + width * float(rng.uniform(0.2, 0.65))
-                y = top + height * float(rng.uniform(0.2, 0.65))
-                w, h = (float(v) for v in rng.uniform(0.05, 0.13, 2))
-                shapes.append(
-                    box("building", x, y, min(x + w, right - 0.04), min(y + h, bottom - 0.04))
-                )
-    t = np.linspace(0, 1, 12)
-    if rng.random() < 0.6:
-        shapes.append(blob("water", *(float(v) for v in rng.uniform(0.1, 0.9, 2)), 0.2, 0.15, rng))
-    for at in columns:
-        bend = 0.03 * np.sin(t * np.pi * rng.uniform(1, 3))
-        path = [(float(at + b), float(p)) for b, p in zip(bend, t * 1.1 - 0.05)]
-        shapes.append(band("road", path, float(rng.uniform(0.025, 0.05))))
-    for at in rows:
-        bend = 0.03 * np.sin(t * np.pi * rng.uniform(1, 3))
-        path = [(float(p), float(at + b)) for b, p in zip(bend, t * 1.1 - 0.05)]
-        shapes.append(band("road", path, float(rng.uniform(0.025, 0.05))))
+    rows, columns = (np.linspace(0, 1, int(rng.integers(4, 6)))[1:-1] for _ in range(2))
+    rows, columns = (at + rng.uniform(-0.05, 0.05, len(at)) for at in (rows, columns))
+    for left, right in itertools.pairwise([-0.1, *columns, 1.1]):
+        for top, bottom in itertools.pairwise([-0.1, *rows, 1.1]):
+            kind = rng.choice(["building", "plants", "land"], p=[0.7, 0.18, 0.12])
+            if kind != "land":
+                shapes.append(_block(str(kind), left, top, right, bottom, rng))
+    t = np.linspace(-0.05, 1.05, 16)
+    bend = 0.09 * np.sin(t * np.pi * rng.uniform(0.6, 1.4) + rng.uniform(0, 3))
+    if rng.random() < 0.5:
+        slope, start = rng.uniform(-0.3, 0.3), rng.uniform(0.3, 0.7)
+        canal = [(float(x), float(start + slope * x + y)) for x, y in zip(t, bend)]
+        shapes.append(band("land", canal, 0.16))
+        shapes.append(band("water", canal, 0.1))
+    else:
+        x, y = (float(v) for v in rng.uniform(0.2, 0.8, 2))
+        shapes += [blob("land", x, y, 0.19, 0.16, rng), blob("water", x, y, 0.15, 0.12, rng)]
+    for at, turned in [*((x, False) for x in columns), *((y, True) for y in rows)]:
+        bend = 0.02 * np.sin(t * np.pi * rng.uniform(1, 3))
+        path = [(float(at + b), float(p)) for b, p in zip(bend, t)]
+        path = [(y, x) for x, y in path] if turned else path
+        shapes.append(band("road", path, float(rng.choice([0.03, 0.03, 0.055]))))
     return shapes
+
+
+def _block(
+    kind: str, left: float, top: float, right: float, bottom: float, rng: np.random.Generator
+) -> Shape:
+    """Fill the place between four roads, with verges and round corners."""
+    verge, corner = 0.035, 0.03
+    left, top, right, bottom = left + verge, top + verge, right - verge, bottom - verge
+    points = []
+    for x, y, dx, dy in (
+        (left, top, 1, 1), (right, top, -1, 1), (right, bottom, -1, -1), (left, bottom, 1, -1),
+    ):  # fmt: skip
+        ends = (x, y + dy * corner), (x + dx * corner, y)
+        points += ends if dx == dy else ends[::-1]
+    jitter = rng.uniform(-0.008, 0.008, (len(points), 2))
+    moved = np.array(points) + jitter
+    return Shape(kind, tuple((float(px), float(py)) for px, py in moved))
 
 
 EXAMPLE_SOURCES: dict[str, Callable[[int], list[Shape]]] = {
