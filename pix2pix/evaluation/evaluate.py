@@ -45,9 +45,11 @@ from pix2pix.models.translator import Translator
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 
-_FORMATS = {"images": "{}", **METRIC_FORMATS, "perceptual_halves": "{:.4f}"}
-_FORMATS |= {"kid": "{:.1f}", "kid_halves": "{:.1f}"}
-_FORMATS |= {"accuracy": "{:.4f}", "mean_iou": "{:.4f}", "commonest": "{:.4f}"}
+_FORMATS = {"images": "{}", **METRIC_FORMATS, "perceptual_halves": "{:.4f}", "kid": "{:.1f}"}
+_FORMATS |= {
+    "kid_halves": "{:.1f}",
+    **dict.fromkeys(("accuracy", "mean_iou", "commonest"), "{:.4f}"),
+}
 Sample = tuple[Image.Image, Image.Image, Image.Image]  # source, generated, target
 
 

@@ -66,8 +66,9 @@ class PlanCache:
                 raise UserError("Check the pairs first: the last check is no longer there.")
             return self.checks[session]
 
-    def leave(self, session: str) -> None:
-        """Drop the check of a visitor who left or chose other folders; a build goes on."""
+    def leave(self, session: str) -> bool:
+        """Drop the check of a visitor who left or chose other folders, and return whether there was
+        one; a build goes on."""
         self.running.stop(session, "check")
         with self.lock:
-            self.checks.pop(session, None)
+            return self.checks.pop(session, None) is not None

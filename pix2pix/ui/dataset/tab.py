@@ -171,10 +171,10 @@ def wire_check(
     )  # fmt: skip
 
     def touch(request: gr.Request) -> list[Any]:
-        plans.leave(request.session_hash)
+        was_checked = plans.leave(request.session_hash)
         build = gr.Button(variant="secondary", interactive=False)
         fixes = gr.CheckboxGroup([], value=[], visible=False)
-        return [gr.Button(variant="primary"), build, CHANGED, fixes]
+        return [gr.Button(variant="primary"), build, CHANGED if was_checked else gr.skip(), fixes]
 
     gr.on(
         [part.change for part in sources.inputs()], touch, None,
