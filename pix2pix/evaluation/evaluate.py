@@ -46,10 +46,8 @@ from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 
 _FORMATS = {"images": "{}", **METRIC_FORMATS, "perceptual_halves": "{:.4f}", "kid": "{:.1f}"}
-_FORMATS |= {
-    "kid_halves": "{:.1f}",
-    **dict.fromkeys(("accuracy", "mean_iou", "commonest"), "{:.4f}"),
-}
+_LABELS = dict.fromkeys(("accuracy", "mean_iou", "commonest"), "{:.4f}")
+_FORMATS |= {"kid_halves": "{:.1f}", **_LABELS}
 Sample = tuple[Image.Image, Image.Image, Image.Image]  # source, generated, target
 
 
