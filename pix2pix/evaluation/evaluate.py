@@ -45,9 +45,9 @@ from pix2pix.models.translator import Translator
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 
-_FORMATS = {"images": "{}", **METRIC_FORMATS, "perceptual_halves": "{:.4f}", "kid": "{:.1f}"}
-_LABELS = dict.fromkeys(("accuracy", "mean_iou", "commonest"), "{:.4f}")
-_FORMATS |= {"kid_halves": "{:.1f}", **_LABELS}
+_FORMATS = {"images": "{}", **METRIC_FORMATS, "perceptual_halves": "{:.4f}"}
+_FORMATS |= dict.fromkeys(("kid", "kid_halves"), "{:.1f}")
+_FORMATS |= dict.fromkeys(("accuracy", "mean_iou", "commonest"), "{:.4f}")
 Sample = tuple[Image.Image, Image.Image, Image.Image]  # source, generated, target
 
 
@@ -327,11 +327,10 @@ class ClassMeasures(TypedDict):
 class Measures(TypedDict, total=False):
     """How close generated pictures come to their targets; None is what cannot be told.
 
-    `l1` is on a scale from 0 to 1, `l1_units` in the unit of targets that
-    have a range, `psnr` in dB, `kid` times 1000. Lower is better for `l1`,
-    `perceptual` and `kid`, which are by the network that `judge` names, higher for the others.
-    `perceptual_halves` and `kid_halves` are between the even and the odd real pictures. The last
-    four are of label maps alone.
+    `l1` is on a scale from 0 to 1, `l1_units` in the unit of targets that have a range, `psnr` in
+    dB, `kid` times 1000. Lower is better for `l1`, and for `perceptual` and `kid`, which are by the
+    network that `judge` names; higher for the others.
+    `*_halves` are between the even and the odd real pictures, the last four of label maps alone.
     """
 
     images: int
