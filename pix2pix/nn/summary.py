@@ -233,7 +233,7 @@ def describe_layer(layer: nn.Module) -> str:
     }  # fmt: skip
     if isinstance(layer, nn.LeakyReLU):
         return f"Leaky ReLU {layer.negative_slope}"
-    if isinstance(layer, nn.Dropout):
+    if type(layer) is nn.Dropout:
         return f"Dropout {layer.p}"
     return names.get(type(layer), type(layer).__name__)
 
