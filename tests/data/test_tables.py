@@ -133,7 +133,8 @@ def test_three_ways_give_the_same_dataset(hub: Any, pairs: list[Pair], tmp_path:
     with table_inputs(tmp_path / "tars", tmp_path) as taken:
         assert built(taken, tmp_path / "c") == expected
     said = json.loads((tmp_path / "c" / "dataset.json").read_text())["inputs"]["origin"]
-    assert said == {"table": "tars", "columns": ["source", "target"], "subset": "", "limit": 0}
+    columns = {"table": "tars", "columns": ["source", "target"], "subset": ""}
+    assert said == {**columns, "limit": 0, "every": 0}
 
 
 def test_a_folder_that_datasets_saved_is_read(pairs: list[Pair], tmp_path: Path) -> None:

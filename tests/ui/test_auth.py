@@ -99,7 +99,7 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
         *("pick", "compare", "vary", "translate", "translate_batch", "show_mode"),
         *("choose", "to_pad", "list_models", "refresh"),
         *("look", "use"),  # a pair that was given for a photo
-        *("working", "fetch", "idle_buttons", "end"),  # a model from the Hub, for oneself
+        *("begin", "fetch", "cancel", "end"),  # a model from the Hub, for oneself
     }
     assert silent == {"leave", "show", "library_items", "warn"}
     assert server.tree() == before
