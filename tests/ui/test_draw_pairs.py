@@ -53,8 +53,10 @@ class Desk:
 
     def draw(self, *points: tuple[float, float]) -> None:
         paper = self.page.locator(".trace .paper")
-        paper.evaluate("(paper) => paper.scrollIntoView({ block: 'center' })")
-        box = paper.bounding_box()
+        paper.evaluate("(paper) => paper.scrollIntoView({ block: 'center', behavior: 'instant' })")
+        box = None
+        while box != (box := paper.bounding_box()):  # messages that come and go move it
+            self.page.evaluate("new Promise((done) => requestAnimationFrame(done))")
         places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
         self.page.mouse.move(*places[0])
         self.page.mouse.down()
