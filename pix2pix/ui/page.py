@@ -26,11 +26,18 @@ TAB_SCRIPT = """() => {
   const tabs = () => [...document.querySelectorAll('[role=tab]')].filter((tab) => tab.offsetParent);
   const name = (tab) => tab.textContent.trim();
   try {
+    const keep = (tab) => tab && sessionStorage.setItem('pix2pix-tab', name(tab));
     const kept = sessionStorage.getItem('pix2pix-tab');
-    tabs().find((tab) => name(tab) === kept)?.click();
+    // Without one somebody may have chosen a tab before this was asked.
+    if (!kept) keep(tabs().find((tab) => tab.ariaSelected === 'true'));
+    const back = (tries) => {
+      const tab = tabs().find((tab) => name(tab) === kept);
+      tab?.click();
+      if (kept && !tab && tries) setTimeout(back, 100, tries - 1);
+    };
+    back(50);
     document.addEventListener('click', ({ target }) => {
-      const tab = target.closest('[role=tab]');
-      if (tab) sessionStorage.setItem('pix2pix-tab', name(tab));
+      keep(target.closest('[role=tab]'));
     });
   } catch { /* the browser keeps nothing for us */ }
 }"""

@@ -318,19 +318,18 @@ export class Board {
   }
 }
 
-/** Let a reload find the person where pairs are drawn. The choice of it may come after the board. */
-function comeBack() {
+/** Let a reload find the person at `place`. A page that is being made may lose the choice. */
+function comeBack(place) {
   document.addEventListener("change", ({ target }) => {
     if (target.closest?.("#kind")) stored(KIND, target.value, "sessionStorage");
   });
-  if (stored(KIND, undefined, "sessionStorage") !== "draw") return;
   const choose = () => {
-    const choice = document.querySelector("#kind [value=draw]");
-    if (choice) seen.disconnect();
-    choice?.click();
+    if (stored(KIND, undefined, "sessionStorage") !== "draw" || place.offsetParent) return;
+    const kinds = document.querySelector("#kind");
+    const choice = kinds?.offsetParent && kinds.querySelector("[value=draw]");
+    if (choice) Object.assign(choice, { checked: false }).click();
+    setTimeout(choose, 2000);
   };
-  const seen = new MutationObserver(choose);
-  seen.observe(document.body, { childList: true, subtree: true });
   choose();
 }
 
@@ -338,10 +337,11 @@ function comeBack() {
     the component with what Gradio gives it. */
 export function mount({ element, ...given }) {
   const place = element.querySelector(".trace");
-  comeBack();
+  comeBack(place);
   const seen = new ResizeObserver(() => {
     if (!place.offsetParent) return;
     seen.disconnect();
+    stored(KIND, "draw", "sessionStorage"); // also where that was chosen before anybody listened
     place.append(element.querySelector("template").content);
     element.board = new Board(element, given);
     element.board.start();
