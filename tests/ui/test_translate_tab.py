@@ -167,6 +167,9 @@ def test_a_strip_is_said_and_cut_by_a_person_and_the_norm_is_offered_where_there
     assert page.get_by_text("This model's own: the picture itself.").is_visible()
 
     page.locator("#photo button[aria-label*=lear], #photo button[aria-label*=emove]").first.click()
+    page.wait_for_function(
+        "!document.querySelector('#photo img')"
+    )  # the next file has its own place
     upload("grey16.png")
     shown_width(200)
     with page.expect_download() as download:
