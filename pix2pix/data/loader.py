@@ -36,12 +36,11 @@ from pix2pix.data.records import SideRange
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import UserError
 from pix2pix.imaging.hints import LOOK, colour_hints, paint_hints
-from pix2pix.imaging.picture import resize, to_array
+from pix2pix.imaging.picture import LUMA, resize, to_array
 from pix2pix.utils.memory import free_memory, local_processes
 
 CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
 CPU = torch.device("cpu")
-LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 PAPER = 0.92  # luma above which a picture is backdrop, for its mean
 TURNED = 0.4  # share of recoloured targets whose hues are turned
 SAMPLED_PAIRS = 32  # pairs whose channels are the dataset's

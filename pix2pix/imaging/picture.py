@@ -35,7 +35,7 @@ from pix2pix.utils.text import printable
 MAX_PIXELS = 200_000_000  # 200 megapixels: 800 MB of RGB in Pillow, which uses 4 bytes a pixel
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it
 Crop = tuple[slice, slice, slice]  # an index into C x H x W
-_LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R 601
 _FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
 _NUMBERS = {"I;16": "uint16", "I": "int32", "F": "float32"}  # every other mode: uint8
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
@@ -123,7 +123,7 @@ class Picture:
         if alpha.size and channels < 4:
             colour = colour * alpha + (1.0 - alpha)
         if self.channels > channels:
-            colour = colour @ _LUMA
+            colour = colour @ np.array(LUMA, np.float32)[:, None]
         elif self.channels == 1 and channels > 1:
             colour = np.repeat(colour, 3, axis=2)
         if channels == 4:

@@ -15,14 +15,13 @@ import numpy as np
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.numbers import count_outside, range_words
-from pix2pix.imaging.picture import Box, value_range
+from pix2pix.imaging.picture import LUMA, Box, value_range
 from pix2pix.imaging.tiff import first_directory
 
 CACHE = 64 * 2**20  # bytes that GDAL keeps of what it reads and writes
 _GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformation, keys
 _SUFFIXES = {".tif", ".tiff"}
 _FULL_RANGE = {"uint8": 255.0, "float32": 1.0, "float64": 1.0}  # every other type: 65535
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)[:, None, None]
 
 
 def is_geotiff(file: Path) -> bool:
@@ -125,7 +124,8 @@ class Raster:
         unit *= self.valid(box)
         colour = unit[:3] if len(unit) > 1 else unit
         if channels == 1:
-            colour = (colour * _LUMA).sum(axis=0, keepdims=True) if len(colour) == 3 else colour
+            luma = np.array(LUMA, np.float32)[:, None, None]
+            colour = (colour * luma).sum(axis=0, keepdims=True) if len(colour) == 3 else colour
         elif len(colour) == 1:
             colour = np.repeat(colour, 3, axis=0)
         if channels == 4:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pix2pix.imaging.picture import LUMA
 from pix2pix.model_config import GeneratorConfig
 from pix2pix.nn.layers import (
     ConvBlock,
@@ -224,7 +225,7 @@ class ResNet(nn.Module):
 def keep_light(colours: Tensor, grey: Tensor) -> Tensor:
     """Give N x 3 x H x W the light of N x 1 x H x W, all in [-1, 1]: hue and saturation stay, which
     are Cb and Cr of ITU-R 601."""
-    luma = colours.new_tensor((0.299, 0.587, 0.114))[:, None, None]
+    luma = colours.new_tensor(LUMA)[:, None, None]
     return (colours + grey - (luma * colours).sum(1, keepdim=True)).clamp(-1, 1)
 
 

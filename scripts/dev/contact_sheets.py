@@ -30,10 +30,6 @@ KINDS = {
     "face-sketch": "faces", "shoes": "shoes", "facades": "facades", "streets": "streets",
     "map-to-satellite": "towns",
 }  # fmt: skip
-PHOTOS = {
-    "astronaut": photos.astronaut, "coffee": photos.coffee, "cat": photos.cat,
-    "rocket": photos.rocket,
-}  # fmt: skip
 CHANGES = (
     "as drawn", "as drawn", "crude", "crude", "off centre", "small", "small", "turned",
     "unfinished", "unfinished", "thick", "thin",
@@ -58,9 +54,9 @@ def main() -> int:
 def rows(translator: Translator, name: str) -> list[tuple[str, list[Image.Image]]]:
     """Return the sources and what the model makes of them, as captions and pictures."""
     if name not in KINDS:
-        sources = [Image.fromarray(load()).convert("RGB") for load in PHOTOS.values()]
-        sources = [_square(photo, 256).convert("L") for photo in sources]
-        return _both(", ".join(PHOTOS), translator, sources)
+        named = drawn("photos", translator.config)[:4]
+        caption = ", ".join(photo.name for photo in named)
+        return _both(caption, translator, [photo.picture for photo in named])
     pictures = [source.picture.convert("RGB") for source in drawn(KINDS[name], translator.config)]
     is_drawing = translator.config.source_kind == "drawing"
     sources = [
@@ -128,12 +124,6 @@ def _width(picture: Image.Image, how: str, is_drawing: bool) -> Image.Image:
         return Image.fromarray(ndimage.minimum_filter(array, (7, 7, 1)))
     lines = skeletonize(array.min(axis=2) < 128)
     return Image.fromarray(np.where(lines[..., None], array, 255).astype(np.uint8))
-
-
-def _square(photo: Image.Image, size: int) -> Image.Image:
-    side = min(photo.size)
-    left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    return photo.crop((left, top, left + side, top + side)).resize((size, size))
 
 
 def arguments() -> argparse.Namespace:
