@@ -59,8 +59,11 @@ def main() -> int:
     return 0
 
 
-def drawn(kind: str, config: ModelConfig) -> list[Drawn]:
-    """Draw sources for a model; label maps in its own palette, whose names they need."""
+def drawn(kind: str, config: ModelConfig, count: int = SHOWN) -> list[Drawn]:
+    """Draw sources for a model; label maps in its own palette, whose names they need.
+
+    There are `count` label maps and landscapes; faces, shoes and photos are as many as there are.
+    """
     size = config.generator.size
     if kind == "faces":
         faces = example_faces().items()
@@ -77,12 +80,12 @@ def drawn(kind: str, config: ModelConfig) -> list[Drawn]:
         named = {"Coffee": data.coffee, "Cat": data.cat, "Rocket": data.rocket}
         photos = {"Astronaut": data.astronaut, **named}
         squares = [Drawn(n, middle(Image.fromarray(load()), 256)) for n, load in photos.items()]
-        return squares + drawn("landscapes", config)[:2]
+        return squares + drawn("landscapes", config, 2)
     if kind == "landscapes":
-        return [Drawn(f"Landscape {n}", draw_landscape(n, 256)) for n in range(1, SHOWN + 1)]
+        return [Drawn(f"Landscape {n}", draw_landscape(n, 256)) for n in range(1, count + 1)]
     palette = {label["name"]: label["color"] for label in config.palette}
     sources = []
-    for number in range(1, SHOWN + 1):
+    for number in range(1, count + 1):
         shapes = EXAMPLE_SOURCES[kind](number)
         if missing := {shape.label for shape in shapes} - set(palette):
             raise UserError(f"The model's palette has no {', '.join(sorted(missing))}.")

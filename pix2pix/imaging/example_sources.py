@@ -116,33 +116,95 @@ def _window(
 
 
 def street_shapes(seed: int) -> list[Shape]:
-    """Make a road ahead between pavements, houses and trees, with cars and people."""
+    """Make a road ahead between rows of houses, with trees, lamps, signs, cars and people."""
     rng = np.random.default_rng(seed)
-    x, y = float(rng.uniform(0.42, 0.6)), float(rng.uniform(0.45, 0.52))  # where it vanishes
-    shapes = [
-        box("sky", 0, 0, 1, 1),
-        Shape("pavement", ((0, 1), (0, 0.68), (x, y), (1, 0.68), (1, 1))),
-    ]
-    shapes.append(Shape("road", ((0.02, 1), (x - 0.01, y), (x + 0.01, y), (0.98, 1))))
-    for side in (0, 1):
-        near, far = float(rng.uniform(0.02, 0.15)), float(rng.uniform(0.3, 0.38))
-        edge = x + (0.06 if side else -0.06)
-        kind = "building" if rng.random() < 0.75 else "tree"
-        shapes.append(Shape(kind, ((side, near), (edge, far), (edge, y + 0.015), (side, 0.7))))
-        if kind == "building":
-            tree = side + (0.16 if not side else -0.16)
-            shapes.append(blob("tree", tree, 0.4, 0.11, 0.16, rng))
-            shapes.append(box("pole", tree - 0.008, 0.5, tree + 0.008, 0.66))
-    shapes.append(box("building", x - 0.06, y - 0.07, x + 0.06, y + 0.01))
-    for place in rng.uniform(0.25, 0.8, int(rng.integers(1, 4))):
-        size = 0.04 + 0.12 * float(place)
-        side = -1 if rng.random() < 0.5 else 1
-        cx, cy = x + side * 0.42 * float(place), y + 0.38 * float(place)
-        shapes.append(blob("car", cx, cy, size * 0.9, size * 0.6, rng))
-    if rng.random() < 0.6:
-        px = float(rng.choice([0.14, 0.86]))
-        shapes.append(blob("pedestrian", px, 0.66, 0.016, 0.07, rng))
+    view = _View(float(rng.uniform(0.44, 0.56)), float(rng.uniform(0.5, 0.56)))
+    x, y = view.x, view.y
+    shapes = [box("sky", 0, 0, 1, 1), box("tree", 0, y - 0.06, 1, y + 0.02)]
+    shapes.append(Shape("pavement", ((-2.2, 1), (x - 0.02, y), (x + 0.02, y), (3.2, 1))))
+    shapes.append(Shape("road", ((x - 1.0, 1), (x - 0.01, y), (x + 0.01, y), (x + 1.0, 1))))
+    for side in (-1, 1):
+        _houses(shapes, view, side, rng)
+        for near in np.sort(rng.uniform(0.16, 0.36, int(rng.integers(1, 4)))):
+            kind = ("tree", "tree", "lamp", "sign")[int(rng.integers(4))]
+            _upright(shapes, view, kind, 1.25 * side, float(near), rng)
+        if rng.random() < 0.6:
+            near = float(rng.uniform(0.26, 0.38))
+            _upright(shapes, view, "person", 1.3 * side, near, rng)
+        for near in np.linspace(0.1, rng.uniform(0.15, 0.55), int(rng.integers(0, 4))):
+            _car(shapes, view, 0.8 * side, float(near))
+    _car(shapes, view, float(rng.choice([-0.35, 0.35])), float(rng.uniform(0.12, 0.3)))
     return shapes
+
+
+@dataclass(frozen=True)
+class _View:
+    """Where a street vanishes. Something on the ground is `across` half widths of the road from
+    its middle, and `near`: 0 there, 1 at the lower edge of the picture."""
+
+    x: float
+    y: float
+
+    def place(self, across: float, near: float, up: float = 0.0) -> tuple[float, float]:
+        """Return where a point is seen, `up` above the ground in half widths of the road."""
+        return self.x + across * near, self.y + (1 - self.y) * near - up * near
+
+
+def _houses(shapes: list[Shape], view: _View, side: int, rng: np.random.Generator) -> None:
+    """Add the houses of one side of a street, each with a height of its own, the far ones first."""
+    ends = [0.05, 0.1, 0.17, 0.28, 0.45, 0.8]
+    for far, near in itertools.pairwise(ends):
+        if rng.random() < 0.15:  # a garden
+            _upright(shapes, view, "tree", 1.9 * side, (far + near) / 2, rng)
+            continue
+        high = float(rng.uniform(1.3, 2.4))
+        # Along the street, and the near end, which is seen where the next house is lower.
+        corners = [(1.7, far, 0), (1.7, far, high), (1.7, near, high), (3.5, near, high),
+                   (3.5, near, 0), (1.7, near, 0)]  # fmt: skip
+        points = tuple(view.place(across * side, at, up) for across, at, up in corners)
+        shapes.append(Shape("building", points))
+
+
+def _upright(
+    shapes: list[Shape], view: _View, kind: str, across: float, near: float,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Add a tree, a lamp, a sign or a person who stands beside the road."""
+    x, foot = view.place(across, near)
+    if kind == "person":
+        tall, wide = 0.42 * near, 0.07 * near
+        shapes.append(blob("pedestrian", x, foot - 0.9 * tall, 0.6 * wide, 0.1 * tall, rng))
+        shapes.append(blob("pedestrian", x, foot - 0.6 * tall, wide, 0.26 * tall, rng))
+        for leg in (-1, 1):
+            shapes.append(box("pedestrian", x + (leg * 0.45 - 0.3) * wide, foot - 0.42 * tall,
+                              x + (leg * 0.45 + 0.3) * wide, foot))  # fmt: skip
+    elif kind == "tree":
+        shapes.append(box("tree", x - 0.04 * near, foot - 0.7 * near, x + 0.04 * near, foot))
+        for _ in range(4):
+            dx, dy = rng.uniform(-0.22, 0.22) * near, rng.uniform(0.6, 1.1) * near
+            shapes.append(blob("tree", x + dx, foot - dy, 0.26 * near, 0.26 * near, rng))
+    else:
+        tall, wide = (1.5 if kind == "lamp" else 0.9) * near, max(0.018 * near, 0.004)
+        shapes.append(box("pole", x - wide, foot - tall, x + wide, foot))
+        arm = np.sign(view.x - x) * 0.25 * near
+        if kind == "lamp":
+            shapes.append(box("pole", min(x, x + arm), foot - tall, max(x, x + arm),
+                              foot - tall + 2 * wide))  # fmt: skip
+        else:
+            shapes.append(blob("sign", x, foot - tall, 0.1 * near, 0.1 * near, rng))
+
+
+CAR = (
+    (-0.3, 0), (-0.3, 0.06), (-0.19, 0.06), (-0.19, 0.03), (0.19, 0.03), (0.19, 0.06), (0.3, 0.06),
+    (0.3, 0), (0.33, 0), (0.34, 0.24), (0.27, 0.3), (0.2, 0.5), (-0.2, 0.5), (-0.27, 0.3),
+    (-0.34, 0.24), (-0.33, 0),
+)  # fmt: skip
+
+
+def _car(shapes: list[Shape], view: _View, across: float, near: float) -> None:
+    """Add a car seen from behind or ahead."""
+    points = tuple(view.place(across + dx, near, up) for dx, up in CAR)
+    shapes.append(Shape("car", points))
 
 
 def town_shapes(seed: int) -> list[Shape]:

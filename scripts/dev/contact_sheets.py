@@ -1,6 +1,7 @@
 """Show what a model makes of twelve sources as people draw them with a mouse: crude, off the
 centre, small, turned, unfinished, with thick or thin lines; and what one that takes photos makes of
-four that come with scikit-image."""
+four that come with scikit-image. With --before, eight tidy sources instead, and another model's
+pictures of them above this one's."""
 
 from __future__ import annotations
 
@@ -41,8 +42,12 @@ def main() -> int:
     try:
         for name in args.model:
             translator = Translator.load(find_model(name, model_folders()))
-            sheet = labelled_rows(list(rows(translator, name)))
-            file = args.out / f"{name}.jpg"
+            if args.before:
+                before = Translator.load(args.before)
+                sheet = labelled_rows(comparison(before, translator, name))
+            else:
+                sheet = labelled_rows(list(rows(translator, name)))
+            file = args.out / f"{name}{'-before-after' if args.before else ''}.jpg"
             write_atomically(file, lambda f, sheet=sheet: sheet.save(f, "JPEG", quality=88))
             print(file)
     except UserError as error:
@@ -70,13 +75,32 @@ def rows(translator: Translator, name: str) -> list[tuple[str, list[Image.Image]
     return result
 
 
+def comparison(
+    before: Translator, after: Translator, name: str
+) -> list[tuple[str, list[Image.Image]]]:
+    """Return eight sources, and what two models make of them."""
+    if name == "satellite-to-map":
+        painter = Translator.load(find_model("map-to-satellite", model_folders()))
+        named = drawn("towns", painter.config, 8)
+        sources = [painter.translate(source.picture) for source in named]
+    else:
+        named = drawn(KINDS.get(name, "photos"), after.config, 8)
+        sources = [source.picture for source in named]
+    made = [[model.translate(source, fit="whole") for source in sources]
+            for model in (before, after)]  # fmt: skip
+    captions = ("source", "before", "today")
+    return [(caption, _small(row)) for caption, row in zip(captions, (sources, *made))]
+
+
+def _small(pictures: list[Image.Image]) -> list[Image.Image]:
+    return [picture.convert("RGB").resize((160, 160)) for picture in pictures]
+
+
 def _both(
     caption: str, translator: Translator, sources: list[Image.Image]
 ) -> list[tuple[str, list[Image.Image]]]:
     made = [translator.translate(source, fit="whole") for source in sources]
-    shown = [[picture.convert("RGB").resize((160, 160)) for picture in row]
-             for row in (sources, made)]  # fmt: skip
-    return [(caption, shown[0]), ("generated", shown[1])]
+    return [(caption, _small(sources)), ("generated", _small(made))]
 
 
 def change(picture: Image.Image, how: str, is_drawing: bool, seed: int) -> Image.Image:
@@ -130,6 +154,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="+", help="name or folder of a model")
     parser.add_argument("--out", type=Path, default=Path(".github/sheets"), help="folder")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="an earlier model")
     return parser.parse_args()
 
 
