@@ -27,7 +27,7 @@ from pix2pix.training.diagnostics import RECENT, WINDOW, diagnose
 from pix2pix.training.distributed import is_first
 from pix2pix.training.loop import TrainProgress, check_unused, run_loop, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.resolve_config import RunSettings, resolve_config, resume_run
+from pix2pix.training.resolve_config import RunSettings, describe_losses, resolve_config, resume_run
 from pix2pix.training.train import begin_run, run_training
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import split_setting
@@ -61,6 +61,8 @@ def main() -> int:
     def begin() -> RunSettings:
         begin_run(args.run, settings, args.resume)
         warn(args.run, config, device)
+        if note := describe_losses(config, settings.data):
+            print(note, file=sys.stderr)
         return settings
 
     bar = Bar(args.run, config)

@@ -16,6 +16,7 @@ from pix2pix.data.dataset import (
     DatasetInfo,
     dataset_info,
     declared_label_maps,
+    find_label_sides,
     has_hints,
     locate_dataset,
     read_dataset_json,
@@ -24,7 +25,7 @@ from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, ModelConfig
 from pix2pix.models.folder import read_config
 from pix2pix.nn.device import pick_device
-from pix2pix.presets import PRESETS
+from pix2pix.presets import FOR_LABEL_MAPS, PRESETS
 from pix2pix.utils.validation import setting_text
 
 HINTS = 0.8  # colour_hints of a run that begins with a model that follows them
@@ -112,9 +113,9 @@ def matching_direction(model: ModelConfig, data: DatasetInfo | None) -> Directio
 
 
 def with_dataset_facts(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> TrainConfig:
-    """Take the dataset's own names for source and target, and sources that are label maps,
-    drawings or drawings over strokes of colour as such, where the dataset says so and nothing of
-    it was `given`."""
+    """Take the dataset's own names for source and target, sources that are label maps, drawings or
+    drawings over strokes of colour as such, and losses that suit targets that are label maps, where
+    the dataset says so and nothing of it was `given`."""
     if config.derive != "pairs" or not data.is_dir():
         return config
     info, labels = dataset_info(data), declared_label_maps(data)
@@ -130,9 +131,26 @@ def with_dataset_facts(config: TrainConfig, data: Path, given: Mapping[str, Any]
     if config.colour_hints or (turn == 1 and has_hints(data)):
         values["source_kind"] = "drawing"
         values["hints"] = True
+    if replaces_recipe(config, data) and not FOR_LABEL_MAPS.keys() & given.keys():
+        values |= FOR_LABEL_MAPS
     return dataclasses.replace(
         config, **{k: v for k, v in values.items() if given.get(k, "") == ""}
     )
+
+
+def replaces_recipe(config: TrainConfig, data: Path) -> bool:
+    """Return whether a preset judges by frozen features, and the targets are label maps: a PatchGAN
+    and L1 then take their place."""
+    by_features = PRESETS[config.preset].get("discriminator") == "projected"
+    return by_features and find_label_sides(data, config)[1]
+
+
+def describe_losses(config: TrainConfig, data: Path) -> str:
+    """Say that the preset's losses were replaced; empty where they were not."""
+    replaced = all(getattr(config, name) == value for name, value in FOR_LABEL_MAPS.items())
+    if not (replaced and replaces_recipe(config, data)):
+        return ""
+    return "The targets are label maps: a PatchGAN and L1 judge them in place of frozen features."
 
 
 def run_config(

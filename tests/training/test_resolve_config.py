@@ -16,7 +16,7 @@ from pix2pix.model_config import ModelConfig
 from pix2pix.nn.discriminators import build_discriminator
 from pix2pix.nn.generators import build_generator
 from pix2pix.presets import PRESETS
-from pix2pix.training.resolve_config import read_run, resolve_config, run_config
+from pix2pix.training.resolve_config import describe_losses, read_run, resolve_config, run_config
 from pix2pix.utils.validation import setting_text
 from scripts import train as script
 from tests.support.drawn_pairs import draw_dataset
@@ -109,6 +109,26 @@ def test_a_preset_of_grey_sources_keeps_them(data: Path) -> None:
 def test_a_dataset_of_label_maps_says_so_itself(data: Path) -> None:
     named(data, "photo", "sketch", label_maps=[False, True])
     assert task(data, SKETCH)[1] == "labels"
+
+
+@pytest.mark.parametrize(
+    ("preset", "sides", "given", "expected"),
+    [
+        ("recommended", [False, True], {}, ("patch", "bce", 100.0, True)),
+        ("quick", [False, True], {}, ("patch", "bce", 100.0, True)),
+        ("recommended", [True, False], {}, ("projected", "hinge", 10.0, False)),
+        ("recommended", [True, False], {"direction": "BtoA"}, ("patch", "bce", 100.0, True)),
+        ("recommended", [False, True], {"lambda_l1": "20"}, ("projected", "hinge", 20.0, False)),
+        ("maps", [False, True], {}, ("patch", "bce", 100.0, False)),
+    ],
+)
+def test_label_maps_as_targets_are_judged_by_their_pixels(
+    data: Path, preset: str, sides: list[bool], given: dict[str, str], expected: tuple
+) -> None:
+    named(data, "photo", "map", label_maps=sides)
+    config = resolve_config(preset, given, data)
+    told = describe_losses(config, data)
+    assert (config.discriminator, config.adversarial, config.lambda_l1, bool(told)) == expected
 
 
 def test_the_command_takes_over_the_same(

@@ -13,7 +13,7 @@ from pix2pix.errors import UserError
 from pix2pix.nn.device import pick_device
 from pix2pix.nn.summary import training_memory
 from pix2pix.presets import PRESETS, UNUSED_SETTINGS
-from pix2pix.training.resolve_config import matching_direction
+from pix2pix.training.resolve_config import describe_losses, matching_direction
 from pix2pix.training.run_control import past_step_time
 from pix2pix.training.run_folder import list_runs, runs_folder
 from pix2pix.ui.dataset.library import chosen_folder, datasets_folder
@@ -262,7 +262,8 @@ def describe_length(form: TrainForm, values: Values) -> str:
         length += (
             f", about {format_duration(steps * before[0])} at the pace of {escape_text(before[1])}"
         )
-    return f"{length}. {format_memory_need(training_memory(config, count, free), free)}"
+    need = format_memory_need(training_memory(config, count, free), free)
+    return f"{length}. {need} {describe_losses(config, folder)}".rstrip()
 
 
 def product_text(passes: float) -> str:
