@@ -116,10 +116,10 @@ def _beard(pen: _Pen, half: float) -> None:
     edge = [(-0.95, 0.6), (-0.5, 0.69), (-0.42, 0.66), (0, 0.745), (0.42, 0.66), (0.5, 0.69)]
     pen.across(*((x * half, y) for x, y in [*edge, (0.95, 0.6)]))
     pen.across((-0.09, 0.695), (0, 0.66), (0.09, 0.695))
-    for angle in np.radians(np.linspace(15, 165, 22)):
-        out = pen.rng.uniform(0.93, 1.03)
-        x, y = MIDDLE + out * half * np.cos(angle), 0.6 + out * 0.235 * np.sin(angle)
-        pen.line([(x, y), (MIDDLE + 0.75 * (x - MIDDLE), 0.6 + 0.75 * (y - 0.6))])
+    for angle in np.radians(np.linspace(8, 172, 56)):
+        out, inner = pen.rng.uniform(0.88, 1.02), pen.rng.uniform(0.72, 0.86)
+        x, y = half * np.cos(angle), 0.235 * np.sin(angle)
+        pen.line([(MIDDLE + k * x, 0.6 + k * y) for k in (out, inner)])
 
 
 def _hair(pen: _Pen, kind: str, half: float) -> None:
@@ -145,9 +145,12 @@ def _strands(pen: _Pen, half: float) -> None:
     """Draw the edge of short hair over the forehead, and strands above it."""
     edge = [(-0.17, 0.345), (-0.05, 0.3), (0.06, 0.325), (0.17, 0.345)]
     pen.across((-half, 0.46), *edge, (half, 0.46))
-    for k in range(6):
-        x = MIDDLE - 0.16 + 0.06 * k
-        pen.line([(x, 0.2 - 0.04 * (1 - abs(k - 2.5) / 2.5)), (x + 0.02, 0.29)])
+    # Combed from a parting, on both sides of it.
+    for k in range(5):
+        x = -0.06 + 0.045 * k
+        pen.across((-0.075 + 0.012 * k, 0.14), (x + 0.02, 0.19 + 0.012 * k), (x + 0.075, 0.3))
+    for k in range(2):
+        pen.across((-0.09 - 0.01 * k, 0.15), (-0.15 - 0.02 * k, 0.23), (-0.19 - 0.02 * k, 0.36))
 
 
 def _fringe(pen: _Pen, half: float) -> None:
