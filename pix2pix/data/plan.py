@@ -27,16 +27,15 @@ from pix2pix.data.checks import (
     spoilt_label_doubts,
 )
 from pix2pix.data.dataset import list_pairs
+from pix2pix.data.file_kinds import file_doubts, unreadable_kind
 from pix2pix.data.layout import is_link_as_text, is_picture_name, split_name, walk_files
 from pix2pix.data.matching import match_names
 from pix2pix.data.plausibility import (
     ambiguous_doubts,
-    file_doubts,
     find_gap,
     is_made_here,
     side_doubts,
     strip_doubts,
-    unreadable_kind,
 )
 from pix2pix.data.ranges import with_ranges
 from pix2pix.data.reading import (

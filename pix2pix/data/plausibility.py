@@ -1,5 +1,5 @@
 """Doubt what a network would see: sides without contrast, hidden colours, class numbers, strips
-without a seam, pages and files that are not used.
+without a seam, pages that are not used.
 
 Every function returns doubts with the files that show them and the options that settle them. What
 is judged is the small picture of each file, as it would be seen; a sample is opened in full only
@@ -8,8 +8,7 @@ where the small ones raise a question.
 
 from __future__ import annotations
 
-import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from pix2pix.data.checks import find_classes, open_side
 from pix2pix.data.dataset import list_pairs, read_dataset_json
+from pix2pix.data.file_kinds import and_more
 from pix2pix.data.records import SPLITS, FileInfo, Inputs, PlannedPair, Refusal, SideRange
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS, common_gap, judge_strips
@@ -26,45 +26,15 @@ from pix2pix.imaging.picture import Picture
 CONTRAST = 20  # grey levels that a picture spans at least, of 256
 EMPTY = 0.995  # of a picture's pixels: so many white or black ones are all there is
 CLIPPED = 0.5  # of a picture's pixels: so many have a colour at its limit and others below theirs
+# An overexposed picture that is white, not colourful, at its limit: the share of its white pixels,
+# of those around them that are nearly white, and of all others that are light. Paper and grounds
+# reach most of the frame, and ink ends sharply.
+WHITE, FRAMED, SOFT, LIGHT = 0.25, 0.8, 0.6, 0.3
 NARROW = 8  # of the 32 steps of a side's histogram: no more are in use
 ALIKE = 1.0  # mean grey levels between pictures that are all one
 SAMPLED_FILES = 16  # files of a side that are opened in full
 SAMPLED_PIXELS = 50_000_000  # of one, at most
 MAX_CLASS = 63  # class numbers up to here look all black
-# Picture files that are not read here, and what to do.
-_CAMERA = ".dng .cr2 .cr3 .nef .arw .raf .orf .rw2 .raw"
-_UNREADABLE = {
-    ".heic .heif .hif .avif": "a phone's photo: export it as JPEG",
-    _CAMERA: "a camera's raw file: export it as TIFF or JPEG",
-    ".psd .psb .xcf .kra .clip .procreate": "a paint program's file: export it as PNG",
-    ".svg .ai .eps .pdf": "a drawing or document without pixels: export it as PNG",
-    ".exr .hdr": "a high dynamic range picture: export it as a float TIFF",
-    ".jxl .jp2 .j2k .jpx .tga .ico .dds .pcx": "of a kind not read here: save it as PNG",
-    ".dcm .dicom .nii .nrrd .mha .mhd .img": "a medical volume: export its slices as PNG or TIFF",
-    ".npy .mat .h5 .hdf5": "an array: save it as PNG or TIFF, or two of them as an .npz",
-    ".mp4 .mov .avi .mkv .webm": "a video: export its frames as PNG",
-}
-UNREADABLE_KINDS = {end: why for ends, why in _UNREADABLE.items() for end in ends.split()}
-
-
-def unreadable_kind(name: str) -> str:
-    """Say what kind of picture a file is that cannot be read here; empty for any other file."""
-    return UNREADABLE_KINDS.get(os.path.splitext(name)[1].lower(), "")
-
-
-def file_doubts(side: str, unreadable: Sequence[str], links: Sequence[str]) -> list[Refusal]:
-    """Doubt a folder that holds pictures of unreadable kinds, or links that lead nowhere."""
-    doubts = []
-    by_kind = defaultdict(list)
-    for name in unreadable:
-        by_kind[unreadable_kind(name)].append(name)
-    for why, names in by_kind.items():
-        reason = f"is {why}{_and_more(names)}"
-        doubts.append(Refusal(names[0], side, "unreadable-kind", reason, tuple(names)))
-    if links:
-        reason = f"is a link that is not followed: copy its files here{_and_more(links)}"
-        doubts.append(Refusal(links[0], side, "links", reason, tuple(links)))
-    return doubts
 
 
 def side_doubts(
@@ -120,7 +90,7 @@ def strip_doubts(folder: Path, names: Sequence[str]) -> list[Refusal]:
     else:
         seen = "looks like three pictures across"
         fixes = tuple(f"strips={key}" for key in STRIPS if "-" in key)
-    reason = f"{seen}{_and_more(names)}"
+    reason = f"{seen}{and_more(names)}"
     return [Refusal(sample[0], "pair", "no-seam", reason, tuple(sample), fixes)]
 
 
@@ -178,12 +148,12 @@ def _alpha_doubts(
     for kind, files in found.items():
         if files and chosen == "white":
             order = fixes if kind == "hides" else fixes[::-1]
-            reason = f"{words[kind]}{_and_more(files)}"
+            reason = f"{words[kind]}{and_more(files)}"
             doubts.append(Refusal(files[0], side, "alpha", reason, tuple(files), order))
     extra = [n for n, look in zip(names, looks) if look.extra_bands]
     if extra:
         reason = (
-            f"has bands that are neither colour nor transparency and are left out{_and_more(extra)}"
+            f"has bands that are neither colour nor transparency and are left out{and_more(extra)}"
         )
         doubts.append(Refusal(extra[0], side, "alpha", reason, tuple(extra)))
     return doubts
@@ -216,7 +186,7 @@ def _class_doubts(
     names = tuple(getattr(pair, side) for pair in pairs)
     span = f"{min(numbers)} to {max(numbers)}"
     reason = (
-        f"holds class numbers ({span}) that look all alike: show them in colours{_and_more(names)}"
+        f"holds class numbers ({span}) that look all alike: show them in colours{and_more(names)}"
     )
     return [Refusal(names[0], side, "class-numbers", reason, names, (f"{side}-classes=colours",))]
 
@@ -227,28 +197,46 @@ def _contrast_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo])
     words = f"spans fewer than {CONTRAST} of 256 levels"
     for files, what in ((dull, words), (empty, "is white or black all over")):
         if 2 * len(files) > len(names):
-            reason = (
-                f"{what}: look at the file, it may be one for another program{_and_more(files)}"
-            )
+            reason = f"{what}: look at the file, it may be one for another program{and_more(files)}"
             return [Refusal(files[0], side, "no-contrast", reason, tuple(files))]
     return []
 
 
 def _clipped_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
-    """Doubt a side of which most pictures are overexposed: colours at their limit, of many tones.
-    Plain white is paper, and flat colours are drawn."""
-    files = tuple(name for name, look in zip(names, looks) if _is_clipped(look.small))
-    if 2 * len(files) <= len(names):
-        return []
-    reason = f"has colours at their limit in most places, as if overexposed{_and_more(files)}"
-    return [Refusal(files[0], side, "no-contrast", reason, files)]
+    """Doubt a side of which most pictures have colours at their limit in most places, or a quarter
+    of them much white that is no paper: overexposed."""
+    ways = (
+        (_is_clipped, 2, "has colours at their limit in most places, as if overexposed"),
+        (_is_washed_out, 4, "is white in large parts, as if overexposed"),
+    )
+    for test, share, what in ways:
+        files = tuple(name for name, look in zip(names, looks) if test(look.small))
+        if share * len(files) > len(names):
+            reason = f"{what}{and_more(files)}"
+            return [Refusal(files[0], side, "no-contrast", reason, files)]
+    return []
 
 
 def _is_clipped(small: np.ndarray) -> bool:
+    """Return whether most pixels have a colour at its limit, of many tones: plain white is paper,
+    and flat colours are drawn."""
     top = small == 255
     clipped = top.any(axis=2) & ~top.all(axis=2)
     tones = small[clipped].min(axis=1) if clipped.mean() > CLIPPED else np.zeros(1)
     return bool(tones.std() > 10)
+
+
+def _is_washed_out(small: np.ndarray) -> bool:
+    """Return whether much of a picture is white, with tones that fade into it."""
+    white = (small == 255).all(axis=2)
+    if not WHITE < white.mean() < 1:
+        return False
+    frame = np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]])
+    wide = np.pad(white, 1)
+    around = wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
+    grey = small.mean(axis=2)
+    soft, light = (grey[around & ~white] >= 225).mean(), (grey[~white] >= 200).mean()
+    return bool(frame.mean() < FRAMED and soft > SOFT and light > LIGHT)
 
 
 def _narrow_doubts(side: str, names: Sequence[str], ranges: dict[str, SideRange]) -> list[Refusal]:
@@ -261,7 +249,8 @@ def _narrow_doubts(side: str, names: Sequence[str], ranges: dict[str, SideRange]
     step = (high - low) / len(counts)
     ends = f"{low + step * known[0]:g},{low + step * (known[-1] + 1):g}"
     reason = f"and all others lie between {ends.replace(',', ' and ')}: set the range to {ends}"
-    return [Refusal(names[0], side, "narrow-range", reason, tuple(names))]
+    fixes = (f"{side}-range={ends}",)
+    return [Refusal(names[0], side, "narrow-range", reason, tuple(names), fixes)]
 
 
 def _alike_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
@@ -287,7 +276,7 @@ def _same_sides_doubts(pairs: Sequence[PlannedPair]) -> list[Refusal]:
     if 2 * sum(same) <= len(pairs):
         return []
     files = tuple(pair.source for pair, is_same in zip(pairs, same) if is_same)
-    reason = f"has the same picture on both sides{_and_more(files)}"
+    reason = f"has the same picture on both sides{and_more(files)}"
     return [Refusal(files[0], "pair", "double", reason, files)]
 
 
@@ -313,7 +302,3 @@ def _span(small: np.ndarray) -> int:
 def _share_of_extreme(small: np.ndarray) -> float:
     r, g, b = (small[..., i] for i in range(3))
     return max(float(((r == v) & (g == v) & (b == v)).mean()) for v in (0, 255))
-
-
-def _and_more(names: Sequence[str]) -> str:
-    return f" (and {len(names) - 1:,} more)" if len(names) > 1 else ""

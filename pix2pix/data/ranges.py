@@ -32,6 +32,7 @@ from pix2pix.data.records import (
     Refusal,
     SideRange,
     plain_ranges,
+    with_span,
 )
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_strip
@@ -40,6 +41,7 @@ from pix2pix.utils.progress import ShouldStop
 
 SAMPLED_PAIRS = 4  # of a split, whose bits are those of all
 OTHER_UNIT = 20.0  # spans of most files between them and a file of millimetres, say, not metres
+_Doubt = tuple[str, list[str], str, tuple[str, ...]]  # kind, files, reason, ranges that settle it
 _USUAL = {-9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0, -1e20, 1e20}  # for no value
 
 
@@ -67,8 +69,9 @@ def with_ranges(
             replace(pair, **{f"{side}_look": replace(look, small=small)})
             for pair, look, small in zip(pairs, looks, smalls)
         ]
-        for kind, files, reason in range_doubts(names, values, chosen, choices[side]):
-            doubts.append(Refusal(files[0], side, kind, reason))
+        for kind, files, reason, ends in range_doubts(names, values, chosen, choices[side]):
+            fixes = tuple(f"{side}-range={choice}" for choice in ends)
+            doubts.append(Refusal(files[0], side, kind, reason, fixes=fixes))
     return pairs, ranges, doubts
 
 
@@ -89,16 +92,11 @@ def find_range(files: Sequence[FileValues | None], channels: int) -> SideRange:
         float(points[order][min(np.searchsorted(shares, share), len(order) - 1)])
         for share in (0.001, 0.999)
     )
-    low, high = _with_span(found)
+    low, high = with_span(found)
     counts = [v.channels for v in deep]
     return SideRange(
-        low, high, numbers, max(set(counts), key=counts.count), found, _with_span(robust)
+        low, high, numbers, max(set(counts), key=counts.count), found, with_span(robust)
     )
-
-
-def _with_span(ends: tuple[float, float]) -> tuple[float, float]:
-    low, high = ends
-    return (low, high) if high > low else (low, low + 1.0)
 
 
 def seen_small(small: np.ndarray, values: FileValues | None, side: SideRange) -> np.ndarray:
@@ -106,7 +104,7 @@ def seen_small(small: np.ndarray, values: FileValues | None, side: SideRange) ->
     it."""
     if side.is_plain or (side.numbers != "uint8" if values is None else not values.count):
         return small
-    low, high = _with_span(values.core) if values else EIGHT_BITS
+    low, high = with_span(values.core) if values else EIGHT_BITS
     numbers = low + small.astype(np.float64) / 255.0 * (high - low)
     unit = (numbers - side.low) / ((side.high - side.low) or 1.0)
     return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
@@ -122,17 +120,25 @@ def count_levels(smalls: Sequence[np.ndarray]) -> tuple[int, ...]:
 
 def range_doubts(
     names: Sequence[str], files: Sequence[FileValues | None], side: SideRange, choice: RangeChoice
-) -> list[tuple[str, list[str], str]]:
-    """Say what is doubtful about the numbers of a side: (kind, files, reason) each."""
+) -> list[_Doubt]:
+    """Say what is doubtful about the numbers of a side."""
     known = [(name, v) for name, v in zip(names, files) if v and v.count]
     if not known or side.stored:
         return []
-    doubts = []
+    doubts: list[_Doubt] = []
     shallow = [name for name, v in zip(names, files) if v is None]
     types = sorted({v.numbers for _, v in known} | ({"uint8"} if shallow else set()))
     if len(types) > 1:
         reason = f"the side mixes numbers of {' and '.join(types)}, which may mean different things"
-        doubts.append(("narrow-range", shallow or [known[0][0]], reason))
+        doubts.append(("narrow-range", shallow or [known[0][0]], reason, ()))
+    scales = sorted({v.scale or "none" for _, v in known})
+    if len(scales) > 1:
+        files = [name for name, v in known if (v.scale or "none") != scales[0]]
+        reason = f"by their metadata the files have several scales, {' and '.join(scales[:3])}"
+        more = (
+            "so their numbers mean different things: apply the scales, with gdal_translate -unscale"
+        )
+        doubts.append(("narrow-range", files, f"{reason}, {more}", ()))
     if choice:
         return doubts + _outside_doubt(known, side)
     core = min(v.core[0] for _, v in known), max(v.core[1] for _, v in known)
@@ -148,13 +154,12 @@ def range_doubts(
             f"{len(having)} of {len(known)} files hold {extreme:g}, which {what}; the rest goes "
             f"from {_span_text(core)}: {_way_out(side, core)}"
         )
-        doubts.append(("nodata" if nodata else "outlier", [*having], reason))
+        kind = "nodata" if nodata else "outlier"
+        doubts.append((kind, [*having], reason, (_ends(core), PERCENTILES)))
     return doubts + _far_doubt(known, side)
 
 
-def _far_doubt(
-    known: Sequence[tuple[str, FileValues]], side: SideRange
-) -> list[tuple[str, list[str], str]]:
+def _far_doubt(known: Sequence[tuple[str, FileValues]], side: SideRange) -> list[_Doubt]:
     """Doubt files whose numbers are far from nearly all, or from those of most files."""
     cores = np.array([v.core for _, v in known])
     ways = (
@@ -170,13 +175,11 @@ def _far_doubt(
                 f"{len(files)} of {len(known)} files hold numbers far from {_span_text(usual)}, "
                 f"where {where}"
             )
-            return [("outlier", files, reason)]
+            return [("outlier", files, reason, (_ends(usual), PERCENTILES))]
     return []
 
 
-def _outside_doubt(
-    known: Sequence[tuple[str, FileValues]], side: SideRange
-) -> list[tuple[str, list[str], str]]:
+def _outside_doubt(known: Sequence[tuple[str, FileValues]], side: SideRange) -> list[_Doubt]:
     outside = [
         name for name, v in known
         if ((v.quantiles[2:-2] < side.low) | (v.quantiles[2:-2] > side.high)).mean() > 0.05
@@ -186,12 +189,16 @@ def _outside_doubt(
     reason = (
         f"{len(outside)} of {len(known)} files lie partly outside {side.low:g} to {side.high:g}"
     )
-    return [("outlier", outside, f"{reason}, and become plain black or white there")]
+    return [("outlier", outside, f"{reason}, and become plain black or white there", ())]
 
 
 def _way_out(side: SideRange, core: tuple[float, float] | None = None) -> str:
-    low, high = core or side.robust
-    return f"set the range to {low:g},{high:g} or to {PERCENTILES} ({_span_text(side.robust)})"
+    ends, robust = _ends(core or side.robust), _span_text(side.robust)
+    return f"set the range to {ends} or to {PERCENTILES} ({robust})"
+
+
+def _ends(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:g},{ends[1]:g}"
 
 
 def _span_text(ends: tuple[float, float]) -> str:
@@ -221,7 +228,7 @@ def _declared(info: dict[str, Any], side: str) -> SideRange:
     type_name, channels = kind.get("type"), kind.get("channels")
     return SideRange(
         low, high, type_name if isinstance(type_name, str) else "uint8",
-        channels if channels in (1, 3) else 3,
+        channels if channels in (1, 3) else 3, (low, high),
         stored="recipe" in info and kind.get("kept") is not True,
     )  # fmt: skip
 

@@ -45,6 +45,7 @@ MAX_PAGES = 10_000  # of one file
 # An extreme stands apart where it is so many spans of all else away, or, where so large a share of
 # the pixels has it, such a share of the span and so many steps.
 FAR, MANY, GAP, STEPS = 2.0, 0.001, 0.02, 8
+_PNG_HEAD = 2**12  # bytes in which that of frames stands
 _SAMPLE = 2**16  # numbers of a file whose order is looked at
 _NO_PICTURE = 1 | 4  # of a TIFF's page, by its tag NewSubfileType: reduced, or a mask
 _HIDDEN_SHARE = 0.5  # of a picture's pixels: so many are transparent over colours that differ
@@ -95,8 +96,8 @@ def page_file(name: str, pages: str) -> tuple[str, int]:
 
 
 def list_pages(path: Path) -> list[int]:
-    """List the pages of a TIFF, GIF or WebP that are pictures, from 1: the smaller copies and masks
-    that GeoTIFFs hold are none. Of other files and what cannot be read it is the first."""
+    """List the pages of a TIFF, GIF, WebP or PNG that are pictures, from 1: the smaller copies and
+    masks that GeoTIFFs hold are none. Of other files and what cannot be read it is the first."""
     suffix = path.suffix.lower()
     try:
         if suffix in (".tif", ".tiff"):
@@ -105,12 +106,18 @@ def list_pages(path: Path) -> list[int]:
             with tifffile.TiffFile(path) as file:
                 kinds = [int(page.subfiletype) for page in file.pages]
             return [n for n, kind in enumerate(kinds, 1) if not kind & _NO_PICTURE] or [1]
-        if suffix in (".gif", ".webp"):
+        if suffix in (".gif", ".webp") or (suffix == ".png" and _is_animated(path)):
             with Image.open(path) as image:
                 return [*range(1, getattr(image, "n_frames", 1) + 1)]
     except Exception:  # it is refused where it is read
         pass
     return [1]
+
+
+def _is_animated(png: Path) -> bool:
+    """Return whether a PNG says before its pixels that it has frames."""
+    with png.open("rb") as stream:
+        return b"acTL" in stream.read(_PNG_HEAD).partition(b"IDAT")[0]
 
 
 def read_input(folder: Path, name: str, pages: str) -> tuple[bytes, str]:
@@ -233,7 +240,7 @@ def measure_values(picture: Picture) -> FileValues | None:
     if values.dtype.kind == "f":
         values = values[np.isfinite(values)]
     if not values.size:
-        return FileValues(picture.numbers, picture.channels, 0)
+        return FileValues(picture.numbers, picture.channels, 0, scale=picture.scale)
     low, high = float(values.min()), float(values.max())
     sample = values[:: max(1, values.size // _SAMPLE)]
     core, apart = _without_extremes(sample, values, low, high)
@@ -242,8 +249,9 @@ def measure_values(picture: Picture) -> FileValues | None:
     quantiles[0], quantiles[-1] = inner.min(), inner.max()
     distinct = _count_whole(sample, values)
     return FileValues(
-        picture.numbers, picture.channels, values.size, low, high, quantiles, apart, distinct
-    )
+        picture.numbers, picture.channels, values.size, low, high, quantiles, apart, distinct,
+        picture.scale,
+    )  # fmt: skip
 
 
 def _without_extremes(

@@ -144,7 +144,8 @@ class FileValues:
 
     `low` and `high` are the least and the greatest, `quantiles` those at `POINTS` without the
     extremes that stand `apart`: {number: share of the pixels}. `distinct` counts whole numbers, and
-    is 65 where there are more or others. A file without any value has `count` 0.
+    is 65 where there are more or others; `scale` is that of the picture. A file without any value
+    has `count` 0.
     """
 
     numbers: str
@@ -155,6 +156,7 @@ class FileValues:
     quantiles: np.ndarray = field(default_factory=lambda: np.zeros(len(POINTS)), compare=False)
     apart: dict[float, float] = field(default_factory=dict, compare=False)
     distinct: int = 65
+    scale: str = ""
 
     @property
     def core(self) -> tuple[float, float]:
@@ -186,10 +188,10 @@ class SideRange:
         return self.numbers == "uint8" and (self.low, self.high) == EIGHT_BITS
 
     def chosen(self, choice: RangeChoice) -> SideRange:
-        """Return the range that a person chose instead."""
-        if self.stored or not choice:
+        """Return the range that a person chose instead, or that was found."""
+        if self.stored:
             return self
-        low, high = self.robust if choice == PERCENTILES else choice
+        low, high = self.robust if choice == PERCENTILES else choice or with_span(self.found)
         return replace(self, low=float(low), high=float(high))
 
     def apply(self, picture: Picture) -> Picture:
@@ -233,6 +235,12 @@ class PlannedPair:
     group: str = ""
     half: bool = False
     score: float = 0.0
+
+
+def with_span(ends: tuple[float, float]) -> tuple[float, float]:
+    """Return two ends that are apart."""
+    low, high = ends
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 def plain_ranges() -> dict[str, SideRange]:

@@ -16,17 +16,16 @@ from typing import BinaryIO
 from PIL import Image, ImageOps
 
 from pix2pix.errors import UserError
+from pix2pix.imaging.colour_spaces import HighDynamicRange, declared_profile
+from pix2pix.imaging.deep import Planes, TooFine, as_image, sixteen_bit_colours
 from pix2pix.imaging.picture import MAX_PIXELS, MODES, Picture, as_picture, deep_picture
 from pix2pix.imaging.profiles import planes_to_srgb, profile_name
 from pix2pix.imaging.tiff import (
     ChannelCount,
-    Planes,
-    TooFine,
+    NeedsCodecs,
     UnreadableTiff,
-    as_image,
     extra_bands,
     read_tiff,
-    sixteen_bit_colours,
     tiff_channels,
 )
 from pix2pix.utils.text import natural_key, printable
@@ -35,7 +34,18 @@ MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
 # None that runs another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".gif"))
-IMAGE_SUFFIXES |= {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".heic", ".heif"}
+IMAGE_SUFFIXES |= {
+    ".bmp",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+    ".pfm",
+    ".avif",
+    ".heic",
+    ".heif",
+    ".hif",
+}
 _BAD_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7\xc4\xcc\xda-\xdd\xe0-\xef\xfe]")
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -55,8 +65,17 @@ _ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that f
         "has {error} channels and a picture has 1, 3 or 4: save those that show it alone.",
     ),
     (_NoHeif, "is a HEIC photo, which {error}."),
+    (
+        NeedsCodecs,
+        "is a TIFF of {error}, for which imagecodecs is missing: install it, or save the file as "
+        "plain TIFF or with deflate.",
+    ),
     (UnreadableTiff, "is a TIFF of {error}, which cannot be read here: save it as plain TIFF."),
     (TooFine, "holds numbers too fine for 32 bits: subtract an offset and save 32-bit floats."),
+    (
+        HighDynamicRange,
+        "is a high dynamic range picture ({error}), whose white is too bright: export it as sRGB.",
+    ),
     (Image.UnidentifiedImageError, "is no image that can be read here: save it as PNG or JPEG."),
     (MemoryError, "does not fit in memory: make it smaller and try again."),
     (Exception, "is damaged or cut short: export or download it again."),  # decoders raise anything
@@ -189,6 +208,8 @@ def _read_header(
         image.seek(page - 1)
     if math.prod(image.size) > max_pixels:
         raise Image.DecompressionBombError(f"header claims {image.size}")
+    if profile := declared_profile(stream, image):
+        image.info["icc_profile"] = profile
     return image
 
 
@@ -252,7 +273,7 @@ def _refused_by_pillow(
 
 
 def _from_planes(planes: Planes) -> Picture:
-    colour = [as_image(plane, planes.nodata) for plane in planes.colour]
+    colour = [as_image(plane, planes.nodata, planes.hidden) for plane in planes.colour]
     if len({image.mode for image in colour}) > 1:  # one band alone has pixels without a value
         colour = [image if image.mode == "F" else image.convert("F") for image in colour]
     alpha = Image.fromarray(planes.alpha) if planes.alpha is not None else None
@@ -265,7 +286,7 @@ def _from_planes(planes: Planes) -> Picture:
     else:
         picture = deep_picture(colour, alpha, planes.colour[0].dtype.name)
     picture.image.info.clear()
-    return replace(picture, extra_bands=planes.extra)
+    return replace(picture, extra_bands=planes.extra, scale=planes.scale)
 
 
 def _load_upright(image: Image.Image) -> Picture:

@@ -62,7 +62,8 @@ class Picture:
     mosaic costs its decoded size and little more. Treat `image` as read-only. Pillow has no deep
     colours and no deep grey with alpha: their `planes` (I;16, I or F; alpha in L) hold them, and
     `image` is their 8-bit look. `numbers` is the type that the file holds, `extra_bands` counts
-    its bands that are neither colour nor alpha, and `profile` names the one that moved its colours.
+    its bands that are neither colour nor alpha, `profile` names the one that moved its colours,
+    `scale` is what GDAL's metadata say of its numbers.
     """
 
     image: Image.Image
@@ -72,6 +73,7 @@ class Picture:
     numbers: str = "uint8"
     extra_bands: int = 0
     profile: str = ""
+    scale: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -189,8 +191,7 @@ class Picture:
 def as_picture(image: Image.Image) -> Picture:
     """Wrap an image of any mode that Pillow already holds, converted to sRGB."""
     profile = image.info.get("icc_profile")
-    if image.mode not in ("CMYK", "LAB"):  # those two become RGB through their profile
-        image = _plain(image)
+    image = image if image.mode in ("CMYK", "LAB") else _plain(image)  # those need their profile
     converted = to_srgb(image, profile)
     moved = profile_name(profile) if profile and converted is not image else ""
     image = _plain(converted)

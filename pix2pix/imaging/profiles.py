@@ -44,8 +44,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 def planes_to_srgb(planes: list[np.ndarray], profile: bytes | None) -> list[np.ndarray] | None:
     """Convert one or three H x W planes of 16 bits by their profile, all bits kept.
 
-    The very planes where it moves nothing or they have other numbers; None where it is no matter of
-    a matrix and curves, which only littleCMS can follow, in 8 bits.
+    The very planes where it moves nothing or they have other numbers; None where the profile fails.
     """
     space = "GRAY" if len(planes) == 1 else "RGB"
     if planes[0].dtype != np.uint16 or not profile or is_srgb(profile, space):
@@ -53,17 +52,41 @@ def planes_to_srgb(planes: list[np.ndarray], profile: bytes | None) -> list[np.n
     if len(planes) == 1:
         return [_grey_curve(profile)[planes[0]]]
     matrix, curves = _matrix_and_curves(profile)
-    if matrix is None:
-        return None
     made = [np.empty_like(plane) for plane in planes]
     step = max(1, 2**20 // planes[0].shape[1])
     for top in range(0, len(planes[0]), step):
         rows = slice(top, top + step)
-        light = np.stack([curve[plane[rows]] for curve, plane in zip(curves, planes)])
-        seen = np.rint(_encoded(np.tensordot(matrix, light, 1)) * 65535)
-        for plane, band in zip(made, seen):
+        bands = np.stack([plane[rows] for plane in planes])
+        if matrix is None:
+            try:
+                seen = _by_tables(bands, profile)
+            except _FAULTS:
+                return None
+        else:
+            light = np.stack([curve[band] for curve, band in zip(curves, bands)])
+            seen = _encoded(np.tensordot(matrix, light, 1)) * 65535
+        for plane, band in zip(made, np.rint(seen)):
             plane[rows] = band
     return made
+
+
+def _by_tables(bands: np.ndarray, profile: bytes) -> np.ndarray:
+    """Convert 3 x h x w of 16 bits by a profile that only littleCMS can follow, which here has 8
+    bits: between colours a level apart by tetrahedra (as a colour table is read). Returns
+    floats."""
+    levels, rest = np.divmod(bands.astype(np.float32), 257.0)
+    order = np.argsort(-rest, axis=0)  # the channel that is farthest on its way to the next level
+    weights = np.take_along_axis(rest / 257.0, order, axis=0)
+    weights = np.concatenate([np.ones_like(weights[:1]), weights, np.zeros_like(weights[:1])])
+    corner, made = levels.astype(np.uint8), np.float32(0)
+    for step in range(4):
+        seen = _convert(Image.fromarray(corner.transpose(1, 2, 0).copy()), profile)
+        made = made + np.asarray(seen) * (weights[step] - weights[step + 1])[..., None]
+        if step < 3:
+            channel = order[step : step + 1]
+            higher = np.minimum(np.take_along_axis(corner, channel, axis=0), 254) + 1
+            np.put_along_axis(corner, channel, higher.astype(np.uint8), axis=0)
+    return made.transpose(2, 0, 1) * 257.0
 
 
 def profile_name(profile: bytes) -> str:

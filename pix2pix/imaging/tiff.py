@@ -1,61 +1,48 @@
-"""Read what Pillow misreads or refuses: TIFFs of any number type, and colours of 16 bits.
+"""Read the TIFFs that Pillow misreads or refuses: those of any number type.
 
-TIFFs of other than 8-bit numbers go through tifffile where it needs no codec library of its own,
+Those of other than 8-bit numbers go through tifffile where it needs no codec library of its own,
 else through libtiff, which Pillow has; what neither reads is refused from the header, by its name.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import math
-import sys
+import re
 import zlib
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from pix2pix.imaging.deep import ORIENTATION, OTHER_ORDER, Planes, both_bytes, upright
+
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 259, 262, 277, 284
-_PREDICTOR, _EXTRA, _FORMAT, _BITS, _ORIENTATION = 317, 338, 339, 258, 274
+_PREDICTOR, _EXTRA, _FORMAT, _BITS = 317, 338, 339, 258
 NODATA = 42113  # GDAL's tag: the number, as text, that stands for no value
+_GDAL_METADATA = 42112
+_MASK = 4  # of a page, by its tag NewSubfileType: it says which pixels of the page before count
 _PLAIN = {1, 8, 32946, 32773}  # compressions that tifffile decodes alone: none, deflate, PackBits
 _FORMATS = {1: "integers", 2: "signed integers", 3: "floats", 5: "complex", 6: "complex"}
 _COMPRESSIONS = {5: "LZW", 7: "JPEG", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
 _COMPRESSIONS |= {34887: "LERC", 34925: "LZMA", 50000: "ZSTD", 50001: "WebP"}
-_HALF_LEVEL = 0.5 / 65535  # of the span of a file's numbers: what 32 bits may lose
-# The low bytes of 16-bit colours: Pillow keeps the high ones alone, and of the other order these.
-_OTHER = "B" if sys.byteorder == "little" else "L"
-_OTHER_ORDER = {
-    f"{bands};16{order}": f"{bands};16{other}"
-    for bands in ("RGB", "RGBA", "RGBX")
-    for order, other in (("B", "L"), ("L", "B"), ("N", _OTHER))
-}
+_RAW = "a camera's raw pixels"
+_COLOURS = {3: "a palette", 4: "a mask", 5: "inks", 6: "YCbCr", 8: "CIELAB", 9: "CIELAB"}
+_COLOURS |= {32803: _RAW, 34892: _RAW, 32844: "LogLuv", 32845: "LogLuv"}
 
 
 class UnreadableTiff(Exception):
     """What a TIFF holds that cannot be read here."""
 
 
-class TooFine(Exception):
-    """Numbers that 32 bits cannot tell apart."""
+class NeedsCodecs(UnreadableTiff):
+    """What a TIFF holds that imagecodecs, which is missing, would read."""
 
 
 class ChannelCount(Exception):
     """The number of channels of a file that has no picture's."""
-
-
-@dataclass(frozen=True)
-class Planes:
-    """The numbers of a file: `colour` are one or three H x W arrays of its own type, `alpha` is
-    uint8 H x W or None, `extra` counts bands that are neither, and were left out, and `nodata` is
-    the number that stands for no value."""
-
-    colour: list[np.ndarray]
-    alpha: np.ndarray | None = None
-    extra: int = 0
-    nodata: float | None = None
 
 
 def read_tiff(
@@ -70,6 +57,7 @@ def read_tiff(
         return None
     import tifffile  # half of Pillow's import time, and most people never need it
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it cannot read is said here
     stream.seek(0)
     with tifffile.TiffFile(stream) as file:
         page: Any = file.pages[number - 1]
@@ -79,11 +67,39 @@ def read_tiff(
         packed = int(page.compression) != 1 and image is not None
         planes = _through_libtiff(stream, image, page) if packed else None
         if planes is None:
-            if not (page.compression in _PLAIN and page.predictor in (1, 2)) and not _has_codecs():
-                raise UnreadableTiff(_describe(page))
+            plain = page.compression in _PLAIN and page.predictor in (1, 2)
+            whole_bytes = page.bitspersample % 8 == 0 or page.bitspersample == 1
+            if not (plain and whole_bytes) and not _has_codecs():
+                raise NeedsCodecs(_describe(page))
             _check_segments(stream, page, max_pixels)
             planes = _split(page.asarray(), page)
-        return replace(planes, nodata=_nodata(page))
+        hidden = _hidden(stream, file.pages, number, max_pixels)
+        return replace(planes, nodata=_nodata(page), hidden=hidden, scale=_scale(page))
+
+
+def _hidden(stream: BinaryIO, pages: Any, number: int, max_pixels: int) -> np.ndarray | None:
+    """Return which pixels (bool H x W) a mask of GDAL's leaves out, the page after its picture;
+    None where there is none, or none that can be read."""
+    if number >= len(pages) or int(pages[number].subfiletype) != _MASK:
+        return None
+    mask, page = pages[number], pages[number - 1]
+    if mask.shape != (page.imagelength, page.imagewidth) or mask.compression not in _PLAIN:
+        return None
+    _check_segments(stream, mask, max_pixels)
+    return upright(np.asarray(mask.asarray() == 0), _orientation(page))
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get(ORIENTATION)
+    return int(tag.value) if tag else 1
+
+
+def _scale(page: Any) -> str:
+    """Return what the numbers are to be multiplied by and what is to be added, as GDAL's metadata
+    say it; empty where they say nothing."""
+    tag = page.tags.get(_GDAL_METADATA)
+    said = re.findall(r'role="(scale|offset)">([^<]{1,40})<', str(tag.value)) if tag else []
+    return ", ".join(f"{role} {number}" for role, number in said)
 
 
 def _nodata(page: Any) -> float | None:
@@ -121,83 +137,6 @@ def extra_bands(image: Image.Image) -> int:
     return max(0, tags.get(_SAMPLES, 1) - kept) if colours and kept >= colours else 0
 
 
-def sixteen_bit_colours(stream: BinaryIO, image: Image.Image) -> Planes | None:
-    """Read a 16-bit PNG of colours, or PPM or PGM, with all bits; None where it is no such file."""
-    if image.format == "PPM":
-        return _sixteen_bit_ppm(stream, image)
-    rawmode = image.tile[0][3] if image.format == "PNG" and image.tile else ""
-    if rawmode == "LA;16B":
-        raw = Image.open(stream, formats=("PNG",))
-        # Four bytes a pixel, whatever they mean: Pillow would keep the first of each two.
-        raw._mode, raw.tile = "RGBA", [part._replace(args="RGBA") for part in raw.tile]
-        pixels = np.asarray(raw).astype(np.uint16)
-        planes = Planes([pixels[..., 0] << 8 | pixels[..., 1]], pixels[..., 2].astype(np.uint8))
-    elif rawmode in ("RGB;16B", "RGBA;16B"):
-        planes = _both_bytes(stream, image, rawmode)
-    else:
-        return None
-    orientation = 1
-    with suppress(Exception):  # a broken EXIF block is no reason to refuse good pixels
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    alpha = None if planes.alpha is None else _upright(planes.alpha, orientation)
-    return Planes([_upright(plane, orientation) for plane in planes.colour], alpha)
-
-
-def _sixteen_bit_ppm(stream: BinaryIO, image: Image.Image) -> Planes | None:
-    """Read a binary PPM or PGM of two bytes a number, white at its own greatest one; Pillow cuts
-    colours to 8 bits."""
-    decoder, _, offset, args = image.tile[0]
-    most = args[-1] if decoder == "ppm" else 65535 if args == "I;16B" else 0
-    if not isinstance(most, int) or most <= 255:
-        return None
-    stream.seek(offset)
-    bands = len(image.getbands())
-    numbers = np.frombuffer(stream.read(2 * bands * math.prod(image.size)), ">u2")
-    pixels = numbers.reshape(image.height, image.width, bands)
-    if most < 65535:
-        pixels = np.minimum(np.rint(pixels * (65535 / most)), 65535)
-    return Planes([pixels[..., band].astype(np.uint16) for band in range(bands)])
-
-
-def as_image(numbers: np.ndarray, nodata: float | None = None) -> Image.Image:
-    """Make an image of H x W numbers of any type: L, I;16, I or F; NaN where there is no value.
-
-    Raises TooFine for numbers that 32 bits cannot tell apart.
-    """
-    if numbers.dtype == bool:
-        return Image.fromarray(numbers.astype(np.uint8) * np.uint8(255))
-    if numbers.dtype == np.uint8:
-        return Image.fromarray(np.ascontiguousarray(numbers))
-    missing = None
-    if nodata is not None and numbers.dtype.kind == "f":
-        missing = numbers == numbers.dtype.type(nodata) if abs(nodata) < math.inf else None
-    elif nodata is not None:
-        missing = numbers == nodata
-    if missing is not None and missing.any():
-        return _as_float(np.where(missing, np.nan, numbers.astype(np.float64)))
-    if numbers.dtype == np.uint16:
-        return Image.fromarray(np.ascontiguousarray(numbers))
-    if numbers.dtype.kind in "iu":
-        info = np.iinfo(np.int32)
-        if not numbers.size or (numbers.min() >= info.min and numbers.max() <= info.max):
-            return Image.fromarray(np.ascontiguousarray(numbers, np.int32))
-    return _as_float(numbers)
-
-
-def _as_float(numbers: np.ndarray) -> Image.Image:
-    with np.errstate(over="ignore", invalid="ignore"):
-        stored = np.ascontiguousarray(numbers, np.float32)
-        if numbers.dtype not in (np.float16, np.float32):
-            exact = numbers[np.isfinite(numbers)]
-            ends = (exact.min(), exact.max()) if exact.size else (0, 0)
-            # Of 64-bit integers the span would be lost in 64-bit floats too.
-            low, high = (int(v) if exact.dtype.kind in "iu" else float(v) for v in ends)
-            lost = float(np.spacing(np.float32(max(abs(low), abs(high))))) / 2
-            if high > low and not lost <= (high - low) * _HALF_LEVEL:
-                raise TooFine
-    return Image.fromarray(stored)
-
-
 def _pillow_is_right(image: Image.Image) -> bool:
     """Return whether Pillow reads this TIFF's numbers as they are: unsigned, of up to 8 bits, or
     of a kind of colour that has no numbers to be measured."""
@@ -226,9 +165,11 @@ def _describe(page: Any) -> str:
     kind = _FORMATS.get(int(page.sampleformat), "numbers")
     packing = _COMPRESSIONS.get(int(page.compression), f"compression {int(page.compression)}")
     if int(page.photometric) not in (0, 1, 2):
-        return f"{int(page.photometric)} as its kind of colour"
+        kind = int(page.photometric)
+        return f"{_COLOURS.get(kind, f'colours of kind {kind}')} in {page.bitspersample} bits"
     packed = "" if int(page.compression) == 1 else f" in {packing}"
     packed += " with float prediction" if int(page.predictor) == 3 else ""
+    packed += " in planes" if packed and page.planarconfig == 2 and page.samplesperpixel > 1 else ""
     return f"{page.bitspersample}-bit {kind}{packed}"
 
 
@@ -242,8 +183,7 @@ def _split(pixels: np.ndarray, page: Any) -> Planes:
     planes = pixels.reshape(-1, page.imagelength, page.imagewidth)
     if page.planarconfig == 1 and page.samplesperpixel > 1:
         planes = pixels.reshape(page.imagelength, page.imagewidth, -1).transpose(2, 0, 1)
-    orientation = page.tags.get(_ORIENTATION)
-    turned = [_upright(plane, int(orientation.value) if orientation else 1) for plane in planes]
+    turned = [upright(plane, _orientation(page)) for plane in planes]
     if int(page.photometric) == 0 and pixels.dtype.kind in "bu":  # white is 0
         full = (1 << page.bitspersample) - 1
         turned = [~p if p.dtype == bool else (full - p).astype(p.dtype) for p in turned]
@@ -265,25 +205,16 @@ def _unit_alpha(plane: np.ndarray) -> np.ndarray:
     return np.clip(plane.astype(np.float64) / full, 0.0, 1.0)
 
 
-def _upright(plane: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn a plane as its EXIF orientation says."""
-    turns = {
-        2: plane[:, ::-1], 3: plane[::-1, ::-1], 4: plane[::-1], 5: plane.T,
-        6: np.rot90(plane, -1), 7: plane[::-1, ::-1].T, 8: np.rot90(plane),
-    }  # fmt: skip
-    return turns.get(orientation, plane)
-
-
 def _through_libtiff(stream: BinaryIO, image: Image.Image, page: Any) -> Planes | None:
     """Read a compressed TIFF through Pillow, and undo what it does to its numbers; None for a kind
     of which it keeps too little."""
     if image.mode in ("RGB", "RGBA"):
         rawmode = image.tile[0][3][0] if image.tile else ""
         # Of bands in planes of their own Pillow keeps the high bytes, in whatever order.
-        if page.dtype != np.uint16 or rawmode not in _OTHER_ORDER or page.planarconfig == 2:
+        if page.dtype != np.uint16 or rawmode not in OTHER_ORDER or page.planarconfig == 2:
             return None
         try:
-            planes = _both_bytes(stream, image, rawmode)
+            planes = both_bytes(stream, image, rawmode)
         except ValueError:  # it has no such order of bytes
             return None
         return replace(planes, extra=extra_bands(image))
@@ -297,27 +228,6 @@ def _through_libtiff(stream: BinaryIO, image: Image.Image, page: Any) -> Planes 
     numbers = np.asarray(image).astype(page.dtype)
     white_is_zero = int(page.photometric) == 0 and page.dtype.kind == "u"
     return Planes([np.iinfo(page.dtype).max - numbers if white_is_zero else numbers])
-
-
-def _both_bytes(stream: BinaryIO, image: Image.Image, rawmode: str) -> Planes:
-    """Decode a file of 16-bit colours twice: its high bytes, then its low ones."""
-    stream.seek(0)
-    other = Image.open(stream, formats=(image.format,))
-    other.seek(image.tell())
-    tiles = []
-    for part in other.tile:
-        args = part.args
-        swapped = (_OTHER_ORDER[rawmode], *args[1:]) if isinstance(args, tuple) else None
-        tiles.append(part._replace(args=swapped or _OTHER_ORDER[rawmode]))
-    other.tile = tiles
-    low = np.asarray(other).astype(np.uint16)
-    stream.seek(0)
-    whole = Image.open(stream, formats=(image.format,))
-    whole.seek(image.tell())
-    high = np.asarray(whole).astype(np.uint16)
-    both = high << 8 | low
-    alpha = high[..., 3].astype(np.uint8) if high.shape[2] == 4 else None
-    return Planes([both[..., band] for band in range(3)], alpha)
 
 
 def first_directory(stream: BinaryIO) -> TiffImagePlugin.ImageFileDirectory_v2:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pix2pix.data.build import build, rebuild
 from pix2pix.data.checks import alignment, edges
@@ -260,6 +260,27 @@ def instances(number: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def washed_out(number: int, ground: bool = False) -> Image.Image:
+    """A grey photo that got twice its light; or a thing of soft tones on a white ground."""
+    grey = np.asarray(scene(number + 50).convert("L"), np.int32)
+    pixels = np.minimum(255, 2 * grey)
+    if ground:
+        y, x = np.mgrid[:96, :96]
+        away = np.hypot(x - 44 - number, y - 48) / 40
+        pixels = np.where(away < 1, 255 - (1 - away) * grey, 255)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def ink(number: int) -> Image.Image:
+    """Broad strokes to all edges, as in a piece of a larger drawing."""
+    big = Image.new("L", (384, 384), 255)
+    draw = ImageDraw.Draw(big)
+    for at in range(0, 500, 70 + number):
+        draw.line((at, -10, at - 150, 400), 0, 14)
+        draw.ellipse((at - 60, at, at + 60, at + 90), outline=0, width=9)
+    return big.resize((96, 96), Image.Resampling.LANCZOS)
+
+
 WHITE = Image.new("RGB", (96, 96), "white")
 SIDES: dict[str, tuple[Callable[[int], Image.Image], set[str]]] = {
     "photos": (lambda n: scene(n + 50), set()),
@@ -278,6 +299,9 @@ SIDES: dict[str, tuple[Callable[[int], Image.Image], set[str]]] = {
     "numbers of instances": (lambda n: instances(n), {"class-numbers"}),
     "smooth depth": (lambda n: scene(n + 50).convert("L").resize((300, 300)), set()),
     "overexposed": (lambda n: scene(n + 50).point(lambda v: min(255, 2 * v)), {"no-contrast"}),
+    "overexposed greys": (washed_out, {"no-contrast"}),
+    "things on white": (lambda n: washed_out(n, ground=True), set()),
+    "ink on white": (ink, set()),
     "a quarter of the levels": (
         lambda n: scene(n + 50).point(lambda v: 20 + v // 5), {"narrow-range"}),
     "colours made faint": (
@@ -468,6 +492,30 @@ def test_every_file_is_accounted_for_by_name(tmp_path: Path) -> None:
     described = {(d["kind"], d["side"]): d for d in describe_doubts(plan.doubts)}
     assert described["unreadable-kind", "source"]["files"] == ["1.psd", "IMG.CR2"]
     assert "paint program" in described["unreadable-kind", "source"]["sentence"]
+
+
+def test_volumes_rasters_and_clouds_are_named(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 3)
+    wanted = {
+        "brain.nii.gz": "medical volume",
+        "N51E007.hgt": "gdal",
+        "scan.PLY": "cloud of points",
+    }
+    for name in (*wanted, "table.csv.gz"):
+        (target / name).write_bytes(b"?")
+    plan = make_plan(Inputs(source, target))
+    doubts = {d.file: d.reason for d in plan.doubts if d.kind == "unreadable-kind"}
+    assert doubts.keys() == wanted.keys()
+    assert all(words in doubts[name] for name, words in wanted.items())
+    assert [other.file for other in plan.others] == ["table.csv.gz"]
+
+
+def test_frames_of_a_png_are_pages(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 3, "{}.png", "{}.jpg")
+    frames = [scene(90 + number) for number in range(3)]
+    frames[0].save(source / "1.png", save_all=True, append_images=frames[1:])
+    (doubt,) = [d for d in make_plan(Inputs(source, target)).doubts if d.kind == "pages"]
+    assert doubt.files == ("1.png",) and "of 3 pages in 1 files" in doubt.reason
 
 
 def test_planning_can_be_stopped(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_one_extreme_is_doubted_and_percentiles_or_a_choice_settle_it(tmp_path):
     plan, made = plan_and_build(folders, tmp_path / "out")
     assert made["ranges"]["target"] == [-1024, 20_000]
     (doubt,) = [d for d in plan.doubts if d.kind == "outlier"]
+    assert doubt.fixes == ("target-range=-1024,-4", "target-range=percentiles")
     assert doubt.file == "0.tif" and "3 of 6 files hold 20000" in doubt.reason
     robust = build_dataset(*folders, tmp_path / "robust", target_range="percentiles")
     low, high = robust["ranges"]["target"]
@@ -145,6 +146,25 @@ def test_a_number_that_many_pixels_have_and_none_comes_near_is_doubted(tmp_path,
     found = {d.kind: d.reason for d in plan.doubts if d.side == "target"}
     assert found.keys() == wanted.keys()
     assert all(words in found[kind] for kind, words in wanted.items())
+
+
+def test_numbers_of_several_scales_are_doubted(tmp_path):
+    def metadata(scale: float) -> list[tuple]:
+        item = f'<Item name="SCALE" sample="0" role="scale">{scale}</Item>'
+        return [(42112, "s", 0, f"<GDALMetadata>{item}</GDALMetadata>", True)]
+
+    numbers = ramps([(0, 3000), (10, 2900), (20, 2800)], "uint16")
+    folders = scenes(tmp_path, numbers, extratags=metadata(0.1))
+    assert kinds(make_plan(Inputs(*folders))) == []
+    tifffile.imwrite(folders[1] / "1.tif", numbers[1] * 10, metadata=None, extratags=metadata(0.01))
+    (doubt,) = [d for d in make_plan(Inputs(*folders)).doubts if d.side == "target"]
+    assert doubt.kind == "narrow-range" and "scale 0.01 and scale 0.1" in doubt.reason
+
+
+def test_a_range_is_taken_back(tmp_path):
+    plan = make_plan(Inputs(*scenes(tmp_path, ramps([(0, 4), (1, 9)]))), target_range="0,5")
+    assert plan.ranges["target"].high == 5
+    assert build(plan, Recipe(size=0), tmp_path / "out")["ranges"]["target"] == [0, 9]
 
 
 def test_the_halves_of_deep_strips_have_a_range_each(tmp_path):

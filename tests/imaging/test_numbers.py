@@ -18,7 +18,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.numbers import from_units, picture_of, range_notice, save_picture
 from pix2pix.imaging.picture import Picture, to_array
-from tests.support.icc_profiles import P3_XYZ, SRGB, SRGB_XYZ, gamma, icc
+from tests.support.icc_profiles import P3_XYZ, SRGB, SRGB_XYZ, gamma, icc, icc_of_tables
 
 TYPES = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
     "float16", "float32", "float64", "complex64")  # fmt: skip
@@ -245,17 +245,35 @@ def test_what_stands_for_no_value_is_black_and_spoils_no_neighbour():
     assert np.isnan(whole.values()[0, :8]).all() and whole.numbers == "int16"
 
 
+def test_what_a_mask_or_a_transparent_number_leaves_out_has_no_value():
+    pixels = np.full((32, 32), 300, np.uint16)
+    pixels[:8] = 77
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as file:
+        file.write(pixels, metadata=None, photometric="minisblack", compression="zlib")
+        file.write(pixels == 300, metadata=None, photometric=4, subfiletype=4, compression="zlib")
+    masked = open_picture(buffer.getvalue())
+    clear = open_picture(with_chunk(encoded_png(pixels), b"tRNS", struct.pack(">H", 77)))
+    for picture in (masked, clear):
+        assert np.isnan(picture.values()[0, :8]).all() and picture.numbers == "uint16"
+        assert (picture.values()[0, 8:] == 300).all()
+    colours = np.stack([pixels, pixels, pixels + 1], axis=2)
+    of_one = with_chunk(deep_png(colours), b"tRNS", struct.pack(">3H", 77, 77, 78))
+    assert (open_picture(of_one).to_pil(4).getchannel("A").getextrema()) == (0, 255)
+
+
 @pytest.mark.parametrize(
     ("pixels", "options", "reason"),
     [
         (np.ones((4, 4), np.complex64), {}, "complex"),
         (np.arange(16, dtype=np.uint64).reshape(4, 4) + 2**60, {}, "too fine for 32 bits"),
         (np.ones((4, 4, 5), np.uint16), {"planarconfig": "contig"}, "5 channels"),
+        (np.ones((4, 4), np.uint16), {"photometric": 32803}, "camera's raw pixels"),
     ],
 )
 def test_numbers_that_cannot_be_read_are_named(pixels, options, reason):
     with pytest.raises(UserError, match=f"^file.tif .*{reason}"):
-        open_picture(tiff(pixels, photometric="minisblack", **options), "file.tif")
+        open_picture(tiff(pixels, **{"photometric": "minisblack", **options}), "file.tif")
     with pytest.raises(UserError, match=r"^cut.tif .*cut short"):
         open_picture(tiff(np.ones((64, 64), np.float64))[:4000], "cut.tif")
 
@@ -314,6 +332,91 @@ def test_profiles_do_what_little_cms_does_whatever_their_name(curve):
     assert np.abs(np.asarray(deep.image)[0] / 257.0 - expected).max() <= 1
 
 
+def with_chunk(png: bytes, name: bytes, body: bytes) -> bytes:
+    """Put a chunk behind the head of a PNG."""
+    chunk = struct.pack(">I", len(body)) + name + body
+    return png[:33] + chunk + struct.pack(">I", zlib.crc32(name + body)) + png[33:]
+
+
+@pytest.mark.parametrize("power", [1.0, 1.8, 2.6])
+def test_tables_of_a_profile_keep_sixteen_bits(power):
+    profile = icc_of_tables(power)
+    levels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    expected = by_little_cms(levels, profile)
+    assert np.abs(expected - levels).max() > 10
+    chunk = b"iCCP", b"x\0\0" + zlib.compress(profile)
+    picture = open_picture(with_chunk(deep_png(levels.astype(np.uint16) * 257), *chunk))
+    seen = picture.values().transpose(1, 2, 0) / 257.0
+    assert picture.numbers == "uint16" and np.abs(seen - expected).max() <= 1.0
+    ramp = np.repeat(np.linspace(0, 65535, 4096).astype(np.uint16)[:, None, None], 3, axis=2)
+    greys = open_picture(with_chunk(deep_png(ramp), *chunk)).values()[1, :, 0].astype(int)
+    assert len(np.unique(greys)) > 2000 and np.diff(greys).min() >= 0
+
+
+PQ, SRGB_CURVE, LINEAR, P3_D65 = 16, 13, 8, 12  # by ITU-T H.273
+P3_CHROMATICITIES = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+
+
+def declared(how: str, pixels: np.ndarray) -> tuple[bytes, bytes]:
+    """A file that declares its colours without a profile, and a profile that says the same."""
+    png = deep_png(pixels) if pixels.dtype == np.uint16 else encoded_png(pixels)
+    gamma_of = lambda n: struct.pack(">I", round(n * 100_000))  # noqa: E731
+    if how == "linear gAMA":
+        return with_chunk(png, b"gAMA", gamma_of(1.0)), icc(gamma(1.0), grey=False)
+    if how == "cHRM":
+        numbers = struct.pack(">8I", *(round(n * 100_000) for n in P3_CHROMATICITIES))
+        content = with_chunk(with_chunk(png, b"gAMA", gamma_of(0.45455)), b"cHRM", numbers)
+        return content, icc(SRGB, grey=False, primaries=P3_XYZ)
+    curve = LINEAR if "linear" in how else SRGB_CURVE
+    said = icc(gamma(1.0) if curve == LINEAR else SRGB, grey=False, primaries=P3_XYZ)
+    return with_chunk(png, b"cICP", bytes((P3_D65, curve, 0, 1))), said
+
+
+def encoded_png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("how", ["linear gAMA", "cHRM", "cICP", "linear cICP"])
+def test_colours_that_a_file_declares_without_a_profile_become_srgb(how, deep):
+    levels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    content, profile = declared(how, levels.astype(np.uint16) * 257 if deep else levels)
+    picture, expected = open_picture(content), by_little_cms(levels, profile)
+    assert np.abs(expected - levels).max() > 10 and picture.is_deep == deep
+    seen = picture.values().transpose(1, 2, 0) / (257.0 if deep else 1.0)
+    assert np.abs(seen - expected).max() <= 1.0
+
+
+def test_what_declares_srgb_stays_as_it_is():
+    levels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    png, other = encoded_png(levels), struct.pack(">I", 100_000)
+    usual = struct.pack(">I", 45_455)
+    wide = struct.pack(">8I", *([0] * 8))  # of no colours
+    for content in (
+        with_chunk(png, b"gAMA", usual), with_chunk(png, b"sRGB", b"\0"),
+        with_chunk(with_chunk(png, b"gAMA", other), b"sRGB", b"\0"),
+        with_chunk(png, b"cICP", bytes((1, 13, 0, 1))),
+        with_chunk(with_chunk(png, b"gAMA", usual), b"cHRM", wide),
+    ):  # fmt: skip
+        assert np.array_equal(open_picture(content).to_pil(), levels)
+    grey = with_chunk(encoded_png(levels[..., 0]), b"gAMA", other)
+    by_curve = by_little_cms(np.repeat(levels[..., :1], 3, axis=2), icc(gamma(1.0), grey=False))
+    assert np.abs(np.asarray(open_picture(grey).image) - by_curve[..., 0]).max() <= 1
+    with pytest.raises(UserError, match=r"^file.png is a high dynamic range picture \(PQ\)"):
+        open_picture(with_chunk(png, b"cICP", bytes((9, PQ, 0, 1))), "file.png")
+
+
+def test_a_camera_that_says_adobe_rgb_in_exif_alone():
+    levels = np.full((16, 16, 3), (40, 200, 60), np.uint8)
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
+    Image.fromarray(levels).save(buffer, "JPEG", quality=98, exif=exif)
+    seen = np.asarray(open_picture(buffer.getvalue()).to_pil())[8, 8].astype(int)
+    assert seen[0] < 10 and abs(int(seen[1]) - 200) <= 4  # green that sRGB hardly has
+
+
 @settings(few, max_examples=24)
 @given(
     st.floats(0.9, 2.8), st.sampled_from(["srgb", "p3", "swapped"]), st.booleans(),
@@ -336,10 +439,7 @@ def test_ramps_of_any_profile_are_within_a_level_of_little_cms(curve, gamut, is_
         seen = np.asarray(png_with(Image.fromarray(ramps), profile).to_pil()).astype(float)
     else:
         content = deep_png(ramps.astype(np.uint16) * 257)
-        body = b"x\0\0" + zlib.compress(profile)
-        chunk = struct.pack(">I", len(body)) + b"iCCP" + body
-        chunk += struct.pack(">I", zlib.crc32(b"iCCP" + body))
-        picture = open_picture(content[:33] + chunk + content[33:])
+        picture = open_picture(with_chunk(content, b"iCCP", b"x\0\0" + zlib.compress(profile)))
         assert picture.numbers == "uint16" and picture.channels == 3
         seen = picture.values().transpose(1, 2, 0) / 257.0
     assert np.abs(seen - expected).max() <= 1.0

@@ -291,7 +291,7 @@ UNREADABLE = {
     "five.tif": (tiff(5), "has 5 channels and a picture has 1, 3 or 4"),
     "seven.tif": (tiff(7, 16, ">"), "has 7 channels and a picture has 1, 3 or 4"),
     "all.tif": (tiff(224, big=True), "has 224 channels and a picture has 1, 3 or 4"),
-    "odd.tif": (tiff(1, 13), "is no image"),
+    "odd.tif": (tiff(1, 13), "13-bit integers, for which imagecodecs is missing"),
     "lost.tif": (tiff(5)[:40], "is no image"),
 }
 

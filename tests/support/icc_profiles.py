@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Sequence
 
@@ -15,8 +16,10 @@ def icc(
     grey: bool,
     name: str = "sRGB of mine",
     primaries: Sequence[Sequence[float]] = SRGB_XYZ,
+    table: bytes = b"",
 ) -> bytes:
-    """A profile of three primaries, or of greys, with one tone curve, whatever its name says."""
+    """A profile of three primaries, or of greys, with one tone curve, whatever its name says; or of
+    a table alone."""
 
     def xyz(*numbers: float) -> bytes:
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(n * 65536) for n in numbers))
@@ -24,24 +27,42 @@ def icc(
     text = name.encode() + b"\0"
     desc = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78)
     tags = {b"desc": desc, b"cprt": b"text\0\0\0\0none\0", b"wtpt": xyz(0.9642, 1.0, 0.8249)}
-    if grey:
+    if table:
+        tags[b"A2B0"] = table
+    elif grey:
         tags[b"kTRC"] = curve
     else:
         for channel, numbers in zip("rgb", primaries):
             tags[f"{channel}TRC".encode()] = curve
             tags[f"{channel}XYZ".encode()] = xyz(*numbers)
-    table, data = b"", b""
+    index, data = b"", b""
     start = 132 + 12 * len(tags)
     for tag, content in tags.items():
         content += bytes(-len(content) % 4)
-        table += struct.pack(">4sII", tag, start + len(data), len(content))
+        index += struct.pack(">4sII", tag, start + len(data), len(content))
         data += content
     head = bytearray(128)
     head[8:12], head[12:16] = b"\x02\x10\0\0", b"mntr"
     head[16:24] = (b"GRAY" if grey else b"RGB ") + b"XYZ "
     head[36:40], head[68:80] = b"acsp", struct.pack(">3i", 63190, 65536, 54061)
-    whole = bytes(head) + struct.pack(">I", len(tags)) + table + data
+    whole = bytes(head) + struct.pack(">I", len(tags)) + index + data
     return struct.pack(">I", len(whole)) + whole[4:]
+
+
+def icc_of_tables(power: float, primaries: Sequence[Sequence[float]] = P3_XYZ) -> bytes:
+    """A profile of a table (mft2) without matrix and curves, that does what one of a power and
+    primaries does: its grid has two points an axis, between which light adds up."""
+    curve = struct.pack(">1024H", *(round((n / 1023) ** power * 65535) for n in range(1024)))
+    grid = b"".join(
+        struct.pack(">3H", *(
+            round(32768 * max(0, sum(on * p[axis] for on, p in zip(corner, primaries))))
+            for axis in range(3)))
+        for corner in itertools.product((0, 1), repeat=3)
+    )  # fmt: skip
+    head = b"mft2\0\0\0\0" + bytes((3, 3, 2, 0))
+    head += struct.pack(">9i2H", *(65536 * (n % 4 == 0) for n in range(9)), 1024, 2)
+    table = head + 3 * curve + grid + 3 * struct.pack(">2H", 0, 65535)
+    return icc(b"", grey=False, table=table)
 
 
 def gamma(value: float) -> bytes:

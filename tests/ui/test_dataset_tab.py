@@ -17,6 +17,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
+import tifffile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -462,6 +463,35 @@ def test_another_folder_asks_for_another_check(page: Any, folders: tuple[Path, P
     page.get_by_text("check the pairs again").wait_for()
     page.wait_for_selector("#check.primary")
     page.wait_for_selector("#build:disabled")
+
+
+@pytest.mark.browser
+def test_one_click_settles_what_is_black_and_white(page: Any, workspace: Path) -> None:
+    depth = np.linspace(-1024, -4, 64 * 64).reshape(64, 64).astype(np.int32)
+    for number in range(6):
+        drawn, values = workspace / "ct" / "drawn", depth + number
+        drawn.mkdir(parents=True, exist_ok=True)
+        drawn_pair(number)[0].save(drawn / f"{number}.png")
+        values[0, 0] = 20_000 if number % 2 else values[0, 0]
+        (workspace / "ct" / "numbers").mkdir(exist_ok=True)
+        tifffile.imwrite(workspace / "ct" / "numbers" / f"{number}.tif", values)
+    page.locator("#kind").get_by_text("Workspace").click()
+    for side, name in (("source", "drawn"), ("target", "numbers")):
+        page.locator(f"#{side}-path").locator("input, textarea").fill(f"ct/{name}")
+    check(page)
+    page.get_by_text("3 of 6 files hold 20000").locator("visible=true").first.wait_for()
+    offered = page.locator("#proposed-range label")
+    assert [text.split(",")[0] for text in offered.all_inner_texts()] == [
+        "Targets: -1024 to 1", "Targets: -1023 to -0.408008"]  # fmt: skip
+    offered.first.click()
+    page.locator("#proposed-range").wait_for(state="hidden")
+    assert "black is -1024, white is 1 " in page.locator("#report").inner_text()
+    assert "20000" not in page.locator("#report").inner_text()
+    build_as(page, "ct")
+    page.get_by_text("ct is ready").wait_for()
+    made = read_dataset_json(workspace / "datasets" / "ct")
+    assert made["ranges"]["target"] == [-1024.0, 1.0]
+    assert not [doubt for doubt in made["doubts"] if doubt["kind"] == "outlier"]
 
 
 @pytest.mark.browser

@@ -207,12 +207,19 @@ class RecipeForm:
         chosen = [self.source_range, self.target_range]
         return [self.as_is, self.size, self.fit, self.labels, self.keep, self.leave_out, *chosen]
 
+    def ranges(self, values: Values, proposed: str = "") -> dict[str, str]:
+        """Read what is black and white, after a `proposed` option, as "target-range=0,4080", was
+        taken."""
+        typed = {name: values[getattr(self, name)] or "" for name in RANGES}
+        key, _, chosen = proposed.partition("=")
+        return {**typed, key.replace("-", "_"): chosen} if proposed else typed
+
     def look(self, values: Values) -> Recipe:
         """Read the recipe as far as it can be seen: in PNG, whatever the split."""
         if values[self.as_is]:
             return Recipe(size=0, keep=True)
         options = {name: values[getattr(self, name)] for name in ("fit", "labels", "keep")}
-        options |= {name: values[getattr(self, name)] or "" for name in RANGES}
+        options |= self.ranges(values)
         left_out = tuple(values[self.leave_out] or ())
         return Recipe(
             size=whole_number(values[self.size], "The size"), leave_out=left_out, **options
@@ -221,10 +228,11 @@ class RecipeForm:
     def recipe(self, values: Values) -> Recipe:
         """Read the recipe; raises UserError for values that make no sense."""
         chosen = ("fit", "format", "labels", "keep")
-        typed = ("together", "source_name", "target_name", *RANGES)  # None where nothing was
+        typed = ("together", "source_name", "target_name")  # None where nothing was
         return Recipe(
             **{name: values[getattr(self, name)] for name in chosen},
             **{name: values[getattr(self, name)] or "" for name in typed},
+            **self.ranges(values),
             size=whole_number(values[self.size], "The size"),
             quality=whole_number(values[self.quality], "The JPEG quality"),
             seed=whole_number(values[self.seed], "The seed"),

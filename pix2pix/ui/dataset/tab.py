@@ -33,6 +33,7 @@ from pix2pix.ui.dataset.wording import (
     doubt_kinds,
     doubt_rows,
     fix_choices,
+    range_choices,
     report_items,
 )
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
@@ -56,6 +57,7 @@ class CheckResults:
     match: gr.Dropdown
     report: gr.HTML
     fixes: gr.CheckboxGroup
+    proposed: gr.Radio
     pictures: gr.HTML
     problems: gr.Column
     kind: gr.Dropdown
@@ -101,6 +103,7 @@ def dataset_tab(page: gr.Blocks, train: Callable[..., None] | None = None) -> No
     results = CheckResults(check, stop_check, checked, *parts, name, start, stop_build, built)
     library = dataset_library(page, train)
     wire_check(plans, sources, form, results)
+    wire_changes(plans, sources, results)
     wire_preview(plans, form, results)
     wire_build(plans, form, results, library)
     dataset_api()
@@ -127,6 +130,10 @@ def check_results() -> tuple[Any, ...]:
         [], label="What to do about it", visible=False, elem_id="fixes",
         info="The pairs are checked again with what is chosen.",
     )  # fmt: skip
+    proposed = gr.Radio(
+        [], label="What is black and white", visible=False, elem_id="proposed-range",
+        info="The pairs are checked again; step 3 has it under More.",
+    )  # fmt: skip
     pictures = pairs_view(EMPTY, elem_id="pairs")
     with gr.Column(visible=False, elem_id="problems", min_width=0) as problems:
         kind = gr.Dropdown([""], value="", label="Files to look at")
@@ -134,7 +141,7 @@ def check_results() -> tuple[Any, ...]:
             headers=HEADERS, datatype="str", wrap=True, interactive=False, max_height=320,
             column_widths=["30%", "25%", "45%"], show_label=False, buttons=[],
         )  # fmt: skip
-    return match, report, fixes, pictures, problems, kind, table
+    return match, report, fixes, proposed, pictures, problems, kind, table
 
 
 # -------------------------------------------------------------------------------------- the check
@@ -143,7 +150,7 @@ def check_results() -> tuple[Any, ...]:
 def wire_check(
     plans: PlanCache, sources: SourcesForm, form: RecipeForm, results: CheckResults
 ) -> None:
-    """Wire the check, and what another choice in step 1 takes back."""
+    """Wire the check."""
 
     def check(
         values: Values, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008
@@ -152,40 +159,54 @@ def wire_check(
             with user_errors():
                 uploads = sources.read(values, values[results.match])
                 uploads = replace(uploads, reading=reading_options(values[results.fixes] or ()))
-                plan = make_checked_plan(plans, request.session_hash, uploads, progress)
+                ranges = form.ranges(values, values[results.proposed] or "")
+                plan = make_checked_plan(plans, request.session_hash, uploads, ranges, progress)
         except Cancelled:
             return {results.checked: STOPPED}
-        return show_check(plan, values, form, results)
+        shown = {getattr(form, name): text for name, text in ranges.items()}
+        return {**show_check(plan, {**values, **shown}, form, results), **shown}
 
     outputs = [
         *(results.checked, results.report, results.match, results.fixes, results.pictures),
         *(results.problems, results.kind, results.table, results.name, results.build),
-        *(results.check, form.split, form.as_is),
+        *(results.check, form.split, form.as_is, results.proposed),
+        *(form.source_range, form.target_range),
     ]
     # The rule can be chosen only by a person who has seen a check, so that makes another one.
     wire_work(
         plans.running, "check", [results.check, results.stop_check], check,
-        {*sources.inputs(), *form.inputs(), results.match, results.fixes, results.name}, outputs,
-        [results.match.input, results.fixes.input],
+        {
+            *sources.inputs(), *form.inputs(), results.match, results.fixes, results.proposed,
+            results.name,
+        },
+        outputs, [results.match.input, results.fixes.input, results.proposed.input],
         show_progress_on=results.checked, api_visibility="private", **CONCURRENCY,
     )  # fmt: skip
+
+
+def wire_changes(plans: PlanCache, sources: SourcesForm, results: CheckResults) -> None:
+    """Wire another choice in step 1, which takes the check back."""
 
     def touch(request: gr.Request) -> list[Any]:
         was_checked = plans.leave(request.session_hash)
         build = gr.Button(variant="secondary", interactive=False)
         fixes = gr.CheckboxGroup([], value=[], visible=False)
-        return [gr.Button(variant="primary"), build, CHANGED if was_checked else gr.skip(), fixes]
+        proposed = gr.Radio([], value=None, visible=False)
+        said = CHANGED if was_checked else gr.skip()
+        return [gr.Button(variant="primary"), build, said, fixes, proposed]
 
     gr.on(
         [part.change for part in sources.inputs()], touch, None,
-        [results.check, results.build, results.checked, results.fixes], queue=False, **HIDDEN_EVENT,
+        [results.check, results.build, results.checked, results.fixes, results.proposed],
+        queue=False, **HIDDEN_EVENT,
     )  # fmt: skip
 
 
 def make_checked_plan(
-    plans: PlanCache, session: str, uploads: UploadedInputs, progress: gr.Progress
-) -> Plan:
-    """Make the plan and cache it."""
+    plans: PlanCache, session: str, uploads: UploadedInputs, ranges: dict[str, str],
+    progress: gr.Progress,
+) -> Plan:  # fmt: skip
+    """Make the plan, by the `ranges` that were chosen, and cache it."""
     temp_dir = TempDir()
     with plans.running.at_work(session, "check") as switch:
         options = {"should_stop": switch.is_set}
@@ -193,7 +214,7 @@ def make_checked_plan(
             uploads, temp_dir.folder, on_progress=page_progress(progress, "Opening"), **options
         )
         reading = page_progress(progress, "Reading", "pictures")
-        plan = make_plan(inputs, on_progress=reading, **options)
+        plan = make_plan(inputs, on_progress=reading, **ranges, **options)
         if switch.is_set():
             raise Cancelled
     plans.put(session, CheckedPlan(plan, temp_dir))
@@ -205,7 +226,7 @@ def show_check(
 ) -> dict[Any, Any]:
     """Give the values of what shows a plan, and of step 3, which may follow."""
     is_dataset, ready = plan.inputs.is_dataset_as_is, bool(plan.pairs)
-    fixes = fix_choices(plan)
+    fixes, proposed = fix_choices(plan), range_choices(plan)
     chosen = [option for _, option in fixes if option in (values.get(results.fixes) or ())]
     values = {**values, form.as_is: is_dataset}
     with user_errors():
@@ -216,6 +237,7 @@ def show_check(
         results.report: report_items(plan),
         results.match: gr.Dropdown(visible=plan.inputs.needs_matching),
         results.fixes: gr.CheckboxGroup(fixes, value=chosen, visible=bool(fixes)),
+        results.proposed: gr.Radio(proposed, value=None, visible=bool(proposed)),
         results.pictures: pictures,
         results.problems: gr.Column(visible=bool(choices)),
         results.kind: gr.Dropdown(choices, value=""),

@@ -6,7 +6,7 @@ from typing import Any
 
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
 from pix2pix.data.recipe import FITS
-from pix2pix.data.records import SPLITS, Plan, Refusal
+from pix2pix.data.records import PERCENTILES, SPLITS, Plan, Refusal
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.ui.gradio_patches import escape_template
@@ -150,6 +150,22 @@ def fix_choices(plan: Plan) -> list[tuple[str, str]]:
         if words:
             choices[option] = f"{side.capitalize()}: {words.lower()}" if side else words
     return [(words, option) for option, words in choices.items()]
+
+
+def range_choices(plan: Plan) -> list[tuple[str, str]]:
+    """List the ranges of numbers that settle the plan's doubts, as (words, option)."""
+    options = dict.fromkeys(fix for doubt in plan.doubts for fix in doubt.fixes)
+    choices = []
+    for option in options:
+        side, _, chosen = option.partition("-range=")
+        if not chosen:
+            continue
+        ends = chosen.replace(",", " to ")
+        if chosen == PERCENTILES:
+            low, high = plan.ranges[side].robust
+            ends = f"{low:g} to {high:g}, without a thousandth at either end"
+        choices.append((f"{side.capitalize()}s: {ends}", option))
+    return choices
 
 
 def default_shares(plan: Plan) -> str:
