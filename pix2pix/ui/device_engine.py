@@ -108,6 +108,9 @@ def engine_files(folder: Path, config: ModelConfig, place: str, runtime: dict) -
         "sourceChannels": config.generator.source_channels,
         "targetChannels": config.generator.target_channels,
         "coloursGrey": config.colours_grey,
+        "size": config.generator.size,
+        "multiple": config.generator.multiple,
+        "fit": config.fit,
         "runtime": runtime,
     }
 

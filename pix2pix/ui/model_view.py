@@ -13,11 +13,26 @@ from typing import Any
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import data_url, resize
+from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import EXAMPLES, THUMBNAIL, read_config
 
 CARD_SIDE, PREVIEW_SIDE = 80, 128  # pixels of the thumbnail on a card and, larger, on the pad
+MAX_SAMPLES = 6  # photos of a model to try it on
+# Pixels of a photo's longer side that the pad keeps: as many as every browser paints, or as few as
+# a device translates tile by tile in seconds.
+PHOTO_SIDES = {"whole": 4096, "tiles": 1024}
 
 COMPONENTS = Path(__file__).parent / "components"
+
+
+def card_words(name: str, config: ModelConfig) -> tuple[str, str]:
+    """Return the two lines of a model's card: title and direction. A title that says the direction
+    itself, "Map to satellite", is cut into "Map" and "to satellite"."""
+    title = config.title or name
+    source, _, target = title.rpartition(" to ")
+    if source and target.lower() == config.target_name.lower():
+        return source, f"to {target}"
+    return title, f"{config.source_name} to {config.target_name}"
 
 
 def pad_html(name: str) -> str:
@@ -35,6 +50,7 @@ def pad_state(name: str, folder: Path, engine: dict[str, Any] | None = None) -> 
         "model": name,
         "kind": config.source_kind,
         "size": config.generator.size,
+        "photoSide": PHOTO_SIDES[config.fit] if config.source_kind == "photo" else 0,
         "source": config.source_name,
         "target": config.target_name,
         "noise": config.has_noise,

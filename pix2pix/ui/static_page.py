@@ -13,7 +13,16 @@ from typing import Any
 from urllib.parse import quote
 
 from pix2pix.errors import UserError
-from pix2pix.models.folder import CARD, EXAMPLES, GRAPH, WEIGHTS, read_config, write_onnx
+from pix2pix.models.folder import (
+    CARD,
+    EXAMPLES,
+    GRAPH,
+    SAMPLES,
+    WEIGHTS,
+    read_config,
+    sample_files,
+    write_onnx,
+)
 from pix2pix.models.weights_file import pack_weights
 from pix2pix.ui.device_engine import (
     INSTALLED,
@@ -25,7 +34,7 @@ from pix2pix.ui.device_engine import (
     has_runtime,
     runtime_addresses,
 )
-from pix2pix.ui.model_view import pad_html, pad_state, thumbnail
+from pix2pix.ui.model_view import MAX_SAMPLES, card_words, pad_html, pad_state, thumbnail
 from pix2pix.utils.files import copy_folder, write_atomically, write_errors
 from pix2pix.utils.text import printable
 
@@ -144,10 +153,22 @@ def copy_model(
         packed = pack_weights(folder / WEIGHTS)
         (to / SMALL_WEIGHTS).write_bytes(packed)
         files |= {"weights": f"{place}/{SMALL_WEIGHTS}", "bytes": len(packed)}
-    state = pad_state(name, folder, files) | {"noise": False, "opensPhotos": True}
+    samples = copy_samples(folder, to, place)
+    state = pad_state(name, folder, files)
+    state |= {"noise": False, "opensPhotos": True, "samples": samples}
     examples = json.dumps(state.pop("examples"), ensure_ascii=False, separators=(",", ":"))
     (to / EXAMPLES).write_text(examples, encoding="utf-8")
     # The preview is as large as all else of the list: the card's picture stands for it.
     state["preview"] = thumbnail(folder)
-    shown = {"title": config.title or name, "state": state}
+    shown = {"title": config.title or name, "card": card_words(name, config), "state": state}
     return {**shown, "examples": f"{place}/{EXAMPLES}"}
+
+
+def copy_samples(folder: Path, to: Path, place: str) -> list[dict[str, str]]:
+    """Copy the photos that a model may be tried on; returns {"name", "url"} of each."""
+    files = sample_files(folder)[:MAX_SAMPLES]
+    if files:
+        (to / SAMPLES).mkdir()
+    for file in files:
+        shutil.copyfile(file, to / SAMPLES / file.name)
+    return [{"name": f.stem, "url": f"{place}/{SAMPLES}/{quote(f.name)}"} for f in files]

@@ -44,7 +44,7 @@ from tests.support.pad_page import (
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
-FACES = ROOT / "checkpoints" / "face-sketch"
+FACES, COLOUR = ROOT / "checkpoints" / "face-sketch", ROOT / "checkpoints" / "colorize"
 MOST_DIFFERENCE = 2  # of 255
 
 
@@ -67,13 +67,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Static]:
-    """The page of a face, the tiny model and one that colours grey, with the runtime."""
+    """The page of a face, the tiny model, and two for photos, with the runtime."""
     out = tmp_path_factory.mktemp("static")
-    grey = tiny_config({"source_channels": 1}, source_kind="photo", training={"derive": "grey"})
-    models = {"face-sketch": FACES, "tiny": tiny, "grey": save_tiny_model(out / "grey", grey)}
+    views = save_tiny_model(out / "views", tiny_config(source_kind="photo"))
+    models = {"face-sketch": FACES, "tiny": tiny, "colorize": COLOUR, "views": views}
     export_page(models, out / "page")
     static = Static(out / "page")
-    static.grey = models["grey"]
+    static.views = views
     yield static
     static.server.shutdown()
 
@@ -298,12 +298,46 @@ def test_photos_and_the_camera_become_drawings(
     page.do("camera")
     page.until(f"pad.ops.length > {before} && pad.idle()")
     assert difference(page, tiny) <= MOST_DIFFERENCE
-    page.page.locator("[data-name=grey]").click()
-    page.until("pad.model === 'grey'")
-    page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
-    page.until("pad.engines.state === 'ready' && pad.idle()")
-    assert page.drawing().std(axis=2).max() > 5, "the photo is in colour"
-    assert difference(page, exported.grey) <= MOST_DIFFERENCE
+    page.page.context.close()
+
+
+def test_a_photo_keeps_its_own_size_as_on_the_server(
+    browser: Any, exported: Static, tmp_path: Path
+) -> None:
+    photo = Image.open(next((COLOUR / "samples").iterdir())).convert("RGB").resize((300, 190))
+    photo.save(tmp_path / "photo.png")
+    page = open_pad(browser, f"{exported.url}?model=colorize")
+    assert page.page.get_by_role("button", name="Open a photo", exact=True).is_visible()
+    for model, folder in {"colorize": COLOUR, "views": exported.views}.items():
+        page.page.locator(f"[data-name={model}]").click()
+        page.until(f"pad.model === '{model}'")
+        page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
+        page.until("pad.ops.length && pad.engines.state === 'ready' && pad.idle()")
+        right = np.asarray(Translator.load(folder, "cpu").translate(photo)).astype(int)
+        assert page.picture().shape == right.shape == (190, 300, 3)
+        assert np.abs(page.picture() - right).max() <= MOST_DIFFERENCE
+        assert right.std(axis=2).max() > 5, "it is in colour"
+        page.draw((0.4, 0.5), (0.6, 0.5))  # what is drawn on it belongs to it
+        page.settle()
+        assert page.picture().shape == right.shape
+        assert np.abs(page.picture() - right).max() > 50
+    page.page.context.close()
+
+
+def test_a_sample_is_a_photo_to_try(browser: Any, exported: Static) -> None:
+    page = open_pad(browser, f"{exported.url}?model=colorize")
+    page.page.wait_for_function(
+        "() => document.querySelector('.examples img').complete"
+        " && document.querySelector('.examples img').naturalWidth"
+    )
+    sample = page.page.locator(".examples button").first
+    name = sample.inner_text()
+    page.page.context.set_offline(True)
+    sample.click()
+    page.until("pad.ops.length && !pad.drawing.loading")
+    with Image.open(COLOUR / "samples" / f"{name}.jpg") as photo:
+        size = page.js("[pad.drawing.source().width, pad.drawing.source().height]")
+        assert tuple(size) == photo.size
     page.page.context.close()
 
 

@@ -211,9 +211,9 @@ def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
     page.wait_for_function("document.querySelector('#run-name input, #run-name textarea').value")
     page.locator("#train-size input").click()
     page.get_by_role("option", name="64", exact=True).click()
+    page.locator("#more-settings button").first.click()
     page.locator("#width input").fill("4")
     page.locator("#width input").press("Enter")
-    page.locator("#more-settings button").first.click()
     lines = [
         f"{key}={value}" for key, value in ENDLESS.items() if key not in ("size", "ngf", "ndf")
     ]
@@ -414,6 +414,7 @@ def test_unknown_runs_are_answered_with_a_sentence(client: Client) -> None:
 def test_a_mistake_on_the_page_is_one_sentence(app: App, open_page: Callable[..., Any]) -> None:
     page = open_page(app)
     page.locator("#train-preview img").first.wait_for()
+    page.locator("#more-settings button").first.click()
     page.locator("#lr").locator("input, textarea").fill("fast")
     page.locator("#start-training").click()
     page.get_by_text("lr must be a number, not 'fast'").first.wait_for()

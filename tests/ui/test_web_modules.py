@@ -12,14 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import save
 
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
 from pix2pix.imaging.picture import as_picture, from_array
+from pix2pix.model_config import ModelConfig
+from pix2pix.models.translator import Translator
 from pix2pix.models.weights_file import pack_weights
 from tests.conftest import give_up
-from tests.support.models_and_servers import unpack_weights
+from tests.support.models_and_servers import tiny_config, unpack_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "pix2pix" / "ui" / "web"
@@ -116,6 +119,43 @@ def test_what_the_network_gives_becomes_pixels(channels: int) -> None:
     values = RNG.uniform(-1.2, 1.2, (channels, 32, 32)).astype(np.float32)
     made = in_node("conversions.js", f"module.toPixels(a[0], {channels})", values)
     assert np.array_equal(made.reshape(32, 32, 4), rgba(from_array(values)))
+
+
+class Turned(torch.nn.Module):
+    """A network whose output shows where its input lies: turned by half, colours too, inverted."""
+
+    def forward(self, source: torch.Tensor) -> torch.Tensor:
+        return -source.flip(1, 2, 3)
+
+
+@pytest.mark.parametrize("grey", [False, True], ids=["in colour", "colours grey"])
+@pytest.mark.parametrize("fit", ["whole", "tiles"])
+@pytest.mark.parametrize("sides", [(150, 97), (64, 64), (21, 40), (200, 1)], ids=str)
+def test_a_photo_of_any_size_becomes_what_the_translator_makes_of_it(
+    sides: tuple[int, int], fit: str, grey: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pix2pix.models.translator.has_fast_bfloat16", lambda device: False)
+    config = tiny_config(fit=fit, training={"derive": "grey"} if grey else {})
+    noise = Image.fromarray(RNG.integers(0, 256, (7, 9, 3), np.uint8))
+    photo = noise.resize(sides, Image.Resampling.BICUBIC)
+    model = engine_json(config)
+    call = f"""await (async () => {{
+        const {{ toTensor }} = await import({json.dumps((WEB / "conversions.js").as_uri())});
+        const forward = async (rgba, sides) => {{
+          const grown = module.grow(rgba, sides, {config.generator.multiple});
+          return grown.crop(toTensor(grown.rgba, 3).map((value) => -value).reverse());
+        }};
+        return module.translate(a[0], {list(sides)}, {model}, forward); }})()"""
+    made = in_node("sizes.js", call, rgba(photo)).reshape(sides[1], sides[0], 4)
+    right = np.asarray(Translator(Turned(), config, "cpu").translate(photo))
+    assert np.abs(made[..., :3].astype(int) - right).max() <= 2 and (made[..., 3] == 255).all()
+
+
+def engine_json(config: ModelConfig) -> str:
+    """What the page knows of a model."""
+    size, channels = config.generator.size, config.generator.target_channels
+    known = {"size": size, "fit": config.fit, "targetChannels": channels}
+    return json.dumps(known | {"coloursGrey": config.colours_grey})
 
 
 def test_weights_of_int8_unpack_to_the_same_bytes(tmp_path: Path) -> None:

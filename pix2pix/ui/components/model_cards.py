@@ -13,11 +13,10 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.models.folder import CONFIG, read_config, sample_files
 from pix2pix.ui.gradio_patches import escape_template
-from pix2pix.ui.model_view import thumbnail
+from pix2pix.ui.model_view import MAX_SAMPLES, card_words, thumbnail
 from pix2pix.ui.theme import read_asset
 
 KINDS = ("drawing", "labels", "photo")  # of sources; the first one found is on the first screen
-MAX_SAMPLES = 6
 CHOOSE = """
 element.addEventListener('click', (event) => {
   const card = event.target.closest('.card');
@@ -64,12 +63,12 @@ def model_card_items(models: dict[str, Path], chosen: str) -> dict[str, Any]:
     items = []
     known = [(name, folder, read_config(folder)) for name, folder in models.items()]
     for name, folder, config in sorted(known, key=lambda m: KINDS.index(m[2].source_kind)):
+        title, direction = card_words(name, config)
         items.append(
             {
                 "name": name,
-                "title": config.title or name,
-                "source": config.source_name,
-                "target": config.target_name,
+                "title": title,
+                "direction": direction,
                 "chosen": "true" if name == chosen else "false",
                 "thumbnail": thumbnail(folder),
             }

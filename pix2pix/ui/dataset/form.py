@@ -28,7 +28,7 @@ SOURCE_KINDS = {
     "Draw them": "draw",
 }
 HINTS = {
-    "folders": "Names may differ: which picture belongs to which is found out.",
+    "folders": "Names may differ: the check finds which belong together.",
     "photos": "One folder, or a video: the source picture is made from each photo or frame.",
     "archive": "A ZIP or tar of two folders or of a dataset, an .npz, a table (Parquet, WebDataset)"
     " or a dataset of the Hub.",
@@ -115,8 +115,8 @@ def sources_form() -> SourcesForm:
             label="Or a video", height=110, elem_id="clip", file_types=sorted(VIDEO_SUFFIXES)
         )
         every = gr.Number(
-            0, precision=0, minimum=0, label="Every so many frames, 0: two a second",
-            info="Frames that look like the one before are left out.",
+            0, precision=0, minimum=0, label="Every so many frames of a video",
+            info="0 takes two a second. What looks like the frame before is left out.",
         )  # fmt: skip
         made = gr.Dropdown(list(DERIVE_TEXTS.items()), value="grey", label="Pairs of")
     with gr.Column(**away) as modes["archive"]:
@@ -170,7 +170,7 @@ def wire_sources(form: SourcesForm) -> None:
         shown = [
             gr.Column(elem_classes=[] if mode == chosen else [OFFSCREEN]) for mode in form.modes
         ]
-        return [HINTS[chosen], *shown, gr.Column(visible=chosen in ("archive", "workspace"))]
+        return [HINTS[chosen], *shown, gr.Accordion(visible=chosen in ("archive", "workspace"))]
 
     outputs = [form.hint, *form.modes.values(), form.columns.body]
     form.kind.change(show, form.kind, outputs, **HIDDEN_EVENT)

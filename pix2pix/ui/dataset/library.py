@@ -35,9 +35,11 @@ from pix2pix.ui.theme import read_asset
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import workspace
 
-WIDE_STYLE = (
-    ".card .wide { width: 80px; }\n.cards { justify-content: flex-start; }\n.none { margin: 0; }"
-)
+WIDE_STYLE = """
+.cards { justify-content: flex-start; }
+.card { flex: 0 1 220px; flex-direction: row; text-align: left; }
+.card .wide { width: 72px; }
+.none { margin: 0; }"""
 # The file has arrived in the page's state: a link to it is clicked as a person would.
 DOWNLOAD = """(file) => {
   if (!file) return;

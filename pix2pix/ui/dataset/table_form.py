@@ -28,7 +28,7 @@ Values = dict[Any, Any]
 class TableForm:
     """Its components; `body` holds them all."""
 
-    body: gr.Column
+    body: gr.Accordion
     look: gr.Button
     about: gr.Markdown
     chosen: gr.Row
@@ -92,7 +92,8 @@ class TableForm:
 
 def table_form() -> TableForm:
     """Lay it out, hidden until there may be a table."""
-    with gr.Column(visible=False, min_width=0, elem_id="table-columns") as body:
+    title = "Where it is a table of pictures"
+    with gr.Accordion(title, open=False, visible=False, elem_id="table-columns") as body:
         look = gr.Button("Look at the table", size="md", elem_id="look-at-table")
         about = gr.Markdown(elem_classes="quiet", elem_id="about-table")
         with gr.Row(visible=False) as chosen:

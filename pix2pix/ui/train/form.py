@@ -107,9 +107,7 @@ def training_form() -> TrainForm:
         start = gr.Button(
             "Start training", variant="primary", size="md", min_width=0, elem_id="start-training"
         )
-    trial = gr.Button(
-        "Try it: two minutes on this computer", size="md", visible=False, elem_id="trial"
-    )
+    trial = gr.Button("Try it in two minutes", size="md", visible=False, elem_id="trial")
     dataset = gr.Dropdown([], value=None, label="Dataset", info=NO_DATASET, elem_id="train-dataset")
     preview = read_template("train/preview.html", {}, elem_id="train-preview")
     presets = [(f"{PRESET_TEXTS[key][0]} ({key})", key) for key in PRESETS]
@@ -130,23 +128,25 @@ def setting_fields() -> dict[str, Any]:
     first = preset_values(FIRST)
     with gr.Row():
         epochs = gr.Number(first.epochs, precision=0, label="Epochs", elem_id="epochs", min_width=0)
-        batch = gr.Number(first.batch_size, precision=0, label="Batch size", min_width=0)
-    with gr.Row():
         size = gr.Dropdown(SIZES, value=first.size, label="Size", elem_id="train-size", min_width=0)
-        lr = gr.Textbox(setting_text(first.lr), label="Learning rate", elem_id="lr", min_width=0)
-    width = gr.Dropdown(
-        WIDTHS, value=first.ngf, label="Network width", allow_custom_value=True, elem_id="width"
-    )
-    mirror = gr.Checkbox(
-        first.mirror, label="Mirror pairs at random", elem_id="mirror",
-        info="Not where left and right differ: writing, maps with names, traffic.",
-    )  # fmt: skip
-    hints = gr.Checkbox(
-        False, label="Colour hints for drawings", elem_id="colour-hints",
-        info="Strokes of the target's colours lie under the lines: the pad then has ink.",
-    )  # fmt: skip
     length = gr.Markdown(elem_classes="quiet", elem_id="length")
     with gr.Accordion("More settings", open=False, elem_id="more-settings"):
+        with gr.Row():
+            batch = gr.Number(first.batch_size, precision=0, label="Batch size", min_width=0)
+            lr = gr.Textbox(
+                setting_text(first.lr), label="Learning rate", elem_id="lr", min_width=0
+            )
+        width = gr.Dropdown(
+            WIDTHS, value=first.ngf, label="Network width", allow_custom_value=True, elem_id="width"
+        )
+        mirror = gr.Checkbox(
+            first.mirror, label="Mirror pairs at random", elem_id="mirror",
+            info="Not where left and right differ: writing, maps with names, traffic.",
+        )  # fmt: skip
+        hints = gr.Checkbox(
+            False, label="Colour hints for drawings", elem_id="colour-hints",
+            info="Strokes of the target's colours lie under the lines: the pad then has ink.",
+        )  # fmt: skip
         report = gr.Dropdown(
             list(REPORTS.items()), value="", label="Report to", elem_id="report-to",
             info="Losses, measures and samples go there too; the package must be installed.",

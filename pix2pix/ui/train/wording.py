@@ -19,7 +19,7 @@ STATE_TEXTS = {
     "failed": "Failed",
 }
 PRESET_TEXTS = {
-    "recommended": ("Any pairs", "What made better pictures in the same time: docs/benchmarks.md."),
+    "recommended": ("Any pairs", "Begin with this: the best pictures in the time there is."),
     "quick": ("A first try", "Small and soon there: 64 pixels, two minutes without a GPU."),
     "maps": ("Photos and maps", "The paper's network and losses, with mirror and jitter."),
     "cityscapes": ("Label maps to scenes", "A small, fast network; the label map is on the right."),

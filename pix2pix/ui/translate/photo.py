@@ -100,6 +100,11 @@ class PhotoMode:
     several: gr.Button
     gallery: gr.Gallery
 
+    @property
+    def of_lines(self) -> list[gr.Radio]:
+        """What matters to a model of drawings alone."""
+        return [self.lines, self.style]
+
 
 def photo_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limits) -> PhotoMode:
     """Lay out the mode and wire it; `name` holds the model, which is that of `first` now."""
@@ -117,9 +122,11 @@ def photo_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
     with gr.Accordion("More", open=False, elem_classes="squares"):
         lines = gr.Radio(
             list(LINES.items()), value="auto", label="Draw the lines of a photo first",
-            info="For models that expect a drawing. Automatic tells photos from drawings.",
+            info="Automatic tells photos from drawings.", visible=drawn,
         )  # fmt: skip
-        style = gr.Radio(list(LINE_STYLES), value=LINE_STYLES[1], label="Style of the lines")
+        style = gr.Radio(
+            list(LINE_STYLES), value=LINE_STYLES[1], label="Style of the lines", visible=drawn
+        )
         hints = gr.Checkbox(
             True, visible=config.generator.hints and drawn, label="Keep its colours as hints",
             info="A few strokes of the photo's colours under its lines.", elem_id="keep-colours",

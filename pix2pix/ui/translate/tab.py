@@ -128,6 +128,8 @@ def wire_model_choice(
     """Wire a click on a model's card. Returns the components that another model changes, and
     ``show_model(chosen, before, mode, mine)``, which gives their values."""
 
+    photo = parts.photo
+
     def show_model(chosen: str, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         models_now = known_models(models, mine)
         state = model_pad_state(chosen, models_now)
@@ -144,14 +146,15 @@ def wire_model_choice(
             gr.Button(visible=kind == "drawing"),
             gr.Checkbox(visible=state["hints"]),
             *(norm, norm),
+            *(gr.Radio(visible=kind == "drawing") for _ in photo.of_lines),
         ]
 
     def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         return show_model(str(event.value), before, mode, mine)
 
-    photo = parts.photo
     outputs = [parts.before, parts.name, parts.drawing, parts.row, parts.mode]
     outputs += [photo.samples, photo.to_pad, photo.hints, photo.norm, parts.tiles_norm]
+    outputs += photo.of_lines
     # Every quick click counts and the last one stays: answered one by one. ("always_last" would
     # repeat the first click, with its name.)
     parts.row.select(

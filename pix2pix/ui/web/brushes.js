@@ -40,3 +40,15 @@ export function exampleButton(example, config, onChoose) {
   const properties = { type: "button", title: "Put this drawing on the pad", onclick };
   return make("button", properties, thumb.canvas, make("span", {}, example.name));
 }
+
+/** A photo to try the model on; a click gives it as a file. */
+export function sampleButton({ name, url }, root, onChoose) {
+  const photo = make("img", { src: new URL(url, root).href, alt: "" });
+  const onclick = () => {
+    const canvas = make("canvas", { width: photo.naturalWidth, height: photo.naturalHeight });
+    canvas.getContext("2d").drawImage(photo, 0, 0); // no second fetch: it works without a network
+    canvas.toBlob(onChoose);
+  };
+  const properties = { type: "button", title: "Put this photo on the pad", onclick };
+  return make("button", properties, photo, make("span", {}, name));
+}

@@ -7,6 +7,7 @@ import {
 
 const MAX_RASTER = 1024; // pixels kept of a picture put on the pad
 const MAX_STORED = 2000000; // characters
+const SHEETS = ["lines", "labels", "photos"];
 
 /** Decode a picture given as a data URL. */
 export async function decode(url) {
@@ -17,8 +18,8 @@ export async function decode(url) {
 }
 
 /** The picture, or a smaller one where its longer side is above the limit. */
-async function limited(image) {
-  const scale = MAX_RASTER / Math.max(image.naturalWidth, image.naturalHeight);
+async function limited(image, limit) {
+  const scale = limit / Math.max(image.naturalWidth, image.naturalHeight);
   if (scale >= 1) return image;
   const [width, height] = [image.naturalWidth, image.naturalHeight]
     .map((length) => Math.max(1, Math.round(length * scale)));
@@ -40,8 +41,8 @@ export class Drawing {
     this.stroke = null; // the operation under the pointer, not yet in the list
     this.loading = 0; // rasters being decoded
     this.lastRaster = null; // the id of the last picture that the configuration put on the pad
-    // Line drawings and label maps are kept apart, so that looking at another model loses neither.
-    this.sheets = { lines: { ops: [], undone: [] }, labels: { ops: [], undone: [] } };
+    // Kept apart, so that looking at another model loses neither.
+    this.sheets = Object.fromEntries(SHEETS.map((kind) => [kind, { ops: [], undone: [] }]));
     this.backing = surface(make("canvas")); // finished operations at the model's size
     this.under = surface(make("canvas")); // their colours, of a model that takes them
     this.sheet = surface(make("canvas")); // the lines with the live stroke, where there are colours
@@ -51,7 +52,11 @@ export class Drawing {
     }
   }
 
-  get current() { return this.sheets[isLabels(this.config) ? "labels" : "lines"]; }
+  get current() {
+    const { config } = this;
+    if (isLabels(config)) return this.sheets.labels;
+    return config.kind === "photo" ? this.sheets.photos : this.sheets.lines;
+  }
 
   get ops() { return this.current.ops; }
 
@@ -176,6 +181,21 @@ export class Drawing {
     return this.outbox.canvas.toDataURL("image/png");
   }
 
+  /** What is translated, as ImageData: the drawing, or a photo in its own size with what was drawn
+      on it, for a model that takes photos. */
+  source() {
+    const { config, stroke } = this;
+    const seen = this.seen();
+    const photo = config.photoSide && rasters.get(seen.find((op) => op.kind === "raster")?.image);
+    if (!photo) return this.pixels();
+    const [width, height] = [photo.naturalWidth, photo.naturalHeight];
+    const sheet = surface(make("canvas", { width, height }));
+    sheet.side = Math.max(width, height); // the square paper, of which the photo is a part
+    sheet.ctx.translate((width - sheet.side) / 2, (height - sheet.side) / 2);
+    for (const op of stroke ? [...seen, stroke] : seen) paint(sheet, op, config);
+    return sheet.ctx.getImageData(0, 0, width, height);
+  }
+
   /** The first example instead of the drawing, as ImageData. */
   examplePixels() {
     blank(this.outbox, this.config);
@@ -233,13 +253,13 @@ export class Drawing {
   /* ---- Pictures put on the pad -------------------------------------------------------------- */
 
   /** Put a picture (a data URL), and strokes over it, on the pad, as one step of undo. */
-  async load(url, strokes = [], fill = false) {
+  async load(url, strokes = []) {
     this.loading += 1;
     try {
-      const image = await limited(await decode(url));
+      const image = await limited(await decode(url), this.config.photoSide || MAX_RASTER);
       rasters.set(image.src, image);
       const over = strokes.map((op) => ({ kind: "stroke", ...op, borrowed: true }));
-      this.perform([{ kind: "clear" }, { kind: "raster", image: image.src, fill }, ...over]);
+      this.perform([{ kind: "clear" }, { kind: "raster", image: image.src }, ...over]);
     } catch {
       this.on.failed("This picture could not be put on the pad.");
     } finally {
@@ -259,10 +279,10 @@ export class Drawing {
 
   save() {
     if (!this.key) return;
-    const { lines, labels } = this.sheets;
-    const written = (part) => JSON.stringify(
-      { lines: part(lines), labels: part(labels), lastRaster: this.lastRaster },
-    );
+    const written = (part) => JSON.stringify({
+      ...Object.fromEntries(SHEETS.map((kind) => [kind, part(this.sheets[kind])])),
+      lastRaster: this.lastRaster,
+    });
     let text = written(({ ops }) => ops);
     if (text.length > MAX_STORED) text = written((sheet) => this.sinceClear(sheet));
     try {
@@ -277,8 +297,8 @@ export class Drawing {
     try {
       const kept = JSON.parse(sessionStorage.getItem(this.key)) ?? {};
       if (hasRaster) this.lastRaster = kept.lastRaster ?? null;
-      for (const kind of ["lines", "labels"]) this.sheets[kind].ops = kept[kind] ?? [];
-      const ops = [...this.sheets.lines.ops, ...this.sheets.labels.ops];
+      for (const kind of SHEETS) this.sheets[kind].ops = kept[kind] ?? [];
+      const ops = Object.values(this.sheets).flatMap((sheet) => sheet.ops);
       const urls = ops.filter((op) => op.kind === "raster").map((op) => op.image);
       await Promise.all(urls.map(async (url) => rasters.set(url, await decode(url))));
     } catch { /* nothing kept, or not by us */ }

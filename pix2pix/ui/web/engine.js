@@ -1,7 +1,8 @@
 /* The visitor's own device as an engine: a worker with ONNX Runtime Web; see engine_worker.js. */
 
 const LOAD_MS = 180000; // a slow line and a slow processor
-const RUN_MS = 15000; // a picture that takes longer will not come
+const RUN_MS = 15000; // a picture of TILES pixels that takes longer will not come
+const TILES = 2 ** 18;
 
 export class Engine {
   constructor() {
@@ -50,9 +51,10 @@ export class Engine {
     return this.call("load", request, LOAD_MS, onBytes);
   }
 
-  /** Translate ImageData at the model's size; {pixels: ImageData, ms}. */
+  /** Translate ImageData of any size; {pixels: ImageData of that size, ms}. */
   async run({ data, width, height }) {
-    const { pixels, ms } = await this.call("run", { pixels: data, width, height }, RUN_MS);
+    const patience = RUN_MS * Math.ceil((width * height) / TILES);
+    const { pixels, ms } = await this.call("run", { pixels: data, width, height }, patience);
     return { pixels: new ImageData(pixels, width, height), ms };
   }
 

@@ -2,8 +2,9 @@
 
    Messages come as {id, kind, ...} and are answered by {id, ...} or {id, error}. */
 
-import { keepLight, toPixels, toTensor, unpackWeights } from "./conversions.js";
+import { toTensor, unpackWeights } from "./conversions.js";
 import { lineDrawing } from "./lines.js";
+import { grow, translate } from "./sizes.js";
 
 const SESSION = { graphOptimizationLevel: "all", logSeverityLevel: 3 };
 
@@ -110,15 +111,20 @@ async function startSession({ graph, weights, files, providers, signal }) {
   throw problem;
 }
 
+/** The network on RGBA pixels no larger than its size: channels x height x width. */
+async function forward(rgba, sides) {
+  const { sourceChannels, multiple } = model;
+  const grown = grow(rgba, sides, multiple);
+  const shape = [1, sourceChannels, grown.size[1], grown.size[0]];
+  const source = new ort.Tensor("float32", toTensor(grown.rgba, sourceChannels), shape);
+  const made = await session.run({ [session.inputNames[0]]: source });
+  return grown.crop(await made[session.outputNames[0]].getData());
+}
+
 async function run({ pixels, width, height }) {
   const start = performance.now();
-  const { sourceChannels, targetChannels, coloursGrey } = model;
-  const shape = [1, sourceChannels, height, width];
-  const source = new ort.Tensor("float32", toTensor(pixels, sourceChannels), shape);
-  const made = await session.run({ [session.inputNames[0]]: source });
-  const rgba = toPixels(await made[session.outputNames[0]].getData(), targetChannels);
-  if (coloursGrey) keepLight(rgba, pixels);
-  return { pixels: rgba, ms: performance.now() - start };
+  const made = await translate(pixels, [width, height], model, forward);
+  return { pixels: made, ms: performance.now() - start };
 }
 
 const lines = async ({ pixels, width, height, style }) => (

@@ -106,7 +106,7 @@ export class LivePicture {
     this.wantsVariations = false;
     if (this.drawing.isBlank()) return null;
     const show = (reply) => this.showVariations(reply);
-    return this.job("variations", this.drawing.pixels(), show, { count: VARIATIONS });
+    return this.job("variations", this.drawing.source(), show, { count: VARIATIONS });
   }
 
   translation() {
@@ -116,7 +116,7 @@ export class LivePicture {
       return this.ghostTranslation();
     }
     const show = (reply, sequence) => this.showPicture(reply, sequence);
-    const job = this.job("translate", this.drawing.pixels(), show);
+    const job = this.job("translate", this.drawing.source(), show);
     // Lifting the pencil changes no pixel: what is on its way is already the last state.
     if (isSame(job, this.link.asked)) return null;
     this.link.asked = job;
@@ -238,7 +238,8 @@ export class LivePicture {
     if (this.ghostAnswer?.key === this.ghostKey()) this.put(this.ghostAnswer.image);
     else this.picture.width = this.picture.height = 1;
     this.result.dataset.state = "empty";
-    this.hint(".caption", `The ${this.config.target} appears here while you draw`);
+    const { kind, target } = this.config;
+    this.hint(".caption", `The ${target} appears here${kind === "photo" ? "" : " while you draw"}`);
     this.strip.replaceChildren();
     this.refresh();
   }

@@ -1,6 +1,7 @@
 /* The drawing pad: what puts the other modules together. */
 
-import { exampleButton } from "./brushes.js";
+import { exampleButton, sampleButton } from "./brushes.js";
+import { make } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { EngineChoice } from "./engine_choice.js";
 import { LivePicture } from "./live.js";
@@ -14,13 +15,23 @@ function withArticle(noun) {
   return `${/^[aeiou]/i.test(noun) ? "an" : "a"} ${noun}`;
 }
 
+/** What the empty paper asks for: words, or a button. */
+function invitation({ kind, source, opensPhotos }) {
+  if (kind === "photo" && opensPhotos) {
+    return make("button", { type: "button", className: "worded", data: { do: "photo" } }, "Open a photo");
+  }
+  if (kind === "photo") return make("span", {}, "Photos go in under Photo, above");
+  return make("span", {}, source === "drawing" ? "Draw here" : `Draw ${withArticle(source)} here`);
+}
+
 /** The pad's configuration with every gap filled, so that nothing else need ask. */
 export function normalise(value) {
   const palette = (value?.palette ?? []).filter((entry) => isColour(entry.color))
     .map(({ name, color }) => ({ name: String(name), color: color.toLowerCase() }));
   return {
     model: "", kind: "drawing", source: "drawing", target: "picture", noise: true, raster: null,
-    engine: null, opensPhotos: false, preview: "", ...value,
+    engine: null, opensPhotos: false, photoSide: 0, samples: [], preview: "",
+    ...value,
     size: Math.min(1024, Math.max(16, Math.round(value?.size) || 256)),
     palette: palette.length ? palette : null,
     hints: Boolean(value?.hints) && !palette.length,
@@ -64,9 +75,12 @@ export class Pad {
   /** Set what depends on the drawing: the tools and the guide. */
   refresh() {
     // A guide under a borrowed drawing would only be in its way.
-    const borrowed = this.drawing.seen().some((op) => op.kind === "raster" || op.borrowed);
+    const seen = this.drawing.seen();
+    const borrowed = seen.some((op) => op.kind === "raster" || op.borrowed);
     const hasGuide = this.guideOn && this.config.examples.length > 0 && !borrowed;
-    this.drawing.ghost.canvas.hidden = !hasGuide;
+    const ghost = this.drawing.ghost.canvas;
+    ghost.hidden = !hasGuide;
+    ghost.toggleAttribute("data-faint", seen.length > 0);
     this.tools.refresh();
   }
 
@@ -118,8 +132,7 @@ export class Pad {
     for (const name of [".seed", "[data-do=variations]"]) {
       this.find(name).hidden = config.noise === false;
     }
-    const what = config.source === "drawing" ? "" : ` ${withArticle(config.source)}`;
-    live.hint(".invite", `Draw${what} here`);
+    this.find(".invite").replaceChildren(invitation(config));
     this.offerExamples();
     this.tools.configure();
     this.drawing.configure(config);
@@ -132,20 +145,30 @@ export class Pad {
       this.engines.begin();
       this.drawing.perform([{ kind: "clear" }, ...strokes]);
     };
-    const examples = config.examples.map((one) => exampleButton(one, config, onExample));
-    this.find(".examples").replaceChildren(...examples);
+    const onSample = (file) => this.openPhoto(file);
+    this.find(".examples").replaceChildren(
+      ...config.examples.map((one) => exampleButton(one, config, onExample)),
+      ...config.samples.map((one) => sampleButton(one, this.engines.root, onSample)),
+    );
   }
 
   /* ---- Start -------------------------------------------------------------------------------- */
 
-  async openPhoto(input) {
+  async openPhoto(file) {
     this.engines.begin();
     try {
-      await openPhoto(input.files[0], this);
+      await openPhoto(file, this);
     } catch {
       this.live.say("This file could not be opened as a picture: choose another.");
     }
-    input.value = ""; // the same file may be chosen again
+  }
+
+  /** A photo is dropped on the paper. */
+  onDrop(event) {
+    const file = event.dataTransfer.files[0];
+    if (!this.config.opensPhotos) return;
+    event.preventDefault();
+    if (event.type === "drop" && file) this.openPhoto(file);
   }
 
   listen() {
@@ -158,7 +181,13 @@ export class Pad {
     this.tools.listen();
     split.addEventListener("input", () => result.style.setProperty("--split", split.value / 1000));
     const photo = this.find("[type=file]");
-    photo.addEventListener("change", () => photo.files[0] && this.openPhoto(photo));
+    photo.addEventListener("change", async () => {
+      if (photo.files[0]) await this.openPhoto(photo.files[0]);
+      photo.value = ""; // the same file may be chosen again
+    });
+    for (const name of ["dragover", "drop"]) {
+      this.find(".paper").addEventListener(name, (event) => this.onDrop(event));
+    }
     seedBox.addEventListener("change", () => this.live.setSeed(parseInt(seedBox.value, 10)));
   }
 

@@ -178,8 +178,7 @@ function paintRaster(target, op, config) {
   const { ctx, side } = target;
   if (!image) return;
   blank(target, config);
-  const [longer, shorter] = [Math.max, Math.min].map((of) => of(image.naturalWidth, image.naturalHeight));
-  const scale = side / (op.fill ? shorter : longer); // over the whole square, or inside it
+  const scale = side / Math.max(image.naturalWidth, image.naturalHeight);
   const [w, h] = [image.naturalWidth * scale, image.naturalHeight * scale];
   ctx.drawImage(image, (side - w) / 2, (side - h) / 2, w, h);
   if (isLabels(config)) keepToPalette(target, config);

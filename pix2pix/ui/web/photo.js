@@ -4,6 +4,7 @@ import { make } from "./dom.js";
 import { photoHints } from "./hints.js";
 
 const LONGEST = 1024; // pixels at which a photo's lines are found
+const CAMERA_SIDE = 480; // of what a model of photos sees
 
 const contextOf = (canvas) => canvas.getContext("2d", { willReadFrequently: true });
 
@@ -50,9 +51,19 @@ function hintsOf(canvas) {
   }));
 }
 
+/** A file as a data URL. */
+function asUrl(file) {
+  return new Promise((resolve, reject) => {
+    const reader = Object.assign(new FileReader(), { onerror: reject });
+    reader.onload = () => resolve(reader.result);
+    reader.readAsDataURL(file);
+  });
+}
+
 /** Put a picture file on the pad: as it is, or as lines where the model expects a drawing. */
 export async function openPhoto(file, { drawing, engines, config }) {
   const image = await createImageBitmap(file);
+  if (config.photoSide) return drawing.load(await asUrl(file)); // the browser turns it upright
   const scale = Math.min(1, LONGEST / Math.max(image.width, image.height));
   const size = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
   const canvas = onCanvas(image, ...size, [image.width, image.height]);
@@ -62,7 +73,7 @@ export async function openPhoto(file, { drawing, engines, config }) {
     if (config.hints) hints = hintsOf(canvas);
     ctx.putImageData(await engines.worker.lines(ctx.getImageData(0, 0, ...size)), 0, 0);
   }
-  await drawing.load(canvas.toDataURL("image/png"), hints, config.kind === "photo");
+  await drawing.load(canvas.toDataURL("image/png"), hints);
 }
 
 /** The live camera: what it sees is the drawing, as fast as the device translates. A frame that
@@ -108,13 +119,14 @@ export class Camera {
   async run() {
     const { stream, video, canvas } = this;
     const { config } = this.drawing;
-    canvas.width = canvas.height = config.size;
+    const side = config.photoSide ? Math.max(config.size, CAMERA_SIDE) : config.size;
+    canvas.width = canvas.height = side;
     while (this.stream === stream) {
       await new Promise(requestAnimationFrame);
       if (!video.videoWidth) continue;
       const seen = [video.videoWidth, video.videoHeight];
-      const frame = onCanvas(video, config.size, config.size, seen, true);
-      let pixels = contextOf(frame).getImageData(0, 0, config.size, config.size);
+      const frame = onCanvas(video, side, side, seen, true);
+      let pixels = contextOf(frame).getImageData(0, 0, side, side);
       try {
         if (config.kind === "drawing") pixels = await this.engines.worker.lines(pixels);
         if (this.stream !== stream) return;

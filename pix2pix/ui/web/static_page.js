@@ -7,10 +7,10 @@ const models = JSON.parse(document.getElementById("models").textContent);
 const element = document.getElementById("studio");
 const nav = document.querySelector("nav");
 
-function card({ title, state }) {
+function card({ card: [title, direction], state }) {
   const picture = state.preview ? make("img", { src: state.preview, alt: "" }) : make("span", { className: "blank" });
-  const words = make("span", { className: "words" }, make("b", {}, title),
-    make("small", {}, `${state.source} to ${state.target}`));
+  const words = make("span", { className: "words" }, make("b", {}, title), " ",
+    make("small", {}, direction));
   const onclick = () => choose(state.model);
   const made = make("button", { type: "button", className: "card", onclick }, picture, words);
   made.dataset.name = state.model;
