@@ -7,11 +7,11 @@ from typing import Any
 
 import gradio as gr
 
+from pix2pix.hub.jobs_follow import stop_run
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import list_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.ui.events import user_errors
-from pix2pix.ui.train.follow_jobs import stop_run
 from pix2pix.ui.train.launch import find_run, read_overrides, start_run
 
 
