@@ -13,8 +13,15 @@ from typing import Any
 from urllib.parse import quote
 
 from pix2pix.errors import UserError
-from pix2pix.models.folder import CARD, EXAMPLES, GRAPH, WEIGHTS, read_config, write_onnx
-from pix2pix.models.weights_file import pack_weights
+from pix2pix.models.folder import (
+    CARD,
+    EXAMPLES,
+    GRAPH,
+    WEIGHTS,
+    pack_weights,
+    read_config,
+)
+from pix2pix.models.onnx_runtime import write_onnx
 from pix2pix.ui.device_engine import (
     INSTALLED,
     RUNTIME_FILES,

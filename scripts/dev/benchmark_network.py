@@ -23,7 +23,8 @@ from torch import nn
 
 from pix2pix.model_config import GeneratorConfig, ModelConfig
 from pix2pix.models.folder import WEIGHTS, find_model, load_model, read_config, save_model
-from pix2pix.models.onnx_graph import build_graph, open_session
+from pix2pix.models.onnx_graph import build_graph
+from pix2pix.models.onnx_runtime import open_session
 from pix2pix.models.translator import Translator
 from pix2pix.nn.generators import build_generator
 from pix2pix.nn.layers import FastDownConv, FastUpConv, ResizeConv
