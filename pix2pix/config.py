@@ -210,25 +210,20 @@ class TrainConfig:
 
     def generator_config(self) -> GeneratorConfig:
         """Return the layers of the generator; channels that follow the data are 3."""
-        return GeneratorConfig(
-            kind=self.generator, hints=self.hints or self.colour_hints > 0, **self._channels(),
-            **{name: getattr(self, name) for name in (
-                "size", "ngf", "norm", "dropout", "bias", "upsample", "blocks", "depth", "widest",
-                "noise", "residual",
-            )},
-        )  # fmt: skip
+        hints = self.hints or self.colour_hints > 0
+        return self._of_network(GeneratorConfig, kind=self.generator, hints=hints)
 
     def discriminator_config(self) -> DiscriminatorConfig:
         """Return the layers of the discriminator; channels that follow the data are 3."""
         # The two tutorials' discriminators have biases everywhere, the PyTorch one has none.
-        return DiscriminatorConfig(
-            kind=self.discriminator, ndf=self.ndf, layers=self.layers, norm=self.norm,
-            bias=self.discriminator != "patch", **self._channels(),
-        )  # fmt: skip
+        own = {"kind": self.discriminator, "bias": self.discriminator != "patch"}
+        return self._of_network(DiscriminatorConfig, **own)
 
-    def _channels(self) -> dict[str, Any]:
-        sides = {"source_channels": self.source_channels, "target_channels": self.target_channels}
-        return {side: channels or 3 for side, channels in sides.items()}
+    def _of_network(self, cls: type[Config], **own: Any) -> Config:
+        """Take the settings that a network's config has by the same names, and its `own`."""
+        shared = {f.name: getattr(self, f.name, None) for f in dataclasses.fields(cls)}
+        shared |= {side: shared[side] or 3 for side in ("source_channels", "target_channels")}
+        return cls(**{**shared, **own})
 
 
 def train_config(

@@ -17,7 +17,8 @@ from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
-from pix2pix.training.distributed import ProcessGroup, is_first, join_group
+from pix2pix.nn.device import ProcessGroup, is_first, join_group
+from pix2pix.training.checkpoints import checkpoint_folder
 from pix2pix.training.recorder import Recorder
 from pix2pix.training.resolve_config import run_config
 from pix2pix.training.saved_state import STATE_FILE, clear_leftovers, random_state, restore_state
@@ -87,7 +88,7 @@ def run_loop(
             write_json(run / "config.json", run_config(work.config, data, start_from, device))
             recorder = Recorder(run, work.trainer, work.dataset, data, work.per_epoch, step)
             work.recorder = stack.enter_context(contextlib.closing(recorder))
-            is_model_missing = saved_before and not recorder.has_checkpoint(step)
+            is_model_missing = saved_before and not checkpoint_folder(run, step).exists()
         if any(work.ranks.any(is_model_missing)):  # it was killed between a state and its model
             save(work, step)
         train_from(work, step, should_stop, on_progress)

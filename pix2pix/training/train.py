@@ -19,9 +19,8 @@ import torch
 from pix2pix.config import TrainConfig
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.models.folder import find_model
-from pix2pix.nn.device import out_of_memory, pick_device
+from pix2pix.nn.device import is_shared, out_of_memory, pick_device
 from pix2pix.training import run_control, run_folder
-from pix2pix.training.distributed import is_shared
 from pix2pix.training.loop import (
     TrainProgress,
     check_unused,

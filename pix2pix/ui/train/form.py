@@ -16,7 +16,7 @@ from pix2pix.data.ranges import folder_ranges
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.nn.device import pick_device
-from pix2pix.nn.summary import training_memory
+from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import matching_direction
 from pix2pix.training.run_control import past_step_time
