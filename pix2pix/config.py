@@ -23,6 +23,7 @@ from pix2pix.utils.validation import (
 )
 
 Config = TypeVar("Config")
+Network = TypeVar("Network", GeneratorConfig, DiscriminatorConfig)
 RANGES = {
     "batch_size": (1, 4096), "gradient_accumulation_steps": (1, 4096), "steps": (0, 10**9),
     "steps_per_epoch": (0, 10**6), "epochs": (1, 10**6), "layers": (0, 6),
@@ -219,7 +220,7 @@ class TrainConfig:
         own = {"kind": self.discriminator, "bias": self.discriminator != "patch"}
         return self._of_network(DiscriminatorConfig, **own)
 
-    def _of_network(self, cls: type[Config], **own: Any) -> Config:
+    def _of_network(self, cls: type[Network], **own: Any) -> Network:
         """Take the settings that a network's config has by the same names, and its `own`."""
         shared = {f.name: getattr(self, f.name, None) for f in dataclasses.fields(cls)}
         shared |= {side: shared[side] or 3 for side in ("source_channels", "target_channels")}

@@ -29,7 +29,13 @@ from pix2pix.training.run_folder import (
     read_status,
     write_status,
 )
-from pix2pix.utils.files import read_json_object, to_number, write_atomically, write_json
+from pix2pix.utils.files import (
+    read_json_object,
+    to_number,
+    write_atomically,
+    write_errors,
+    write_json,
+)
 from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.workspace import IMPORT_PATH, ROOT
 
@@ -47,7 +53,11 @@ def start_process(run: Path, settings: dict[str, Any] | None = None) -> None:
         raise UserError(f"There is a run '{run.name}' already: choose another name, or resume it.")
     if settings is None and not (run / "config.json").exists():
         raise UserError(f"There is no run '{run.name}': start it first.")
-    try:
+    sentence = (
+        f"'{run.name}' could not be started: check that there is free space and that the workspace "
+        "can be written to."
+    )
+    with write_errors(run, sentence):
         run.mkdir(parents=True, exist_ok=True)
         with start_lock(run):
             if (run / "config.json").exists() and read_status(run).is_active:
@@ -58,11 +68,6 @@ def start_process(run: Path, settings: dict[str, Any] | None = None) -> None:
             now = time.time()
             write_status(run, state="queued", started=now, updated=now, sentence="")
             _spawn(run)
-    except OSError as error:
-        raise UserError(
-            f"'{run.name}' could not be started: check that there is free space and that the "
-            "workspace can be written to."
-        ) from error
 
 
 def start_lock(run: Path) -> FileLock:

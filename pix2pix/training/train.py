@@ -25,7 +25,6 @@ from pix2pix.training.loop import (
     TrainProgress,
     check_unused,
     run_loop,
-    save_errors,
     set_process_up,
 )
 from pix2pix.training.metrics_log import read_jsonl
@@ -36,7 +35,7 @@ from pix2pix.training.resolve_config import (
     resume_run,
     run_config,
 )
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import save_errors, write_json
 from pix2pix.utils.progress import ShouldStop
 
 STATUS_SECONDS = 1.0  # between two lines of status
