@@ -22,7 +22,7 @@ from typing import Any
 from pix2pix.errors import UserError
 from pix2pix.hub.client import TOKENS, connect, hub_errors
 from pix2pix.training import run_control, run_folder
-from pix2pix.utils.files import copy_folder, read_json_object, write_json
+from pix2pix.utils.files import copy_folder, is_number, read_json_object, write_json
 from pix2pix.utils.text import printable
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,8 @@ def sync_remote(run: Path, token: str, endpoint: str | None = None) -> run_folde
     stage = str(getattr(info.status.stage, "value", info.status.stage))
     with hub_errors(job["bucket"], "read", token, kind="bucket"):
         status = _fetch(api, run, job, is_over=stage in FINAL_STATES)
-        figures = {key: status[key] for key in FIGURES if _is_finite(status.get(key))}
+        numbers = {key: status[key] for key in FIGURES if is_number(status.get(key))}
+        figures = {key: value for key, value in numbers.items() if math.isfinite(value)}
         state, sentence = _describe_state(stage, info, job, status)
         run_folder.write_status(run, state=state, sentence=sentence, looked=time.time(), **figures)
     return run_folder.read_status(run)
@@ -133,10 +134,6 @@ def _fetch(api: Any, run: Path, job: dict[str, Any], *, is_over: bool) -> dict[s
         hashes = {name: remote[name].xet_hash for name in small | model_files}
         write_json(run / run_folder.JOB_FILE, {**job, "files": {**known, **hashes}})
     return status
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _write_file(new: Path, old: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import signal
 import sys
@@ -136,10 +135,8 @@ def _settings(
     """Resolve the settings of a new run: what differs from the config's own preset was given."""
     config = config or TrainConfig.from_preset("recommended")
     model = find_model(start_from) if start_from else None
-    given = dataclasses.asdict(config)
-    for name, value in dataclasses.asdict(TrainConfig.from_preset(config.preset)).items():
-        if given[name] == value or name in ("ranges", "numbers"):  # which the dataset says
-            del given[name]
+    of_data = ("ranges", "numbers")  # which the dataset says
+    given = {name: value for name, value in config.changes().items() if name not in of_data}
     config = resolve_config(config.preset, given, data, model)
     return RunSettings(config, data, model, pick_device(device))
 

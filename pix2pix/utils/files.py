@@ -132,6 +132,11 @@ def read_json_object(file: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value from JSON is a number, infinite and NaN included."""
+    return type(value) in (int, float)
+
+
 def to_number(value: Any) -> float:
     """Return the value, 0 where it is not a number."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+    return value if is_number(value) else 0
