@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from pix2pix.errors import UserError
@@ -22,6 +23,7 @@ from pix2pix.utils.validation import (
 )
 
 Config = TypeVar("Config")
+Network = TypeVar("Network", GeneratorConfig, DiscriminatorConfig)
 RANGES = {
     "batch_size": (1, 4096), "gradient_accumulation_steps": (1, 4096), "steps": (0, 10**9),
     "steps_per_epoch": (0, 10**6), "epochs": (1, 10**6), "layers": (0, 6),
@@ -182,12 +184,9 @@ class TrainConfig:
         Raises UserError for an unknown preset, an unknown name, a value that is out of range and
         one that the chosen networks do not have.
         """
-        values = {**_preset(preset), **changes}
         for name in changes:
             _check_name(name)
-        config = cls(**values)
-        refuse_unused(config, changes)
-        return config
+        return with_preset(preset, changes)
 
     @classmethod
     def from_json(cls, values: object) -> TrainConfig:
@@ -195,11 +194,14 @@ class TrainConfig:
 
         Raises UserError for anything but the fields above with values of their types.
         """
-        if isinstance(values, dict) and "accumulate" in values:
-            values = _without_accumulate(values)
-        if isinstance(values, dict) and "tensorboard" in values:
-            values = _without_tensorboard(values)
+        if isinstance(values, dict):
+            values = _without_old_names(values)
         return cls(**{**dataclasses.asdict(cls()), **checked_fields(cls, values)})
+
+    def changes(self) -> dict[str, Any]:
+        """Return the settings in which this differs from its preset."""
+        preset = dataclasses.asdict(train_config(self.preset))
+        return {n: v for n, v in dataclasses.asdict(self).items() if v != preset[n]}
 
     @property
     def effective_batch_size(self) -> int:
@@ -214,36 +216,20 @@ class TrainConfig:
 
     def generator_config(self) -> GeneratorConfig:
         """Return the layers of the generator; channels that follow the data are 3."""
-        return GeneratorConfig(
-            kind=self.generator,
-            size=self.size,
-            source_channels=self.source_channels or 3,
-            target_channels=self.target_channels or 3,
-            ngf=self.ngf,
-            norm=self.norm,
-            dropout=self.dropout,
-            bias=self.bias,
-            upsample=self.upsample,
-            blocks=self.blocks,
-            depth=self.depth,
-            widest=self.widest,
-            noise=self.noise,
-            residual=self.residual,
-            hints=self.hints or self.colour_hints > 0,
-        )
+        hints = self.hints or self.colour_hints > 0
+        return self._of_network(GeneratorConfig, kind=self.generator, hints=hints)
 
     def discriminator_config(self) -> DiscriminatorConfig:
         """Return the layers of the discriminator; channels that follow the data are 3."""
-        return DiscriminatorConfig(
-            kind=self.discriminator,
-            source_channels=self.source_channels or 3,
-            target_channels=self.target_channels or 3,
-            ndf=self.ndf,
-            layers=self.layers,
-            norm=self.norm,
-            # The two tutorials' discriminators have biases everywhere, the PyTorch one has none.
-            bias=self.discriminator != "patch",
-        )
+        # The two tutorials' discriminators have biases everywhere, the PyTorch one has none.
+        own = {"kind": self.discriminator, "bias": self.discriminator != "patch"}
+        return self._of_network(DiscriminatorConfig, **own)
+
+    def _of_network(self, cls: type[Network], **own: Any) -> Network:
+        """Take the settings that a network's config has by the same names, and its `own`."""
+        shared = {f.name: getattr(self, f.name, None) for f in dataclasses.fields(cls)}
+        shared |= {side: shared[side] or 3 for side in ("source_channels", "target_channels")}
+        return cls(**{**shared, **own})
 
 
 def train_config(
@@ -255,8 +241,15 @@ def train_config(
 
     Raises UserError naming the key, for one that the networks do not have too.
     """
-    given = parse_settings(overrides or {})
-    config = TrainConfig(**{**_preset(preset), **(begin or {}), **given})
+    return with_preset(preset, parse_settings(overrides or {}), begin or {})
+
+
+def with_preset(
+    preset: str, given: Mapping[str, Any], begin: Mapping[str, Any] = MappingProxyType({})
+) -> TrainConfig:
+    """Take a preset, changed by the values `begin` and by those `given`. Raises UserError, also
+    where one that was given changes nothing in the networks."""
+    config = TrainConfig(**{**_preset(preset), **begin, **given})
     refuse_unused(config, given)
     return config
 
@@ -280,26 +273,22 @@ def _preset(name: object) -> dict[str, Any]:
     return {"preset": name, **PRESETS[name]}
 
 
-def _without_accumulate(values: dict[str, Any]) -> dict[str, Any]:
-    """Translate the setting of older runs, into how many parts `batch_size` was divided.
-
-    The pairs of an update stay as many, and no more of them are in memory at a time.
-    """
+def _without_old_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Translate what older runs called otherwise: `accumulate`, the parts into which a batch was
+    divided, whose pairs stay as many an update and no more at a time; and `tensorboard`, a bool."""
     values = dict(values)
-    parts, pairs = values.pop("accumulate"), values.get("batch_size", 1)
-    if not all(isinstance(value, int) and value >= 1 for value in (parts, pairs)):
-        raise UserError("accumulate and batch_size must be whole numbers from 1.")
-    steps = next(n for n in range(min(parts, pairs), pairs + 1) if pairs % n == 0)
-    return {**values, "batch_size": pairs // steps, "gradient_accumulation_steps": steps}
-
-
-def _without_tensorboard(values: dict[str, Any]) -> dict[str, Any]:
-    """Translate the setting of older runs, which was on or off."""
-    values = dict(values)
-    asked = values.pop("tensorboard")
-    if not isinstance(asked, bool):
-        raise UserError("tensorboard must be true or false.")
-    return {"report_to": "tensorboard" if asked else "", **values}
+    if "accumulate" in values:
+        parts, pairs = values.pop("accumulate"), values.get("batch_size", 1)
+        if not all(isinstance(value, int) and value >= 1 for value in (parts, pairs)):
+            raise UserError("accumulate and batch_size must be whole numbers from 1.")
+        steps = next(n for n in range(min(parts, pairs), pairs + 1) if pairs % n == 0)
+        values |= {"batch_size": pairs // steps, "gradient_accumulation_steps": steps}
+    if "tensorboard" in values:
+        asked = values.pop("tensorboard")
+        if not isinstance(asked, bool):
+            raise UserError("tensorboard must be true or false.")
+        values.setdefault("report_to", "tensorboard" if asked else "")
+    return values
 
 
 def _check_name(setting: str) -> None:

@@ -30,8 +30,7 @@ from pix2pix.data.table_pairs import dataset_folder
 from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import UserError
 from pix2pix.hub.client import parse_repo
-from pix2pix.hub.datasets import pull_dataset
-from pix2pix.hub.tables import PUBLISHED, look_at_hub, pull_pairs
+from pix2pix.hub.datasets import PUBLISHED, look_at_hub, pull_dataset, pull_pairs
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.utils.files import write_errors
 from pix2pix.utils.progress import ProgressBar

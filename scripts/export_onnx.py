@@ -22,8 +22,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
-from pix2pix.models.folder import WEIGHTS, compare_graph, find_model, read_config, write_onnx
-from pix2pix.utils.files import write_atomically, write_errors
+from pix2pix.models.folder import find_model
+from pix2pix.models.onnx_runtime import export_onnx, write_onnx
+from pix2pix.utils.files import write_errors
 
 HOW_TO_GET = "Exporting needs two more packages: pip install onnx onnxruntime"
 
@@ -35,7 +36,7 @@ def main() -> int:
             return write_beside(args.beside)
         folder = find_model(args.model)
         with write_errors(args.out):
-            difference = export(folder, args.out)
+            difference = export_onnx(folder, args.out)
     except ImportError:
         print(HOW_TO_GET, file=sys.stderr)
         return 1
@@ -45,25 +46,6 @@ def main() -> int:
     result = {"onnx": str(args.out), "bytes": args.out.stat().st_size, "difference": difference}
     print(json.dumps(result))
     return 0
-
-
-def export(folder: Path, out: Path) -> float:
-    """Write the file and return by how much its output differs from PyTorch's for one random
-    source. Raises UserError, and leaves `out` as it was, where that is too much."""
-    from onnx import external_data_helper, helper
-
-    from pix2pix.models.onnx_graph import build_graph
-
-    config = read_config(folder)
-    model = build_graph(config, folder / WEIGHTS)
-    external_data_helper.load_external_data_for_model(model, str(folder))
-    facts = {entry.key: entry.value for entry in model.metadata_props if entry.key != "weights"}
-    names = {"title": config.title, "source": config.source_name, "target": config.target_name}
-    helper.set_model_props(model, facts | names)
-    graph = model.SerializeToString(deterministic=True)
-    difference = compare_graph(graph, folder)
-    write_atomically(out, lambda file: file.write_bytes(graph))
-    return difference
 
 
 def write_beside(models: list[str]) -> int:

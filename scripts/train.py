@@ -19,12 +19,11 @@ from pix2pix.config import TrainConfig, train_config
 from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.errors import UserError
 from pix2pix.models.folder import find_model
-from pix2pix.nn.device import pick_device
-from pix2pix.nn.summary import training_memory
+from pix2pix.nn.device import is_first, pick_device
+from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import PRESETS
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import RECENT, WINDOW, diagnose
-from pix2pix.training.distributed import is_first
 from pix2pix.training.loop import TrainProgress, check_unused, run_loop, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import RunSettings, describe_losses, resolve_config, resume_run

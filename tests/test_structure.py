@@ -103,7 +103,7 @@ def is_light(file: Path) -> bool:
     if folder == "data":  # but what makes tensors there
         return "\nimport torch\n" not in source
     said = "No torch." in (ast.get_docstring(ast.parse(source)) or "")
-    return said or folder in ("utils", "imaging", "hub/jobs")
+    return said or folder in ("utils", "imaging")
 
 
 def test_light_modules_import_no_torch() -> None:

@@ -1,4 +1,4 @@
-"""Pull and push dataset repositories of the Hugging Face Hub.
+"""Pull and push dataset repositories of the Hugging Face Hub, and read tables of pictures there.
 
 How the token and the Hub's address (`endpoint`) are meant: see `hub.client`.
 """
@@ -10,14 +10,19 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from pix2pix.data.archives import atomic_folder
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.layout import parse_split, subfolders
 from pix2pix.data.publish import TABLE_FOLDER, write_tables
+from pix2pix.data.records import Inputs
+from pix2pix.data.table_pairs import extract_pairs, transfer_name
+from pix2pix.data.table_rows import TableLook, look_at
+from pix2pix.data.tables import KINDS, Table, make_table
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import (
     Token,
@@ -37,6 +42,9 @@ MAX_FILES, MAX_BYTES = 150_000, 20 * 10**9  # of a repository that is pulled
 MAX_IN_FOLDER = 10_000  # files; the Hub's own limit
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar", ".npz")
 WORKERS = 8  # files fetched at the same time
+# Published pix2pix sets that are tables of the columns imageA and imageB.
+PUBLISHED = ("huggan/facades", "huggan/maps", "huggan/edges2shoes", "huggan/night2day")
+READ_AHEAD = 4 * 2**20  # bytes of files that are read from the beginning to the end
 
 
 # ---------------------------------------------------------------------------------------- pulling
@@ -64,21 +72,29 @@ def pull_dataset(
     Raises UserError for a repository that cannot or must not be taken, and Cancelled; both leave
     nothing behind.
     """
-    repo_id, revision = parse_repo(repo)
-    with hub_errors(repo_id, "read", token, should_stop):
-        api = connect(token, endpoint)
-        info = api.dataset_info(repo_id, revision=revision, timeout=30, expand=["sha"])
-        sizes = list_files(api, repo_id, info.sha, "dataset", max_files, should_stop)
+    api, repo_id, commit, sizes = _list_commit(repo, token, max_files, should_stop, endpoint)
     names = _choose_files(sizes, repo_id)
     _check_files(names, sum(sizes[name] for name in names), max_bytes, repo_id, into)
     with atomic_folder(into) as folder:
         with hub_errors(repo_id, "read", token, should_stop):
-            _download(api, repo_id, info.sha, names, folder, should_stop, on_progress)
+            _download(api, repo_id, commit, names, folder, should_stop, on_progress)
         shutil.rmtree(folder / ".cache", ignore_errors=True)  # notes of huggingface_hub
         size = sum((folder / name).stat().st_size for name in names)
     archives = [into / name for name in names if name.lower().endswith(ARCHIVES)]
-    source_info = {"repo_id": repo_id, "commit": info.sha, "files": len(names), "bytes": size}
+    source_info = {"repo_id": repo_id, "commit": commit, "files": len(names), "bytes": size}
     return {**source_info, "archives": archives}
+
+
+def _list_commit(
+    repo: str, token: Token, max_files: int, should_stop: ShouldStop, endpoint: str | None
+) -> tuple[Any, str, str, dict[str, int]]:
+    """Return (API, owner/name, commit, bytes of each file) of what `repo` names now."""
+    repo_id, revision = parse_repo(repo)
+    with hub_errors(repo_id, "read", token, should_stop):
+        api = connect(token, endpoint)
+        commit = api.dataset_info(repo_id, revision=revision, timeout=30, expand=["sha"]).sha
+        sizes = list_files(api, repo_id, commit, "dataset", max_files, should_stop)
+    return api, repo_id, commit, sizes
 
 
 def _choose_files(sizes: dict[str, int], repo_id: str) -> list[str]:
@@ -152,6 +168,94 @@ def _download(
     finally:
         ended.set()
         pool.shutdown(cancel_futures=True)
+
+
+# ----------------------------------------------------------------------------- tables of pictures
+
+
+def hub_table(
+    repo: str,
+    *,
+    token: Token = None,
+    subset: str = "",
+    should_stop: ShouldStop = lambda: False,
+    endpoint: str | None = None,
+) -> Table | None:
+    """Return the table in a dataset repository (see `parse_repo`), of one commit; None where it
+    holds pictures in train, val or test, or more bytes of pictures than of tables.
+
+    Whoever reads its parts does so inside `hub_errors`, as `pull_pairs` does. Raises UserError
+    where the repository cannot be read, and Cancelled.
+    """
+    api, repo_id, commit, sizes = _list_commit(repo, token, MAX_FILES, should_stop, endpoint)
+    tables = {name: size for name, size in sizes.items() if name.lower().endswith((*KINDS,))}
+    pictures = {name: size for name, size in sizes.items() if is_picture(name)}
+    parted = any(map(in_split, pictures))
+    if parted or not tables or sum(pictures.values()) > sum(tables.values()):
+        return None
+    with hub_errors(repo_id, "read", token, should_stop):
+        opener = _opener(api, f"datasets/{repo_id}@{commit}", tables)
+        return make_table(f"hub:{repo_id}@{commit}", tables, opener, subset)
+
+
+def _opener(api: Any, root: str, sizes: dict[str, int]) -> Callable[[str], Callable[[], BinaryIO]]:
+    from huggingface_hub import HfFileSystem
+
+    files = HfFileSystem(endpoint=api.endpoint, token=api.token, skip_instance_cache=True)
+
+    def opener(name: str) -> Callable[[], BinaryIO]:
+        # Parquet is read here and there, by requests of the size that its reader asks for.
+        ahead = not name.lower().endswith(".parquet")
+        options = {"cache_type": "readahead" if ahead else "none", "block_size": READ_AHEAD}
+        # Of a file of known size the folder around it is not listed.
+        return lambda: files.open(f"{root}/{name}", "rb", size=sizes[name], **options)
+
+    return opener
+
+
+def pull_pairs(
+    repo: str,
+    into: Path,
+    columns: tuple[str, ...] = (),
+    *,
+    limit: int = 0,
+    subset: str = "",
+    derive: str = "",
+    token: Token = None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+    endpoint: str | None = None,
+) -> Inputs | None:
+    """Take the pairs of the table in a repository (see `extract_pairs`) into a folder of their own
+    in `into`, where the same call goes on after a stop; None where there is no table.
+
+    Raises UserError and Cancelled.
+    """
+    options = {"token": token, "subset": subset, "should_stop": should_stop, "endpoint": endpoint}
+    table = hub_table(repo, **options)
+    if table is None:
+        return None
+    with hub_errors(parse_repo(repo)[0], "read", token, should_stop):
+        return extract_pairs(
+            table, into / transfer_name(table, columns, limit, derive), columns, limit=limit,
+            subset=subset, derive=derive, should_stop=should_stop, on_progress=on_progress,
+        )  # fmt: skip
+
+
+def look_at_hub(
+    repo: str,
+    columns: tuple[str, ...] = (),
+    *,
+    subset: str = "",
+    token: Token = None,
+    endpoint: str | None = None,
+) -> TableLook | None:
+    """Look at the table in a repository (see `look_at`); None where there is none."""
+    table = hub_table(repo, token=token, subset=subset, endpoint=endpoint)
+    if table is None:
+        return None
+    with hub_errors(parse_repo(repo)[0], "read", token):
+        return look_at(table, columns)
 
 
 # ---------------------------------------------------------------------------------------- pushing

@@ -36,9 +36,9 @@ from pix2pix.models.folder import (
     WEIGHTS,
     load_model,
     read_config,
-    refresh_graph,
     sample_files,
 )
+from pix2pix.models.onnx_runtime import refresh_graph
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.summary import multiply_adds
 from pix2pix.utils.progress import Progress, ShouldStop

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pix2pix.config import TrainConfig, train_config
+from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import DatasetInfo
 from pix2pix.model_config import ModelConfig
 from pix2pix.utils.text import escape_markdown, strip_folders
@@ -39,11 +38,8 @@ def model_card(
         escape_markdown(strip_folders(license))
         or "not said in its `dataset.json`: look before you share"
     )
-    changes = dataclasses.asdict(config)
-    for name, value in dataclasses.asdict(train_config(config.preset)).items():
-        if changes[name] == value or name in HIDDEN_SETTINGS:
-            del changes[name]
-    settings = ", ".join(f"`{name}={setting_text(value)}`" for name, value in changes.items())
+    shown = [(n, v) for n, v in config.changes().items() if n not in HIDDEN_SETTINGS]
+    settings = ", ".join(f"`{name}={setting_text(value)}`" for name, value in shown)
     parts = [
         f"# {escape_markdown(title)}",
         f"From {source} to {target}: a pix2pix generator ({config.generator}) for {config.size} x "

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
-import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import list_images
 from pix2pix.model_config import ModelConfig
 from pix2pix.nn.generators import construct_generator
-from pix2pix.nn.layers import use_own_statistics
 from pix2pix.utils.files import write_atomically, write_json
 from pix2pix.utils.workspace import model_folders
 
@@ -28,9 +28,9 @@ WEIGHTS, CONFIG, CARD, GRAPH = "model.safetensors", "config.json", "README.md", 
 # What a model folder may hold besides the model.
 THUMBNAIL, EXAMPLES, SAMPLES = "thumbnail.png", "examples.json", "samples"
 MAX_CONFIG_BYTES = 1_000_000
-MOST_DIFFERENCE = 1e-3  # of a graph's output, -1 to 1, to PyTorch's; the shipped ones have 1e-6
-log = logging.getLogger(__name__)
-_checked_graphs: set[bytes] = set()  # whose output was compared by this process
+MAX_HEADER_BYTES = 1_000_000
+MAGIC = b"P2P8"  # then the length of a JSON header as uint32, the header, and the parts in order
+SMALLEST = 1024  # numbers; smaller tensors, such as biases and norms, stay as they are
 
 
 def save_model(
@@ -42,6 +42,8 @@ def save_model(
     With ``half`` the weights are stored as float16; running statistics can exceed its range and
     stay float32. Raises OSError where it cannot be written.
     """
+    from pix2pix.models.onnx_runtime import refresh_graph  # which loads models from here
+
     tensors = {}
     for name, tensor in generator.state_dict().items():
         tensor = tensor.detach().cpu().contiguous()
@@ -58,68 +60,6 @@ def save_model(
     write_atomically(folder / CARD, lambda f: f.write_text(card, encoding="utf-8"))
     write_json(folder / CONFIG, config.to_json())
     refresh_graph(folder)
-
-
-def refresh_graph(folder: Path) -> None:
-    """Write a model's ``model.onnx`` where that can be, and leave none of other weights where it
-    cannot: PyTorch runs a model without. Raises OSError."""
-    try:
-        write_onnx(folder)
-    except (ImportError, UserError) as error:
-        (folder / GRAPH).unlink(missing_ok=True)
-        if isinstance(error, UserError):
-            log.warning("'%s' has no %s: %s", folder.name, GRAPH, error)
-
-
-def write_onnx(folder: Path) -> Path:
-    """Write a model's ``model.onnx``, the graph whose weights are places in ``model.safetensors``;
-    see `pix2pix.models.onnx_graph`.
-
-    A graph whose output is not PyTorch's is not written; one that is there already is not compared
-    again. Raises ImportError without onnx or onnxruntime, UserError for an unusable model, OSError.
-    """
-    import onnxruntime  # noqa: F401  what is not run is not written
-
-    from pix2pix.models.onnx_graph import build_graph
-
-    file = folder / GRAPH
-    graph = build_graph(read_config(folder), folder / WEIGHTS).SerializeToString(deterministic=True)
-    if file.is_file() and file.read_bytes() == graph:
-        return file
-    if graph not in _checked_graphs:
-        compare_graph(graph, folder)
-        _checked_graphs.add(graph)
-    write_atomically(file, lambda f: f.write_bytes(graph))
-    return file
-
-
-def compare_graph(graph: bytes, folder: Path) -> float:
-    """Run a graph over a model's weights, and the model by PyTorch, on one random source; return
-    the largest difference. Raises UserError where that is too much."""
-    from pix2pix.models.onnx_graph import open_session
-
-    generator, config = load_model(folder)
-    side = max(64, config.generator.multiple)
-    shape = (1, config.generator.source_channels, side, side)
-    source = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    use_own_statistics(generator, config.norm_mode == "batch")
-    with torch.inference_mode():
-        target = generator(torch.from_numpy(source)).numpy()
-    try:
-        session = open_session(graph, folder, torch.get_num_threads())
-        made = session.run(None, {"source": source})[0]
-    except ImportError:
-        raise
-    except Exception as error:  # each of ONNX Runtime's is a class of its own
-        raise UserError(f"ONNX Runtime cannot run the graph of '{folder.name}': {error}") from error
-    difference = float(np.abs(made - target).max())
-    # What a network diverged to, neither runtime has a number for.
-    if not np.allclose(made, target, rtol=0, atol=MOST_DIFFERENCE, equal_nan=True):
-        raise UserError(
-            f"The ONNX graph differs from the model by {difference:.2g} and was not written: "
-            "install the versions of onnx and onnxruntime that requirements.txt names."
-        )
-    return difference
 
 
 def check_finite(tensors: dict[str, torch.Tensor], name: str) -> None:
@@ -194,6 +134,65 @@ def load_model(folder: Path, name: str = "") -> tuple[nn.Module, ModelConfig]:
             f"The weights of '{name}' do not fit its {CONFIG}: take the model anew from its source."
         ) from error
     return generator.eval(), config
+
+
+# ------------------------------------------------------------------------------------ the weights
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies in the weights file, in bytes from its start."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+def read_layout(weights: Path) -> tuple[dict[str, StoredTensor], str]:
+    """Read where a safetensors file's tensors lie, and a digest of that. Raises UserError."""
+    try:
+        with weights.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = file.read(size) if size <= MAX_HEADER_BYTES else b""
+        layout = {}
+        for name, tensor in json.loads(header).items():
+            if name != "__metadata__":
+                start, end = tensor["data_offsets"]
+                shape = tuple(tensor["shape"])
+                place = StoredTensor(tensor["dtype"], shape, 8 + size + start, end - start)
+                layout[name] = place
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{weights.parent.name}/{weights.name} is missing or not a safetensors file: "
+            "take the model anew from its source."
+        ) from error
+    return layout, hashlib.sha256(header).hexdigest()
+
+
+def pack_weights(file: Path) -> bytes:
+    """Pack a safetensors file for its way to a browser, which makes float16 of int8: the same file,
+    in which weights differ by half a step of 127 at most. Tensors of float16 with two dimensions or
+    more have one scale for each index of the first: as float32 before their int8 numbers."""
+    data = file.read_bytes()
+    parts, payload, end = [], [], 0
+    for tensor in sorted(read_layout(file)[0].values(), key=lambda tensor: tensor.offset):
+        if tensor.dtype != "F16" or len(tensor.shape) < 2 or tensor.length < 2 * SMALLEST:
+            continue
+        rows, start, stop = tensor.shape[0], tensor.offset, tensor.offset + tensor.length
+        values = np.frombuffer(data[start:stop], "<f2").astype(np.float32).reshape(rows, -1)
+        scales = np.abs(values).max(axis=1) / 127
+        scales[scales == 0] = 1.0
+        numbers = np.rint(values / scales[:, None]).astype(np.int8)
+        parts += [{"rows": 0, "count": start - end}, {"rows": rows, "count": values.size}]
+        payload += [data[end:start], scales.astype("<f4").tobytes(), numbers.tobytes()]
+        end = stop
+    parts.append({"rows": 0, "count": len(data) - end})
+    head = json.dumps({"bytes": len(data), "parts": parts}).encode()
+    return b"".join([MAGIC, len(head).to_bytes(4, "little"), head, *payload, data[end:]])
+
+
+# ------------------------------------------------------------------------------------ finding them
 
 
 def list_models(folders: list[Path]) -> dict[str, Path]:

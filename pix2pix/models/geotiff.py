@@ -15,7 +15,7 @@ from PIL import Image
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import Box
 from pix2pix.imaging.rasters import CACHE, Raster, import_rasterio
-from pix2pix.models.windows import LargePicture
+from pix2pix.models.tiling import LargePicture
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.text import printable
 

@@ -1,5 +1,5 @@
 """Build a generator's ONNX graph by its config alone: nodes whose weights are places in
-``model.safetensors``. No torch.
+``model.safetensors``.
 
 One input ``source``, N x C x H x W, and one output ``generated``, N x C' x H x W, float32 from -1
 to 1; H and W are multiples of ``GeneratorConfig.multiple``. Each picture is normalised by its own
@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 
 from pix2pix.errors import UserError
 from pix2pix.model_config import GeneratorConfig, ModelConfig
-from pix2pix.models.weights_file import StoredTensor, read_layout
+from pix2pix.models.folder import StoredTensor, read_layout
 
 OPSET, IR_VERSION = 17, 8  # of 2022: ONNX Runtime on servers and in browsers knows every operator
 DTYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
@@ -287,17 +287,3 @@ def _resnet(graph: _Graph, config: GeneratorConfig) -> None:
     number += 1
     x = graph.conv(graph.reflect(x, 3), f"layers.{number}")
     graph.op("Tanh", x, out="generated")
-
-
-def open_session(graph: bytes, folder: Path, threads: int) -> Any:
-    """Load a graph over the weights in its folder into ONNX Runtime, on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors; they are raised as well
-    # Threads that spin after their work would take the time of whatever else computes here.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    place = "session.model_external_initializers_file_folder_path"
-    options.add_session_config_entry(place, str(folder))
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

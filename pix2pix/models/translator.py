@@ -25,9 +25,9 @@ from pix2pix.imaging.picture import (
     pad_reflect,
 )
 from pix2pix.model_config import ModelConfig
-from pix2pix.models.engine import OnnxEngine, in_turn, onnx_engine
 from pix2pix.models.folder import find_model, load_model
-from pix2pix.models.windows import LargePicture, translate_windows
+from pix2pix.models.onnx_runtime import OnnxEngine, in_turn, onnx_engine
+from pix2pix.models.tiling import LargePicture, translate_windows
 from pix2pix.nn.device import has_fast_bfloat16, memory_errors, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
 from pix2pix.utils.progress import Progress, ShouldStop

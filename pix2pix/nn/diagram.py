@@ -61,38 +61,31 @@ class Block:
 def draw_networks(summary: Summary) -> Image.Image:
     """Draw the generator above the discriminator. A block's height grows with the logarithm of
     its size, its width with that of its channels."""
-    config, heads = summary.config, "Discriminator: PatchGAN"
-    judges = "Each of its outputs judges "
-    if summary.fields:
-        judges += f"a patch of {summary.fields[-1]} x {summary.fields[-1]} pixels."
-    else:
-        heads = "Discriminator: projected, the finest of four heads"
-        judges += "what a frozen network sees around it, and the source."
-    u_shaped = config.generator != "resnet"
+    config, fields = summary.config, summary.fields
     names = {"unet": "U-Net", "small-unet": "small U-Net", "resnet": "ResNet"}
+    size = f"{config.size} x {config.size}"
+    title, judges = "Discriminator: projected, the finest of four heads", (
+        "Each of its outputs judges what a frozen network sees around it, and the source."
+    )  # fmt: skip
+    if fields:
+        title, patch = "Discriminator: PatchGAN", f"{fields[-1]} x {fields[-1]}"
+        judges = f"Each of its outputs judges a patch of {patch} pixels."
     networks = [
-        (network_blocks(summary.generator), u_shaped),
-        (network_blocks(one_head(summary)), False),
-    ]
-    captions = [
-        (
-            f"Generator: {names[config.generator]} for {config.size} x {config.size}",
-            f"{summary.generator_parameters:,} parameters",
-        ),
-        (
-            heads,
-            f"{summary.discriminator_parameters:,} parameters. {judges}",
-        ),
-    ]
-    columns = max(len(nodes) for nodes, _ in networks)
+        (f"Generator: {names[config.generator]} for {size}",
+         f"{summary.generator_parameters:,} parameters",
+         network_blocks(summary.generator), config.generator != "resnet"),
+        (title, f"{summary.discriminator_parameters:,} parameters. {judges}",
+         network_blocks(one_head(summary)), False),
+    ]  # fmt: skip
+    columns = max(len(blocks) for _, _, blocks, _ in networks)
     width = max(2 * MARGIN + PITCH * columns, 880)
     bottoms = [0.0]
-    for nodes, shape in networks:
-        bottoms.append(place_blocks(nodes, width, bottoms[-1] + HEADER, shape))
+    for _, _, blocks, u_shaped in networks:
+        bottoms.append(place_blocks(blocks, width, bottoms[-1] + HEADER, u_shaped))
     image = Image.new("RGB", (width * SCALE, round(bottoms[-1]) * SCALE), "white")
     pen = Pen(image)
-    for top, caption, (nodes, shape) in zip(bottoms, captions, networks):
-        pen.network(top, *caption, nodes, shape)
+    for top, network in zip(bottoms, networks):
+        pen.network(top, *network)
     return image.reduce(SCALE)
 
 

@@ -1,4 +1,4 @@
-"""Summarise a pair of networks: layer tables, totals, receptive fields, memory to train.
+"""Summarise a pair of networks: layer tables, totals, receptive fields.
 
 Networks run once on the meta device, which has shapes and no numbers, so a summary of the largest
 costs no memory.
@@ -6,8 +6,6 @@ costs no memory.
 
 from __future__ import annotations
 
-import functools
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,12 +15,11 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 
 from pix2pix.config import TrainConfig
-from pix2pix.data.loader import CACHE_SHARE
 from pix2pix.model_config import GeneratorConfig
-from pix2pix.nn.discriminators import CHANNELS, construct_discriminator, receptive_fields
+from pix2pix.nn.discriminators import CHANNELS, receptive_fields
 from pix2pix.nn.generators import construct_generator
-from pix2pix.nn.imagenet import LITE0, imagenet_stages
 from pix2pix.nn.layers import parameter_count
+from pix2pix.nn.training_memory import meta_networks, training_memory
 
 Shape = tuple[int, ...]  # channels, height, width
 
@@ -67,23 +64,18 @@ class Summary:
 def summarise(config: TrainConfig) -> Summary:
     """Summarise both networks of ``config``, run on the meta device. Raises UserError for a
     wrong size."""
-    generator_config = config.generator_config()
-    with torch.device("meta"):
-        generator = construct_generator(generator_config).eval()
-        discriminator = construct_discriminator(config.discriminator_config()).eval()
-        source = torch.empty(
-            1, generator_config.source_channels, generator_config.size, generator_config.size
-        )
-        target = torch.empty(
-            1, generator_config.target_channels, generator_config.size, generator_config.size
-        )
-        if projected := config.discriminator == "projected":
-            sides = (generator_config.size // scale for scale in (4, 8, 16, 32))
-            target = [torch.empty(1, width, side, side) for width, side in zip(CHANNELS, sides)]
-        tables = trace_layers(generator, source), trace_layers(discriminator, source, target)
+    generator, discriminator, source, target = meta_networks(config)
+    judged: torch.Tensor | list[torch.Tensor] = target
+    if projected := config.discriminator == "projected":
+        sides = (config.size // scale for scale in (4, 8, 16, 32))
+        with torch.device("meta"):
+            judged = [torch.empty(1, width, side, side) for width, side in zip(CHANNELS, sides)]
+    generator_rows = trace_layers(generator.eval(), source)
+    discriminator_rows = trace_layers(discriminator.eval(), source, judged)
     return Summary(
         config,
-        *tables,
+        generator_rows,
+        discriminator_rows,
         *map(parameter_count, (generator, discriminator)),
         *map(statistics_count, (generator, discriminator)),
         [] if projected else receptive_fields(discriminator),
@@ -108,67 +100,6 @@ def multiply_adds(config: GeneratorConfig) -> int:
 def pixels(shape: Shape) -> int:
     """Count the places of a shape C x H x W."""
     return shape[1] * shape[2]
-
-
-# Measured on the CPU, from 200 to 1,200 MiB: U-Nets take 0.8 to 1.1 of what these foresee, the
-# ResNet 0.7 (kept activations, their gradients, and what convolutions put aside while they run).
-ACTIVATIONS = 2.4  # times those that are kept for the gradients
-# Frozen features are many small maps that little is put aside for: 720 to 1,180 MiB were taken
-# where these foresee 1.2 to 1.3 times that.
-WITH_FEATURES = 1.2
-PROGRAM_BYTES = 700 * 2**20  # bytes of Python and PyTorch
-
-
-def training_memory(config: TrainConfig, pairs: int = 0, free: int = 0) -> int:
-    """About so many bytes a run takes: weights, their gradients and Adam's two averages, the moving
-    average, activations, and of `pairs` as many as are kept decoded where so many bytes are free.
-    """
-    generator, discriminator, activations = saved_activations(config)
-    weights = 4 * (generator + discriminator) + (generator if config.ema else 0)
-    half = 0.5 if config.precision == "bfloat16" else 1.0
-    channels = (config.source_channels or 3) + (config.target_channels or 3)
-    pictures = min(pairs * channels * (config.size + config.jitter) ** 2, CACHE_SHARE * free)
-    times = WITH_FEATURES if config.sees_features else ACTIVATIONS
-    return int(PROGRAM_BYTES + weights + times * half * activations + pictures)
-
-
-@functools.lru_cache(maxsize=64)
-def saved_activations(config: TrainConfig) -> tuple[int, int, int]:
-    """Count the bytes of both networks' weights, and of what one forward of both saves for the
-    gradients: of G for a batch, and of D for the real and the generated pairs."""
-    generator_config, count = config.generator_config(), config.batch_size
-    with torch.device("meta"):
-        generator = construct_generator(generator_config)
-        discriminator = construct_discriminator(config.discriminator_config())
-        source = torch.empty(
-            count, generator_config.source_channels, generator_config.size, generator_config.size
-        )
-        target = torch.empty(
-            count, generator_config.target_channels, generator_config.size, generator_config.size
-        )
-    stages = imagenet_stages(LITE0, "meta", head=False) if config.sees_features else []
-    networks = generator, discriminator
-    frozen = [p for stage in stages for p in stage.parameters()]
-    trained = [p for network in networks for p in network.parameters()]
-    weight_storages = {p.untyped_storage()._cdata for p in (*trained, *frozen)}
-    saved: dict[int, torch.UntypedStorage] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in weight_storages:
-            saved[storage._cdata] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        generated = generator(source)
-        if stages:
-            maps = [*itertools.accumulate(stages, lambda x, stage: stage(x), initial=generated)][1:]
-        if config.discriminator == "projected":
-            discriminator(source, maps, maps)
-        else:
-            discriminator(source, target, generated)
-    weights = [sum(p.nbytes for p in network.parameters()) for network in networks]
-    return *weights, sum(storage.nbytes() for storage in saved.values())
 
 
 class FunctionTracer(TorchFunctionMode):

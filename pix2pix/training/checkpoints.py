@@ -9,7 +9,7 @@ from typing import Any
 
 from pix2pix.errors import UserError
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.utils.files import copy_folder, read_json_object, to_number, write_json
+from pix2pix.utils.files import copy_folder, read_json_object, to_number, write_errors, write_json
 from pix2pix.utils.text import escape_markdown, safe_name
 from pix2pix.utils.workspace import workspace
 
@@ -70,13 +70,12 @@ def publish_checkpoint(
             if heading.startswith("# "):
                 card.write_text(f"# {escape_markdown(name)}\n{rest}", encoding="utf-8")
 
-    try:
+    sentence = (
+        f"The model '{name}' could not be saved: check that there is free space and that the "
+        "workspace can be written to."
+    )
+    with write_errors(out, sentence):
         copy_folder(model, out, entitle)
-    except OSError as error:
-        raise UserError(
-            f"The model '{name}' could not be saved: check that there is free space and that the "
-            "workspace can be written to."
-        ) from error
     return out
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
+from pix2pix.utils.files import is_number
+
 LOSSES = ("d_real", "d_fake", "g_adversarial", "g_l1")
 WINDOW = 500  # steps whose median is looked at; before that many nothing is said
 WINDOWS_TO_FAIL = 4  # of which each has D near zero: it recovers from one or two by itself
@@ -75,7 +77,7 @@ def diagnose(
 
 def _not_a_number(rows: Sequence[Mapping[str, Any]]) -> Diagnosis | None:
     for row in rows:
-        bad = [name for name in row if _is_number(row[name]) and not math.isfinite(row[name])]
+        bad = [name for name in row if is_number(row[name]) and not math.isfinite(row[name])]
         if bad:
             return Diagnosis(
                 "failed",
@@ -127,8 +129,8 @@ def _discriminator_advice(config: Mapping[str, Any]) -> str:
     """Advise against a discriminator that is too strong, in the run's own settings."""
     lr = config.get("d_lr") or config.get("lr")
     weight = config.get("lambda_l1")
-    slower = f"d_lr={lr / 4:g} instead of {lr:g}" if _is_number(lr) else "a lower d_lr"
-    heavier = f"lambda_l1={2 * weight:g}" if _is_number(weight) and weight else "a larger lambda_l1"
+    slower = f"d_lr={lr / 4:g} instead of {lr:g}" if is_number(lr) else "a lower d_lr"
+    heavier = f"lambda_l1={2 * weight:g}" if is_number(weight) and weight else "a larger lambda_l1"
     augmented = config.get("diffaugment") is True
     few = "" if augmented else "; with few pairs, with diffaugment=true"
     return f"start anew with {slower}, or with {heavier}{few}."
@@ -141,7 +143,7 @@ def _collapse(
 ) -> Diagnosis | None:
     """Detect that the outputs for different inputs are alike."""
     judged = [row for row in validation if row.get("step", 0) >= MIN_FOR_COLLAPSE]
-    spreads = [row["spread"] for row in judged if _is_number(row.get("spread"))][-2:]
+    spreads = [row["spread"] for row in judged if is_number(row.get("spread"))][-2:]
     if len(spreads) < 2 or max(spreads) >= NEARLY_COLLAPSED:
         return None
     failed = max(spreads) < COLLAPSED
@@ -165,13 +167,13 @@ def _overfitting(
 ) -> Diagnosis | None:
     """Detect that training L1 falls while the validation measure rises since its best."""
     measures = ("perceptual", "l1")
-    name = next((n for n in measures if any(_is_number(row.get(n)) for row in validation)), "")
-    known = [row for row in validation if _is_number(row.get(name))]
+    name = next((n for n in measures if any(is_number(row.get(n)) for row in validation)), "")
+    known = [row for row in validation if is_number(row.get(name))]
     if len(known) <= PATIENCE:
         return None
     values = _smooth([row[name] for row in known])
     best = min(range(len(values)), key=lambda i: (values[i], known[i][name]))
-    train = [row["train_l1"] for row in known if _is_number(row.get("train_l1"))]
+    train = [row["train_l1"] for row in known if is_number(row.get("train_l1"))]
     if len(train) < len(known) or len(known) - 1 - best < PATIENCE:
         return None
     train = _smooth(train)
@@ -179,7 +181,7 @@ def _overfitting(
         return None
     label = "perceptual distance" if name == "perceptual" else "L1"
     epoch = known[best].get("epoch")
-    epoch = (epoch if _is_number(epoch) else best) + 1  # files count from 0, people from 1
+    epoch = (epoch if is_number(epoch) else best) + 1  # files count from 0, people from 1
     return Diagnosis(
         "watch",
         "The model learns the training pairs by heart and gets worse on others.",
@@ -202,7 +204,7 @@ def _flat(config: Mapping[str, Any]) -> float:
 
 
 def _median(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    values = [row[name] for row in rows if _is_number(row.get(name))]
+    values = [row[name] for row in rows if is_number(row.get(name))]
     return median(values) if values else None
 
 
@@ -210,7 +212,3 @@ def _smooth(values: Sequence[float]) -> list[float]:
     """Replace each value by the median of itself and its neighbours: one odd epoch decides
     nothing."""
     return [median(values[max(0, i - 1) : i + 2]) for i in range(len(values))]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,13 @@ from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
-from pix2pix.training.distributed import ProcessGroup, is_first, join_group
+from pix2pix.nn.device import ProcessGroup, is_first, join_group
+from pix2pix.training.checkpoints import checkpoint_folder
 from pix2pix.training.recorder import Recorder
 from pix2pix.training.resolve_config import run_config
 from pix2pix.training.saved_state import STATE_FILE, clear_leftovers, random_state, restore_state
 from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import save_errors, write_json
 from pix2pix.utils.progress import ShouldStop
 
 STATE_MINUTES = 10.0  # a state is saved at least so often, however slow the steps are
@@ -87,7 +88,7 @@ def run_loop(
             write_json(run / "config.json", run_config(work.config, data, start_from, device))
             recorder = Recorder(run, work.trainer, work.dataset, data, work.per_epoch, step)
             work.recorder = stack.enter_context(contextlib.closing(recorder))
-            is_model_missing = saved_before and not recorder.has_checkpoint(step)
+            is_model_missing = saved_before and not checkpoint_folder(run, step).exists()
         if any(work.ranks.any(is_model_missing)):  # it was killed between a state and its model
             save(work, step)
         train_from(work, step, should_stop, on_progress)
@@ -181,18 +182,6 @@ def save(work: Training, step: int) -> None:
             recorder.sample(step)
         recorder.validate(step, max(0, step - 1) // work.per_epoch)
         recorder.save_checkpoint(step)
-
-
-@contextlib.contextmanager
-def save_errors(run: Path) -> Iterator[None]:
-    """Turn an OSError of a full or read-only disk into a UserError."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{run.name} could not be saved: check that the disk has space and that the run's "
-            "folder can be written to, then resume; the last saved state is whole."
-        ) from error
 
 
 def load_initial_weights(trainer: Trainer, folder: Path) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pix2pix.utils.files import is_number
+
 _MARK = 64  # bytes before the place of reading by which a file is known again
 
 
@@ -104,7 +106,7 @@ class Curves:
         self.recent.append(row)
         one = _Bucket(step, step, row.get("epoch", 0), 1)
         for name, value in row.items():
-            if name not in ("step", "epoch") and _is_finite(value):
+            if name not in ("step", "epoch") and is_number(value) and math.isfinite(value):
                 one.losses[name] = [value, 1, value, value]
         if len(self._buckets) == self.points and self._buckets[-1].rows >= self._width:
             for bucket, neighbour in zip(self._buckets[::2], self._buckets[1::2]):
@@ -131,10 +133,6 @@ def _row(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _round(value: float) -> float:

@@ -1,4 +1,5 @@
-"""Record a run in its folder: losses, samples, validation, models, state.
+"""Record a run in its folder: losses, samples, validation, models, state; and, where that was asked
+for, in TensorBoard, trackio or wandb.
 
 The folder is described in ``run_folder``. Looking never changes what is trained: the generator is
 given back its running statistics, and no random number is drawn.
@@ -6,19 +7,29 @@ given back its running statistics, and no random number is drawn.
 
 from __future__ import annotations
 
+import importlib
 import json
+import logging
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import dataset_info, find_pairs, label_palette, read_dataset_json
 from pix2pix.data.loader import PairDataset
 from pix2pix.data.sample import sample_scenes
+from pix2pix.errors import UserError
 from pix2pix.evaluation.metrics import evenly_spaced, judge, validate
 from pix2pix.imaging.example_houses import PALETTE
 from pix2pix.imaging.grids import rows_picture
@@ -28,7 +39,6 @@ from pix2pix.models.card import model_card
 from pix2pix.models.folder import save_examples, save_model
 from pix2pix.training.checkpoints import checkpoint_folder, prune_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.reporter import Reporter, Values
 from pix2pix.training.saved_state import save_state
 from pix2pix.training.trainer import Trainer
 from pix2pix.utils.files import copy_folder
@@ -38,6 +48,12 @@ VALIDATION_PAIRS = 32  # validation pairs that are measured at most, spread over
 SCENES = 6  # drawings that a model of the sample dataset has
 SAMPLED_SOURCES = 50  # sources whose colours are the palette of a model of label maps
 VALIDATION_TIME_SHARE = 0.02  # of the time that validations between two saved models may take
+PROJECT = "pix2pix-studio"  # that runs are found in
+REPORT_ID = "report_id.txt"  # in the run folder: what a run that goes on is known by there
+MAX_WAITING = 10_000  # steps that a slow service may be behind; further ones are not sent
+LAST_SECONDS = 20.0  # that the end of a run waits for a service
+log = logging.getLogger(__name__)
+Values = Mapping[str, "float | Image.Image"]
 
 
 class Recorder:
@@ -117,10 +133,6 @@ class Recorder:
             lambda source: generate(self.trainer, source), *self.held_out, device=device,
             known=self.target_features.setdefault(by, {}),
         )  # fmt: skip
-
-    def has_checkpoint(self, step: int) -> bool:
-        """Return whether the model of a step was saved."""
-        return checkpoint_folder(self.run, step).exists()
 
     def save_state(self, step: int, random: list[Tensor]) -> None:
         """Save the state that the run is resumed from; `random` is the `random_state` of every
@@ -230,3 +242,81 @@ def model_config(
         numbers=config.numbers,
         training=training,
     )
+
+
+# ---------------------------------------------------------------------------------- other logs
+
+
+class Reporter:
+    """Sends by a thread of its own: a service that is slow or away never holds up training."""
+
+    def __init__(self, kind: str, run: Path, config: TrainConfig, first_step: int = 0) -> None:
+        """`kind` is that of ``report_to``. In TensorBoard steps after ``first_step`` replace those
+        of a killed process. Raises UserError where its package is not installed."""
+        try:
+            name = "torch.utils.tensorboard" if kind == "tensorboard" else kind
+            package = importlib.import_module(name)
+        except ImportError as error:
+            raise UserError(
+                f"{kind} is not installed: `pip install {kind}`, or leave report_to empty."
+            ) from error
+        self.waiting: SimpleQueue[tuple[int, Values] | None] = SimpleQueue()
+        opened = _opened(kind, package, run, config, first_step)
+        self.thread = Thread(target=self._work, args=(kind, opened), name=kind, daemon=True)
+        self.thread.start()
+
+    def send(self, step: int, group: str, values: Values) -> None:
+        """Send numbers and pictures of a step; returns at once."""
+        if self.thread.is_alive() and self.waiting.qsize() < MAX_WAITING:
+            self.waiting.put((step, {f"{group}/{name}": value for name, value in values.items()}))
+
+    def close(self) -> None:
+        """Send what is left, as long as that takes no more than ``LAST_SECONDS``."""
+        self.waiting.put(None)
+        self.thread.join(LAST_SECONDS)
+
+    def _work(self, kind: str, opened: Any) -> None:
+        try:
+            with opened as write:
+                for step, values in iter(self.waiting.get, None):
+                    write(step, values)
+        except Exception as error:  # each service has its own
+            log.warning("%s failed, and the run goes on without it: %s", kind, error)
+
+
+@contextmanager
+def _opened(
+    kind: str, package: Any, run: Path, config: TrainConfig, first_step: int
+) -> Iterator[Callable[[int, Values], None]]:
+    """Give what writes the values of a step."""
+    if kind == "tensorboard":
+        writer = package.SummaryWriter(str(run / "tensorboard"), purge_step=first_step + 1)
+
+        def write(step: int, values: Values) -> None:
+            for name, value in values.items():
+                if isinstance(value, Image.Image):
+                    colours = np.asarray(value.convert("RGB"))
+                    writer.add_image(name, colours, step, dataformats="HWC")
+                else:
+                    writer.add_scalar(name, value, step)
+
+        yield write
+        writer.close()
+        return
+    known = run / REPORT_ID
+    resume = "allow" if known.exists() else "never"
+    if resume == "never":
+        known.write_text(uuid.uuid4().hex[:12], encoding="ascii")
+    of_wandb = {"id": known.read_text("ascii"), "dir": str(run)}
+    own = {"private": True} if kind == "trackio" else of_wandb
+    package.init(project=PROJECT, name=run.name, config=asdict(config), resume=resume, **own)
+
+    def write(step: int, values: Values) -> None:
+        shown = {
+            name: package.Image(value) if isinstance(value, Image.Image) else value
+            for name, value in values.items()
+        }
+        package.log(shown, step=step)
+
+    yield write
+    package.finish()

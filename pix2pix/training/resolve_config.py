@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pix2pix.config import TrainConfig, parse_settings, train_config
+from pix2pix.config import TrainConfig, parse_settings, with_preset
 from pix2pix.data.dataset import (
     DatasetInfo,
     dataset_info,
@@ -50,10 +50,10 @@ def resolve_config(
     """
     given = parse_settings(overrides)
     if not start_from:
-        return with_dataset_facts(train_config(preset, given), data, given)
+        return with_dataset_facts(with_preset(preset, given), data, given)
     model = read_config(start_from)
     begin = {**model_network(model, given), **model_task(model, preset, given, data)}
-    config = with_dataset_facts(train_config(preset, given, begin), data, given)
+    config = with_dataset_facts(with_preset(preset, given, begin), data, given)
     if config.generator_config().hints and not model.generator.hints:
         raise UserError(
             "The model to start from has no hints of colour: leave colour_hints out and choose a "

@@ -29,7 +29,13 @@ from pix2pix.training.run_folder import (
     read_status,
     write_status,
 )
-from pix2pix.utils.files import read_json_object, to_number, write_atomically, write_json
+from pix2pix.utils.files import (
+    read_json_object,
+    to_number,
+    write_atomically,
+    write_errors,
+    write_json,
+)
 from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.workspace import IMPORT_PATH, ROOT
 
@@ -47,7 +53,11 @@ def start_process(run: Path, settings: dict[str, Any] | None = None) -> None:
         raise UserError(f"There is a run '{run.name}' already: choose another name, or resume it.")
     if settings is None and not (run / "config.json").exists():
         raise UserError(f"There is no run '{run.name}': start it first.")
-    try:
+    sentence = (
+        f"'{run.name}' could not be started: check that there is free space and that the workspace "
+        "can be written to."
+    )
+    with write_errors(run, sentence):
         run.mkdir(parents=True, exist_ok=True)
         with start_lock(run):
             if (run / "config.json").exists() and read_status(run).is_active:
@@ -58,11 +68,6 @@ def start_process(run: Path, settings: dict[str, Any] | None = None) -> None:
             now = time.time()
             write_status(run, state="queued", started=now, updated=now, sentence="")
             _spawn(run)
-    except OSError as error:
-        raise UserError(
-            f"'{run.name}' could not be started: check that there is free space and that the "
-            "workspace can be written to."
-        ) from error
 
 
 def start_lock(run: Path) -> FileLock:
@@ -111,24 +116,24 @@ def extend_run(run: Path, epochs: int) -> None:
     run that is active or trains elsewhere.
     """
     refuse_remote(run)
-    config = read_json_object(run / "config.json")
-    if read_status(run).is_active:
-        raise UserError(f"'{run.name}' is running: let it finish or stop it first.")
-    status = read_status(run)
-    if config.get("steps"):
-        config["steps"] = int(config["steps"]) + epochs * max(1, status.per_epoch)
-    else:
-        config["epochs"] = int(to_number(config.get("epochs"))) + epochs
-    write_json(run / "config.json", config)
+    status = _resting(run)
+    key, more = ("steps", max(1, status.per_epoch)) if status.config.get("steps") else ("epochs", 1)
+    length = int(to_number(status.config.get(key))) + epochs * more
+    write_json(run / "config.json", {**status.config, key: length})
 
 
 def choose_data(run: Path, data: Path) -> None:
     """Let a run go on with the dataset `data`, where its own is gone. Raises UserError for a run
     that is active."""
-    config = read_json_object(run / "config.json")
-    if read_status(run).is_active:
+    write_json(run / "config.json", {**_resting(run).config, "data": str(data.resolve())})
+
+
+def _resting(run: Path) -> Status:
+    """Return the status of a run that rests; raises UserError for one that is active."""
+    status = read_status(run)
+    if status.is_active:
         raise UserError(f"'{run.name}' is running: let it finish or stop it first.")
-    write_json(run / "config.json", {**config, "data": str(data.resolve())})
+    return status
 
 
 # ------------------------------------------------------------------------ for the run's own process
@@ -187,10 +192,7 @@ PACE_SETTINGS = (
 
 def count_ahead(run: Path) -> int:
     """Count the runs before this one on its device, the one that trains included."""
-    mine = read_status(run)
-    device = mine.config.get("device", "")
-    others = [s for s in list_runs(run.parent) if s.is_active and s.folder != run]
-    return sum(s.config.get("device", "") == device and _is_earlier(s, mine) for s in others)
+    return sum(status.is_active for status in _runs_before(run))
 
 
 def past_step_time(settings: dict[str, Any], root: Path | None = None) -> tuple[float, str] | None:
@@ -215,8 +217,8 @@ def wait_for_device(run: Path, device: str, should_stop: ShouldStop) -> Iterator
     lock = FileLock(run.parent / f".{device.replace(':', '-')}.lock")
     while True:
         if should_stop():
-            raise Cancelled()
-        if not _is_behind_others(run):
+            raise Cancelled
+        if all(before.state != "queued" for before in _runs_before(run)):
             with contextlib.suppress(Timeout):
                 lock.acquire(blocking=False)
                 break
@@ -227,15 +229,12 @@ def wait_for_device(run: Path, device: str, should_stop: ShouldStop) -> Iterator
         lock.release()
 
 
-def _is_behind_others(run: Path) -> bool:
+def _runs_before(run: Path) -> list[Status]:
+    """List the runs on the device of this one that were started before it."""
     mine = read_status(run)
-    device = mine.config.get("device", "")
-    return any(
-        s.state == "queued" and s.config.get("device", "") == device and _is_earlier(s, mine)
-        for s in list_runs(run.parent)
-        if s.folder != run
-    )
 
+    def is_before(other: Status) -> bool:
+        same = other.config.get("device", "") == mine.config.get("device", "")
+        return same and (other.started, other.name) < (mine.started, mine.name)
 
-def _is_earlier(one: Status, other: Status) -> bool:
-    return (one.started, one.name) < (other.started, other.name)
+    return list(filter(is_before, list_runs(run.parent)))

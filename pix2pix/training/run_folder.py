@@ -5,7 +5,7 @@ The run folder is the only channel between the process that trains and everyone 
 - `config.json`: every value of the run, its dataset and the model that it began from;
 - `process.json`: pid and start of the process, which together name it for ever;
 - `status.json`: state, step, steps, epoch, speed and a sentence, replaced whole;
-- `job.json`: of a run that trains elsewhere, on Hugging Face Jobs (see `hub.jobs`);
+- `job.json`: of a run that trains elsewhere, on Hugging Face Jobs (see `hub.jobs_launch`);
 - `stop`: there while someone asks the run to stop, with the word that it will be called by;
 - `metrics.jsonl` (a line a step), `validation.jsonl` (a line a validation), `samples/`,
   `checkpoints/`, `model/` (the current generator), `state.pt` (to go on from), `log.txt`;

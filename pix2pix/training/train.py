@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import signal
 import sys
@@ -19,14 +18,12 @@ import torch
 from pix2pix.config import TrainConfig
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.models.folder import find_model
-from pix2pix.nn.device import out_of_memory, pick_device
+from pix2pix.nn.device import is_shared, out_of_memory, pick_device
 from pix2pix.training import run_control, run_folder
-from pix2pix.training.distributed import is_shared
 from pix2pix.training.loop import (
     TrainProgress,
     check_unused,
     run_loop,
-    save_errors,
     set_process_up,
 )
 from pix2pix.training.metrics_log import read_jsonl
@@ -37,7 +34,7 @@ from pix2pix.training.resolve_config import (
     resume_run,
     run_config,
 )
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import save_errors, write_json
 from pix2pix.utils.progress import ShouldStop
 
 STATUS_SECONDS = 1.0  # between two lines of status
@@ -138,10 +135,8 @@ def _settings(
     """Resolve the settings of a new run: what differs from the config's own preset was given."""
     config = config or TrainConfig.from_preset("recommended")
     model = find_model(start_from) if start_from else None
-    given = dataclasses.asdict(config)
-    for name, value in dataclasses.asdict(TrainConfig.from_preset(config.preset)).items():
-        if given[name] == value or name in ("ranges", "numbers"):  # which the dataset says
-            del given[name]
+    of_data = ("ranges", "numbers")  # which the dataset says
+    given = {name: value for name, value in config.changes().items() if name not in of_data}
     config = resolve_config(config.preset, given, data, model)
     return RunSettings(config, data, model, pick_device(device))
 

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
-from pix2pix.nn.device import compiler_errors, has_fast_bfloat16, out_of_memory
+from pix2pix.nn.device import ProcessGroup, compiler_errors, has_fast_bfloat16, out_of_memory
 from pix2pix.nn.discriminators import Augmentation, build_discriminator
 from pix2pix.nn.generators import build_generator, keep_light
 from pix2pix.nn.imagenet import LITE0, imagenet_stages, normalise, to_rgb
@@ -26,7 +26,6 @@ from pix2pix.nn.losses import (
     perceptual,
     reconstruction,
 )
-from pix2pix.training.distributed import ProcessGroup
 
 
 class NonFiniteLoss(UserError):

@@ -19,11 +19,11 @@ from pix2pix.models.folder import (
     GRAPH,
     SAMPLES,
     WEIGHTS,
+    pack_weights,
     read_config,
     sample_files,
-    write_onnx,
 )
-from pix2pix.models.weights_file import pack_weights
+from pix2pix.models.onnx_runtime import write_onnx
 from pix2pix.ui.device_engine import (
     INSTALLED,
     RUNTIME_FILES,

@@ -27,9 +27,9 @@ from PIL import Image
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.picture import Picture, as_picture
 from pix2pix.model_config import ModelConfig
+from pix2pix.models.tiling import LargePicture
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
-from pix2pix.models.windows import LargePicture
 from pix2pix.nn.device import on_zero_gpu
 from pix2pix.utils.progress import Progress, ShouldStop
 

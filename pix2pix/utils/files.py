@@ -20,12 +20,22 @@ RETRY_PAUSES = [0.02] * 50 if os.name == "nt" else []  # seconds
 
 
 @contextlib.contextmanager
-def write_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError of this place into a UserError that says why."""
+def write_errors(path: Path, sentence: str = "") -> Iterator[None]:
+    """Turn an OSError of this place, such as a full disk's, into a UserError: one that says why,
+    or the `sentence`."""
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+        raise UserError(sentence or f"{path} cannot be written: {error.strerror}.") from error
+
+
+def save_errors(run: Path) -> contextlib.AbstractContextManager[None]:
+    """Turn an OSError of a run's folder, on a full or read-only disk, into a UserError."""
+    return write_errors(
+        run,
+        f"{run.name} could not be saved: check that the disk has space and that the run's "
+        "folder can be written to, then resume; the last saved state is whole.",
+    )
 
 
 @contextlib.contextmanager
@@ -122,6 +132,11 @@ def read_json_object(file: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value from JSON is a number, infinite and NaN included."""
+    return type(value) in (int, float)
+
+
 def to_number(value: Any) -> float:
     """Return the value, 0 where it is not a number."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+    return value if is_number(value) else 0

@@ -33,8 +33,8 @@ from pix2pix.data.tables import (
     subset_of,
 )
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.hub import tables as hub_tables
-from pix2pix.hub.tables import look_at_hub, pull_pairs
+from pix2pix.hub import datasets as hub_datasets
+from pix2pix.hub.datasets import look_at_hub, pull_pairs
 from tests.support.drawn_pairs import drawn_pair
 from tests.support.fake_hub import READER
 
@@ -340,9 +340,9 @@ def test_a_look_shows_columns_rows_and_three_examples(
     assert swapped.examples[0] == look.examples[0][::-1]
     with pytest.raises(UserError, match="token"):
         look_at_hub("ann/houses", endpoint=hub.endpoint)
-    reading = hub_tables.hub_table("ann/houses", token=READER, endpoint=hub.endpoint)
+    reading = hub_datasets.hub_table("ann/houses", token=READER, endpoint=hub.endpoint)
     hub.forbidden = "train.parquet"
-    with pytest.raises(Exception) as caught, hub_tables.hub_errors("ann/houses", "read", READER):
+    with pytest.raises(Exception) as caught, hub_datasets.hub_errors("ann/houses", "read", READER):
         example_pairs(reading)
     assert isinstance(caught.value, UserError) and READER not in str(caught.value)
 
@@ -350,9 +350,9 @@ def test_a_look_shows_columns_rows_and_three_examples(
 def test_pictures_in_splits_are_taken_before_tables(hub: Any, pairs: list[Pair]) -> None:
     files = {"pairs/train-00000.parquet": parquet(pairs[:4])}
     hub.commit("ann/ours", {**files, "train/1.png": pairs[0][2]})
-    assert hub_tables.hub_table("ann/ours", endpoint=hub.endpoint) is None
+    assert hub_datasets.hub_table("ann/ours", endpoint=hub.endpoint) is None
     hub.commit("ann/theirs", {**files, "docs/preview.png": b"p"})
-    assert hub_tables.hub_table("ann/theirs", endpoint=hub.endpoint) is not None
+    assert hub_datasets.hub_table("ann/theirs", endpoint=hub.endpoint) is not None
 
 
 def test_webdataset_on_the_hub_is_streamed(hub: Any, pairs: list[Pair], tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ import pytest
 
 from pix2pix.config import TrainConfig
 from pix2pix.hub import bucket_backup
-from pix2pix.hub.bucket_backup import BucketBackup, start_bucket_backup, storage_hint
-from pix2pix.hub.jobs.worker import file_stamps
+from pix2pix.hub.bucket_backup import BucketBackup, file_stamps, start_bucket_backup, storage_hint
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import publish_checkpoint
 from pix2pix.training.train import main

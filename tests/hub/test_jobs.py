@@ -20,14 +20,14 @@ import pytest
 from PIL import Image
 
 from pix2pix.errors import UserError
-from pix2pix.hub.jobs.follow import read_job, sync_remote
-from pix2pix.hub.jobs.launch import cancel_remote, flavours, plan_job, resume_remote, start_remote
-from pix2pix.hub.jobs.worker import copy_changes, file_stamps
+from pix2pix.hub import jobs_follow
+from pix2pix.hub.bucket_backup import copy_changes, file_stamps
+from pix2pix.hub.jobs_follow import cancel_remote, read_job, sync_remote
+from pix2pix.hub.jobs_launch import flavours, plan_job, resume_remote, start_remote
 from pix2pix.models.folder import load_model
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import list_checkpoints, publish_checkpoint
 from pix2pix.training.resolve_config import read_run
-from pix2pix.ui.train import follow_jobs
 from pix2pix.ui.train.jobs import flavour_label
 from pix2pix.ui.train.launch import run_settings
 from pix2pix.ui.train.live_view import handle_action
@@ -102,7 +102,7 @@ def test_each_call_is_one_that_the_installed_library_takes(data: Path, tmp_path:
         )
     names = [name for call in calls for _, name in call.arguments.get("add", [])]
     assert "jobs/x/start/model.safetensors" in names and "jobs/x/data/train/00.png" in names
-    assert "jobs/x/source/pix2pix/hub/jobs/worker.py" in names
+    assert "jobs/x/source/pix2pix/hub/bucket_backup.py" in names
     assert not [name for name in names if "/ui/" in name]
     assert calls[-1].arguments["name"] == "a-b"
     assert len(str(calls[2])) < 1000, "a call can be read"
@@ -353,7 +353,7 @@ def test_only_changes_are_copied_and_the_end_comes_last(
         copied.append(source.relative_to(run).as_posix())
         Path(target).write_bytes(source.read_bytes())
 
-    monkeypatch.setattr("pix2pix.hub.jobs.worker.shutil.copyfile", copy)
+    monkeypatch.setattr("pix2pix.hub.bucket_backup.shutil.copyfile", copy)
     (run / "process.json").write_text("{}")
     (run / ".status.json.x").write_text("{")
     known: dict = {}
@@ -375,8 +375,8 @@ def test_only_changes_are_copied_and_the_end_comes_last(
 @pytest.fixture
 def page(hub: FakeHub, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The handlers of the tab by name, and its components by their elem_id."""
-    followers = follow_jobs.JobFollowers(every=0.01)
-    monkeypatch.setattr(follow_jobs, "FOLLOWERS", followers)
+    followers = jobs_follow.JobFollowers(every=0.01)
+    monkeypatch.setattr(jobs_follow, "FOLLOWERS", followers)
     monkeypatch.setattr("pix2pix.ui.train.jobs.FOLLOWERS", followers)
     with gr.Blocks() as blocks:
         train_tab(gr.Textbox())
@@ -411,16 +411,16 @@ def test_the_form_sends_watches_stops_and_watches_again(
         handle_action(RunWatcher(), {"run": "faces", "action": "pause"})
     handle_action(RunWatcher(), {"run": "faces", "action": "stop"})
     until(lambda: run_folder.read_status(run).state == "stopped")
-    until(lambda: not follow_jobs.FOLLOWERS.followed)
+    until(lambda: not jobs_follow.FOLLOWERS.followed)
     signed_in = gr.OAuthToken(token=OWNER, scope="jobs", expires_at=0)
     handler(page, "resume").fn("", "faces", "l4x1", 1, signed_in)
-    follow_jobs.FOLLOWERS.followed.clear()  # as a restart of the app does
+    jobs_follow.FOLLOWERS.followed.clear()  # as a restart of the app does
     with pytest.raises(UserError, match="give your token"):
         handle_action(RunWatcher(), {"run": "faces", "action": "stop"})
     again = handler(page, "watch_again")
     with pytest.raises(gr.Error, match="does not accept"):
         again.fn("hf_unknown", "faces", None)
-    assert not follow_jobs.FOLLOWERS.followed
+    assert not jobs_follow.FOLLOWERS.followed
     again.fn(OWNER, "faces", None)
     hub.refuse = {"/api/jobs": 500}
     until(lambda: "error 500" in run_folder.read_status(run).sentence)
@@ -443,7 +443,7 @@ def test_of_two_that_send_one_name_at_once_the_first_keeps_its_run(
         (run / "config.json").write_text("the first's")
         return calls
 
-    monkeypatch.setattr("pix2pix.hub.jobs.launch.plan_job", meanwhile)
+    monkeypatch.setattr("pix2pix.hub.jobs_launch.plan_job", meanwhile)
     with pytest.raises(UserError, match="There is a run 'faces' already"):
         start_remote(run, settings(data), BUCKET, **ON, token=OWNER)
     assert not hub.asked and (run / "config.json").read_text() == "the first's"

@@ -129,7 +129,7 @@ def test_a_runtime_that_fails_is_as_good_as_none(
     def fail(*_: object) -> None:
         raise RuntimeError("no such instruction")
 
-    monkeypatch.setattr("pix2pix.models.onnx_graph.open_session", fail)
+    monkeypatch.setattr("pix2pix.models.onnx_runtime.open_session", fail)
     assert Translator.load(folder, "cpu")(source) == expected
     assert "ONNX Runtime cannot run 'model'" in caplog.text
     save_tiny_model(tmp_path / "other", tiny_config({"ngf": 6}))  # as a run saves it

@@ -15,8 +15,8 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import Picture, to_array
 from pix2pix.models import translator as models_translator
+from pix2pix.models.tiling import feather_weights, tile_starts
 from pix2pix.models.translator import Translator
-from pix2pix.models.windows import feather_weights, tile_starts
 from pix2pix.nn.device import memory_errors
 from tests.support.models_and_servers import (
     Constants,

@@ -24,13 +24,8 @@ from pix2pix.nn.discriminators import build_discriminator
 from pix2pix.nn.generators import build_generator, construct_generator
 from pix2pix.nn.imagenet import LITE0, imagenet_stages
 from pix2pix.nn.layers import parameter_count
-from pix2pix.nn.summary import (
-    format_summary,
-    multiply_adds,
-    saved_activations,
-    summarise,
-    training_memory,
-)
+from pix2pix.nn.summary import format_summary, multiply_adds, summarise
+from pix2pix.nn.training_memory import saved_activations, training_memory
 from pix2pix.presets import PRESETS
 from pix2pix.ui.translate.options import PUBLIC_LIMITS
 from tests.support.fork_server import ForkServer

@@ -17,10 +17,10 @@ from PIL import Image
 
 from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
-from pix2pix.training import reporter
+from pix2pix.training import recorder
 from pix2pix.training.loop import TrainProgress, run_loop
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.reporter import Reporter
+from pix2pix.training.recorder import Reporter
 from tests.support.drawn_pairs import draw_dataset
 
 CPU = torch.device("cpu")
@@ -141,8 +141,8 @@ def test_a_service_that_hangs_holds_up_nobody(
     service, answer = Service(), threading.Event()
     service.init = lambda **_: answer.wait(60)  # type: ignore[method-assign]
     monkeypatch.setitem(sys.modules, "wandb", service)
-    monkeypatch.setattr(reporter, "LAST_SECONDS", 0.01)
-    monkeypatch.setattr(reporter, "MAX_WAITING", 5)
+    monkeypatch.setattr(recorder, "LAST_SECONDS", 0.01)
+    monkeypatch.setattr(recorder, "MAX_WAITING", 5)
     report = Reporter("wandb", tmp_path, SMALL)
     for step in range(1, 20):
         report.send(step, "loss", {"g": 1.0})

@@ -12,9 +12,8 @@ import pytest
 from pix2pix.errors import UserError
 from pix2pix.presets import PRESETS
 from pix2pix.ui.auth import Roles
-from pix2pix.ui.train.api import start_training
 from pix2pix.ui.train.form import training_form
-from pix2pix.ui.train.launch import run_settings
+from pix2pix.ui.train.launch import run_settings, start_training
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.models_and_servers import save_tiny_model, tiny_config
 from tests.support.page_server import Server

@@ -36,9 +36,8 @@ from pix2pix.training.metrics_log import Curves, read_jsonl
 from pix2pix.ui.train import evaluate as train_evaluate
 from pix2pix.ui.train import watch as train_watch
 from pix2pix.ui.train.form import describe_length, training_form
-from pix2pix.ui.train.launch import read_overrides, run_settings, start_run
+from pix2pix.ui.train.launch import read_overrides, run_settings, settings_table, start_run
 from pix2pix.ui.train.live_view import handle_action, load_sample
-from pix2pix.ui.train.preview import settings_table
 from pix2pix.ui.train.watch import SLOT, RunWatcher
 from pix2pix.ui.train.wording import (
     PRESET_TEXTS,

@@ -11,7 +11,7 @@ import gradio as gr
 
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, LABELS, Recipe
 from pix2pix.errors import UserError
-from pix2pix.hub.tables import PUBLISHED
+from pix2pix.hub.datasets import PUBLISHED
 from pix2pix.imaging.video import VIDEO_SUFFIXES
 from pix2pix.ui.dataset.draw import draw_board
 from pix2pix.ui.dataset.table_form import TableForm, table_form

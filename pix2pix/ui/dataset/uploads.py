@@ -20,8 +20,7 @@ from pix2pix.data.table_rows import TableLook, look_at
 from pix2pix.data.tables import KINDS, Table, local_table
 from pix2pix.data.transfer import read_npz
 from pix2pix.errors import UserError
-from pix2pix.hub.datasets import pull_dataset
-from pix2pix.hub.tables import look_at_hub, pull_pairs
+from pix2pix.hub.datasets import look_at_hub, pull_dataset, pull_pairs
 from pix2pix.imaging.video import is_video
 from pix2pix.ui.dataset.draw import drawn_inputs
 from pix2pix.utils.files import remove_old

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from pix2pix.data.dataset import DatasetInfo, dataset_info, list_datasets
+from pix2pix.data.dataset import DatasetInfo, dataset_info, find_pairs, list_datasets
 from pix2pix.data.loader import steps_per_epoch
+from pix2pix.data.plausibility import dataset_doubts
+from pix2pix.data.ranges import folder_ranges
+from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.nn.device import pick_device
-from pix2pix.nn.summary import training_memory
+from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import describe_losses, matching_direction
 from pix2pix.training.run_control import past_step_time
-from pix2pix.training.run_folder import list_runs, runs_folder
-from pix2pix.ui.dataset.library import chosen_folder, datasets_folder
+from pix2pix.training.run_folder import runs_folder
+from pix2pix.ui.components.pairs_view import encode_pair, join_pair
+from pix2pix.ui.dataset.library import chosen_folder, dataset_version, datasets_folder
+from pix2pix.ui.dataset.wording import format_pairs, format_splits
+from pix2pix.ui.gradio_patches import escape_template
 from pix2pix.ui.theme import read_asset
 from pix2pix.ui.train.launch import (
     form_config,
     model_config_of,
     preset_values,
     read_overrides,
+    settings_table,
     start_models,
 )
-from pix2pix.ui.train.preview import settings_table
 from pix2pix.ui.train.wording import PRESET_TEXTS, format_duration, format_memory_need
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.memory import free_memory
@@ -44,6 +52,7 @@ REPORTS = {
     "Weights & Biases": "wandb",
 }
 FIXED_WIDTH = "The small U-Net's is fixed."
+PREVIEW_PAIRS = 4  # pairs of the preview
 NO_DATASET = "No dataset yet: build one in the Dataset tab."
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
 
@@ -187,26 +196,14 @@ def dataset_choices(chosen: str | None, sent: str) -> Any:
     return gr.Dropdown(names, value=sent if sent in names else next(iter(names), None), info=info)
 
 
-def trial_button() -> Any:
-    """Offer a trial while nothing has been trained here."""
-    return gr.Button(visible=not list_runs())
-
-
-def start_choices(chosen: str) -> Any:
-    """List the models as they are now; a choice that is gone is taken back."""
+def start_choices(chosen: str, sent: str | None = None) -> Any:
+    """List the models as they are now, and choose the one that was `sent`; else the choice stays,
+    unless it is gone."""
     names = list(start_models())
-    return gr.Dropdown(model_from_label(names), **({} if chosen in ["", *names] else {"value": ""}))
-
-
-def choose_start(name: str) -> Any:
-    """Choose that model, among those that there are now."""
-    names = list(start_models())
-    return gr.Dropdown(model_from_label(names), value=name if name in names else "")
-
-
-def model_from_label(names: list[str]) -> list[tuple[str, str]]:
-    """List the choices of what to start from."""
-    return [SCRATCH, *((f"Fine-tune {name}", name) for name in names)]
+    choices = [SCRATCH, *((f"Fine-tune {name}", name) for name in names)]
+    if sent is None and chosen in ["", *names]:
+        return gr.Dropdown(choices)
+    return gr.Dropdown(choices, value=sent if sent in names else "")
 
 
 def description(name: str | None) -> DatasetInfo | None:
@@ -215,6 +212,37 @@ def description(name: str | None) -> DatasetInfo | None:
         return dataset_info(chosen_folder(name)) if name else None
     except UserError:
         return None
+
+
+def dataset_preview(name: str | None) -> dict[str, Any]:
+    """Show a few pairs and the counts, every text escaped."""
+    if not name:
+        return {}
+    try:
+        folder = chosen_folder(name)
+        return preview_pairs(folder, dataset_version(folder))
+    except UserError as error:
+        return escape_template({"words": str(error)})
+
+
+@functools.lru_cache(maxsize=32)
+def preview_pairs(folder: Path, times: tuple[int, ...]) -> dict[str, Any]:
+    """Encode a few pairs; `times` only say when to look again."""
+    info = dataset_info(folder)
+    pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
+    pictures, ranges = [], folder_ranges(folder)
+    for pair in pairs[:: max(1, len(pairs) // PREVIEW_PAIRS)][:PREVIEW_PAIRS]:
+        try:
+            picture = join_pair(pair, ranges)
+            picture.thumbnail((256, 256))
+            pictures.append({**encode_pair(picture), "name": pair.name})
+        except UserError:
+            continue  # the Dataset tab says what is wrong with it
+    words = [f"{format_pairs(info.total)}: {format_splits(info.counts)}."]
+    if not info.counts.get("val"):
+        words.append("Without val pairs, samples show training pairs.")
+    words += [f"Look at {d.file}: it {d.reason}." for d in dataset_doubts(folder)]
+    return escape_template({"pairs": pictures, "words": " ".join(words)})
 
 
 def direction_field(form: TrainForm, values: Values) -> Any:
@@ -257,18 +285,15 @@ def describe_length(form: TrainForm, values: Values) -> str:
     device = pick_device()
     free = free_memory(device)
     before = past_step_time({**asdict(config), "device": str(device)})
-    length = f"{count:,} train pairs, {product_text(steps / pass_steps)}: {steps:,} steps"
+    passes = steps / pass_steps
+    times = f"{passes:,.0f} times" if passes >= 1.5 else "once" if passes >= 1 else "not all seen"
+    length = f"{count:,} train pairs, {times}: {steps:,} steps"
     if before:
         length += (
             f", about {format_duration(steps * before[0])} at the pace of {escape_text(before[1])}"
         )
     need = format_memory_need(training_memory(config, count, free), free)
     return f"{length}. {need} {describe_losses(config, folder)}".rstrip()
-
-
-def product_text(passes: float) -> str:
-    """Say how often each pair is seen."""
-    return f"{passes:,.0f} times" if passes >= 1.5 else "once" if passes >= 1 else "not all seen"
 
 
 def preset_fields(form: TrainForm, values: Values) -> dict[Any, Any]:

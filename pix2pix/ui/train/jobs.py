@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.errors import UserError
-from pix2pix.hub.jobs.follow import sync_remote
-from pix2pix.hub.jobs.launch import (
+from pix2pix.hub.jobs_follow import FOLLOWERS, sync_remote
+from pix2pix.hub.jobs_launch import (
     MAX_HOURS,
     Flavour,
     flavours,
@@ -22,7 +22,6 @@ from pix2pix.training.run_folder import RESUMABLE
 from pix2pix.ui.auth import visitor_token
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
 from pix2pix.ui.long_work import page_progress
-from pix2pix.ui.train.follow_jobs import FOLLOWERS
 from pix2pix.ui.train.form import TrainForm, Values, propose_name
 from pix2pix.ui.train.launch import find_run, prepared_run
 from pix2pix.ui.train.watch import RunWatcher

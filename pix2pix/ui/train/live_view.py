@@ -15,6 +15,7 @@ from PIL import Image
 
 from pix2pix.data.dataset import locate_dataset
 from pix2pix.errors import UserError
+from pix2pix.hub.jobs_follow import stop_run
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.grids import GAP
 from pix2pix.training import run_control, run_folder
@@ -22,7 +23,6 @@ from pix2pix.training.checkpoints import publish_checkpoint
 from pix2pix.ui.dataset.library import chosen_folder, workspace_datasets
 from pix2pix.ui.events import server_function
 from pix2pix.ui.theme import read_asset
-from pix2pix.ui.train.follow_jobs import stop_run
 from pix2pix.ui.train.launch import find_run
 from pix2pix.ui.train.watch import RunWatcher
 from pix2pix.ui.web_files import mount_script

@@ -8,16 +8,16 @@ from typing import Any
 
 import gradio as gr
 
+from pix2pix.training.run_folder import list_runs
 from pix2pix.ui.dataset.library import ready_sample
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
 from pix2pix.ui.theme import OFFSCREEN, read_asset
-from pix2pix.ui.train.api import train_api
 from pix2pix.ui.train.evaluate import evaluate_form
 from pix2pix.ui.train.form import (
     TrainForm,
     Values,
-    choose_start,
     dataset_choices,
+    dataset_preview,
     describe_length,
     direction_field,
     preset_fields,
@@ -26,12 +26,10 @@ from pix2pix.ui.train.form import (
     start_choices,
     start_fields,
     training_form,
-    trial_button,
 )
 from pix2pix.ui.train.jobs import jobs_fields, wire_jobs
-from pix2pix.ui.train.launch import start_run
+from pix2pix.ui.train.launch import start_run, train_api
 from pix2pix.ui.train.live_view import live_view
-from pix2pix.ui.train.preview import dataset_preview
 from pix2pix.ui.train.watch import RunWatcher
 from pix2pix.ui.train.wording import PRESET_TEXTS
 
@@ -62,8 +60,10 @@ def wire_choices(form: TrainForm, live: gr.HTML, chosen: gr.Textbox) -> None:
     """Wire what the tab lists, which changes while it is open, and the choice of a dataset."""
 
     def refresh(dataset: str | None, sent: str, start_from: str) -> list[Any]:
-        """Update the choices, which change while the page is open."""
-        return [dataset_choices(dataset, sent), start_choices(start_from), trial_button()]
+        """Update the choices, which change while the page is open; a trial is offered while nothing
+        has been trained here."""
+        offer = gr.Button(visible=not list_runs())
+        return [dataset_choices(dataset, sent), start_choices(start_from), offer]
 
     choices = [form.dataset, form.start_from, form.trial]
     live.shown(refresh, [form.dataset, chosen, form.start_from], choices, **HIDDEN_EVENT)
@@ -117,7 +117,7 @@ def wire_fields(form: TrainForm, live: gr.HTML) -> None:
     )
 
     def finetune(event: gr.EventData) -> Any:
-        return choose_start(str(event.value))
+        return start_choices("", str(event.value))
 
     live.select(finetune, None, form.start_from, **HIDDEN_EVENT)
 

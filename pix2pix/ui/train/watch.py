@@ -17,6 +17,7 @@ from pix2pix.training.diagnostics import diagnose
 from pix2pix.training.metrics_log import Curves, read_jsonl
 from pix2pix.ui.train.launch import find_run
 from pix2pix.ui.train.wording import describe_settings, run_list_item, state_line
+from pix2pix.utils.files import is_number
 
 MEASURES = ("l1", "psnr", "ssim", "perceptual")  # of the validation pairs
 MAX_WATCHED = 8  # runs whose curves are kept in memory, about a MB each
@@ -197,6 +198,4 @@ def checkpoint_item(checkpoint: Checkpoint, favourite: Checkpoint | None) -> dic
 
 def finite_number(value: Any) -> float | None:
     """Return a finite number to 5 digits, else None: JSON has no other."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(f"{value:.5g}") if abs(value) < 1e300 else None
+    return float(f"{value:.5g}") if is_number(value) and abs(value) < 1e300 else None

@@ -28,7 +28,7 @@ from pix2pix.models.batch import (
     run_job,
 )
 from pix2pix.models.folder import read_config
-from pix2pix.models.tile_sets import count_mbtiles
+from pix2pix.models.map_tiles import count_mbtiles
 from pix2pix.ui.components.model_cards import ModelSource
 from pix2pix.ui.events import user_errors
 from pix2pix.ui.limits import DISK_FULL, DiskFull, check_disk

@@ -21,7 +21,7 @@ from PIL import Image
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import Box, Picture
-from pix2pix.models.windows import LargePicture
+from pix2pix.models.tiling import LargePicture
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.progress import Progress, part_of
 from pix2pix.utils.text import printable

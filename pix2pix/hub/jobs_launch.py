@@ -1,11 +1,11 @@
-"""Launch, resume and cancel runs on Hugging Face Jobs. No torch.
+"""Launch and resume runs on Hugging Face Jobs. No torch.
 
 All passes through a private bucket, where `jobs/NAME-TIME/` holds `source/` (the engine), `data/`
 (the dataset), `start/` (the model to begin with) and `run/`, the run folder. The job has it mounted
-and runs `worker`, which trains and copies what it writes to `run/`; from there `sync` brings
-it into the folder of the run here, so that whoever watches runs sees this one as any other. Such a
-folder has a `job.json`. A person's token comes with every call and is written down nowhere: the job
-needs none.
+and runs `bucket_backup`, which trains and copies what it writes to `run/`; `jobs_follow` brings
+that into the folder of the run here, so that whoever watches runs sees this one as any other. Such
+a folder has a `job.json`. A person's token comes with every call and is written down nowhere: the
+job needs none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pix2pix.errors import UserError
 from pix2pix.hub.client import check_repo_name, connect, hub_errors
 from pix2pix.hub.datasets import dataset_files
 from pix2pix.hub.deploy import HubCall, make_call, private_bucket
-from pix2pix.hub.jobs.follow import read_job, require_token, write_sentence
+from pix2pix.hub.jobs_follow import read_job, require_token, write_sentence
 from pix2pix.training import run_folder
 from pix2pix.utils.files import write_json
 from pix2pix.utils.progress import Progress
@@ -121,7 +121,7 @@ def _run_job(name: str, bucket: str, prefix: str, flavour: str, hours: float) ->
         "run_job",
         {
             "image": IMAGE,
-            "command": [*uv, "python", "-m", "pix2pix.hub.jobs.worker", MOUNT, WORK],
+            "command": [*uv, "python", "-m", "pix2pix.hub.bucket_backup", MOUNT, WORK],
             "env": environment,
             "flavor": flavour,
             "timeout": round(hours * 3600),
@@ -157,7 +157,7 @@ def _plain_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run"
 
 
-# ------------------------------------------------------------------------- sent, resumed, cancelled
+# ------------------------------------------------------------------------- --------- sent, resumed
 
 
 def start_remote(
@@ -213,13 +213,6 @@ def resume_remote(
     calls = plan_resume(run.name, job, flavour=flavour, hours=hours)
     job |= {"flavour": flavour, "timeout": round(hours * 3600), "started": time.time()}
     return _make_calls(calls, run, job, token, endpoint)
-
-
-def cancel_remote(run: Path, token: str, endpoint: str | None = None) -> None:
-    """Cancel the job of a run; what it saved last stays in the bucket. Raises UserError."""
-    job = read_job(run)
-    with hub_errors(f"of {job['namespace']}", "cancel", token, kind="job"):
-        connect(token, endpoint).cancel_job(job_id=job["job_id"], namespace=job["namespace"])
 
 
 def _make_calls(

@@ -1,27 +1,35 @@
-"""Follow a run on Hugging Face Jobs: look at its job, fetch what is new, say its state.
+"""Follow runs on Hugging Face Jobs: look at a job, fetch what is new, say its state, cancel it. No
+torch.
 
-How it got there, and what lies where in the bucket, `launch` says.
+How it got there, and what lies where in the bucket, `jobs_launch` says. Whoever follows has a token
+that lives in memory only.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
 import tempfile
+import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pix2pix.errors import UserError
 from pix2pix.hub.client import TOKENS, connect, hub_errors
-from pix2pix.training import run_folder
-from pix2pix.utils import files as utils_files
-from pix2pix.utils.files import copy_folder, write_json
+from pix2pix.training import run_control, run_folder
+from pix2pix.utils.files import copy_folder, is_number, read_json_object, write_json
+from pix2pix.utils.text import printable
 
+log = logging.getLogger(__name__)
 FINAL_STATES = ("COMPLETED", "CANCELED", "ERROR", "DELETED")
 FIGURES = ("step", "steps", "epoch", "seconds_per_step", "memory_mib", "updated")
+SHARE = 0.1  # of the time that looking may take
+AFTER_ERROR = 30.0  # seconds until a look that failed is tried again
 _SMALL = re.compile(r"(metrics|validation)\.jsonl|samples/step-\d{7}\.png", re.ASCII)
 _MODEL = re.compile(
     r"(model|checkpoints/step-\d{7})/\w[\w-]*\.(json|md|onnx|safetensors)", re.ASCII
@@ -64,7 +72,8 @@ def sync_remote(run: Path, token: str, endpoint: str | None = None) -> run_folde
     stage = str(getattr(info.status.stage, "value", info.status.stage))
     with hub_errors(job["bucket"], "read", token, kind="bucket"):
         status = _fetch(api, run, job, is_over=stage in FINAL_STATES)
-        figures = {key: status[key] for key in FIGURES if _is_finite(status.get(key))}
+        numbers = {key: status[key] for key in FIGURES if is_number(status.get(key))}
+        figures = {key: value for key, value in numbers.items() if math.isfinite(value)}
         state, sentence = _describe_state(stage, info, job, status)
         run_folder.write_status(run, state=state, sentence=sentence, looked=time.time(), **figures)
     return run_folder.read_status(run)
@@ -120,15 +129,11 @@ def _fetch(api: Any, run: Path, job: dict[str, Any], *, is_over: bool) -> dict[s
             _write_file(place / name, run / name)
         for model in models:
             copy_folder(place / model, run / model)
-        status = utils_files.read_json_object(place / "status.json")
+        status = read_json_object(place / "status.json")
     if small | model_files:
         hashes = {name: remote[name].xet_hash for name in small | model_files}
         write_json(run / run_folder.JOB_FILE, {**job, "files": {**known, **hashes}})
     return status
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _write_file(new: Path, old: Path) -> None:
@@ -153,3 +158,88 @@ def write_sentence(run: Path, state: str, sentence: str, **more: Any) -> None:
     """Write down the state of a run whose job was looked at now."""
     now = time.time()
     run_folder.write_status(run, state=state, sentence=sentence, updated=now, looked=now, **more)
+
+
+# --------------------------------------------------------------------------------- while it runs
+
+
+def cancel_remote(run: Path, token: str, endpoint: str | None = None) -> None:
+    """Cancel the job of a run; what it saved last stays in the bucket. Raises UserError."""
+    job = read_job(run)
+    with hub_errors(f"of {job['namespace']}", "cancel", token, kind="job"):
+        connect(token, endpoint).cancel_job(job_id=job["job_id"], namespace=job["namespace"])
+
+
+@dataclass
+class _FollowedRun:
+    token: str
+    wake: threading.Event = field(default_factory=threading.Event)
+
+
+class JobFollowers:
+    """Looks at the jobs of runs `every` so many seconds until they are over."""
+
+    def __init__(self, every: float = 10.0) -> None:
+        self.every = every
+        self.followed: dict[Path, _FollowedRun] = {}
+        self.lock = threading.Lock()
+
+    def follow(self, run: Path, token: str) -> None:
+        """Watch a run from now on with this token."""
+        with self.lock:
+            if earlier := self.followed.get(run):
+                earlier.wake.set()  # it sees that it was replaced
+            self.followed[run] = mine = _FollowedRun(token)
+        threading.Thread(target=self._follow, args=(run, mine), daemon=True).start()
+
+    def cancel(self, run: Path) -> None:
+        """Cancel the job of a run. Raises UserError, also where no token for it is known."""
+        known = self.followed.get(run)
+        if not known:
+            raise UserError(
+                f"'{printable(run.name)}' trains on Hugging Face Jobs: give your token there and "
+                "press 'Watch', then stop it."
+            )
+        cancel_remote(run, known.token)
+        known.wake.set()
+
+    def _follow(self, run: Path, mine: _FollowedRun) -> None:
+        while self.followed.get(run) is mine and run_folder.is_remote(run):
+            start = time.monotonic()
+            pause = self._look(run, mine.token)
+            if pause is None:
+                break
+            mine.wake.wait(max(pause, (time.monotonic() - start) / SHARE))
+            mine.wake.clear()
+        with self.lock:
+            if self.followed.get(run) is mine:
+                del self.followed[run]
+
+    def _look(self, run: Path, token: str) -> float | None:
+        """Look at the job; returns the seconds until the next look, None where the run is over."""
+        try:
+            return self.every if sync_remote(run, token).is_active else None
+        except UserError as error:
+            sentence = str(error)
+        except Exception:
+            log.exception("%s cannot be followed", run.name)
+            sentence = "Something broke that should not; the server's log says what."
+        try:
+            run_folder.write_status(run, sentence=sentence, looked=time.time())
+        except OSError:
+            log.exception("%s cannot be written", run.name)
+        return AFTER_ERROR
+
+
+FOLLOWERS = JobFollowers()
+
+
+def stop_run(run: Path, word: str) -> None:
+    """Ask a run to stop, to be called by `word` then; the job of one that trains elsewhere is
+    cancelled. Raises UserError where that cannot be."""
+    if run_folder.is_remote(run):
+        if word == "paused":
+            raise UserError("A run on Jobs cannot pause: stop it, and resume it there later.")
+        FOLLOWERS.cancel(run)
+    else:
+        run_control.request_stop(run, word)
