@@ -71,7 +71,7 @@ def with_ranges(
         ]
         for kind, files, reason, ends in range_doubts(names, values, chosen, choices[side]):
             fixes = tuple(f"{side}-range={choice}" for choice in ends)
-            doubts.append(Refusal(files[0], side, kind, reason, fixes=fixes))
+            doubts.append(Refusal(files[0], side, kind, reason, tuple(files), fixes))
     return pairs, ranges, doubts
 
 

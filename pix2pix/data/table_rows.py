@@ -5,7 +5,8 @@ Also looks at a table before it is taken: its columns and three examples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from itertools import islice
@@ -32,6 +33,7 @@ from pix2pix.utils.text import printable
 # Bytes of one column that Parquet reads at once. Of the Hub each is a request, and a picture less
 # than a tenth of a second is waited for.
 _BUFFER = 4 * 2**20
+_LARGE_GROUP = 64 * 2**20  # bytes of a group of rows from which its columns are read in turn
 _BATCH = 16 * 2**20  # bytes of rows that are decoded together
 _MAX_BATCH = 32  # rows, which one entry of a dictionary may fill
 EXAMPLES = 3
@@ -99,9 +101,42 @@ def _parquet_batches(
                 continue
             each = max(1, head.total_byte_size // max(1, head.num_rows))
             size = min(_MAX_BATCH, max(1, _BATCH // each))
-            for batch in file.iter_batches(size, [group], list(columns), use_threads=False):
+            is_large = head.total_byte_size > _LARGE_GROUP and {*columns} <= {
+                *file.schema_arrow.names
+            }
+            read = _column_by_column if is_large and len(columns) == 2 else _together
+            for batch in read(pyarrow, file, group, columns, size):
                 yield number, batch, (number + batch.num_rows) / total
                 number += batch.num_rows
+
+
+def _together(
+    pyarrow: Any, file: Any, group: int, columns: Sequence[str], size: int
+) -> Iterator[Any]:
+    """Yield the batches of a group of rows."""
+    return file.iter_batches(size, [group], [*columns], use_threads=False)
+
+
+def _column_by_column(
+    pyarrow: Any, file: Any, group: int, columns: Sequence[str], size: int
+) -> Iterator[Any]:
+    """Yield the batches of a large group of two columns, of which the first waits on disk: pyarrow
+    holds up to a thousand pictures of each column that it reads."""
+    pool = pyarrow.default_memory_pool()
+    with tempfile.TemporaryFile() as waiting:
+        writer = None
+        for batch in _together(pyarrow, file, group, columns[:1], size):
+            writer = writer or pyarrow.ipc.new_stream(waiting, batch.schema)
+            writer.write_batch(batch)
+        if writer is None:
+            return
+        writer.close()
+        pool.release_unused()
+        waiting.seek(0)
+        with pyarrow.ipc.open_stream(waiting) as first:
+            for a, b in zip(first, _together(pyarrow, file, group, columns[1:], size), strict=True):
+                yield pyarrow.RecordBatch.from_arrays([*a.columns, *b.columns], [*columns])
+    pool.release_unused()
 
 
 def _arrow_batches(

@@ -17,8 +17,8 @@ from PIL import Image, ImageOps
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.colour_spaces import HighDynamicRange, declared_profile
-from pix2pix.imaging.deep import Planes, TooFine, as_image, sixteen_bit_colours
 from pix2pix.imaging.picture import MAX_PIXELS, MODES, Picture, as_picture, deep_picture
+from pix2pix.imaging.planes import Planes, TooFine, as_image, sixteen_bit_colours
 from pix2pix.imaging.profiles import planes_to_srgb, profile_name
 from pix2pix.imaging.tiff import (
     ChannelCount,

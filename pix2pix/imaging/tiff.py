@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from pix2pix.imaging.deep import ORIENTATION, OTHER_ORDER, Planes, both_bytes, upright
+from pix2pix.imaging.planes import ORIENTATION, OTHER_ORDER, Planes, both_bytes, upright
 
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 259, 262, 277, 284
 _PREDICTOR, _EXTRA, _FORMAT, _BITS = 317, 338, 339, 258

@@ -88,7 +88,7 @@ def test_one_extreme_is_doubted_and_percentiles_or_a_choice_settle_it(tmp_path):
     assert made["ranges"]["target"] == [-1024, 20_000]
     (doubt,) = [d for d in plan.doubts if d.kind == "outlier"]
     assert doubt.fixes == ("target-range=-1024,-4", "target-range=percentiles")
-    assert doubt.file == "0.tif" and "3 of 6 files hold 20000" in doubt.reason
+    assert doubt.files == ("0.tif", "2.tif", "4.tif") and "3 of 6 files hold 20000" in doubt.reason
     robust = build_dataset(*folders, tmp_path / "robust", target_range="percentiles")
     low, high = robust["ranges"]["target"]
     assert -1025 < low < -1000 and -30 < high < 0

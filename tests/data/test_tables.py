@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pix2pix.data import table_rows
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
 from pix2pix.data.publish import write_tables
 from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs
 from pix2pix.data.table_pairs import extract_pairs, table_inputs
-from pix2pix.data.table_rows import example_pairs, look_at
+from pix2pix.data.table_rows import example_pairs, look_at, read_rows
 from pix2pix.data.tables import (
     choose_columns,
     image_columns,
@@ -135,6 +136,28 @@ def test_three_ways_give_the_same_dataset(hub: Any, pairs: list[Pair], tmp_path:
     said = json.loads((tmp_path / "c" / "dataset.json").read_text())["inputs"]["origin"]
     columns = {"table": "tars", "columns": ["source", "target"], "subset": ""}
     assert said == {**columns, "limit": 0, "every": 0}
+
+
+def test_columns_of_large_groups_are_read_in_turn(
+    pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.parquet").write_bytes(parquet(pairs[:70]))
+    (part,) = local_table(tmp_path / "x.parquet").parts
+    expected = {start: [*read_rows(part, ("target", "source"), start)] for start in (0, 45)}
+    asked: list[list[str]] = []
+    together = table_rows._together
+
+    def read(*args: Any) -> Iterator[Any]:
+        asked.append([*args[3]])
+        return together(*args)
+
+    monkeypatch.setattr(table_rows, "_together", read)
+    monkeypatch.setattr(table_rows, "_LARGE_GROUP", 0)
+    for start, rows in expected.items():
+        assert [*read_rows(part, ("target", "source"), start)] == rows
+    assert len(expected[0]) == 70 and ["target"] in asked and max(map(len, asked)) == 1
+    with pytest.raises(UserError, match="has no column nothing"):
+        next(read_rows(part, ("nothing", "source")))
 
 
 def test_a_folder_that_datasets_saved_is_read(pairs: list[Pair], tmp_path: Path) -> None:

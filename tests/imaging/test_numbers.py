@@ -457,6 +457,15 @@ def test_avif_and_heic_are_read_or_named(monkeypatch):
     content = buffer.getvalue()  # as some phones name it
     renamed = content[:8] + b"heic" + content[12:]
     assert open_picture(renamed).to_pil().tobytes() == open_picture(content).to_pil().tobytes()
+    place = content.index(b"colrnclx") + 8
+    wide, bright = (content[:place] + bytes((0, p, 0, c)) + content[place + 4 :]
+        for p, c in ((P3_D65, SRGB_CURVE), (9, PQ)))  # fmt: skip
+    pixel = np.full((1, 1, 3), (200, 100, 50), np.uint8)
+    expected = by_little_cms(pixel, icc(SRGB, grey=False, primaries=P3_XYZ))[0, 0]
+    np.testing.assert_allclose(open_picture(wide).to_pil().getpixel((9, 9)), expected, atol=8)
+    assert expected[0] > 208
+    with pytest.raises(UserError, match=r"^a.avif is a high dynamic range picture \(PQ\)"):
+        open_picture(bright, "a.avif")
     heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
     with pytest.raises(UserError, match=r"^a.heic is "):
         open_picture(heic, "a.heic")

@@ -481,8 +481,10 @@ def test_one_click_settles_what_is_black_and_white(page: Any, workspace: Path) -
     check(page)
     page.get_by_text("3 of 6 files hold 20000").locator("visible=true").first.wait_for()
     offered = page.locator("#proposed-range label")
-    assert [text.split(",")[0] for text in offered.all_inner_texts()] == [
-        "Targets: -1024 to 1", "Targets: -1023 to -0.408008"]  # fmt: skip
+    assert offered.all_inner_texts() == [
+        "Targets: -1024 to 1",
+        "Targets: -1022 to 0, without a thousandth at either end",
+    ]
     offered.first.click()
     page.locator("#proposed-range").wait_for(state="hidden")
     assert "black is -1024, white is 1 " in page.locator("#report").inner_text()
