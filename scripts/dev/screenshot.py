@@ -1,5 +1,7 @@
-"""Draw an example face with the mouse on the real page, and take the picture for the docs.
+"""Use the real page with the mouse, and take the picture of it for the docs.
 
+`--view draw` draws an example face, `dataset` checks two folders of drawn houses, `train` shows the
+newest run of the workspace (`PIX2PIX_WORKSPACE`), or begins one by *Try it* where there is none.
 Needs playwright and a Chromium, as the tests do (`tests/requirements.txt`).
 """
 
@@ -7,16 +9,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from pix2pix.imaging.example_faces import example_faces
+from pix2pix.imaging.example_houses import draw_house
 from pix2pix.imaging.strokes import Stroke
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.page import build_page
@@ -30,17 +36,64 @@ IDLE = "document.querySelector('.pad')?.parentElement.pad?.idle()"
 THINNEST, BROADEST = 0.011, 0.022  # of the pad's three pencils, where the next begins
 
 
+HOUSES, STEPS = 14, 2  # pairs of the check; kept checkpoints of the run
+QUALITY = 82  # of a picture that is no PNG
+
+
 def main() -> int:
     args = arguments()
     with open_app(args.width, args.height, args.theme) as view:
-        draw(view, example_faces()[args.face])
-        view.keyboard.press("g")  # the guide is traced
-        view.wait_for_function(IDLE)
-        view.mouse.move(2, 2)
-        view.wait_for_function(SETTLED)
+        if args.view == "draw":
+            draw_sheet(view, args.face)
+        elif args.view == "dataset":
+            check_houses(view)
+        else:
+            show_run(view)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        view.screenshot(path=args.out)
+        picture = Image.open(io.BytesIO(view.screenshot())).convert("RGB")
+        picture.save(args.out, quality=QUALITY)
     return 0
+
+
+def draw_sheet(view: Page, face: str) -> None:
+    """Draw a face, without the guide that it traces."""
+    draw(view, example_faces()[face])
+    view.keyboard.press("g")
+    view.wait_for_function(IDLE)
+    view.mouse.move(2, 2)
+    view.wait_for_function(SETTLED)
+
+
+def check_houses(view: Page) -> None:
+    """Check folders of houses whose names differ; one has no partner, and one is no square."""
+    view.get_by_role("tab", name="Dataset").click()
+    with tempfile.TemporaryDirectory() as place:
+        for number in range(HOUSES):
+            labels, house = draw_house(number, 256)
+            for side, name, picture in (
+                ("labels", f"L-{number:03}-v2.png", labels), ("houses", f"h-{number:03}.png", house)
+            ):  # fmt: skip
+                (Path(place) / side).mkdir(exist_ok=True)
+                picture.save(Path(place) / side / name)
+        (Path(place) / "houses" / "h-009.png").unlink()
+        house.crop((0, 64, 256, 192)).save(Path(place) / "houses" / "h-005.png")
+        for side, folder in {"source": "labels", "target": "houses"}.items():
+            view.locator(f"#{side} input[type=file]").set_input_files(Path(place) / folder)
+            view.locator(f"#{side} .file-preview").wait_for()
+        view.get_by_role("button", name="Check the pairs").click()
+        view.get_by_text(f"{HOUSES - 1} pairs").first.wait_for()
+        view.locator("#pairs .grid img").first.wait_for()
+
+
+def show_run(view: Page) -> None:
+    """Open the newest run, once it keeps a few checkpoints."""
+    view.get_by_role("tab", name="Train").click()
+    view.locator("#train-preview img, #trial").first.wait_for()
+    if not view.locator("#live .card").count():
+        view.locator("#trial").click()
+    view.set_default_timeout(1_200_000)
+    view.locator("#live .kept .checkpoint").nth(STEPS - 1).wait_for()
+    view.wait_for_function("document.querySelector('#live .cells span').style.backgroundImage")
 
 
 @contextlib.contextmanager
@@ -87,7 +140,8 @@ def draw(
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+    parser.add_argument("--out", type=Path, required=True, help="PNG, WebP or JPEG to write")
+    parser.add_argument("--view", default="draw", choices=["draw", "dataset", "train"])
     parser.add_argument("--face", default="Long hair", choices=list(example_faces()))
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=1050)

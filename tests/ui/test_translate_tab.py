@@ -19,6 +19,7 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.models.translator_cache import TranslatorCache
+from pix2pix.ui.model_view import card_words
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.tab import train_tab
 from pix2pix.ui.translate import batch as tiles
@@ -76,6 +77,43 @@ def batch(page: gr.Blocks, files: list[Path], model: str, norm: str = "") -> tup
     names = [str(file) for file in files]
     run = handler(page, "translate_batch")
     return run(names, model, "", "", norm, visitor, lambda *a, **k: None)
+
+
+@pytest.mark.parametrize(
+    ("title", "names", "words"),
+    [
+        ("Face sketch", ("sketch", "photo"), ("Face sketch", "sketch to photo")),
+        ("Map to satellite", ("map", "satellite"), ("Map", "to satellite")),
+        ("Grey photo to colour", ("grey", "Colour"), ("Grey photo", "to colour")),
+        ("Back to the roots", ("map", "satellite"), ("Back to the roots", "map to satellite")),
+        ("", ("a", "b"), ("mine", "a to b")),
+    ],
+)
+def test_a_card_says_the_direction_once(
+    title: str, names: tuple[str, str], words: tuple[str, str]
+) -> None:
+    config = tiny_config(title=title, source_name=names[0], target_name=names[1])
+    assert card_words("mine", config) == words
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 1024])
+def test_seven_models_are_one_row(opened: Any, browser: Any, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.set_default_timeout(60_000)
+    page.goto(opened[1])
+    page.wait_for_selector("#models .card")
+    tops = page.evaluate("""() => {
+        const cards = document.querySelector('#models .cards');
+        const words = cards.querySelector('.words');
+        words.children[0].textContent = 'Face sketch';
+        words.children[1].textContent = 'labels to facade';
+        while (cards.children.length < 7) cards.append(cards.firstElementChild.cloneNode(true));
+        return [...cards.children].map((card) => card.offsetTop);
+    }""")
+    assert len(tops) == 7 and len(set(tops)) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
 
 
 def test_16_bits_come_back_through_the_api(client: Client, folder: Path, models: Any) -> None:

@@ -57,7 +57,7 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
     with gr.Row(elem_classes="squares"):
         files = gr.File(
             file_count="multiple", height=240, elem_id="tiles",
-            label="Tiles, or one large mosaic: image files, a ZIP of them, MBTiles, videos",
+            label="Pictures, a large mosaic, a ZIP, MBTiles, videos",
         )  # fmt: skip
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")

@@ -1,6 +1,6 @@
 /* The visitor's own device as an engine: a worker with ONNX Runtime Web; see engine_worker.js. */
 
-const LOAD_MS = 180000; // a slow line and a slow processor
+export const LOAD_MS = 180000; // a slow line and a slow processor
 const RUN_MS = 15000; // a picture of TILES pixels that takes longer will not come
 const TILES = 2 ** 18;
 
@@ -52,8 +52,7 @@ export class Engine {
   }
 
   /** Translate ImageData of any size; {pixels: ImageData of that size, ms}. */
-  async run({ data, width, height }) {
-    const patience = RUN_MS * Math.ceil((width * height) / TILES);
+  async run({ data, width, height }, patience = RUN_MS * Math.ceil((width * height) / TILES)) {
     const { pixels, ms } = await this.call("run", { pixels: data, width, height }, patience);
     return { pixels: new ImageData(pixels, width, height), ms };
   }

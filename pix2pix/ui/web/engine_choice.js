@@ -4,7 +4,7 @@
    data, nor on a phone without asking. Whatever fails on the device, the server goes on. */
 
 import { make } from "./dom.js";
-import { Engine } from "./engine.js";
+import { Engine, LOAD_MS } from "./engine.js";
 
 const PATIENCE_MS = 20000; // with the server
 const RUNTIME_MB = 4; // of the smaller runtime, as it is sent
@@ -134,7 +134,7 @@ export class EngineChoice {
     const { size } = this.config;
     const blank = new ImageData(size, size);
     const device = [];
-    await this.engine.run(blank); // the first one compiles
+    await this.engine.run(blank, LOAD_MS); // the first one compiles
     for (let n = 0; n < 2; n++) device.push((await this.engine.run(blank)).ms);
     if (this.loaded !== model) return;
     this.times.device = device;

@@ -92,6 +92,21 @@ test("line drawings and label maps do not mix", () => {
   assert.equal(drawing.ops.length, 1);
 });
 
+test("photos have a sheet of their own, which a reload keeps", async () => {
+  const PHOTO = { ...LINES, kind: "photo" };
+  drawing.configure(LINES);
+  draw(line(null));
+  drawing.configure(PHOTO);
+  assert.ok(drawing.isBlank());
+  draw(line(null), line(null));
+  const after = new Drawing(element(), { framed() {}, loaded() {}, changed() {} });
+  await after.restore(false);
+  after.configure(PHOTO);
+  assert.equal(after.ops.length, 2);
+  after.configure(LINES);
+  assert.equal(after.ops.length, 1);
+});
+
 test("ink is unseen by models that take none: undo goes on to what is seen", () => {
   drawing.configure(HINTS);
   draw(line(null), ink, ink);
