@@ -112,9 +112,7 @@ def arguments() -> argparse.Namespace:
     add("--markdown", type=Path, help="file for the table")
     add("--json", type=Path, help="file for what the last line of output says")
     add("--show", type=count, default=8, help="pairs in the picture (default: 8)")
-    add(
-        "--limit", type=count, default=0, help="measure so many pairs, evenly spread (default: all)"
-    )
+    add("--limit", type=count, default=0, help="pairs at most, evenly spread (default: all)")
     add("--direction", choices=["AtoB", "BtoA"], default="", help="which side is the source "
         "(default: the model's)")  # fmt: skip
     add("--derive", choices=["pairs", "grey"], default="", help="grey: the dataset holds plain "

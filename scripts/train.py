@@ -149,22 +149,17 @@ class Bar:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="dataset folder; a resumed run knows its own")
-    parser.add_argument("--run", type=Path, required=True, help="run folder, made if absent")
-    parser.add_argument("--preset", choices=list(PRESETS), help="default: maps")
-    parser.add_argument("--epochs", type=count, help="how often to see every pair")
-    parser.add_argument("--steps", type=count, help="how many updates, instead of --epochs")
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
-    parser.add_argument("--from", dest="start_from", metavar="MODEL", help="fine-tune this model")
-    parser.add_argument("--device", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        type=split_setting,
-        help="override a value of the preset, such as ngf=32 or lr=0.0001",
-    )
+    add = parser.add_argument
+    add("--data", type=Path, help="dataset folder; a resumed run knows its own")
+    add("--run", type=Path, required=True, help="run folder, made if absent")
+    add("--preset", choices=list(PRESETS), help="default: maps")
+    add("--epochs", type=count, help="how often to see every pair")
+    add("--steps", type=count, help="how many updates, instead of --epochs")
+    add("--resume", action="store_true", help="go on where the run stopped")
+    add("--from", dest="start_from", metavar="MODEL", help="fine-tune this model")
+    add("--device", help="auto, cpu, cuda or mps (default: auto)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", type=split_setting,
+        help="override a value of the preset, such as ngf=32 or lr=0.0001")  # fmt: skip
     args = parser.parse_args()
     if args.epochs and args.steps:
         parser.error("give --epochs or --steps, not both")
