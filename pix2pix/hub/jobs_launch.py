@@ -235,8 +235,3 @@ def _make_calls(
         write_sentence(run, "starting", f"Hugging Face looks for a machine: {job['flavour']}.")
     on_progress(len(calls), len(calls))
     return info.url
-
-
-def remote_runs(root: Path | None = None) -> list[run_folder.Status]:
-    """List the runs that were sent to Jobs, the last one first."""
-    return [status for status in run_folder.list_runs(root) if run_folder.is_remote(status.folder)]
