@@ -36,8 +36,7 @@ def main() -> int:
                 print(*files, "", *calls, sep="\n")
                 print(json.dumps({**result, "calls": [call.function for call in calls]}))
                 return 0
-            token = os.environ.get("HF_TOKEN") or True  # else the login saved on this machine
-            address = deploy(calls, token, on_call=lambda call: print(call, file=sys.stderr))
+            address = deploy(calls, True, on_call=lambda call: print(call, file=sys.stderr))
         except UserError as error:
             print(error, file=sys.stderr)
             return 1

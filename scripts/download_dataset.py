@@ -20,7 +20,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from huggingface_hub import get_token
 from tqdm import tqdm
 
 from pix2pix.data.archive_readers import ArchiveLimits
@@ -29,7 +28,7 @@ from pix2pix.data.download import discard_download, download, format_size, url_h
 from pix2pix.data.table_pairs import dataset_folder
 from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import UserError
-from pix2pix.hub.client import parse_repo
+from pix2pix.hub.client import parse_repo, saved_login
 from pix2pix.hub.datasets import PUBLISHED, look_at_hub, pull_dataset, pull_pairs
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.utils.files import write_errors
@@ -151,7 +150,7 @@ def fetch_hub(args: argparse.Namespace) -> dict:
     """Take the pairs of a repository; what has arrived of a table outlives a stop."""
     out = args.out.with_name(safe_name(args.out.name))
     refuse_taken([out])
-    repo, token = args.name.removeprefix(HUB), args.token or bool(get_token()) or None
+    repo, token = args.name.removeprefix(HUB), args.token or saved_login()
     if look := look_at_hub(repo, args.columns, subset=args.subset, token=token):
         counts = ", ".join(f"{rows:,} {split or 'rows'}" for split, rows in look.counts.items())
         print(f"columns: {', '.join(look.columns)}; {counts}", file=sys.stderr)
