@@ -1,8 +1,8 @@
 """Reach the Hugging Face Hub: tokens, names, errors in one sentence, and uploads.
 
 The Hub is asked anonymously unless a token is given; `token=True` stands for `HF_TOKEN` or the
-login that is saved on this machine, which only its owner may use. `endpoint` is the Hub's address, unless told
-that of `HF_ENDPOINT` or https://huggingface.co.
+login that is saved on this machine, which only its owner may use. `endpoint` is the Hub's address,
+unless told that of `HF_ENDPOINT` or https://huggingface.co.
 """
 
 from __future__ import annotations
