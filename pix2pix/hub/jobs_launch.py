@@ -87,11 +87,7 @@ def plan_job(
         HubCall("batch_bucket_files", {**bucket_id, "add": add[start : start + BATCH]})
         for start in range(0, len(add), BATCH)
     ]
-    return [
-        *private_bucket(bucket),
-        *uploads,
-        _run_job(name, bucket, prefix, flavour, hours),
-    ]
+    return [*private_bucket(bucket), *uploads, _run_job(name, bucket, prefix, flavour, hours)]
 
 
 def plan_resume(name: str, job: dict[str, Any], *, flavour: str, hours: float) -> list[HubCall]:

@@ -9,13 +9,7 @@ import gradio as gr
 
 from pix2pix.errors import UserError
 from pix2pix.hub.jobs_follow import FOLLOWERS, sync_remote
-from pix2pix.hub.jobs_launch import (
-    MAX_HOURS,
-    Flavour,
-    flavours,
-    resume_remote,
-    start_remote,
-)
+from pix2pix.hub.jobs_launch import MAX_HOURS, Flavour, flavours, resume_remote, start_remote
 from pix2pix.training.run_folder import RESUMABLE, is_remote, list_runs
 from pix2pix.ui.auth import visitor_token
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
