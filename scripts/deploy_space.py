@@ -36,8 +36,7 @@ def main() -> int:
                 print(*files, "", *calls, sep="\n")
                 print(json.dumps({**result, "calls": [call.function for call in calls]}))
                 return 0
-            token = os.environ.get("HF_TOKEN") or True  # else the login saved on this machine
-            address = deploy(calls, token, on_call=lambda call: print(call, file=sys.stderr))
+            address = deploy(calls, True, on_call=lambda call: print(call, file=sys.stderr))
         except UserError as error:
             print(error, file=sys.stderr)
             return 1
@@ -81,22 +80,19 @@ def read(names: list[str]) -> dict[str, str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", metavar="OWNER/NAME", help="the Space, made if absent")
-    parser.add_argument("--static", action="store_true", help="files alone: no server, no sleep")
-    parser.add_argument("--hardware", default="", help="such as cpu-upgrade, t4-small or zero-a10g")
-    parser.add_argument("--private", action="store_true", help="only you can open it")
-    parser.add_argument("--bucket", default="", metavar="OWNER/NAME", help="keeps the workspace")
-    parser.add_argument("--model", action="append", help="ship this model alone; may be repeated")
-    parser.add_argument(
-        "--variable", action="append", default=[], type=split_setting, metavar="KEY=VALUE",
-        help="set a variable of the Space",
-    )  # fmt: skip
-    parser.add_argument(
-        "--secret", action="append", default=[], metavar="KEY",
-        help="set a secret to its value in the environment",
-    )  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="say what would happen, do nothing")
-    parser.add_argument("--to", type=Path, help="keep the tree that is uploaded in this new folder")
+    add = parser.add_argument
+    add("name", metavar="OWNER/NAME", help="the Space, made if absent")
+    add("--static", action="store_true", help="files alone: no server, no sleep")
+    add("--hardware", default="", help="such as cpu-upgrade, t4-small or zero-a10g")
+    add("--private", action="store_true", help="only you can open it")
+    add("--bucket", default="", metavar="OWNER/NAME", help="keeps the workspace")
+    add("--model", action="append", help="ship this model alone; may be repeated")
+    add("--variable", action="append", default=[], type=split_setting, metavar="KEY=VALUE",
+        help="set a variable of the Space")  # fmt: skip
+    add("--secret", action="append", default=[], metavar="KEY",
+        help="set a secret to its value in the environment")  # fmt: skip
+    add("--dry-run", action="store_true", help="say what would happen, do nothing")
+    add("--to", type=Path, help="keep the tree that is uploaded in this new folder")
     args = parser.parse_args()
     serves = args.hardware or args.bucket or args.variable or args.secret
     if args.static and serves:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from huggingface_hub import get_token
 from tqdm import tqdm
 
 from pix2pix.data.archive_readers import ArchiveLimits
@@ -29,7 +28,7 @@ from pix2pix.data.download import discard_download, download, format_size, url_h
 from pix2pix.data.table_pairs import dataset_folder
 from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import UserError
-from pix2pix.hub.client import parse_repo
+from pix2pix.hub.client import parse_repo, saved_login
 from pix2pix.hub.datasets import PUBLISHED, look_at_hub, pull_dataset, pull_pairs
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.utils.files import write_errors
@@ -151,7 +150,7 @@ def fetch_hub(args: argparse.Namespace) -> dict:
     """Take the pairs of a repository; what has arrived of a table outlives a stop."""
     out = args.out.with_name(safe_name(args.out.name))
     refuse_taken([out])
-    repo, token = args.name.removeprefix(HUB), args.token or bool(get_token()) or None
+    repo, token = args.name.removeprefix(HUB), args.token or saved_login()
     if look := look_at_hub(repo, args.columns, subset=args.subset, token=token):
         counts = ", ".join(f"{rows:,} {split or 'rows'}" for split, rows in look.counts.items())
         print(f"columns: {', '.join(look.columns)}; {counts}", file=sys.stderr)
@@ -208,33 +207,21 @@ def bar(title: str, unit: str = "B", **style: object) -> closing[ProgressBar]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "name", nargs="?", type=set_name, metavar="NAME", help=f"{', '.join(SETS)}, hub:OWNER/NAME"
-    )
-    parser.add_argument("--list", action="store_true", help="say what each set is, and stop")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="dataset folder (default: NAME in the workspace)"
-    )
-    parser.add_argument(
-        "--keep-archive", action="store_true", help="leave DIR.tar.gz beside the dataset"
-    )
-    parser.add_argument(
-        "--from", dest="address", metavar="URL", type=web_address, help="fetch the archive here"
-    )
-    hub = parser.add_argument_group("of the Hub")
-    hub.add_argument(
-        "--columns", type=lambda text: tuple(text.split(",")), default=(), metavar="A,B",
-        help="columns of a table: source and target, or the one of A|B pictures",
-    )  # fmt: skip
-    hub.add_argument(
-        "--limit", type=int, default=0, metavar="N", help="first N pairs of each split"
-    )
-    hub.add_argument("--subset", default="", metavar="FOLDER", help="of several tables, this one")
-    hub.add_argument("--token", help="that may read a private one (default: this machine's login)")
-    parser.add_argument("--sha256", metavar="HEX", type=checksum, help="that the archive must have")
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    add, known = parser.add_argument, ", ".join(SETS)
+    add("name", nargs="?", type=set_name, metavar="NAME", help=f"{known}, hub:OWNER/NAME")
+    add("--list", action="store_true", help="say what each set is, and stop")
+    add("--out", type=Path, metavar="DIR", help="dataset folder (default: NAME in the workspace)")
+    add("--keep-archive", action="store_true", help="leave DIR.tar.gz beside the dataset")
+    add("--from", dest="address", metavar="URL", type=web_address, help="fetch the archive here")
+    add("--sha256", metavar="HEX", type=checksum, help="that the archive must have")
+    add = parser.add_argument_group("of the Hub").add_argument
+    add("--columns", type=lambda text: tuple(text.split(",")), default=(), metavar="A,B",
+        help="columns of a table: source and target, or the one of A|B pictures")  # fmt: skip
+    add("--limit", type=int, default=0, metavar="N", help="first N pairs of each split")
+    add("--subset", default="", metavar="FOLDER", help="of several tables, this one")
+    add("--token", help="that may read a private one (default: this machine's login)")
     args = parser.parse_args()
     if not (args.name or args.list):
         parser.error("name a dataset, or --list")

@@ -22,16 +22,10 @@ from pix2pix.utils.files import write_errors
 
 def main() -> int:
     args = arguments()
+    options = {key: value for key, value in vars(args).items() if key not in ("file", "out")}
     try:
         with write_errors(args.out):
-            config = import_weights(
-                args.file,
-                args.out,
-                direction=args.direction,
-                source_name=args.source_name,
-                target_name=args.target_name,
-                norm_mode=args.norm_mode,
-            )
+            config = import_weights(args.file, args.out, **options)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -41,22 +35,18 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("file", type=Path, metavar="FILE.pth", help="the weights")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder")
-    parser.add_argument("--direction", choices=["AtoB", "BtoA"], default="AtoB")
-    parser.add_argument("--source-name", default="source", help="what goes in, such as satellite")
-    parser.add_argument("--target-name", default="target", help="what comes out, such as map")
-    parser.add_argument(
-        "--norm-mode",
-        choices=["batch", "stored"],
-        default="batch",
-        help="batch norm at translate time: batch is each picture's own statistics, as the "
-        "reference's test.py has it unless told --eval; stored is those kept from training, for "
-        "weights trained at a larger batch; without meaning for instance norm (default: batch)",
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE.pth", help="the weights")
+    add("--out", type=Path, required=True, metavar="DIR", help="model folder")
+    add("--direction", choices=["AtoB", "BtoA"], default="AtoB")
+    add("--source-name", default="source", help="what goes in, such as satellite")
+    add("--target-name", default="target", help="what comes out, such as map")
+    add("--norm-mode", choices=["batch", "stored"], default="batch", help="batch norm at translate "
+        "time: batch is each picture's own statistics, as the reference's test.py has it unless "
+        "told --eval; stored is those kept from training, for weights trained at a larger batch; "
+        "without meaning for instance norm (default: batch)")  # fmt: skip
     return parser.parse_args()
 
 

@@ -127,19 +127,15 @@ def save_jpeg(picture: Image.Image, file: Path) -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder, or one of its checkpoints")
-    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
-    parser.add_argument("--title", required=True, help="what people read on its card")
-    parser.add_argument("--card", type=Path, required=True, help="the model card, Markdown")
-    parser.add_argument(
-        "--examples",
-        choices=["faces", "shoes", *EXAMPLE_SOURCES, "landscapes", "photos"],
-        help="sources drawn by code to add",
-    )
-    parser.add_argument(
-        "--through", type=Path, metavar="MODEL",
-        help="let this model translate the drawn sources first: a drawn town becomes a photo",
-    )  # fmt: skip
+    add = parser.add_argument
+    add("run", type=Path, help="run folder, or one of its checkpoints")
+    add("--out", type=Path, required=True, help="model folder to write")
+    add("--title", required=True, help="what people read on its card")
+    add("--card", type=Path, required=True, help="the model card, Markdown")
+    kinds = ["faces", "shoes", *EXAMPLE_SOURCES, "landscapes", "photos"]
+    add("--examples", choices=kinds, help="sources drawn by code to add")
+    add("--through", type=Path, metavar="MODEL", help="let this model translate the drawn sources "
+        "first: a drawn town becomes a photo")  # fmt: skip
     return parser.parse_args()
 
 

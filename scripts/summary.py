@@ -38,20 +38,14 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--preset", default="maps", choices=list(PRESETS))
-    parser.add_argument("--size", type=int, default=256, help="of the pictures (default: 256)")
-    parser.add_argument("--image", type=Path, metavar="F.png", help="draw both networks here")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        type=split_setting,
-        help="override a value of the preset, such as ngf=32 or generator=resnet",
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    add = parser.add_argument
+    add("--preset", default="maps", choices=list(PRESETS))
+    add("--size", type=int, default=256, help="of the pictures (default: 256)")
+    add("--image", type=Path, metavar="F.png", help="draw both networks here")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", type=split_setting,
+        help="override a value of the preset, such as ngf=32 or generator=resnet")  # fmt: skip
     return parser.parse_args()
 
 

@@ -29,7 +29,7 @@ from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import RunSettings, describe_losses, resolve_config, resume_run
 from pix2pix.training.train import begin_run, run_training
 from pix2pix.utils.memory import free_memory
-from pix2pix.utils.validation import split_setting
+from pix2pix.utils.validation import positive, split_setting
 
 
 def main() -> int:
@@ -151,22 +151,17 @@ class Bar:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="dataset folder; a resumed run knows its own")
-    parser.add_argument("--run", type=Path, required=True, help="run folder, made if absent")
-    parser.add_argument("--preset", choices=list(PRESETS), help="default: maps")
-    parser.add_argument("--epochs", type=count, help="how often to see every pair")
-    parser.add_argument("--steps", type=count, help="how many updates, instead of --epochs")
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
-    parser.add_argument("--from", dest="start_from", metavar="MODEL", help="fine-tune this model")
-    parser.add_argument("--device", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        type=split_setting,
-        help="override a value of the preset, such as ngf=32 or lr=0.0001",
-    )
+    add = parser.add_argument
+    add("--data", type=Path, help="dataset folder; a resumed run knows its own")
+    add("--run", type=Path, required=True, help="run folder, made if absent")
+    add("--preset", choices=list(PRESETS), help="default: maps")
+    add("--epochs", type=positive, help="how often to see every pair")
+    add("--steps", type=positive, help="how many updates, instead of --epochs")
+    add("--resume", action="store_true", help="go on where the run stopped")
+    add("--from", dest="start_from", metavar="MODEL", help="fine-tune this model")
+    add("--device", help="auto, cpu, cuda or mps (default: auto)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", type=split_setting,
+        help="override a value of the preset, such as ngf=32 or lr=0.0001")  # fmt: skip
     args = parser.parse_args()
     if args.epochs and args.steps:
         parser.error("give --epochs or --steps, not both")
@@ -179,13 +174,6 @@ def arguments() -> argparse.Namespace:
     if args.steps:
         args.set += [("steps", str(args.steps))]
     return args
-
-
-def count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 if __name__ == "__main__":

@@ -57,25 +57,18 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("input", nargs="+", type=Path, help="files or folders")
-    parser.add_argument("--model", required=True, help="model name or folder")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the results")
-    parser.add_argument("--seed", type=int, help="switch the dropout noise on, with this seed")
-    parser.add_argument(
-        "--fit",
-        choices=["whole", "tiles"],
-        default="",
-        help="scale the whole picture to the model's size, or cut it into tiles at its own scale "
-        "(default: as the model's config says)",
-    )
-    parser.add_argument(
-        "--norm",
-        choices=["batch", "stored"],
-        default="",
-        help="normalise by the statistics of each picture or tile itself, or by the averages of "
-        "training, which are the same for all tiles (default: as the model's config says)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add = parser.add_argument
+    add("input", nargs="+", type=Path, help="files or folders")
+    add("--model", required=True, help="model name or folder")
+    add("--out", required=True, type=Path, help="folder for the results")
+    add("--seed", type=int, help="switch the dropout noise on, with this seed")
+    add("--fit", choices=["whole", "tiles"], default="", help="scale the whole picture to the "
+        "model's size, or cut it into tiles at its own scale (default: as the model's config "
+        "says)")  # fmt: skip
+    add("--norm", choices=["batch", "stored"], default="", help="normalise by the statistics of "
+        "each picture or tile itself, or by the averages of training, which are the same for all "
+        "tiles (default: as the model's config says)")  # fmt: skip
+    add("--device", default="auto", help="auto, cpu, cuda or mps")
     return parser.parse_args()
 
 

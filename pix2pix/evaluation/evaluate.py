@@ -148,7 +148,9 @@ def _collect(
 def _measure(triples: Iterator[Sample], model: Translator, colours: Tensor | None) -> Measures:
     """Compare generated pictures with targets, as label maps too where there are `colours`."""
     channels = model.config.generator.target_channels
-    compared, confused = Comparison(JUDGE, _device(model)), 0
+    # The network that judges runs on a GPU where the model does.
+    device = model.device if model.device.type == "cuda" else "cpu"
+    compared, confused = Comparison(JUDGE, device), 0
     while batch := list(itertools.islice(triples, BATCH)):
         _, generated, target = (
             torch.from_numpy(stack_pictures(side, channels)) for side in zip(*batch)
@@ -214,11 +216,6 @@ def _translate_pair(
     made = translator.translate(source, fit=fit, in_units=False)
     crisp = translator.config.source_kind == "labels", labels, labels
     return tuple(resize(p, size, labels=c) for p, c in zip((source, made, target), crisp))
-
-
-def _device(translator: Translator) -> torch.device | str:
-    """Choose where the ImageNet network runs: on a GPU where the model does."""
-    return translator.device if translator.device.type == "cuda" else "cpu"
 
 
 # ------------------------------------------------------------------------------------- label maps
@@ -300,7 +297,9 @@ def comparison_picture(evaluations: dict[str, Evaluation]) -> Image.Image:
     target: list[Image.Image] = []
     for name, evaluation in evaluations.items():
         sides = zip(*evaluation.samples)
-        source, outputs, targets = ([_square(p, size) for p in side] for side in sides)
+        source, outputs, targets = (
+            [resize(picture.convert("RGB"), (size, size)) for picture in side] for side in sides
+        )
         if target != targets:
             rows += [("target", target)] if target else []
             rows.append(("source", source))
@@ -310,10 +309,6 @@ def comparison_picture(evaluations: dict[str, Evaluation]) -> Image.Image:
     if len(evaluations) == 1:
         return rows_picture([stack_pictures(pictures, 3) for _, pictures in rows])
     return labelled_rows(rows)
-
-
-def _square(picture: Image.Image, size: int) -> Image.Image:
-    return resize(picture.convert("RGB"), (size, size))
 
 
 class ClassMeasures(TypedDict):

@@ -1,8 +1,8 @@
 """Reach the Hugging Face Hub: tokens, names, errors in one sentence, and uploads.
 
-The Hub is asked anonymously unless a token is given; `token=True` stands for the login that is
-saved on this machine, which only its owner may use. `endpoint` is the Hub's address, unless told
-that of `HF_ENDPOINT` or https://huggingface.co.
+The Hub is asked anonymously unless a token is given; `token=True` stands for `HF_TOKEN` or the
+login that is saved on this machine, which only its owner may use. `endpoint` is the Hub's address,
+unless told that of `HF_ENDPOINT` or https://huggingface.co.
 """
 
 from __future__ import annotations
@@ -66,6 +66,13 @@ def connect(token: Token, endpoint: str | None) -> Any:
         if not re.fullmatch(r"[!-~]{0,500}", token):  # else an HTTP error would quote it
             raise UserError(f"The token holds characters that none has: copy it from {TOKENS}.")
     return HfApi(endpoint=endpoint, token=token or False, library_name="pix2pix-studio")
+
+
+def saved_login() -> Token:
+    """Return True where this machine has a login or `HF_TOKEN`, else None."""
+    from huggingface_hub import get_token
+
+    return True if get_token() else None
 
 
 def list_files(

@@ -162,13 +162,11 @@ def space_environment(
     name: str, variables: Mapping[str, str], secrets: Mapping[str, str]
 ) -> list[HubCall]:
     """Plan the calls that set what the Space's program finds in its environment."""
-    calls = []
-    for key, value in variables.items():
-        calls.append(HubCall("add_space_variable", {"repo_id": name, "key": key, "value": value}))
-    for key, value in secrets.items():
-        secret = {"repo_id": name, "key": key, "value": value}
-        calls.append(HubCall("add_space_secret", secret, ("value",)))
-    return calls
+    space = {"repo_id": name}
+    open_ones = [{**space, "key": key, "value": value} for key, value in variables.items()]
+    hidden = [{**space, "key": key, "value": value} for key, value in secrets.items()]
+    calls = [HubCall("add_space_variable", variable) for variable in open_ones]
+    return calls + [HubCall("add_space_secret", secret, ("value",)) for secret in hidden]
 
 
 def private_bucket(bucket: str) -> list[HubCall]:

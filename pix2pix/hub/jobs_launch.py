@@ -87,11 +87,7 @@ def plan_job(
         HubCall("batch_bucket_files", {**bucket_id, "add": add[start : start + BATCH]})
         for start in range(0, len(add), BATCH)
     ]
-    return [
-        *private_bucket(bucket),
-        *uploads,
-        _run_job(name, bucket, prefix, flavour, hours),
-    ]
+    return [*private_bucket(bucket), *uploads, _run_job(name, bucket, prefix, flavour, hours)]
 
 
 def plan_resume(name: str, job: dict[str, Any], *, flavour: str, hours: float) -> list[HubCall]:
@@ -235,8 +231,3 @@ def _make_calls(
         write_sentence(run, "starting", f"Hugging Face looks for a machine: {job['flavour']}.")
     on_progress(len(calls), len(calls))
     return info.url
-
-
-def remote_runs(root: Path | None = None) -> list[run_folder.Status]:
-    """List the runs that were sent to Jobs, the last one first."""
-    return [status for status in run_folder.list_runs(root) if run_folder.is_remote(status.folder)]

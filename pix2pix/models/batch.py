@@ -29,12 +29,7 @@ from pix2pix.imaging.picture import MAX_PIXELS, save_png
 from pix2pix.imaging.rasters import is_geotiff
 from pix2pix.imaging.video import VIDEO_SUFFIXES, Clip, change_frames, is_video, open_clip
 from pix2pix.models.geotiff import translate_geotiff
-from pix2pix.models.map_tiles import (
-    Place,
-    TileSet,
-    translate_mbtiles,
-    translate_tiles,
-)
+from pix2pix.models.map_tiles import Place, TileSet, translate_mbtiles, translate_tiles
 from pix2pix.utils.text import natural_key, printable
 
 MBTILES = ".mbtiles"

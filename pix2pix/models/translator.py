@@ -81,11 +81,7 @@ class Translator:
 
     @classmethod
     def from_pretrained(
-        cls,
-        model: str | os.PathLike[str],
-        device: str = "auto",
-        *,
-        token: str | bool | None = None,
+        cls, model: str | os.PathLike[str], device: str = "auto", *, token: str | bool | None = None
     ) -> Translator:
         """Load a model by its name, its folder, that of a run, or its place on the Hub.
 
@@ -221,11 +217,7 @@ class Translator:
         return picture.bits if self.config.generator.target_channels == 1 else 8
 
     def _translate_whole(
-        self,
-        picture: Picture,
-        seed: int | None,
-        norm: str,
-        on_progress: Progress,
+        self, picture: Picture, seed: int | None, norm: str, on_progress: Progress
     ) -> Image.Image:
         scale = self.config.generator.size / max(picture.size)
         width, height = (max(1, round(side * scale)) for side in picture.size)

@@ -6,13 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import (
-    binary_cross_entropy_with_logits,
-    l1_loss,
-    mse_loss,
-    normalize,
-    relu,
-)
+from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, mse_loss, normalize, relu
 
 
 def discriminator_adversarial(

@@ -9,13 +9,14 @@ generator learns nothing from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
 from pix2pix.utils.files import is_number
 
+Rows = Sequence[Mapping[str, Any]]
 LOSSES = ("d_real", "d_fake", "g_adversarial", "g_l1")
 WINDOW = 500  # steps whose median is looked at; before that many nothing is said
 WINDOWS_TO_FAIL = 4  # of which each has D near zero: it recovers from one or two by itself
@@ -37,11 +38,7 @@ class Diagnosis:
     advice: str = ""
 
 
-def diagnose(
-    rows: Sequence[Mapping[str, Any]],
-    validation: Sequence[Mapping[str, Any]],
-    config: Mapping[str, Any],
-) -> Diagnosis:
+def diagnose(rows: Rows, validation: Rows, config: Mapping[str, Any]) -> Diagnosis:
     """Return the diagnosis of the first rule that holds, the gravest first.
 
     `rows` are lines of `metrics.jsonl`, of which the last 2,000 matter (`Curves.recent`);
@@ -53,8 +50,8 @@ def diagnose(
     if not diagnosis and len(rows) < WINDOW:
         done = f"{len(rows)} of the {WINDOW} steps that a first judgement takes."
         return Diagnosis("good", "Too early to say.", done)
-    rules = (_strong_discriminator, _collapse, _overfitting)
-    diagnosis = diagnosis or _worst(rule(rows, validation, config) for rule in rules)
+    found = _strong_discriminator(rows, config), _collapse(validation), _overfitting(validation)
+    diagnosis = diagnosis or _worst(found)
     if diagnosis:
         return diagnosis
     d_real, d_fake = (_median(rows[-WINDOW:], name) for name in ("d_real", "d_fake"))
@@ -75,7 +72,7 @@ def diagnose(
 # ------------------------------------------------------------------------------------- the rules
 
 
-def _not_a_number(rows: Sequence[Mapping[str, Any]]) -> Diagnosis | None:
+def _not_a_number(rows: Rows) -> Diagnosis | None:
     for row in rows:
         bad = [name for name in row if is_number(row[name]) and not math.isfinite(row[name])]
         if bad:
@@ -89,11 +86,7 @@ def _not_a_number(rows: Sequence[Mapping[str, Any]]) -> Diagnosis | None:
     return None
 
 
-def _strong_discriminator(
-    rows: Sequence[Mapping[str, Any]],
-    validation: Sequence[Mapping[str, Any]],
-    config: Mapping[str, Any],
-) -> Diagnosis | None:
+def _strong_discriminator(rows: Rows, config: Mapping[str, Any]) -> Diagnosis | None:
     """Detect that D's losses on real and on generated pairs are both near zero, now or for long."""
     near = NEAR_ZERO * _flat(config)
     windows = [rows[end - WINDOW : end] for end in range(len(rows), WINDOW - 1, -WINDOW)]
@@ -136,11 +129,7 @@ def _discriminator_advice(config: Mapping[str, Any]) -> str:
     return f"start anew with {slower}, or with {heavier}{few}."
 
 
-def _collapse(
-    rows: Sequence[Mapping[str, Any]],
-    validation: Sequence[Mapping[str, Any]],
-    config: Mapping[str, Any],
-) -> Diagnosis | None:
+def _collapse(validation: Rows) -> Diagnosis | None:
     """Detect that the outputs for different inputs are alike."""
     judged = [row for row in validation if row.get("step", 0) >= MIN_FOR_COLLAPSE]
     spreads = [row["spread"] for row in judged if is_number(row.get("spread"))][-2:]
@@ -160,11 +149,7 @@ def _collapse(
     )
 
 
-def _overfitting(
-    rows: Sequence[Mapping[str, Any]],
-    validation: Sequence[Mapping[str, Any]],
-    config: Mapping[str, Any],
-) -> Diagnosis | None:
+def _overfitting(validation: Rows) -> Diagnosis | None:
     """Detect that training L1 falls while the validation measure rises since its best."""
     measures = ("perceptual", "l1")
     name = next((n for n in measures if any(is_number(row.get(n)) for row in validation)), "")
@@ -193,7 +178,7 @@ def _overfitting(
     )
 
 
-def _worst(diagnoses: Iterator[Diagnosis | None]) -> Diagnosis | None:
+def _worst(diagnoses: Sequence[Diagnosis | None]) -> Diagnosis | None:
     problems = [one for one in diagnoses if one]
     return next((one for one in problems if one.level == "failed"), next(iter(problems), None))
 
@@ -203,7 +188,7 @@ def _flat(config: Mapping[str, Any]) -> float:
     return FLAT_LOSS.get(config.get("adversarial", "bce"), FLAT_LOSS["bce"])
 
 
-def _median(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+def _median(rows: Rows, name: str) -> float | None:
     values = [row[name] for row in rows if is_number(row.get(name))]
     return median(values) if values else None
 

@@ -215,11 +215,7 @@ def drawn_scenes(data: Path, config: TrainConfig) -> list[tuple[str, list[dict[s
 
 
 def model_config(
-    config: TrainConfig,
-    title: str,
-    step: int,
-    native: bool,
-    palette: list[dict[str, str]],
+    config: TrainConfig, title: str, step: int, native: bool, palette: list[dict[str, str]]
 ) -> ModelConfig:
     """Make the config of the model folder. With `native` pairs, as large as the network's
     pictures and at their originals' scale, that scale is part of what is learned, and larger

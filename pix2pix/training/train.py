@@ -20,12 +20,7 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.models.folder import find_model
 from pix2pix.nn.device import is_shared, out_of_memory, pick_device
 from pix2pix.training import run_control, run_folder
-from pix2pix.training.loop import (
-    TrainProgress,
-    check_unused,
-    run_loop,
-    set_process_up,
-)
+from pix2pix.training.loop import TrainProgress, check_unused, run_loop, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import (
     RunSettings,

@@ -101,7 +101,8 @@ class Trainer:
         c, parts = self.config, self.split(source, target)
         sums: Counter[str] = Counter()
 
-        # D: real pairs are real, generated ones are not (equation 1).
+        # D: real pairs are real, generated ones are not (equation 1); halved by d_weight 0.5, which
+        # slows D down beside G (section 3.3).
         self.d_optimizer.zero_grad()
         for part in parts:
             loss = self.finite_losses(self.d_losses, part, sums)
@@ -110,7 +111,8 @@ class Trainer:
         if self.projected:
             self.discriminator.update_norms()
 
-        # G: fool the updated D, and stay close to the target in L1 (equation 4).
+        # G: fool the updated D, and stay close to the target in L1, lambda_l1 = 100 (equation 4);
+        # the two terms after these are not of the paper, and 0 unless asked for.
         self.g_optimizer.zero_grad()
         with freeze(self.discriminator):
             for part in parts:

@@ -35,6 +35,13 @@ def split_setting(text: str) -> tuple[str, str]:
     return key, value
 
 
+def positive(text: str) -> int:
+    """Read a whole number from 1: the ``type`` of the commands' counts."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"'{text}' must be 1 or more")
+    return int(text)
+
+
 def parse_value(key: str, text: str, kind: Any) -> Any:
     """Read ``text`` as the type of the setting ``key``; raises UserError."""
     if kind is bool:

@@ -152,11 +152,7 @@ def _hair() -> list[Stroke]:
         [(0.35, 0.285), (0.305, 0.25), (0.29, 0.26)],
         [(0.33, 0.315), (0.285, 0.31), (0.268, 0.36)],
     ]
-    return [
-        _line(smooth(outer, 80)),
-        _line(smooth(fringe, 70)),
-        *(_line(lock) for lock in locks),
-    ]
+    return [_line(smooth(outer, 80)), _line(smooth(fringe, 70)), *(_line(lock) for lock in locks)]
 
 
 def _eyes() -> list[Stroke]:
@@ -169,10 +165,7 @@ def _eyes() -> list[Stroke]:
         if side > 0:
             lid = [(2 * x - px, py) for px, py in reversed(lid)]
         strokes += [_line(brow, BOLD), _line(lid), _line(under)]
-        strokes += [
-            _line(arc(x, 0.484, 0.017, 0.0185, 0, 360)),
-            make_stroke([(x, 0.484)], BOLD),
-        ]
+        strokes += [_line(arc(x, 0.484, 0.017, 0.0185, 0, 360)), make_stroke([(x, 0.484)], BOLD)]
     return strokes
 
 

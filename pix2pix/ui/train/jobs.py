@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from pix2pix.errors import UserError
 from pix2pix.hub.jobs_follow import FOLLOWERS, sync_remote
-from pix2pix.hub.jobs_launch import (
-    MAX_HOURS,
-    Flavour,
-    flavours,
-    remote_runs,
-    resume_remote,
-    start_remote,
-)
-from pix2pix.training.run_folder import RESUMABLE
+from pix2pix.hub.jobs_launch import MAX_HOURS, Flavour, flavours, resume_remote, start_remote
+from pix2pix.training.run_folder import RESUMABLE, is_remote, list_runs
 from pix2pix.ui.auth import visitor_token
 from pix2pix.ui.events import HIDDEN_EVENT, user_errors
 from pix2pix.ui.long_work import page_progress
@@ -37,74 +29,61 @@ TOKEN_NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class JobFields:
-    """The components of the part."""
+class JobsForm:
+    """The components, and what their buttons do: a run that they name is shown and followed from
+    then on."""
 
-    token: gr.Textbox
-    flavour: gr.Dropdown
-    prices: gr.Button
-    hours: gr.Number
-    bucket: gr.Textbox
-    send: gr.Button
-    earlier: gr.Dropdown
-    watch: gr.Button
-    resume: gr.Button
-    message: gr.Markdown
-
-
-def jobs_fields() -> JobFields:
-    """Lay the part out inside the current ``gr.Blocks``."""
-    with gr.Accordion("Train on Hugging Face Jobs", open=False, elem_id="jobs"):
-        gr.Markdown(WORDS, elem_classes="quiet")
-        token = gr.Textbox(
-            label="Your token, which may write and start jobs", type="password", info=TOKEN_NOTE,
-            elem_id="jobs-token",
-        )  # fmt: skip
-        bucket = gr.Textbox(label="Bucket", placeholder="owner/name", elem_id="jobs-bucket")
-        flavour = gr.Dropdown(FIRST, value=FIRST[0], label="Hardware", elem_id="jobs-flavour")
-        prices = gr.Button("Show hardware and prices", size="sm", elem_id="jobs-prices")
-        hours = gr.Number(2, minimum=0.1, maximum=MAX_HOURS, label="Hours at most")
-        send = gr.Button("Send to Jobs", elem_id="jobs-send")
-        earlier = gr.Dropdown([], value=None, label="A run on Jobs", elem_id="jobs-earlier")
-        with gr.Row():
-            watch = gr.Button("Watch", size="sm", min_width=0, elem_id="jobs-watch")
-            resume = gr.Button("Resume there", size="sm", min_width=0, elem_id="jobs-resume")
-        message = gr.Markdown(elem_classes="quiet", elem_id="jobs-said")
-    return JobFields(token, flavour, prices, hours, bucket, send, earlier, watch, resume, message)
-
-
-def wire_jobs(fields: JobFields, form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
-    """Wire the buttons, and the list of runs there are."""
-    handlers = JobHandlers(fields, form, live, watch)
-    options = {"show_progress_on": fields.message, "api_visibility": "private"}
-    views = [live, fields.message, fields.earlier]
-    fields.prices.click(handlers.show_prices, fields.token, fields.flavour, **options)
-    inputs = form.inputs() | {fields.token, fields.flavour, fields.hours, fields.bucket}
-    fields.send.click(handlers.send, inputs, [*views, form.name, form.proposed], **options)
-    chosen = [fields.token, fields.earlier]
-    fields.watch.click(handlers.watch_again, chosen, views, **options)
-    resumed = [*chosen, fields.flavour, fields.hours]
-    fields.resume.click(handlers.resume, resumed, views, **options)
-    live.shown(refresh_names, fields.earlier, fields.earlier, **HIDDEN_EVENT)
-
-
-class JobHandlers:
-    """What the buttons of the part do; a run that they name is shown and followed from then on."""
-
-    def __init__(
-        self, fields: JobFields, form: TrainForm, live: gr.HTML, watch: RunWatcher
-    ) -> None:
-        self.fields, self.form, self.live, self.watcher = fields, form, live, watch
+    def __init__(self, form: TrainForm) -> None:
+        """Lay the part out inside the current ``gr.Blocks``; a run is sent as `form` has it."""
+        self.form = form
+        with gr.Accordion("Train on Hugging Face Jobs", open=False, elem_id="jobs"):
+            gr.Markdown(WORDS, elem_classes="quiet")
+            self.token = gr.Textbox(
+                label="Your token, which may write and start jobs", type="password",
+                info=TOKEN_NOTE, elem_id="jobs-token",
+            )  # fmt: skip
+            self.bucket = gr.Textbox(
+                label="Bucket", placeholder="owner/name", elem_id="jobs-bucket"
+            )
+            self.flavour = gr.Dropdown(
+                FIRST, value=FIRST[0], label="Hardware", elem_id="jobs-flavour"
+            )
+            self.prices = gr.Button("Show hardware and prices", size="sm", elem_id="jobs-prices")
+            self.hours = gr.Number(2, minimum=0.1, maximum=MAX_HOURS, label="Hours at most")
+            self.submit = gr.Button("Send to Jobs", elem_id="jobs-send")
+            self.earlier = gr.Dropdown(
+                [], value=None, label="A run on Jobs", elem_id="jobs-earlier"
+            )
+            with gr.Row():
+                self.watch = gr.Button("Watch", size="sm", min_width=0, elem_id="jobs-watch")
+                self.again = gr.Button(
+                    "Resume there", size="sm", min_width=0, elem_id="jobs-resume"
+                )
+            self.message = gr.Markdown(elem_classes="quiet", elem_id="jobs-said")
         self.numbers = itertools.count(1)
+
+    def wire(self, live: gr.HTML, watcher: RunWatcher) -> None:
+        """Wire the buttons, and the list of runs there are."""
+        self.live, self.watcher = live, watcher
+        options = {"show_progress_on": self.message, "api_visibility": "private"}
+        views = [live, self.message, self.earlier]
+        self.prices.click(self.show_prices, self.token, self.flavour, **options)
+        inputs = self.form.inputs() | {self.token, self.flavour, self.hours, self.bucket}
+        names = [self.form.name, self.form.proposed]
+        self.submit.click(self.send, inputs, [*views, *names], **options)
+        chosen = [self.token, self.earlier]
+        self.watch.click(self.watch_again, chosen, views, **options)
+        resumed = [*chosen, self.flavour, self.hours]
+        self.again.click(self.resume, resumed, views, **options)
+        live.shown(refresh_names, self.earlier, self.earlier, **HIDDEN_EVENT)
 
     def shown(self, name: str, words: str) -> dict[Any, Any]:
         """Give the values that show a run and a sentence."""
         self.watcher.hurry()
         return {
             self.live: {"run": name, "jobs": next(self.numbers)},
-            self.fields.message: words,
-            self.fields.earlier: gr.Dropdown(job_run_names(), value=name),
+            self.message: words,
+            self.earlier: gr.Dropdown(job_run_names(), value=name),
         }
 
     def show_prices(self, token: str, signed_in: gr.OAuthToken | None) -> dict[Any, Any]:
@@ -112,24 +91,24 @@ class JobHandlers:
         with user_errors():
             hardware = flavours(payer_token(token, signed_in))
         choices = [(flavour_label(one), one.name) for one in hardware]
-        return {self.fields.flavour: gr.Dropdown(choices)}
+        return {self.flavour: gr.Dropdown(choices)}
 
     def send(
         self, values: Values, signed_in: gr.OAuthToken | None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
         """Start the run of the form on Jobs, its dataset and all."""
-        fields, form = self.fields, self.form
+        form = self.form
         dataset = values[form.dataset] or ""
         with user_errors():
-            token = payer_token(values[fields.token], signed_in)
+            token = payer_token(values[self.token], signed_in)
             run, settings = prepared_run(
                 dataset, values[form.preset] or "", values[form.name] or "",
                 form.overrides(values), values[form.start_from] or "",
             )  # fmt: skip
             page = start_remote(
-                run, settings, (values[fields.bucket] or "").strip(),
-                flavour=values[fields.flavour] or "", hours=values[fields.hours] or 0,
+                run, settings, (values[self.bucket] or "").strip(),
+                flavour=values[self.flavour] or "", hours=values[self.hours] or 0,
                 token=token, on_progress=page_progress(progress, "Sending"),
             )  # fmt: skip
         FOLLOWERS.follow(run, token)
@@ -167,7 +146,11 @@ def payer_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str:
 
 def job_run_names() -> list[str]:
     """List the runs that can be watched or resumed."""
-    return [run.name for run in remote_runs() if run.is_active or run.state in RESUMABLE]
+    return [
+        run.name
+        for run in list_runs()
+        if is_remote(run.folder) and (run.is_active or run.state in RESUMABLE)
+    ]
 
 
 def refresh_names(chosen: str | None) -> Any:

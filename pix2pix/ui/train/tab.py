@@ -27,7 +27,7 @@ from pix2pix.ui.train.form import (
     start_fields,
     training_form,
 )
-from pix2pix.ui.train.jobs import jobs_fields, wire_jobs
+from pix2pix.ui.train.jobs import JobsForm
 from pix2pix.ui.train.launch import start_run, train_api
 from pix2pix.ui.train.live_view import live_view
 from pix2pix.ui.train.watch import RunWatcher
@@ -45,14 +45,14 @@ def train_tab(dataset: gr.Textbox) -> None:
         with gr.Column(min_width=0, elem_classes="step", elem_id="setup"):
             gr.HTML(f"<style>{STYLE}</style>", elem_classes=OFFSCREEN)
             form = training_form()
-            jobs = jobs_fields()
+            jobs = JobsForm(form)
         with gr.Column(min_width=0, elem_classes="step"):
             live = live_view(watch, elem_id="live")
     evaluate_form(form.dataset, live)
     wire_choices(form, live, dataset)
     wire_fields(form, live)
     wire_start(form, live, watch)
-    wire_jobs(jobs, form, live, watch)
+    jobs.wire(live, watch)
     train_api()
 
 
