@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from pix2pix.imaging.picture import set_pillow_limits
-from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
+from tests.support.chromium import CHROMIUM_FLAGS, Visitors, chromium_path
 
 # Several tests at a time share the cores: one thread each, in every process that a test starts, and
 # threads that wait for work sleep.
@@ -51,6 +51,19 @@ def browser() -> Iterator[object]:
         )
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def visitors(browser: object) -> Visitors:
+    """All who come to this browser."""
+    return Visitors(browser)
+
+
+@pytest.fixture
+def visit(visitors: Visitors) -> Iterator[Callable[..., object]]:
+    """Opens an address as another visitor each time; the tabs close with the test."""
+    yield visitors.open
+    visitors.leave()
 
 
 @pytest.fixture
