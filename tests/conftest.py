@@ -30,6 +30,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 os.environ["PIX2PIX_ON_DEVICE"] = "off"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The page's tests first: they wait more than they work, so that others fill the time."""
+    items.sort(key=lambda item: "ui" not in item.path.parts)
+
+
 def give_up(sentence: str) -> None:
     """Skip with a sentence; in CI, which must have everything, fail with it."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
@@ -89,3 +94,11 @@ def forks() -> Iterator[object]:
     server = ForkServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def forked(forks: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process starts runs as forks; without, they start as people's do."""
+    from pix2pix.training import run_control
+
+    monkeypatch.setattr(run_control, "subprocess", forks.as_subprocess())

@@ -47,6 +47,10 @@ class ForkServer:
         more = {"cwd": str(options["cwd"]), "env": options["env"]}
         return SimpleNamespace(pid=self.start(words, out=options["stdout"].name, **more))
 
+    def as_subprocess(self) -> SimpleNamespace:
+        """What stands for the module subprocess where runs are started."""
+        return SimpleNamespace(Popen=self.popen, DEVNULL=subprocess.DEVNULL)
+
     def run(self, words: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
         """As subprocess.run: its exit status, and what it wrote."""
         with self.running(words, **environment) as (_, wait):
@@ -151,8 +155,7 @@ def become(
         if is_app(words):  # its runs start as forks, too
             from pix2pix.training import run_control
 
-            own = SimpleNamespace(Popen=double().popen, DEVNULL=subprocess.DEVNULL)
-            run_control.subprocess = own
+            run_control.subprocess = double().as_subprocess()
         execute(words)
         status = 0
     except SystemExit as end:

@@ -43,8 +43,9 @@ FEW |= {"discriminator": "patch", "layers": 1, "lambda_perceptual": 0.0}
 
 
 @pytest.fixture()
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Empty. The sample has few pairs and the preset few steps, so that a minute is a moment."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: None) -> Iterator[Path]:
+    """Empty. The sample has few pairs, the preset few steps, and a run starts at once, so that a
+    minute is a moment."""
     folder = tmp_path / "workspace"
     monkeypatch.setenv("PIX2PIX_WORKSPACE", str(folder))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
