@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from pix2pix.imaging.picture import set_pillow_limits
-from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
+from tests.support.chromium import CHROMIUM_FLAGS, Visitors, chromium_path
 
 # Several tests at a time share the cores: one thread each, in every process that a test starts, and
 # threads that wait for work sleep.
@@ -28,6 +28,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 # Where pictures on the visitor's device are not tested, nothing is loaded for them.
 os.environ["PIX2PIX_ON_DEVICE"] = "off"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The page's tests first: they wait more than they work, so that others fill the time."""
+    items.sort(key=lambda item: "ui" not in item.path.parts)
 
 
 def give_up(sentence: str) -> None:
@@ -53,6 +58,19 @@ def browser() -> Iterator[object]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def visitors(browser: object) -> Visitors:
+    """All who come to this browser."""
+    return Visitors(browser)
+
+
+@pytest.fixture
+def visit(visitors: Visitors) -> Iterator[Callable[..., object]]:
+    """Opens an address as another visitor each time; the tabs close with the test."""
+    yield visitors.open
+    visitors.leave()
+
+
 @pytest.fixture
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equivalences are judged in float32, also on machines where bfloat16 is fast."""
@@ -76,3 +94,11 @@ def forks() -> Iterator[object]:
     server = ForkServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def forked(forks: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process starts runs as forks; without, they start as people's do."""
+    from pix2pix.training import run_control
+
+    monkeypatch.setattr(run_control, "subprocess", forks.as_subprocess())

@@ -313,19 +313,19 @@ def there(folder: Path) -> int:
 
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is of POSIX systems")
 def test_after_kill_9_the_folder_is_absent_or_complete(tmp_path: Path) -> None:
-    source, target = draw_folders(tmp_path, 200, size=(256, 256))
+    source, target = draw_folders(tmp_path, 90, size=(256, 256))
     out = tmp_path / "datasets" / "faces"
     script = str(ROOT / "scripts" / "build_dataset.py")
     command = [sys.executable, script, "--source", str(source), "--target", str(target)]
     command += ["--size", "256", "--out", str(out)]
     killed = 0
-    for wanted in (1, 20, 60, 120):  # pictures there when it is killed
+    for wanted in (1, 10, 30, 55):  # pictures there when it is killed
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and there(out.parent) < wanted:
             time.sleep(0.002)  # the next look at the condition
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert not out.exists() or len(list(out.rglob("*.png"))) == 200
+        assert not out.exists() or len(list(out.rglob("*.png"))) == 90
         if out.exists():
             break
         killed += 1
@@ -335,7 +335,7 @@ def test_after_kill_9_the_folder_is_absent_or_complete(tmp_path: Path) -> None:
     if not out.exists():
         subprocess.run(command, check=True, capture_output=True)
     assert [f.name for f in out.parent.iterdir()] == ["faces"]
-    assert len(list(out.rglob("*.png"))) == 200
+    assert len(list(out.rglob("*.png"))) == 90
 
 
 # ------------------------------------------------------------------------------------ the script

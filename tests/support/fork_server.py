@@ -26,10 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class ForkServer:
-    """Runs `python FILE ...` and `python -m MODULE ...` as forks of a process of its own."""
+    """Runs `python FILE ...` and `python -m MODULE ...` as forks of a process of its own, or of one
+    that is there."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
+    def __init__(self, process: Any = None) -> None:
+        self.process = process or subprocess.Popen(
             [sys.executable, __file__], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
@@ -45,6 +46,10 @@ class ForkServer:
         """What the engine needs of subprocess.Popen: its pid, with both outputs in one file."""
         more = {"cwd": str(options["cwd"]), "env": options["env"]}
         return SimpleNamespace(pid=self.start(words, out=options["stdout"].name, **more))
+
+    def as_subprocess(self) -> SimpleNamespace:
+        """What stands for the module subprocess where runs are started."""
+        return SimpleNamespace(Popen=self.popen, DEVNULL=subprocess.DEVNULL)
 
     def run(self, words: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
         """As subprocess.run: its exit status, and what it wrote."""
@@ -75,17 +80,8 @@ class ForkServer:
         self.process.wait(30)
 
 
-def serve_app(words: list[str]) -> None:
-    """`python app.py`, whose runs start as forks."""
-    sys.path[0] = str(ROOT)
-    from pix2pix.training import run_control
-
-    run_control.subprocess = SimpleNamespace(Popen=ForkServer().popen, DEVNULL=subprocess.DEVNULL)
-    execute(words)
-
-
 def serve() -> None:
-    """Fork for every line of the input, and answer with the pid."""
+    """Load PyTorch, and fork for whoever asks."""
     import torch
 
     import pix2pix.models.translator
@@ -95,16 +91,44 @@ def serve() -> None:
     pictures = torch.zeros(2, 3, 64, 64)
     for measure in (validate, judge):  # the networks that they look with stay loaded
         measure(lambda source: source, pictures, pictures)
+    answer()
 
+
+def answer() -> None:
+    """Fork for every line of the input, and answer with the pid."""
     signal.signal(signal.SIGCHLD, reap)
     while line := sys.stdin.readline():
         asked = json.loads(line)
+        if is_app(asked["words"]):
+            import pix2pix.ui.server  # noqa: F401
         ended = os.open(asked.pop("code"), os.O_WRONLY) if "code" in asked else -1
         if not (pid := os.fork()):
             become(**asked, ended=ended)
         if ended >= 0:
             os.close(ended)
         print(pid, flush=True)
+
+
+def is_app(words: list[str]) -> bool:
+    return Path(words[0]).name == "app.py"
+
+
+def double() -> ForkServer:
+    """This process once more, which forks for it: a server has threads, and a fork would lose them.
+    It ends with this process, and the runs that it started do not."""
+    asked, answers = os.pipe(), os.pipe()
+    if not os.fork():
+        os.dup2(asked[0], 0)
+        os.dup2(answers[1], 1)
+        for end in (*asked, *answers):
+            os.close(end)
+        sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
+        answer()
+        os._exit(0)
+    os.close(asked[0])
+    os.close(answers[1])
+    ends = {"stdin": os.fdopen(asked[1], "w"), "stdout": os.fdopen(answers[0])}
+    return ForkServer(SimpleNamespace(**ends))
 
 
 def reap(*_: object) -> None:
@@ -128,6 +152,10 @@ def become(
         os.dup2(os.open(path, flags, 0o644), number)
     status = 1
     try:
+        if is_app(words):  # its runs start as forks, too
+            from pix2pix.training import run_control
+
+            run_control.subprocess = double().as_subprocess()
         execute(words)
         status = 0
     except SystemExit as end:
@@ -152,4 +180,4 @@ def execute(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve_app(sys.argv[1:]) if sys.argv[1:] else serve()
+    serve()

@@ -221,12 +221,8 @@ class Static:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
-def open_pad(browser: Any, url: str, **options: Any) -> Page:
-    context = browser.new_context(viewport={"width": 1100, "height": 900}, **options)
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    page.goto(url)
-    pad = Page(page, None)
+def open_pad(visit: Any, url: str, **options: Any) -> Page:
+    pad = Page(visit(url, 1100, **options), None)
     pad.until("true")
     return pad
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -34,7 +33,6 @@ from pix2pix.training.saved_state import load_state
 from pix2pix.utils import files
 from pix2pix.utils.files import write_json
 from tests.support.drawn_pairs import draw_dataset
-from tests.support.fork_server import ForkServer
 
 TINY = {"size": 64, "jitter": 4, "ngf": 4, "ndf": 4, "layers": 1, "steps": 40, "ema": 0.9}
 SAVING = {"save_every_steps": 3, "sample_every_steps": 20}
@@ -50,13 +48,6 @@ def root(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "runs"
     for run in (tmp_path / "runs").glob("*/"):
         run_control.force_stop(run, patience=0.0)
-
-
-@pytest.fixture
-def forked(forks: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs start as forks; other tests here start them as people do."""
-    starts = SimpleNamespace(Popen=forks.popen, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr(run_control, "subprocess", starts)
 
 
 def settings(data: Path, **values: object) -> dict:
@@ -278,6 +269,7 @@ def test_a_full_disk_stops_the_run_and_the_last_state_is_whole(data: Path, root:
     assert not list(run.glob(".state*"))
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.skipif(not psutil.LINUX, reason="only Linux limits another process")
 def test_a_disk_that_takes_nothing_any_more_is_told(
     data: Path, root: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -331,17 +331,10 @@ def test_the_time_left_is_said_when_it_is_known() -> None:
 
 
 @pytest.fixture()
-def page(browser: Any, url: str) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(url)
+def page(visit: Callable[..., Any], url: str) -> Any:
+    page = visit(url)
     page.get_by_role("tab", name="Dataset").click()
-    yield page
-    context.close()
-    assert not problems
+    return page
 
 
 def upload(page: Any, folders: tuple[Path, Path]) -> None:
@@ -532,7 +525,7 @@ def test_names_are_inert_text(page: Any, workspace: Path) -> None:
 
 
 @pytest.mark.browser
-def test_a_train_tab_gets_the_dataset(browser: Any, workspace: Path) -> None:
+def test_a_train_tab_gets_the_dataset(visit: Callable[..., Any], workspace: Path) -> None:
     (workspace / "datasets" / "ready" / "train").mkdir(parents=True)
     drawn_strip(1, 64).save(workspace / "datasets" / "ready" / "train" / "1.png")
 
@@ -541,34 +534,28 @@ def test_a_train_tab_gets_the_dataset(browser: Any, workspace: Path) -> None:
         dataset.change(lambda name: name, dataset, told)
 
     page = build_page(NoModels(), train_tab)
-    view = browser.new_page()
-    view.set_default_timeout(120_000)
     try:
-        view.goto(launched(page))
+        view = visit(launched(page))
         view.get_by_role("tab", name="Dataset").click()
         view.locator('#datasets .card[data-name="ready"]').click()
         view.get_by_role("button", name="Train on this dataset").click()
         told = "document.querySelector('#told input, #told textarea')"
         view.wait_for_function(f"{told} && {told}.value === 'ready'")
         assert view.get_by_role("tab", name="Train").get_attribute("aria-selected") == "true"
-    finally:
         view.close()
+    finally:
         page.close()
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_tab_fits_a_phone(browser: Any, url: str, theme: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    page.goto(f"{url}?__theme={theme}")
+def test_the_tab_fits_a_phone(visit: Callable[..., Any], url: str, theme: str) -> None:
+    page = visit(f"{url}?__theme={theme}", 390, 844, has_touch=True)
     page.get_by_role("tab", name="Dataset").click()
     page.locator("#check").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     boxes = [page.locator(".step").nth(i).bounding_box() for i in range(3)]
     assert boxes[0]["y"] < boxes[1]["y"] < boxes[2]["y"]
-    context.close()
 
 
 def test_an_archive_and_a_dataset_of_the_hub_are_not_both_taken(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from pix2pix.ui.page import build_page
 from pix2pix.ui.static_page import export_page
 from pix2pix.ui.web_files import device_files
 from tests.conftest import give_up
-from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
+from tests.support.chromium import CHROMIUM_FLAGS, Visitors, chromium_path
 from tests.support.models_and_servers import (
     save_tiny_model,
     tiny_config,
@@ -89,9 +89,9 @@ def badge(page: Page) -> str:
 
 
 def test_a_face_is_drawn_on_the_exported_page_without_a_network(
-    browser: Any, exported: Static, capsys: Any
+    visit: Any, exported: Static, capsys: Any
 ) -> None:
-    page = open_pad(browser, exported.url)
+    page = open_pad(visit, exported.url)
     assert not any("safetensors" in path or "runtime/" in path for path in exported.sent)
     page.draw((0.3, 0.3), (0.7, 0.35))
     page.until("pad.engines.state === 'ready' && pad.idle()")
@@ -120,7 +120,6 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
     with capsys.disabled():
         print(f"\non the static page: {json.dumps(said)}")
     assert said["without_model_and_runtime"] < 200_000 and said["bytes"] < 35_000_000
-    page.page.context.close()
 
 
 class SlowModels(TranslatorCache):
@@ -149,9 +148,9 @@ def app(models: SlowModels) -> Iterator[str]:
 
 
 def test_the_app_goes_over_to_the_device_and_goes_on_without_the_server(
-    browser: Any, app: str, models: SlowModels, tiny: Path
+    visit: Any, app: str, models: SlowModels, tiny: Path
 ) -> None:
-    page = open_pad(browser, app)
+    page = open_pad(visit, app)
     page.settle()
     page.draw((0.2, 0.6), (0.8, 0.6))
     page.until("pad.engines.state === 'ready' && pad.idle()")
@@ -173,14 +172,13 @@ def test_the_app_goes_over_to_the_device_and_goes_on_without_the_server(
     page.settle()
     by_server = page.picture()
     assert np.abs(by_server.astype(int) - on_device).max() <= MOST_DIFFERENCE
-    page.page.context.close()
 
 
 @pytest.mark.parametrize("broken", ["runtime", "weights"])
 def test_without_a_runtime_or_with_broken_weights_the_server_draws(
-    browser: Any, app: str, tiny: Path, broken: str
+    visit: Any, app: str, tiny: Path, broken: str
 ) -> None:
-    page = open_pad(browser, app)
+    page = open_pad(visit, app)
     if broken == "runtime":
         page.page.route("**/studio/runtime/**", lambda route: route.abort())
     else:
@@ -192,13 +190,12 @@ def test_without_a_runtime_or_with_broken_weights_the_server_draws(
     page.settle()
     assert difference(page, tiny) <= MOST_DIFFERENCE
     assert not page.page.locator(".engine").is_visible() and page.message() == ""
-    page.page.context.close()
 
 
 def test_nothing_large_is_fetched_on_a_phone_or_to_save_data_without_asking(
-    browser: Any, app: str
+    visit: Any, app: str
 ) -> None:
-    page = open_pad(browser, app, has_touch=True, is_mobile=True)
+    page = open_pad(visit, app, has_touch=True, is_mobile=True)
     asked: list[str] = []
     page.page.on("request", lambda request: asked.append(request.url))
     page.draw((0.2, 0.6), (0.8, 0.6))
@@ -215,7 +212,6 @@ def test_nothing_large_is_fetched_on_a_phone_or_to_save_data_without_asking(
     assert page.page.evaluate(saves) == [False, False, False, True]
     button.click()
     page.until("pad.engines.isDevice")
-    page.page.context.close()
 
 
 def test_files_are_given_by_their_digest_alone(
@@ -249,7 +245,7 @@ def test_the_pins_are_those_of_the_installed_runtime() -> None:
 
 
 def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpack(
-    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pix2pix.ui.static_page.has_runtime", lambda *_: False)
     config, folder = tiny_config(source_kind="drawing"), tmp_path / "tiny"
@@ -266,7 +262,7 @@ def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpac
         content = (INSTALLED / name).read_bytes() + (b"\n//" if changed else b"")
         route.fulfill(body=content, headers={"Access-Control-Allow-Origin": "*"})
 
-    page = open_pad(browser, static.url)
+    page = open_pad(visit, static.url)
     page.page.route("https://cdn.jsdelivr.net/**", answer)
     page.draw((0.2, 0.6), (0.8, 0.6))
     page.until("pad.engines.state === 'failed'")
@@ -275,14 +271,13 @@ def test_a_runtime_of_the_cdn_runs_only_as_it_was_pinned_and_small_weights_unpac
     page.page.get_by_role("button", name="Try again").click()
     page.until("pad.engines.state === 'ready' && pad.idle()")
     assert difference(page, folder) <= MOST_DIFFERENCE
-    page.page.context.close()
     static.server.shutdown()
 
 
 def test_photos_and_the_camera_become_drawings(
-    browser: Any, exported: Static, tmp_path: Path, tiny: Path
+    visit: Any, exported: Static, tmp_path: Path, tiny: Path
 ) -> None:
-    page = open_pad(browser, f"{exported.url}?model=tiny")
+    page = open_pad(visit, f"{exported.url}?model=tiny")
     pale = Image.open(FACES / "thumbnail.png").convert("RGB").resize((128, 128))
     photo = pale.point(lambda value: value * 0.8)
     assert looks_like_photo(photo)
@@ -298,15 +293,14 @@ def test_photos_and_the_camera_become_drawings(
     page.do("camera")
     page.until(f"pad.ops.length > {before} && pad.idle()")
     assert difference(page, tiny) <= MOST_DIFFERENCE
-    page.page.context.close()
 
 
 def test_a_photo_keeps_its_own_size_as_on_the_server(
-    browser: Any, exported: Static, tmp_path: Path
+    visit: Any, exported: Static, tmp_path: Path
 ) -> None:
     photo = Image.open(next((COLOUR / "samples").iterdir())).convert("RGB").resize((300, 190))
     photo.save(tmp_path / "photo.png")
-    page = open_pad(browser, f"{exported.url}?model=colorize")
+    page = open_pad(visit, f"{exported.url}?model=colorize")
     assert page.page.get_by_role("button", name="Open a photo", exact=True).is_visible()
     for model, folder in {"colorize": COLOUR, "views": exported.views}.items():
         page.page.locator(f"[data-name={model}]").click()
@@ -321,11 +315,10 @@ def test_a_photo_keeps_its_own_size_as_on_the_server(
         page.settle()
         assert page.picture().shape == right.shape
         assert np.abs(page.picture() - right).max() > 50
-    page.page.context.close()
 
 
-def test_a_sample_is_a_photo_to_try(browser: Any, exported: Static) -> None:
-    page = open_pad(browser, f"{exported.url}?model=colorize")
+def test_a_sample_is_a_photo_to_try(visit: Any, exported: Static) -> None:
+    page = open_pad(visit, f"{exported.url}?model=colorize")
     page.page.wait_for_function(
         "() => document.querySelector('.examples img').complete"
         " && document.querySelector('.examples img').naturalWidth"
@@ -338,7 +331,6 @@ def test_a_sample_is_a_photo_to_try(browser: Any, exported: Static) -> None:
     with Image.open(COLOUR / "samples" / f"{name}.jpg") as photo:
         size = page.js("[pad.drawing.source().width, pad.drawing.source().height]")
         assert tuple(size) == photo.size
-    page.page.context.close()
 
 
 def test_a_gpu_gives_the_same_picture(browser: Any, exported: Static, tiny: Path) -> None:
@@ -350,7 +342,7 @@ def test_a_gpu_gives_the_same_picture(browser: Any, exported: Static, tiny: Path
         executable_path=chromium_path(browser.browser_type.executable_path), args=flags
     )
     try:
-        page = open_pad(own, f"{exported.url}?model=tiny&gpu=yes")
+        page = open_pad(Visitors(own).open, f"{exported.url}?model=tiny&gpu=yes")
         if not page.page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
             give_up("this Chromium imitates no GPU")
         page.draw((0.2, 0.6), (0.8, 0.6))

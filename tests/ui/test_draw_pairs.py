@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,35 +87,30 @@ class Desk:
         self.page.get_by_text(f"{name} is ready").wait_for()
 
 
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One app, which looks for its workspace whenever it is asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        app = build_page(NoModels(), roles=Roles(everybody=True))
+        _, url, _ = app.launch(
+            prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE, _frontend=False
+        )
+        yield url
+        app.close(verbose=False)
+
+
 @pytest.fixture()
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIX2PIX_WORKSPACE", str(tmp_path / "workspace"))
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     return tmp_path / "workspace"
 
 
 @pytest.fixture()
-def url(workspace: Path) -> Iterator[str]:
-    app = build_page(NoModels(), roles=Roles(everybody=True))
-    _, url, _ = app.launch(
-        prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE, _frontend=False
-    )
-    yield url
-    app.close(verbose=False)
-
-
-@pytest.fixture()
-def desk(browser: Any, url: str) -> Iterator[Desk]:
-    context, problems = browser.new_context(viewport={"width": 1280, "height": 1100}), []
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(url)
-    desk = Desk(page)
+def desk(visit: Callable[..., Any], url: str, workspace: Path) -> Desk:
+    desk = Desk(visit(url, height=1100))
     desk.open()
-    yield desk
-    context.close()
-    assert problems == []
+    return desk
 
 
 @pytest.fixture()
@@ -130,7 +125,7 @@ def photos(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.browser
 def test_traced_left_taken_up_again_and_built(
-    desk: Desk, url: str, workspace: Path, photos: list[Path]
+    desk: Desk, visit: Callable[..., Any], url: str, workspace: Path, photos: list[Path]
 ) -> None:
     desk.add(photos)
     desk.see("001-house_0")
@@ -157,8 +152,7 @@ def test_traced_left_taken_up_again_and_built(
 
     # Another browser, which knows nothing of the set but that it is there.
     desk.page.wait_for_function(f"{BOARD}.flush()")
-    other = Desk(desk.page.context.browser.new_page())
-    other.page.goto(url)
+    other = Desk(visit(url, height=1100))
     other.open()
     other.page.locator(".trace [data-part=sets] select").select_option("drawings")
     other.see("002-house_1")
@@ -267,7 +261,10 @@ def test_the_board_fits_a_phone(desk: Desk, photos: list[Path]) -> None:
     assert turn["y"] + turn["height"] - paper["y"] < 844 and photo["y"] > turn["y"]
 
 
-def test_only_what_was_uploaded_is_added(workspace: Path, photos: list[Path]) -> None:
+def test_only_what_was_uploaded_is_added(
+    workspace: Path, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     server = Server(workspace, Roles(everybody=True))
     functions = dict((name, number) for number, name in server.server_functions())
 

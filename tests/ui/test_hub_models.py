@@ -178,10 +178,8 @@ def test_only_a_space_with_oauth_offers_to_sign_in(monkeypatch, environment, off
 
 
 @pytest.mark.browser
-def test_a_visitor_loads_a_model_in_the_page(opened, browser):
-    page = browser.new_page()
-    page.set_default_timeout(120_000)
-    page.goto(opened[1])
+def test_a_visitor_loads_a_model_in_the_page(opened, visit):
+    page = visit(opened[1])
     page.locator("#hub-load button").first.click()
     name = page.locator("#hub-model input, #hub-model textarea")
     name.fill(HOSTILE + "<a href=//x>&lt;b&gt;</a>/y")
@@ -195,4 +193,3 @@ def test_a_visitor_loads_a_model_in_the_page(opened, browser):
     card.wait_for(state="visible")
     assert card.locator("b").inner_text() == HOSTILE and page.evaluate("window.hit") is None
     page.locator("#hub-load-said", has_text="Loaded, and chosen above").wait_for()
-    page.close()

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import psutil
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -47,6 +47,7 @@ from pix2pix.ui.train.wording import (
     run_facts,
 )
 from tests.support.drawn_pairs import draw_dataset
+from tests.support.fork_server import ForkServer
 from tests.support.models_and_servers import (
     connected,
     free_port,
@@ -76,11 +77,11 @@ def named_dataset(folder: Path, train: int = 6, val: int = 2) -> Path:
 
 
 class App:
-    """`python app.py`, which can be killed and started again on the same port."""
+    """`python app.py`, which can be killed and started again on the same port; it and its runs are
+    forks, which start at once."""
 
-    def __init__(self, folder: Path, *command: str) -> None:
-        self.command = [sys.executable, *command]
-        self.folder, self.workspace = folder, folder / "workspace"
+    def __init__(self, folder: Path, forks: ForkServer) -> None:
+        self.forks, self.folder, self.workspace = forks, folder, folder / "workspace"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
@@ -88,9 +89,9 @@ class App:
     def start(self) -> None:
         environment = {**os.environ, "PIX2PIX_WORKSPACE": str(self.workspace)}
         environment["GRADIO_TEMP_DIR"] = str(self.folder / "gradio")
-        command = [*self.command, str(ROOT / "app.py"), "--port", str(self.port)]
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        command = [sys.executable, str(ROOT / "app.py"), "--port", str(self.port)]
+        pid = self.forks.start(command, env=environment, out=str(self.log))
+        self.process = psutil.Process(pid)
         until(self.answers, 120)
 
     @property
@@ -98,7 +99,7 @@ class App:
         return self.folder / "log"
 
     def answers(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
+        assert self.process.is_running(), self.log.read_text()
         try:
             with urllib.request.urlopen(self.url, timeout=5):
                 return True
@@ -121,10 +122,10 @@ class App:
 
 
 @contextmanager
-def started_app(folder: Path, *command: str) -> Iterator[App]:
-    """Its workspace holds the dataset "blocks"; `command` may start it in another way."""
+def started_app(folder: Path, forks: ForkServer) -> Iterator[App]:
+    """Its workspace holds the dataset "blocks"."""
     named_dataset(folder / "workspace" / "datasets" / "blocks")
-    app = App(folder, *command)
+    app = App(folder, forks)
     try:
         yield app
     finally:
@@ -134,15 +135,14 @@ def started_app(folder: Path, *command: str) -> Iterator[App]:
 
 
 @pytest.fixture()
-def new_app(tmp_path: Path) -> Iterator[App]:
-    with started_app(tmp_path) as app:
+def new_app(tmp_path: Path, forks: ForkServer) -> Iterator[App]:
+    with started_app(tmp_path, forks) as app:
         yield app
 
 
 @pytest.fixture(scope="module")
-def one_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    forking = str(ROOT / "tests" / "support" / "fork_server.py")  # its runs start at once
-    with started_app(tmp_path_factory.mktemp("app"), forking) as app:
+def one_app(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Iterator[App]:
+    with started_app(tmp_path_factory.mktemp("app"), forks) as app:
         yield app
 
 
@@ -159,23 +159,15 @@ def client(app: App) -> Client:
 
 
 @pytest.fixture()
-def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+def open_page(visit: Callable[..., Any]) -> Callable[..., Any]:
     """Opens an app's Train tab as another visitor each time."""
-    contexts, problems = [], []
 
     def opened(app: App, width: int = 1280, theme: str = "light") -> Any:
-        contexts.append(browser.new_context(viewport={"width": width, "height": 900}))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(180_000)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(f"{app.url}?__theme={theme}")
+        page = visit(f"{app.url}?__theme={theme}", width)
         page.get_by_role("tab", name="Train").click()
         return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert problems == []
+    return opened
 
 
 def settled(page: Any, run: str, word: str) -> None:
@@ -225,7 +217,7 @@ def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
     page.locator("#live .cells .pair").nth(1).wait_for()
     left_open = open_page(app)
     settled(left_open, "blocks", "Running")
-    page.context.close()
+    page.close()
 
     app.kill()
     left_open.get_by_text("The app does not answer.").wait_for()
@@ -236,13 +228,11 @@ def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
     app.start()
     left_open.get_by_text("The app does not answer.").wait_for(state="hidden")
     until(lambda: step_shown(left_open) > before)
-    left_open.context.close()
-    page = open_page(app)
-    settled(page, "blocks", "Running")
-    page.locator("#live .cells .pair").nth(1).wait_for()
-    assert step_shown(page) >= before
+    left_open.unroute("**/app_id")
+    page = left_open
     page.reload()  # the tab that was open stays open
     settled(page, "blocks", "Running")
+    page.locator("#live .cells .pair").nth(1).wait_for()
     until(lambda: step_shown(page) > before)
 
     page.locator("#live [data-action=stop]").click()
@@ -663,8 +653,6 @@ def test_curves_are_light_however_long_the_run(workspace: Path) -> None:
 
 
 def test_force_is_offered_when_a_stop_takes_long(workspace: Path) -> None:
-    import psutil
-
     run = workspace / "runs" / "slow"
     pictures_run(run, [10])
     run_folder.write_status(run, state="running")

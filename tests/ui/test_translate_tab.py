@@ -162,12 +162,9 @@ def test_a_file_that_is_no_picture_is_refused_in_the_words_of_the_engine(
 
 @pytest.mark.browser
 def test_a_strip_is_said_and_cut_by_a_person_and_the_norm_is_offered_where_there_is_one(
-    opened: Any, browser: Any, folder: Path, models: Any
+    opened: Any, visit: Callable[..., Any], folder: Path, models: Any
 ) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(opened[1])
+    page = visit(opened[1], 390, 844)
 
     def choose(name: str) -> None:
         page.locator(f'.card[data-name="{name}"]').click()
@@ -215,7 +212,6 @@ def test_a_strip_is_said_and_cut_by_a_person_and_the_norm_is_offered_where_there
     made = np.asarray(Image.open(download.value.path()))
     right = np.asarray(models.get("depth").translate(Image.fromarray(GREY)))
     np.testing.assert_array_equal(made, right)
-    context.close()
 
 
 def test_a_model_is_exported_as_a_web_page(opened: tuple[gr.Blocks, str]) -> None:
@@ -311,12 +307,10 @@ def test_a_clip_among_the_files_has_its_limit_progress_and_stop(
 
 @pytest.mark.browser
 def test_a_clip_is_translated_and_played_in_the_page(
-    opened: Any, browser: Any, folder: Path
+    opened: Any, visit: Callable[..., Any], folder: Path
 ) -> None:
     write_clip(folder / "walk.mp4", house_frames(2))
-    page = browser.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(opened[1])
+    page = visit(opened[1])
     page.locator('.card[data-name="views"]').click()
     page.get_by_text("Tiles", exact=True).first.click()
     page.locator("#tiles input[type=file]").first.set_input_files(folder / "walk.mp4")
@@ -329,4 +323,3 @@ def test_a_clip_is_translated_and_played_in_the_page(
         " for (const video of all) { video.muted = true; video.play().catch(() => 0); }"
         " return all.some((video) => video.currentTime > 0.3 && video.videoWidth === 96); }"
     )
-    page.close()
