@@ -38,7 +38,7 @@ def list_checkpoints(run: Path) -> list[Checkpoint]:
 
 def best_checkpoint(run: Path) -> Checkpoint | None:
     """Find the saved model that is best on the validation pictures: by perceptual distance, else
-    by L1 where that was not measured; None where no saved model was measured."""
+    by L1 where that was not measured, as for label maps; None where no saved model was measured."""
     measured = [m for m in list_checkpoints(run) if m.model and m.metrics]
     for measure in ("perceptual", "l1"):
         known = [m for m in measured if isinstance(m.metrics.get(measure), float)]

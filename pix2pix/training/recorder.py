@@ -73,6 +73,7 @@ class Recorder:
         self.native = as_large and info.get("scaled") is not True
         self.data, self.license = dataset_info(data), info.get("license")
         self.held_out = sample_pairs(sampled, VALIDATION_PAIRS) if held_out else None
+        self.label_targets = dataset.labels[1]
         self.palette = find_palette(data, dataset) if self.config.source_kind == "labels" else []
         self.scenes = drawn_scenes(data, self.config) if held_out else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
@@ -118,6 +119,8 @@ class Recorder:
             return
         start = time.monotonic()
         row = self.measure(validate)
+        if self.label_targets:  # frozen features hardly see flat colours: L1 tells which is best
+            row.pop("perceptual", None)
         row |= {"train_l1": sum(self.train_l1) / len(self.train_l1)}
         self.last_metrics = {"step": step, **row}
         with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:

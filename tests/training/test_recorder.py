@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,17 @@ def test_each_saved_model_is_measured_on_the_validation_pairs(run: Path, data: P
     assert rows[-1]["l1"] == pytest.approx(float((eight[0] - eight[1]).abs().mean() / 255))
     measure = "perceptual" if "perceptual" in rows[0] else "l1"
     assert best_checkpoint(run).step == min(rows, key=lambda row: row[measure])["step"]
+
+
+def test_of_models_that_make_label_maps_the_best_is_nearest_in_colour(
+    data: Path, tmp_path: Path
+) -> None:
+    labels = shutil.copytree(data, tmp_path / "data")
+    (labels / "dataset.json").write_text(json.dumps({"label_maps": [False, True]}))
+    run_loop(tmp_path / "run", labels, SMALL, device=CPU)
+    rows = read_jsonl(tmp_path / "run" / "validation.jsonl")
+    assert rows and not any("perceptual" in row for row in rows)
+    assert best_checkpoint(tmp_path / "run").step == min(rows, key=lambda row: row["l1"])["step"]
 
 
 def test_looking_changes_nothing(data: Path, run: Path, tmp_path: Path) -> None:
