@@ -42,7 +42,7 @@ from pix2pix.utils.files import write_json
 
 SPLITS = ("train", "val")
 COUNTS = {"cuhk": 12}  # drawings of one photo for training; of those of other sets OTHERS
-OTHERS = 5
+OTHERS = 6
 
 
 def draw_photo(

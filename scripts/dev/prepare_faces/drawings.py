@@ -17,12 +17,12 @@ from pix2pix.imaging.strokes import Stroke, draw_strokes
 # In turn, for a photo with an artist's sketch and for one without. The first two of the former are
 # the sketch as it was scanned and cleaned: whoever translates a sketch has prepared nothing.
 WITH_SKETCH = (
-    "scan", "clean", "lines", "stick", "traced", "stick-part", "sketch-traced", "lines-part",
-    "scan", "stick-plain", "lines", "traced-part",
+    "scan", "clean", "lines", "stick", "traced", "stick-part", "sketch-traced", "stick", "scan",
+    "stick-plain", "lines-part", "stick",
 )  # fmt: skip
 PHOTO_ALONE = (
-    "lines", "stick", "traced", "stick-part", "lines", "traced-part", "stick-plain", "lines-part",
-    "traced", "stick",
+    "lines", "stick", "traced", "stick-part", "stick", "lines-part", "stick", "traced",
+    "stick-plain", "traced-part",
 )  # fmt: skip
 VAL_WITH_SKETCH = ("scan", "clean", "lines", "stick")
 VAL_PHOTO_ALONE = ("lines", "traced", "stick")
