@@ -33,7 +33,7 @@ from pix2pix.utils.text import printable
 # Bytes of one column that Parquet reads at once. Of the Hub each is a request, and a picture less
 # than a tenth of a second is waited for.
 _BUFFER = 4 * 2**20
-_LARGE_GROUP = 64 * 2**20  # bytes of a group of rows from which its columns are read in turn
+_LARGE_BLOCK = 32 * 2**20  # bytes of a column's dictionary from which columns are read in turn
 _BATCH = 16 * 2**20  # bytes of rows that are decoded together
 _MAX_BATCH = 32  # rows, which one entry of a dictionary may fill
 EXAMPLES = 3
@@ -101,13 +101,21 @@ def _parquet_batches(
                 continue
             each = max(1, head.total_byte_size // max(1, head.num_rows))
             size = min(_MAX_BATCH, max(1, _BATCH // each))
-            is_large = head.total_byte_size > _LARGE_GROUP and {*columns} <= {
-                *file.schema_arrow.names
-            }
-            read = _column_by_column if is_large and len(columns) == 2 else _together
+            in_turn = len(columns) == 2 and _is_one_block(head, columns)
+            read = _column_by_column if in_turn else _together
             for batch in read(pyarrow, file, group, columns, size):
                 yield number, batch, (number + batch.num_rows) / total
                 number += batch.num_rows
+
+
+def _is_one_block(group: Any, columns: Sequence[str]) -> bool:
+    """Return whether the pictures of both columns stand in large dictionaries, as pyarrow writes up
+    to a thousand rows: whoever wants one row has to read all."""
+    parts = [group.column(n) for n in range(group.num_columns)]
+    parts = [part for part in parts if part.path_in_schema.partition(".")[0] in columns]
+    blocks = [p.data_page_offset - p.dictionary_page_offset for p in parts if p.has_dictionary_page]
+    large = sum(size > _LARGE_BLOCK for size in blocks) == 2
+    return large and sum(blocks) > 0.9 * sum(part.total_compressed_size for part in parts)
 
 
 def _together(

@@ -67,8 +67,8 @@ _ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that f
     (_NoHeif, "is a HEIC photo, which {error}."),
     (
         NeedsCodecs,
-        "is a TIFF of {error}, for which imagecodecs is missing: install it, or save the file as "
-        "plain TIFF or with deflate.",
+        "is a TIFF of {error}, for which imagecodecs is missing: install it, or save it as plain "
+        "TIFF.",
     ),
     (UnreadableTiff, "is a TIFF of {error}, which cannot be read here: save it as plain TIFF."),
     (TooFine, "holds numbers too fine for 32 bits: subtract an offset and save 32-bit floats."),

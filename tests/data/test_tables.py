@@ -67,7 +67,9 @@ def pairs() -> list[Pair]:
     return drawn(100)
 
 
-def parquet(pairs: list[Pair], columns: tuple[str, str] = ("source", "target")) -> bytes:
+def parquet(
+    pairs: list[Pair], columns: tuple[str, str] = ("source", "target"), plain: bool = False
+) -> bytes:
     rows = [
         {
             "id": number,
@@ -78,7 +80,8 @@ def parquet(pairs: list[Pair], columns: tuple[str, str] = ("source", "target")) 
     ]
     fields = [("id", pa.int64()), *((name, PICTURE) for name in columns)]
     file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, pa.schema(fields)), file, row_group_size=16)
+    table = pa.Table.from_pylist(rows, pa.schema(fields))
+    pq.write_table(table, file, row_group_size=16, use_dictionary=not plain)
     return file.getvalue()
 
 
@@ -152,12 +155,17 @@ def test_columns_of_large_groups_are_read_in_turn(
         return together(*args)
 
     monkeypatch.setattr(table_rows, "_together", read)
-    monkeypatch.setattr(table_rows, "_LARGE_GROUP", 0)
+    monkeypatch.setattr(table_rows, "_LARGE_BLOCK", 1000)
     for start, rows in expected.items():
         assert [*read_rows(part, ("target", "source"), start)] == rows
     assert len(expected[0]) == 70 and ["target"] in asked and max(map(len, asked)) == 1
     with pytest.raises(UserError, match="has no column nothing"):
         next(read_rows(part, ("nothing", "source")))
+    asked.clear()
+    (tmp_path / "x.parquet").write_bytes(parquet(pairs[:70], plain=True))  # row by row
+    (part,) = local_table(tmp_path / "x.parquet").parts
+    assert [*read_rows(part, ("target", "source"))] == expected[0]
+    assert {*map(tuple, asked)} == {("target", "source")}
 
 
 def test_a_folder_that_datasets_saved_is_read(pairs: list[Pair], tmp_path: Path) -> None:
