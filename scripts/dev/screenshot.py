@@ -37,7 +37,7 @@ THINNEST, BROADEST = 0.011, 0.022  # of the pad's three pencils, where the next 
 
 
 HOUSES, STEPS = 14, 2  # pairs of the check; kept checkpoints of the run
-QUALITY = 74  # of a picture that is no PNG
+QUALITY = 72  # of a picture that is no PNG
 
 
 def main() -> int:
