@@ -37,7 +37,7 @@ THINNEST, BROADEST = 0.011, 0.022  # of the pad's three pencils, where the next 
 
 
 HOUSES, STEPS = 14, 2  # pairs of the check; kept checkpoints of the run
-QUALITY = 82  # of a picture that is no PNG
+QUALITY = 72  # of a picture that is no PNG
 
 
 def main() -> int:
@@ -86,7 +86,7 @@ def check_houses(view: Page) -> None:
 
 
 def show_run(view: Page) -> None:
-    """Open the newest run, once it keeps a few checkpoints."""
+    """Show the newest run from its curves on, once it keeps a few checkpoints."""
     view.get_by_role("tab", name="Train").click()
     view.locator("#train-preview img, #trial").first.wait_for()
     if not view.locator("#live .card").count():
@@ -94,6 +94,7 @@ def show_run(view: Page) -> None:
     view.set_default_timeout(1_200_000)
     view.locator("#live .kept .checkpoint").nth(STEPS - 1).wait_for()
     view.wait_for_function("document.querySelector('#live .cells span').style.backgroundImage")
+    view.evaluate("document.querySelector('#live .charts').scrollIntoView()")
 
 
 @contextlib.contextmanager

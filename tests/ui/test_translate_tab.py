@@ -21,6 +21,7 @@ from pix2pix.errors import UserError
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.model_view import card_words
 from pix2pix.ui.page import build_page
+from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train.tab import train_tab
 from pix2pix.ui.translate import batch as tiles
 from pix2pix.ui.translate.options import Limits
@@ -58,7 +59,8 @@ def opened(folder: Path, models: TranslatorCache) -> Iterator[tuple[gr.Blocks, s
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
         patch.setenv("PIX2PIX_WORKSPACE", str(folder))
         page = build_page(models, train_tab)
-        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False)
+        look = {"theme": theme(), "css_paths": CSS_FILE}
+        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **look)
         yield page, url
         page.close()
 
