@@ -23,9 +23,9 @@ from pix2pix.training import run_control
 from pix2pix.ui.auth import Roles
 from pix2pix.ui.dataset import library
 from pix2pix.ui.page import build_page
-from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train.tab import train_tab
 from tests.support.models_and_servers import save_tiny_model
+from tests.support.page_server import launched
 
 COVERED = """() => {
   const button = document.querySelector('#start-training').getBoundingClientRect();
@@ -63,10 +63,7 @@ def page(visit: Callable[..., Any], workspace: Path, tmp_path: Path) -> Iterator
     save_tiny_model(tmp_path / "shipped" / "other")
     models = TranslatorCache(lambda: [workspace / "models", tmp_path / "shipped"])
     app = build_page(models, train_tab, Roles(everybody=True))
-    _, url, _ = app.launch(
-        prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE, _frontend=False
-    )
-    opened = visit(url)
+    opened = visit(launched(app, themed=True))
     yield opened
     opened.close()
     app.close(verbose=False)
