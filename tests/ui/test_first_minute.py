@@ -92,9 +92,8 @@ def test_sample_training_publishing_and_painting(page: Any, workspace: Path) -> 
 
     card = page.locator(f"#models .card[data-name={SAMPLE_NAME}] img")
     assert card.get_attribute("src").startswith("data:image/png;base64,")
-    assert (
-        page.locator(".pad .ghost").is_visible() and page.locator(".examples button").count() == 1
-    )
+    page.locator(".pad .ghost").wait_for()  # the card is pressed before the pad has its state
+    assert page.locator(".examples button").count() == 1
     drawn = json.loads((workspace / "models" / SAMPLE_NAME / "examples.json").read_text())
     assert {shape["color"] for shape in drawn[0]["strokes"]} <= set(PALETTE.values())
     page.get_by_role("button", name="wall", exact=True).wait_for()
