@@ -20,6 +20,7 @@ from PIL import Image
 from pix2pix.imaging.example_faces import example_faces
 from pix2pix.ui.components.pad import pad
 from pix2pix.ui.web_files import WebPage
+from tests.support.page_server import launched
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 GHOST = [{"width": 0.02, "points": [[0.2, 0.2], [0.5, 0.3], [0.8, 0.8]]}]
@@ -190,10 +191,9 @@ def open_page(browser: Any) -> Iterator[Page]:
         for name, state in states.items():
             button = gr.Button(f"use {name}")
             button.click(lambda s=state: s, None, component, show_progress="hidden")
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False)
     page = browser.new_page(viewport={"width": 1000, "height": 900})
     page.set_default_timeout(120_000)
-    page.goto(url)
+    page.goto(launched(demo))
     yield Page(page, fake)
     page.close()
     demo.close()

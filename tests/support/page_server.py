@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.auth import Roles
 from pix2pix.ui.limits import limits_middleware
 from pix2pix.ui.page import build_page
+from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train.tab import train_tab
+
+
+def launched(page: Any, *, themed: bool = False, **more: Any) -> str:
+    """The address at which this process serves a page from now on; `themed` as the app does."""
+    if themed:
+        more |= {"theme": theme(), "css_paths": CSS_FILE}
+    return page.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **more)[1]
 
 
 class Server:
@@ -24,10 +33,7 @@ class Server:
         self.workspace = workspace
         self.page = build_page(TranslatorCache(lambda: [workspace / "models"]), train_tab, roles)
         middleware = [*middleware, limits_middleware(self.page, roles)]
-        _, self.url, _ = self.page.launch(
-            prevent_thread_lock=True, quiet=True, app_kwargs={"middleware": middleware},
-            _frontend=False,
-        )  # fmt: skip
+        self.url = launched(self.page, app_kwargs={"middleware": middleware})
         self.http = httpx.Client(base_url=self.url, timeout=120)
 
     def ask(
@@ -62,6 +68,11 @@ class Server:
             for number, block in self.page.blocks.items()
             for function in getattr(block, "server_fns", None) or []
         ]
+
+
+def handler(page: Any, name: str) -> Callable[..., Any]:
+    """What a page calls under the name of an endpoint or of the function itself."""
+    return next(f.fn for f in page.fns.values() if f.api_name == name or f.name == name)
 
 
 def arguments(event: Any) -> list[Any]:

@@ -43,9 +43,9 @@ from pix2pix.ui.dataset.uploads import (
 )
 from pix2pix.ui.long_work import CancelSwitches, time_left
 from pix2pix.ui.page import build_page
-from pix2pix.ui.theme import CSS_FILE, theme
 from tests.support.drawn_pairs import draw_folders, drawn_pair, drawn_strip
 from tests.support.models_and_servers import connected
+from tests.support.page_server import launched
 
 ROOT = Path(__file__).resolve().parents[2]
 DAMAGED = 1  # number of the pair whose source is cut short
@@ -57,13 +57,6 @@ class NoModels:
 
     def get(self, name: str) -> Any:
         raise UserError(f"There is no model '{name}'.")
-
-
-def launched(page: gr.Blocks) -> str:
-    _, url, _ = page.launch(
-        prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE, _frontend=False
-    )
-    return url
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +71,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def url(workspace: Path) -> Iterator[str]:
     page = build_page(NoModels())
-    yield launched(page)
+    yield launched(page, themed=True)
     page.close()
 
 
@@ -535,7 +528,7 @@ def test_a_train_tab_gets_the_dataset(visit: Callable[..., Any], workspace: Path
 
     page = build_page(NoModels(), train_tab)
     try:
-        view = visit(launched(page))
+        view = visit(launched(page, themed=True))
         view.get_by_role("tab", name="Dataset").click()
         view.locator('#datasets .card[data-name="ready"]').click()
         view.get_by_role("button", name="Train on this dataset").click()

@@ -41,6 +41,7 @@ from tests.support.pad_page import (
     open_pad,
     renderer_memory,
 )
+from tests.support.page_server import launched
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,8 +143,7 @@ def models(tiny: Path) -> SlowModels:
 @pytest.fixture(scope="module")
 def app(models: SlowModels) -> Iterator[str]:
     page = build_page(models)
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False)
-    yield url
+    yield launched(page)
     page.close()
 
 

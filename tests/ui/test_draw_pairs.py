@@ -19,8 +19,7 @@ from pix2pix.imaging.example_houses import draw_house
 from pix2pix.ui.auth import Roles
 from pix2pix.ui.dataset.draw import drawn_inputs
 from pix2pix.ui.page import build_page
-from pix2pix.ui.theme import CSS_FILE, theme
-from tests.support.page_server import Server
+from tests.support.page_server import Server, launched
 
 BOARD = "document.querySelector('.trace').parentElement.board"
 ROOF = [(0.2, 0.6), (0.5, 0.2), (0.8, 0.6)]
@@ -93,10 +92,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         app = build_page(NoModels(), roles=Roles(everybody=True))
-        _, url, _ = app.launch(
-            prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE, _frontend=False
-        )
-        yield url
+        yield launched(app, themed=True)
         app.close(verbose=False)
 
 

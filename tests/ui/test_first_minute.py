@@ -23,9 +23,9 @@ from pix2pix.training import run_control
 from pix2pix.ui.auth import Roles
 from pix2pix.ui.dataset import library
 from pix2pix.ui.page import build_page
-from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train.tab import train_tab
 from tests.support.models_and_servers import save_tiny_model
+from tests.support.page_server import launched
 
 COVERED = """() => {
   const button = document.querySelector('#start-training').getBoundingClientRect();
@@ -63,10 +63,7 @@ def page(visit: Callable[..., Any], workspace: Path, tmp_path: Path) -> Iterator
     save_tiny_model(tmp_path / "shipped" / "other")
     models = TranslatorCache(lambda: [workspace / "models", tmp_path / "shipped"])
     app = build_page(models, train_tab, Roles(everybody=True))
-    _, url, _ = app.launch(
-        prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE, _frontend=False
-    )
-    opened = visit(url)
+    opened = visit(launched(app, themed=True))
     yield opened
     opened.close()
     app.close(verbose=False)
@@ -95,9 +92,8 @@ def test_sample_training_publishing_and_painting(page: Any, workspace: Path) -> 
 
     card = page.locator(f"#models .card[data-name={SAMPLE_NAME}] img")
     assert card.get_attribute("src").startswith("data:image/png;base64,")
-    assert (
-        page.locator(".pad .ghost").is_visible() and page.locator(".examples button").count() == 1
-    )
+    page.locator(".pad .ghost").wait_for()  # the card is pressed before the pad has its state
+    assert page.locator(".examples button").count() == 1
     drawn = json.loads((workspace / "models" / SAMPLE_NAME / "examples.json").read_text())
     assert {shape["color"] for shape in drawn[0]["strokes"]} <= set(PALETTE.values())
     page.get_by_role("button", name="wall", exact=True).wait_for()

@@ -28,6 +28,7 @@ from pix2pix.ui.page import build_page
 from pix2pix.utils.workspace import hub_model_cache
 from tests.support.fake_hub import READER, WRITER, serving
 from tests.support.models_and_servers import connected, noise, save_tiny_model, tiny_config
+from tests.support.page_server import launched
 
 ID, HOSTILE = "ann/faces", "<img src=x onerror=hit=1>"
 
@@ -51,8 +52,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
         models = TranslatorCache(lambda: [own.parent], "cpu", unlisted=lambda: [hub_model_cache()])
         page = build_page(models)
-        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False)
-        yield page, url, hub
+        yield page, launched(page), hub
         page.close()
 
 

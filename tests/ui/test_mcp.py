@@ -20,6 +20,7 @@ from pix2pix.ui.gradio_patches import expose_mcp_tools
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.tab import train_tab
 from tests.support.models_and_servers import awaited, noise, save_tiny_model
+from tests.support.page_server import launched
 
 TRAINS_OR_WRITES = {"/translate_batch", "/build_dataset", "/start_training", "/stop_training"}
 
@@ -76,7 +77,7 @@ def test_a_client_lists_the_tools_and_translates(page: gr.Blocks, tmp_path: Path
             made = await session.call_tool("translate", {"image": image, "model": "faces"})
             return tools, made, await session.call_tool("start_training", {"dataset": "x"})
 
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False, mcp_server=True)
+    url = launched(page, mcp_server=True)
     try:
         tools, made, refused = awaited(ask(f"{url}gradio_api/mcp/"))
     finally:

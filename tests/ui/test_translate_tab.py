@@ -21,7 +21,6 @@ from pix2pix.errors import UserError
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.model_view import card_words
 from pix2pix.ui.page import build_page
-from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train.tab import train_tab
 from pix2pix.ui.translate import batch as tiles
 from pix2pix.ui.translate.options import Limits
@@ -29,6 +28,7 @@ from tests.imaging.test_picture import tiff
 from tests.support.clips import house_frames, write_clip
 from tests.support.drawn_pairs import drawn_strip
 from tests.support.models_and_servers import noise, save_tiny_model, tiny_config, translator
+from tests.support.page_server import handler, launched
 
 GREY = np.arange(150 * 200, dtype=np.uint16).reshape(150, 200) * 2
 
@@ -59,19 +59,13 @@ def opened(folder: Path, models: TranslatorCache) -> Iterator[tuple[gr.Blocks, s
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
         patch.setenv("PIX2PIX_WORKSPACE", str(folder))
         page = build_page(models, train_tab)
-        look = {"theme": theme(), "css_paths": CSS_FILE}
-        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, _frontend=False, **look)
-        yield page, url
+        yield page, launched(page, themed=True)
         page.close()
 
 
 @pytest.fixture(scope="module")
 def client(opened: tuple[gr.Blocks, str]) -> Client:
     return Client(opened[1], verbose=False)
-
-
-def handler(page: gr.Blocks, name: str) -> Callable[..., Any]:
-    return next(f.fn for f in page.fns.values() if f.api_name == name or f.name == name)
 
 
 def batch(page: gr.Blocks, files: list[Path], model: str, norm: str = "") -> tuple[Any, str, str]:

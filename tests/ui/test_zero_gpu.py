@@ -20,6 +20,7 @@ from pix2pix.nn.device import pick_device
 from pix2pix.ui import zero_gpu
 from pix2pix.ui.page import build_page
 from tests.support.models_and_servers import awaited, noise, save_tiny_model
+from tests.support.page_server import handler
 
 
 class FakeSpaces:
@@ -59,10 +60,6 @@ def spaces(monkeypatch: pytest.MonkeyPatch) -> FakeSpaces:
 def models_in(folder: Path) -> TranslatorCache:
     save_tiny_model(folder / "models" / "faces")
     return TranslatorCache(lambda: [folder / "models"])
-
-
-def handler(page: gr.Blocks, name: str) -> Callable[..., Any]:
-    return next(f.fn for f in page.fns.values() if f.api_name == name or f.name == name)
 
 
 def test_photos_and_batches_borrow_the_gpu_and_the_pad_does_not(
