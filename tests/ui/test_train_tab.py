@@ -254,6 +254,8 @@ def test_a_run_outlives_the_page_and_the_app_and_its_model_translates(
     # Its own network is a place to begin: size and width come with it.
     page.get_by_role("tab", name="Train").click()
     page.locator("#live [data-action=finetune]").click()
+    page.locator("#more-settings button").first.click()
+    page.locator("#width input").wait_for()
     page.wait_for_function(
         "document.querySelector('#start-from input').value.includes('run: blocks')"
         " && document.querySelector('#width input').disabled"
