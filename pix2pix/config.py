@@ -198,7 +198,7 @@ class TrainConfig:
             values = _without_old_names(values)
         return cls(**{**dataclasses.asdict(cls()), **checked_fields(cls, values)})
 
-    def changes(self) -> dict[str, Any]:
+    def changes(self) -> dict[str, object]:
         """Return the settings in which this differs from its preset."""
         preset = dataclasses.asdict(train_config(self.preset))
         return {n: v for n, v in dataclasses.asdict(self).items() if v != preset[n]}

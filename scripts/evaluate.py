@@ -26,7 +26,7 @@ from pix2pix.models.folder import find_model, read_config
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically, write_json
 from pix2pix.utils.progress import ProgressBar
-from pix2pix.utils.validation import positive
+from pix2pix.utils.validation import count
 
 
 def main() -> int:
@@ -105,8 +105,8 @@ def arguments() -> argparse.Namespace:
         "generated and target (default: evaluation.png)")  # fmt: skip
     add("--markdown", type=Path, help="file for the table")
     add("--json", type=Path, help="file for what the last line of output says")
-    add("--show", type=positive, default=8, help="pairs in the picture (default: 8)")
-    add("--limit", type=positive, default=0, help="pairs at most, evenly spread (default: all)")
+    add("--show", type=count, default=8, help="pairs in the picture (default: 8)")
+    add("--limit", type=count, default=0, help="pairs at most, evenly spread (default: all)")
     add("--direction", choices=["AtoB", "BtoA"], default="", help="which side is the source "
         "(default: the model's)")  # fmt: skip
     add("--derive", choices=["pairs", "grey"], default="", help="grey: the dataset holds plain "

@@ -29,7 +29,7 @@ from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import RunSettings, describe_losses, resolve_config, resume_run
 from pix2pix.training.train import begin_run, run_training
 from pix2pix.utils.memory import free_memory
-from pix2pix.utils.validation import positive, split_setting
+from pix2pix.utils.validation import count, split_setting
 
 
 def main() -> int:
@@ -155,8 +155,8 @@ def arguments() -> argparse.Namespace:
     add("--data", type=Path, help="dataset folder; a resumed run knows its own")
     add("--run", type=Path, required=True, help="run folder, made if absent")
     add("--preset", choices=list(PRESETS), help="default: maps")
-    add("--epochs", type=positive, help="how often to see every pair")
-    add("--steps", type=positive, help="how many updates, instead of --epochs")
+    add("--epochs", type=count, help="how often to see every pair")
+    add("--steps", type=count, help="how many updates, instead of --epochs")
     add("--resume", action="store_true", help="go on where the run stopped")
     add("--from", dest="start_from", metavar="MODEL", help="fine-tune this model")
     add("--device", help="auto, cpu, cuda or mps (default: auto)")

@@ -35,11 +35,11 @@ def split_setting(text: str) -> tuple[str, str]:
     return key, value
 
 
-def positive(text: str) -> int:
+def count(text: str) -> int:
     """Read a whole number from 1: the ``type`` of the commands' counts."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"'{text}' must be 1 or more")
-    return int(text)
+    if (number := int(text)) < 1:  # argparse says what a ValueError means
+        raise ArgumentTypeError("must be 1 or more")
+    return number
 
 
 def parse_value(key: str, text: str, kind: Any) -> Any:
