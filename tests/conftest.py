@@ -30,11 +30,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 os.environ["PIX2PIX_ON_DEVICE"] = "off"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The page's tests first: they wait more than they work, so that others fill the time."""
-    items.sort(key=lambda item: "ui" not in item.path.parts)
-
-
 def give_up(sentence: str) -> None:
     """Skip with a sentence; in CI, which must have everything, fail with it."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
