@@ -1,4 +1,5 @@
-"""Many at once: visitors who draw, batches, a slow line, all at the real app on this machine.
+"""Many at once: visitors who draw, batches, a slow line, all at the real app on this machine; and
+then as many whose own engines draw.
 
 Each visitor draws a picture of their own, stroke by stroke, with one request on its way at a time
 as the page has it, and PAUSE seconds after each answer. Everybody must get what the app answered
@@ -32,6 +33,7 @@ from PIL import Image
 from pix2pix.imaging.example_faces import example_faces
 from pix2pix.imaging.picture import data_url
 from pix2pix.imaging.strokes import Stroke, draw_strokes
+from scripts.dev.benchmark_devices import draw_on_devices
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "face-sketch"
@@ -45,6 +47,7 @@ LOOK_EVERY = 5.0  # seconds between two who open the page
 BATCH = [(256, 256), (320, 200), (700, 500)]  # 1, 2 and 12 tiles
 PIECE, PIECE_EVERY = 64, 0.05  # bytes and seconds of the slow line
 BUSY = "Many people"
+BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass
@@ -75,39 +78,59 @@ class Server:
 
 
 def load(minutes: float, visitors: int, batches: int) -> tuple[dict[str, object], bool]:
-    """Let visitors draw so many minutes; return the figures, and whether everybody got the right
-    answers."""
+    """Let visitors draw on the server, then as many on engines of their own, so many minutes each.
+    Returns the figures of both, and whether everybody got the right answers."""
     with tempfile.TemporaryDirectory() as place, app_at(Path(place)) as (app, client):
         components = client.config["components"]
         pad = next(c for c in components if "translate" in (c["props"].get("server_fns") or []))
         server = Server(client.src.rstrip("/"), pad["id"])
-        people = [drawings(number) for number in range(visitors + 1)]
-        alone = httpx.Client(timeout=PATIENCE)
-        right = [[draw(alone, server, "alone", image)["image"] for image in p] for p in people]
-        files = batch_files(Path(place))
-        expected = translated(client, files)
-        tally, over, before = Tally(), threading.Event(), processor_seconds(app.pid)
+        seconds = 60 * minutes
+        result, well = draw_on_server(app, client, server, Path(place), seconds, visitors, batches)
+        before = processor_seconds(app.pid)
+        own, problems = draw_on_devices(server.url, pad, visitors, seconds)
+        own["app_processors"] = round((processor_seconds(app.pid) - before) / seconds, 3)
+    print("on their own engines: " + ", ".join(f"{name} {own[name]}" for name in own))
+    for problem in problems[:10]:
+        print(problem, file=sys.stderr)
+    return {**result, "own_engines": own}, well and not problems
 
-        def start(name: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
-            return started(name, work, (*arguments, tally, over), tally, over)
 
-        threads = [
-            *(start(f"visitor {n}", visit, server, people[n], right[n]) for n in range(visitors)),
-            *(start(f"batch {n}", batch, server.url, files, expected) for n in range(batches)),
-            start("slow line", slow_line, server, people[-1][-1], right[-1][-1]),
-            start("opening the page", open_page, server),
-        ]
-        memory, ended = watch_memory(app, 60 * minutes), time.monotonic()
-        spent = processor_seconds(app.pid) - before
-        over.set()
-        for thread in threads:
-            thread.join(PATIENCE)
-    result = figures(tally, memory, 60 * minutes) | {
-        "visitors": visitors, "batch_jobs": batches,
-        "last_answer_after_s": round(time.monotonic() - ended, 1),
-        "app_processors": round(spent / (60 * minutes), 3),
-    }  # fmt: skip
-    print(*tally.wrong[:10], *tally.errors[:10], sep="\n", file=sys.stderr)
+def draw_on_server(
+    app: subprocess.Popen,
+    client: Client,
+    server: Server,
+    place: Path,
+    seconds: float,
+    visitors: int,
+    batches: int,
+) -> tuple[dict[str, object], bool]:
+    """Figures, and whether everybody got the right answers."""
+    people = [drawings(number) for number in range(visitors + 1)]
+    alone = httpx.Client(timeout=PATIENCE)
+    right = [[draw(alone, server, "alone", image)["image"] for image in p] for p in people]
+    files = batch_files(place)
+    expected = translated(client, files)
+    tally, over, before = Tally(), threading.Event(), processor_seconds(app.pid)
+
+    def start(name: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
+        return started(name, work, (*arguments, tally, over), tally, over)
+
+    threads = [
+        *(start(f"visitor {n}", visit, server, people[n], right[n]) for n in range(visitors)),
+        *(start(f"batch {n}", batch, server.url, files, expected) for n in range(batches)),
+        start("slow line", slow_line, server, people[-1][-1], right[-1][-1]),
+        start("opening the page", open_page, server),
+    ]
+    memory, ended = watch_memory(app, seconds), time.monotonic()
+    spent = processor_seconds(app.pid) - before
+    over.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    late = time.monotonic() - ended
+    result = figures(tally, memory, seconds)
+    result |= {"visitors": visitors, "batch_jobs": batches, "last_answer_after_s": round(late, 1)}
+    result["app_processors"] = round(spent / seconds, 3)
+    tell(result, tally, memory)
     return result, not tally.wrong and not tally.errors
 
 
@@ -307,3 +330,19 @@ def figures(tally: Tally, memory: list[float], seconds: float) -> dict[str, obje
         "memory_most_mib": round(max(memory)),
         "memory_mib_per_minute_when_warm": round(float(slope), 2),
     }
+
+
+def tell(result: dict[str, object], tally: Tally, memory: list[float]) -> None:
+    for kind in tally.seconds:
+        pace, median, high = (
+            result[f"{kind}_{what}"] for what in ("per_second", "median_s", "99th_percentile_s")
+        )
+        print(f"{kind}: {pace} a second, median {median} s, 99th percentile {high} s")
+    counts = ("refusals", "wrong_answers", "errors", "drawings_later_than_the_page_waits")
+    print(", ".join(f"{name.replace('_', ' ')} {result[name]}" for name in counts))
+    places = np.linspace(0, len(memory) - 1, min(60, len(memory))).astype(int)
+    low, span = min(memory), max(max(memory) - min(memory), 1.0)
+    curve = "".join(BARS[int((memory[p] - low) / span * (len(BARS) - 1))] for p in places)
+    print(f"memory {low:.0f} to {max(memory):.0f} MiB: {curve}")
+    for problem in (*tally.wrong[:10], *tally.errors[:10]):
+        print(problem, file=sys.stderr)
