@@ -106,7 +106,7 @@ def test_prepare_end_to_end(sets, tmp_path, capsys):
         "gone.png": "gone.png is missing",
         "alone.png": "not listed in split.csv",
     }
-    assert summary["counts"] == {"pairs": 36, "train": 29, "val": 7, "test": 0}
+    assert summary["counts"] == {"pairs": 37, "train": 30, "val": 7, "test": 0}
     kinds = [f"cuhk-f-2-{kind}.jpg" for kind in ("scan", "clean", "lines", "stick")]
     kinds += [f"london-p1-{kind}.jpg" for kind in ("lines", "traced", "stick")]
     assert {p.name for p in (out / "val").iterdir()} == set(kinds)
