@@ -233,11 +233,12 @@ class FeatureComparison:
 
 
 class Comparison:
-    """All measures over pairs that come a few at a time, so that a split of any size fits."""
+    """All measures over pairs that come a few at a time, so that a split of any size fits; those of
+    features where there is a network."""
 
-    def __init__(self, network: str = JUDGE, device: torch.device | str = "cpu") -> None:
+    def __init__(self, network: str | None = JUDGE, device: torch.device | str = "cpu") -> None:
         self.values: dict[str, list[Tensor]] = {"l1": [], "psnr": [], "ssim": []}
-        self.by_features = FeatureComparison(network, device)
+        self.by_features = FeatureComparison(network, device) if network else None
         self.small: list[tuple[Tensor, Tensor]] = []
 
     def add(
@@ -248,13 +249,13 @@ class Comparison:
         for name, measure in (("l1", l1), ("psnr", psnr), ("ssim", ssim)):
             self.values[name].append(measure(generated, target).cpu())
         self.small.append((thumbnails(generated), thumbnails(target)))
-        return self.by_features.add(generated, target, known)
+        return self.by_features.add(generated, target, known) if self.by_features else None
 
     def result(self) -> dict[str, float | None]:
         """Return `images`, the means of `l1`, `psnr` and `ssim`, what `FeatureComparison.result`
         has, and `spread`; None for what cannot be measured (nothing was added, no network, NaN)."""
         means = {name: float(torch.cat(v).mean()) for name, v in self.values.items() if v}
-        means |= self.by_features.result()
+        means |= self.by_features.result() if self.by_features else {}
         means["spread"] = (
             output_diversity(*map(torch.cat, zip(*self.small))) if self.small else None
         )
@@ -276,10 +277,11 @@ def validate(
     *,
     device: torch.device | str = "cpu",
     known: dict[int, Features] | None = None,
+    by_features: bool = True,
     should_stop: ShouldStop = lambda: False,
 ) -> dict[str, float]:
-    """Validate a generator: the mean `l1`, `psnr`, `ssim`, `perceptual` by `CHOOSER`, and the
-    `spread`, without what cannot be measured.
+    """Validate a generator: the mean `l1`, `psnr`, `ssim`, `perceptual` by `CHOOSER` unless
+    `by_features` is off, and the `spread`, without what cannot be measured.
 
     `source` and `target` are N x C x H x W in [-1, 1]; `generate` takes some of the sources and
     returns the pictures that people would see. No gradient is kept, and PyTorch's random numbers
@@ -287,7 +289,7 @@ def validate(
     keeps what the network, which runs on `device`, sees in them, 0.6 MB a pair. Raises Cancelled
     after `should_stop` says so.
     """
-    compared = Comparison(CHOOSER, device)
+    compared = Comparison(CHOOSER if by_features else None, device)
     _add_all(compared, generate, source, target, known, should_stop)
     figures = compared.result()
     names = ("l1", "psnr", "ssim", "perceptual", "spread")

@@ -30,7 +30,7 @@ from pix2pix.utils.progress import Progress
 from pix2pix.utils.workspace import IMPORT_ROOT
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"  # Python and uv; CUDA comes with torch's wheel
-MOUNT, WORK = "/job", "/tmp/job"  # in the job
+MOUNT, WORK = "/job", "/tmp/job"  # on the job's machine: its bucket, and where it trains
 MAX_HOURS = 168.0
 BATCH = 100  # files uploaded in one call
 HOURLY = {"minute": 60.0, "hour": 1.0, "second": 3600.0}  # from a price to that of an hour
@@ -153,7 +153,7 @@ def _plain_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run"
 
 
-# ------------------------------------------------------------------------- --------- sent, resumed
+# ----------------------------------------------------------------------------------- sent, resumed
 
 
 def start_remote(

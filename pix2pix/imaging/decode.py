@@ -34,18 +34,8 @@ MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
 # None that runs another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".gif"))
-IMAGE_SUFFIXES |= {
-    ".bmp",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".pnm",
-    ".pfm",
-    ".avif",
-    ".heic",
-    ".heif",
-    ".hif",
-}
+IMAGE_SUFFIXES |= {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
+IMAGE_SUFFIXES |= {".avif", ".heic", ".heif", ".hif"}
 _BAD_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7\xc4\xcc\xda-\xdd\xe0-\xef\xfe]")
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 

@@ -118,9 +118,8 @@ class Recorder:
         if not self.held_out or not self.train_l1:
             return
         start = time.monotonic()
-        row = self.measure(validate)
-        if self.label_targets:  # frozen features hardly see flat colours: L1 tells which is best
-            row.pop("perceptual", None)
+        # Frozen features hardly see flat colours: of label maps L1 tells which model is best.
+        row = self.measure(validate, by_features=not self.label_targets)
         row |= {"train_l1": sum(self.train_l1) / len(self.train_l1)}
         self.last_metrics = {"step": step, **row}
         with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:
@@ -129,12 +128,12 @@ class Recorder:
         self.train_l1.clear()
         self.validation_seconds += time.monotonic() - start
 
-    def measure(self, by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-        """Measure the generator as it is now, by `validate` or `judge`."""
+    def measure(self, by: Callable[..., dict[str, Any]], **options: bool) -> dict[str, Any]:
+        """Measure the generator as it is now, by `validate` or `judge` with its `options`."""
         device = self.trainer.device if self.trainer.device.type == "cuda" else "cpu"
         return by(
             lambda source: generate(self.trainer, source), *self.held_out, device=device,
-            known=self.target_features.setdefault(by, {}),
+            known=self.target_features.setdefault(by, {}), **options,
         )  # fmt: skip
 
     def save_state(self, step: int, random: list[Tensor]) -> None:

@@ -15,7 +15,6 @@ from pix2pix.config import TrainConfig, parse_settings, with_preset
 from pix2pix.data.dataset import (
     DatasetInfo,
     dataset_info,
-    declared_label_maps,
     find_label_sides,
     has_hints,
     locate_dataset,
@@ -118,37 +117,35 @@ def with_dataset_facts(config: TrainConfig, data: Path, given: Mapping[str, Any]
     the dataset says so and nothing of it was `given`."""
     if config.derive != "pairs" or not data.is_dir():
         return config
-    info, labels = dataset_info(data), declared_label_maps(data)
+    info, (label_sources, label_targets) = dataset_info(data), find_label_sides(data, config)
     names = [info.source_name, info.target_name]
     turn = 1 if config.direction == "AtoB" else -1
     values = {}
     if names != ["A", "B"]:
         values = dict(zip(("source_name", "target_name"), names[::turn]))
-    if labels and labels[::turn][0] is True:
+    if label_sources:
         values["source_kind"] = "labels"
     if turn == 1 and read_dataset_json(data).get("source_kind") == "drawing":
         values["source_kind"] = "drawing"
     if config.colour_hints or (turn == 1 and has_hints(data)):
         values["source_kind"] = "drawing"
         values["hints"] = True
-    if replaces_recipe(config, data) and not FOR_LABEL_MAPS.keys() & given.keys():
+    if label_targets and judges_by_features(config) and not FOR_LABEL_MAPS.keys() & given.keys():
         values |= FOR_LABEL_MAPS
     return dataclasses.replace(
         config, **{k: v for k, v in values.items() if given.get(k, "") == ""}
     )
 
 
-def replaces_recipe(config: TrainConfig, data: Path) -> bool:
-    """Return whether a preset judges by frozen features, and the targets are label maps: a PatchGAN
-    and L1 then take their place."""
-    by_features = PRESETS[config.preset].get("discriminator") == "projected"
-    return by_features and find_label_sides(data, config)[1]
+def judges_by_features(config: TrainConfig) -> bool:
+    """Return whether the preset judges by frozen features, which label maps do not get."""
+    return PRESETS[config.preset].get("discriminator") == "projected"
 
 
 def describe_losses(config: TrainConfig, data: Path) -> str:
     """Say that the preset's losses were replaced; empty where they were not."""
     replaced = all(getattr(config, name) == value for name, value in FOR_LABEL_MAPS.items())
-    if not (replaced and replaces_recipe(config, data)):
+    if not (replaced and judges_by_features(config) and find_label_sides(data, config)[1]):
         return ""
     return "The targets are label maps: a PatchGAN and L1 judge them in place of frozen features."
 
