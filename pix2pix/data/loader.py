@@ -43,6 +43,7 @@ CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded 
 CPU = torch.device("cpu")
 PAPER = 0.92  # luma above which a picture is backdrop, for its mean
 TURNED = 0.4  # share of recoloured targets whose hues are turned
+NEUTRAL = 0.3  # share of the others that become black, grey or white: photos have no deep black
 SAMPLED_PAIRS = 32  # pairs whose channels are the dataset's
 WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
 
@@ -235,8 +236,8 @@ def hinted(source: Tensor, target: Tensor, chance: random.Random) -> Tensor:
 
 def recoloured(target: Tensor, chance: random.Random) -> Tensor:
     """Colour the target, 3 x S x S in [-1, 1], anew and keep black and white: turn its hues, or
-    make all of it shades of one colour, so that a few hundred brown and black things teach every
-    colour."""
+    make all of it shades of one colour, of black too, so that a few hundred brown and black things
+    teach every colour."""
     picture = (target + 1) / 2
     luma = torch.tensor(LUMA)
     grey = (luma[:, None, None] * picture).sum(0)
@@ -245,12 +246,16 @@ def recoloured(target: Tensor, chance: random.Random) -> Tensor:
         turned = torch.einsum("ij,jhw->ihw", turn, picture - grey)
         return (grey + (1 + chance.random()) * turned).clamp(0, 1) * 2 - 1
     hue, saturation, value = (chance.random() for _ in range(3))
-    color = torch.tensor(colorsys.hsv_to_rgb(hue, 0.4 + 0.6 * saturation, 0.35 + 0.65 * value))
+    if chance.random() < NEUTRAL:
+        hsv = hue, 0.2 * saturation, 0.08 + 0.85 * value
+    else:
+        hsv = hue, 0.4 + 0.6 * saturation, 0.25 + 0.75 * value
+    color = torch.tensor(colorsys.hsv_to_rgb(*hsv))
     middle = float((luma * color).sum())
     thing = grey[grey < PAPER]
     mean = float(thing.mean()) if len(thing) else 0.5
     power = math.log(middle) / math.log(min(max(mean, 0.02), 0.98))
-    grey = grey.clamp(0, 1) ** min(max(power, 0.5), 2.5)
+    grey = grey.clamp(0, 1) ** min(max(power, 0.5), 3.5)
     color = color[:, None, None]
     dark, light = color * (grey / middle), 1 - (1 - color) * ((1 - grey) / (1 - middle))
     return torch.where(grey < middle, dark, light).clamp(0, 1) * 2 - 1

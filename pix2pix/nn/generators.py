@@ -82,6 +82,17 @@ class UNet(nn.Module):
         return torch.tanh(x)  # N x C' x 256 x 256
 
 
+def add_hints(unet: UNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights for `unet`, which sees hints, from those of the same network without hints:
+    what it sees of them begins at 0, and without strokes it makes the same picture."""
+    first = weights["down.0.0.weight"]  # ngf x C x 4 x 4, C with the channel of noise
+    more = unet.down[0][0].weight.shape[1] - first.shape[1]  # channels of the source, and of hints
+    parts = [first[:, :more], torch.zeros_like(first[:, :more]), first[:, more:]]
+    last = next(name for name in ("out.bias", "out.1.bias") if name in weights)
+    paper = math.atanh(LIVELY)  # where a picture begins then
+    return {**weights, "down.0.0.weight": torch.cat(parts, 1), last: weights[last] - paper}
+
+
 class AddNoise(nn.Dropout):
     """Append a channel of noise to N x C x H x W, which gives a plain area something to grow a
     texture from: of equal places a convolution makes equal places.

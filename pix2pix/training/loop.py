@@ -18,6 +18,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
 from pix2pix.nn.device import ProcessGroup, is_first, join_group
+from pix2pix.nn.generators import add_hints
 from pix2pix.training.checkpoints import checkpoint_folder
 from pix2pix.training.recorder import Recorder
 from pix2pix.training.resolve_config import run_config
@@ -185,15 +186,20 @@ def save(work: Training, step: int) -> None:
 
 
 def load_initial_weights(trainer: Trainer, folder: Path) -> None:
-    """Begin with a model's weights (fine-tuning); raises UserError where the networks differ."""
+    """Begin with a model's weights (fine-tuning), which may learn hints of colour from there.
+    Raises UserError where the networks differ otherwise."""
     generator, config = load_model(folder)
+    weights, model = generator.state_dict(), config.generator
     expected = trainer.config.generator_config()
-    if config.generator.at_size(expected.size) != expected.at_size(expected.size):
+    if expected.hints and not model.hints:
+        weights = add_hints(trainer.generator, weights)
+        model = dataclasses.replace(model, hints=True)
+    if model.at_size(expected.size) != expected.at_size(expected.size):
         raise UserError(
             f"'{folder.name}' is another network than this run's: take the run's settings from "
             "the model."
         )
-    trainer.generator.load_state_dict(generator.state_dict())
+    trainer.generator.load_state_dict(weights)
 
 
 def set_process_up() -> None:

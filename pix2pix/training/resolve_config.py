@@ -52,19 +52,13 @@ def resolve_config(
         return with_dataset_facts(with_preset(preset, given), data, given)
     model = read_config(start_from)
     begin = {**model_network(model, given), **model_task(model, preset, given, data)}
-    config = with_dataset_facts(with_preset(preset, given, begin), data, given)
-    if config.generator_config().hints and not model.generator.hints:
-        raise UserError(
-            "The model to start from has no hints of colour: leave colour_hints out and choose a "
-            "dataset of lines alone, or start from scratch."
-        )
-    return config
+    return with_dataset_facts(with_preset(preset, given, begin), data, given)
 
 
 def model_network(model: ModelConfig, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the model's network, channels included, since its weights fit no other; only the
-    size may differ where the weights do not depend on it. Raises UserError where a setting that was
-    `given` contradicts it."""
+    size may differ where the weights do not depend on it, and hints of colour may be learned.
+    Raises UserError where a setting that was `given` contradicts it."""
     generator = model.generator
     size = given.get("size", 0)
     if size >= (2**generator.halvings if generator.kind == "unet" else 1):

@@ -35,8 +35,9 @@ from pix2pix.model_config import GeneratorConfig, ModelConfig
 from pix2pix.models.folder import load_model, read_config
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.nn.generators import SpreadColours, build_generator, construct_generator
-from pix2pix.training.loop import run_loop
+from pix2pix.training.loop import load_initial_weights, run_loop
 from pix2pix.training.resolve_config import resolve_config
+from pix2pix.training.trainer import Trainer
 from pix2pix.ui.model_view import pad_state
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.tab import train_tab
@@ -288,10 +289,30 @@ def test_fine_tuning_a_model_that_follows_hints_goes_on_with_them(
     assert (bare.colour_hints, bare.hints) == (0, True)
     coloured = dataset(photos, tmp_path / "coloured", "lines+colours", monkeypatch)
     assert resolve_config("recommended", {}, coloured, begin).colour_hints == 0
-    other = save_tiny_model(tmp_path / "other", tiny_config(source_kind="drawing"))
-    for data, given in ((lines, {"colour_hints": "0.5"}), (coloured, {})):
-        with pytest.raises(UserError, match="has no hints of colour: leave colour_hints out"):
-            resolve_config("recommended", given, data, other)
+
+
+@pytest.mark.parametrize("network", [{}, {"upsample": "resize", "noise": True}])
+def test_fine_tuning_teaches_colours_to_a_model_of_lines(
+    lines: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: dict
+) -> None:
+    """It begins with the pictures that the model makes, and its gradients reach what is new."""
+    folder = save_tiny_model(tmp_path / "m", tiny_config(network, source_kind="drawing"))
+    coloured = dataset(photos, tmp_path / "coloured", "lines+colours", monkeypatch)
+    configs = [
+        resolve_config("maps", {"colour_hints": "0.5", "precision": "float32"}, lines, folder),
+        resolve_config("maps", {}, coloured, folder),
+    ]
+    assert [c.generator_config().hints for c in configs] == [True, True]
+    trainer = Trainer(configs[0], CPU)
+    load_initial_weights(trainer, folder)
+    before, _ = load_model(folder)
+    drawing = torch.where(torch.rand(1, 3, 64, 64) < 0.02, -1.0, 1.0)
+    with torch.no_grad():
+        made = trainer.generator.eval()(drawing), before.eval()(drawing)
+    assert torch.allclose(*made, atol=1e-5)
+    trainer.generator.train()
+    trainer.step(drawing, torch.rand(1, 3, 64, 64))
+    assert trainer.generator.down[0][0].weight[:, 3:6].abs().sum() > 0
 
 
 def test_a_photo_keeps_its_colours_as_hints(
