@@ -42,8 +42,8 @@ from pix2pix.utils.memory import free_memory, local_processes
 CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
 CPU = torch.device("cpu")
 PAPER = 0.92  # luma above which a picture is backdrop, for its mean
-TURNED = 0.4  # share of recoloured targets whose hues are turned
-NEUTRAL = 0.3  # share of the others that become black, grey or white: photos have no deep black
+TURNED = 0.3  # share of recoloured targets whose hues are turned
+NEUTRAL = 0.4  # share of the others that become black, grey or white: photos have no deep black
 SAMPLED_PAIRS = 32  # pairs whose channels are the dataset's
 WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
 
@@ -247,9 +247,9 @@ def recoloured(target: Tensor, chance: random.Random) -> Tensor:
         return (grey + (1 + chance.random()) * turned).clamp(0, 1) * 2 - 1
     hue, saturation, value = (chance.random() for _ in range(3))
     if chance.random() < NEUTRAL:
-        hsv = hue, 0.2 * saturation, 0.08 + 0.85 * value
+        hsv = hue, 0.2 * saturation, 0.08 + 0.85 * value**2
     else:
-        hsv = hue, 0.4 + 0.6 * saturation, 0.25 + 0.75 * value
+        hsv = hue, 0.4 + 0.6 * saturation, 0.2 + 0.8 * value
     color = torch.tensor(colorsys.hsv_to_rgb(*hsv))
     middle = float((luma * color).sum())
     thing = grey[grey < PAPER]
