@@ -22,8 +22,7 @@ from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
 from pix2pix.data.raster_pairs import TOGETHER, raster_inputs
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
-from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
-from pix2pix.data.records import SPLITS, Inputs, Plan
+from pix2pix.data.records import DOUBTS, FITS, FORMATS, LABELS, SPLITS, Inputs, Plan, Recipe
 from pix2pix.data.report import describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS, clip_inputs

@@ -23,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tqdm import tqdm
 
 from pix2pix.data.archive_readers import ArchiveLimits
-from pix2pix.data.dataset import dataset_info, read_dataset_json
+from pix2pix.data.dataset import dataset_info
 from pix2pix.data.download import discard_download, download, format_size, url_host
+from pix2pix.data.report import read_dataset_json
 from pix2pix.data.table_pairs import dataset_folder
 from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import UserError

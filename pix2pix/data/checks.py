@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from scipy import fft
 
-from pix2pix.data.reading import THUMBNAIL_SIDE, open_input, parallel, read_input, side_folder
-from pix2pix.data.records import Inputs, PlannedPair, Refusal
+from pix2pix.data.reading import THUMBNAIL_SIDE, open_input, parallel, read_input
+from pix2pix.data.records import SIDES, Inputs, PlannedPair, Refusal, doubt
 from pix2pix.imaging.ab_pairs import cut_strip
 from pix2pix.imaging.picture import Picture
 from pix2pix.utils.progress import ShouldStop
@@ -111,7 +111,7 @@ def find_label_maps(inputs: Inputs, pairs: list[PlannedPair]) -> tuple[bool, boo
     file."""
     if inputs.derive or inputs.source_kind:
         return inputs.source_kind == "labels", False
-    flat = [_share_passing(inputs, pairs, end, _few_colours) for end in ("source", "target")]
+    flat = [_share_passing(inputs, pairs, end, _few_colours) for end in SIDES]
     chosen = [bool(classes) for classes in inputs.classes]
     return flat[0] >= 0.8 or chosen[0], flat[1] >= 0.8 or chosen[1]
 
@@ -119,22 +119,22 @@ def find_label_maps(inputs: Inputs, pairs: list[PlannedPair]) -> tuple[bool, boo
 def profile_doubts(pairs: list[PlannedPair], label_maps: tuple[bool, bool]) -> list[Refusal]:
     """Doubt label maps whose colours different profiles move, or one moves in some files alone."""
     doubts = []
-    for end, is_label in zip(("source", "target"), label_maps):
+    for end, is_label in zip(SIDES, label_maps):
         looks = [(getattr(pair, end), getattr(pair, f"{end}_look").profile) for pair in pairs]
-        files = tuple(name for name, profile in looks if profile)
+        files = [name for name, profile in looks if profile]
         if is_label and len({profile for _, profile in looks}) > 1:
             reason = (
                 f"{len(files)} of {len(pairs)} label maps have a colour profile that moves their "
                 "colours, and not all the same one: save them without"
             )
-            doubts.append(Refusal(files[0], end, "profiles", reason, files))
+            doubts.append(doubt(end, "profiles", files, reason))
     return doubts
 
 
 def spoilt_label_doubts(inputs: Inputs, pairs: list[PlannedPair]) -> list[Refusal]:
     """Yield a doubt for each side whose JPEGs look like label maps."""
     doubts = []
-    for end in () if inputs.derive else ("source", "target"):
+    for end in () if inputs.derive else SIDES:
         jpegs = [p for p in pairs if getattr(p, f"{end}_look").format == "JPEG"]
         if jpegs and _share_passing(inputs, jpegs, end, _nearly_flat) >= 0.5:
             reason = (
@@ -164,7 +164,7 @@ def _share_passing(
 def open_side(inputs: Inputs, pair: PlannedPair, side: str) -> Picture:
     """Open one side of a pair at full size."""
     name = getattr(pair, side)
-    content, _ = read_input(side_folder(inputs, side), name, inputs.pages)
+    content, _ = read_input(inputs.folder(side), name, inputs.pages)
     picture = open_input(inputs, side, name, content)
     return cut_strip(picture, inputs.strips, name)[side == "target"] if pair.half else picture
 

@@ -29,7 +29,7 @@ from pix2pix.data.archive_readers import (
     zip_entry_fault,
 )
 from pix2pix.data.archives import save_error, zip_info
-from pix2pix.data.records import SideRange
+from pix2pix.data.ranges import SideRange
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import MAX_DRAWING_PIXELS
 from pix2pix.utils.files import write_atomically

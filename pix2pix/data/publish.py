@@ -12,9 +12,10 @@ from typing import Any
 
 from PIL import Image
 
-from pix2pix.data.dataset import PairFile, find_pairs
-from pix2pix.data.ranges import folder_ranges
-from pix2pix.data.records import SPLITS, SideRange
+from pix2pix.data.dataset import PairFile, find_pairs, folder_ranges
+from pix2pix.data.ranges import SideRange
+from pix2pix.data.records import SPLITS
+from pix2pix.data.report import typed
 from pix2pix.data.tables import import_pyarrow
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import crop_half
@@ -83,7 +84,7 @@ def _data_files(splits: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _counts(made: dict[str, Any]) -> Iterator[str]:
-    if counts := _get_typed(made, "counts", dict):
+    if counts := typed(made, "counts", dict):
         yield from ("| split | pairs |", "|---|---|")
         rows = {
             ("all" if key == "pairs" else escape_markdown(key)): value
@@ -94,14 +95,14 @@ def _counts(made: dict[str, Any]) -> Iterator[str]:
 
 
 def _facts(made: dict[str, Any]) -> Iterator[str]:
-    recipe, inputs = _get_typed(made, "recipe", dict), _get_typed(made, "inputs", dict)
+    recipe, inputs = typed(made, "recipe", dict), typed(made, "inputs", dict)
     if side := recipe.get("size"):
         fit = FIT_TEXTS.get(str(recipe.get("fit")), "scaled")
         side = escape_markdown(side)
         yield f"- Size of each half: {side} x {side} pixels, {fit}."
     elif recipe:
         yield "- Size: as the originals have it."
-    if table := _get_typed(inputs, "origin", dict).get("table"):
+    if table := typed(inputs, "origin", dict).get("table"):
         yield f"- The pictures come from {escape_markdown(table)}: its terms hold for them too."
     if inputs.get("derive"):
         yield f"- The source is made from the target: {escape_markdown(inputs['derive'])}."
@@ -110,7 +111,7 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
         yield f"- Matched by the rule {escape_markdown(made['rule'])}" + (
             f": {explained}" if explained else "."
         )
-    if shares := _get_typed(recipe, "split", list):
+    if shares := typed(recipe, "split", list):
         share_list = ", ".join(escape_markdown(share) for share in shares)
         seed, alike = escape_markdown(recipe.get("seed")), "pairs that look alike stay in one split"
         order = f"train, val, test; seed {seed}"
@@ -119,19 +120,13 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
         yield "- Split: as the originals say, else by chance 0.8, 0.1, 0.1 (train, val, test)."
     for key, words in (("refused", "Left out"), ("doubts", "Kept, with a doubt")):
         kinds = Counter(
-            str(item.get("kind")) for item in _get_typed(made, key, list) if isinstance(item, dict)
+            str(item.get("kind")) for item in typed(made, key, list) if isinstance(item, dict)
         )
         if kinds:
             listed = ", ".join(
                 f"{count} {escape_markdown(kind)}" for kind, count in kinds.most_common()
             )
             yield f"- {words}: {listed}; `dataset.json` names them."
-
-
-def _get_typed(json_object: dict[str, Any], key: str, kind: type) -> Any:
-    """Return the value of a key in others' JSON, empty where it is of another type."""
-    value = json_object.get(key)
-    return value if isinstance(value, kind) else kind()
 
 
 # ------------------------------------------------------------------------------------------ tables

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.records import SPLITS, Inputs, Origin, Refusal
+from pix2pix.data.report import DATASET_JSON
 from pix2pix.data.table_rows import Row, example_pairs, read_rows
 from pix2pix.data.tables import Table, choose_columns, local_table
 from pix2pix.errors import Cancelled, UserError

@@ -13,18 +13,12 @@ from PIL import Image
 from pix2pix.data.archive_readers import LIMITS, ArchiveLimits
 from pix2pix.data.archives import atomic_folder, unpack
 from pix2pix.data.compose import side_by_side
-from pix2pix.data.dataset import (
-    DATASET_JSON,
-    declared_label_maps,
-    find_pairs,
-    list_pairs,
-    open_pair,
-    read_dataset_json,
-)
+from pix2pix.data.dataset import find_pairs, folder_ranges, list_pairs, open_pair
 from pix2pix.data.layout import detect_layout, subfolders
 from pix2pix.data.npz import CONVENTIONS, read_pairs, write_pairs
-from pix2pix.data.ranges import folder_ranges
-from pix2pix.data.records import SPLITS, SideRange
+from pix2pix.data.ranges import SideRange
+from pix2pix.data.records import SIDES, SPLITS
+from pix2pix.data.report import DATASET_JSON, read_dataset_json, read_facts
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import resize
 from pix2pix.utils.files import write_json
@@ -105,7 +99,7 @@ def _describe_ranges(ranges: list[SideRange]) -> dict[str, Any]:
         return {}
     sides = {
         side: SideRange(channels=r.channels) if is_plain else r
-        for side, r, is_plain in zip(("source", "target"), ranges, plain)
+        for side, r, is_plain in zip(SIDES, ranges, plain)
     }
     return {
         "ranges": {side: [r.low, r.high] for side, r in sides.items()},
@@ -131,7 +125,8 @@ def write_npz(
     files = [pair for part in ([split] if split else SPLITS) for pair in find_pairs(folder, part)]
     if not files:
         raise UserError(f"{printable(folder.name)} holds no pairs there: choose another dataset.")
-    labels, ranges = declared_label_maps(folder), folder_ranges(folder)
+    facts = read_facts(folder)
+    labels, ranges = facts.label_maps, folder_ranges(folder, facts)
 
     def pictures(side: int) -> Iterator[Image.Image]:
         exact = bool(labels) and labels[side] is True

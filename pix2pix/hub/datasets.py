@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from pix2pix.data.archives import atomic_folder
-from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.layout import parse_split, subfolders
 from pix2pix.data.publish import TABLE_FOLDER, write_tables
 from pix2pix.data.records import Inputs
+from pix2pix.data.report import DATASET_JSON
 from pix2pix.data.table_pairs import extract_pairs, transfer_name
 from pix2pix.data.table_rows import TableLook, look_at
 from pix2pix.data.tables import KINDS, Table, make_table

@@ -21,8 +21,7 @@ from pix2pix.data import table_rows
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
 from pix2pix.data.publish import write_tables
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.records import Inputs, Recipe
 from pix2pix.data.table_pairs import extract_pairs, table_inputs
 from pix2pix.data.table_rows import example_pairs, look_at, read_rows
 from pix2pix.data.tables import (
