@@ -20,7 +20,6 @@ from typing import Any
 
 from PIL import Image
 
-from pix2pix.data.archives import atomic_folder
 from pix2pix.data.compose import compose_ab, open_pair_job
 from pix2pix.data.layout import find_inputs, split_name
 from pix2pix.data.pair_table import read_table
@@ -44,7 +43,7 @@ from pix2pix.data.split import assign_splits
 from pix2pix.data.table_pairs import table_inputs
 from pix2pix.errors import UserError
 from pix2pix.imaging.video import is_video
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import atomic_folder, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
 
 NOTHING_LEFT = (

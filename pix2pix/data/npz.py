@@ -28,11 +28,11 @@ from pix2pix.data.archive_readers import (
     open_zip,
     zip_entry_fault,
 )
-from pix2pix.data.archives import save_error, zip_info
+from pix2pix.data.archives import zip_info
 from pix2pix.data.ranges import SideRange
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import MAX_DRAWING_PIXELS
-from pix2pix.utils.files import write_atomically
+from pix2pix.utils.files import saving, write_atomically
 from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.text import printable
 
@@ -94,10 +94,8 @@ def write_pairs(
                     for picture in pictures(side):
                         stream.write(np.asarray(picture).tobytes())
 
-    try:
+    with saving(file):
         write_atomically(file, write)
-    except OSError as error:
-        raise UserError(save_error(file.name)) from error
 
 
 def _pairs(

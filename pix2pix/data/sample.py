@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pix2pix.data.archives import atomic_folder
 from pix2pix.data.compose import side_by_side
 from pix2pix.data.dataset import PairFile, open_pair
 from pix2pix.data.report import DATASET_JSON
 from pix2pix.errors import UserError
 from pix2pix.imaging.example_houses import PALETTE, draw_house, house_shapes
 from pix2pix.imaging.example_sources import Shape, draw_shapes
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import atomic_folder, write_json
 from pix2pix.utils.progress import Progress, ShouldStop, each
 
 SAMPLE_NAME = "little-houses"  # of the dataset in the workspace

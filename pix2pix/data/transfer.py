@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from pix2pix.data.archive_readers import LIMITS, ArchiveLimits
-from pix2pix.data.archives import atomic_folder, unpack
+from pix2pix.data.archives import unpack
 from pix2pix.data.compose import side_by_side
 from pix2pix.data.dataset import find_pairs, folder_ranges, list_pairs, open_pair
 from pix2pix.data.layout import detect_layout, subfolders
@@ -21,7 +21,7 @@ from pix2pix.data.records import SIDES, SPLITS
 from pix2pix.data.report import DATASET_JSON, read_dataset_json, read_facts
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import resize
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import atomic_folder, write_json
 from pix2pix.utils.progress import Progress, ShouldStop, each, part_of
 from pix2pix.utils.text import printable, safe_name
 

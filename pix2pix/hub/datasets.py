@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from pix2pix.data.archives import atomic_folder
 from pix2pix.data.layout import parse_split, subfolders
 from pix2pix.data.publish import TABLE_FOLDER, write_tables
 from pix2pix.data.records import Inputs
@@ -35,6 +34,7 @@ from pix2pix.hub.client import (
     push_files,
 )
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
+from pix2pix.utils.files import atomic_folder
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import PathTree, printable, strip_folders, unsafe_name_reason
 

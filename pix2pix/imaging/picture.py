@@ -29,8 +29,7 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.profiles import profile_name, to_srgb
-from pix2pix.utils.files import write_atomically
-from pix2pix.utils.text import printable
+from pix2pix.utils.files import saving, write_atomically
 
 MAX_PIXELS = 200_000_000  # 200 megapixels: 800 MB of RGB in Pillow, which uses 4 bytes a pixel
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it
@@ -291,11 +290,8 @@ def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
     A full disk or a refused write is a UserError, and an old file stays as it was.
     """
     path = Path(path)
-    try:
+    with saving(path):
         write_atomically(path, lambda partial: image.save(partial, "PNG"))
-    except OSError as error:
-        advice = "check that its folder can be written to and has free space"
-        raise UserError(f"{printable(path.name)} could not be saved: {advice}.") from error
 
 
 def data_url(image: Image.Image) -> str:
