@@ -40,6 +40,10 @@ _NUMBERS = {"I;16": "uint16", "I": "int32", "F": "float32"}  # every other mode:
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
 
 
+class Unreadable(Exception):
+    """What keeps a file from being read: the rest of a sentence that begins with its name."""
+
+
 def set_pillow_limits() -> None:
     """Set Pillow's limits for this process: for the app and the commands, not for a library.
 

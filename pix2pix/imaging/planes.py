@@ -13,6 +13,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from pix2pix.imaging.picture import Unreadable
+
 ORIENTATION = 274  # the tag, of EXIF and TIFF alike
 _HALF_LEVEL = 0.5 / 65535  # of the span of a file's numbers: what 32 bits may lose
 # The low bytes of 16-bit colours: Pillow keeps the high ones alone, and of the other order these.
@@ -22,10 +24,6 @@ OTHER_ORDER = {
     for bands in ("RGB", "RGBA", "RGBX")
     for order, other in (("B", "L"), ("L", "B"), ("N", _OTHER))
 }
-
-
-class TooFine(Exception):
-    """Numbers that 32 bits cannot tell apart."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def as_image(
 ) -> Image.Image:
     """Make an image of H x W numbers of any type: L, I;16, I or F; NaN where there is no value.
 
-    Raises TooFine for numbers that 32 bits cannot tell apart.
+    Raises Unreadable for numbers that 32 bits cannot tell apart.
     """
     if numbers.dtype == bool:
         return Image.fromarray(numbers.astype(np.uint8) * np.uint8(255))
@@ -125,7 +123,8 @@ def _as_float(numbers: np.ndarray) -> Image.Image:
             low, high = (int(v) if exact.dtype.kind in "iu" else float(v) for v in ends)
             lost = float(np.spacing(np.float32(max(abs(low), abs(high))))) / 2
             if high > low and not lost <= (high - low) * _HALF_LEVEL:
-                raise TooFine
+                advice = "subtract an offset and save 32-bit floats."
+                raise Unreadable(f"holds numbers too fine for 32 bits: {advice}")
     return Image.fromarray(stored)
 
 
