@@ -12,8 +12,7 @@ from pix2pix.data.compose import side_by_side
 from pix2pix.data.dataset import PairFile, open_pair
 from pix2pix.data.report import DATASET_JSON
 from pix2pix.errors import UserError
-from pix2pix.imaging.example_houses import PALETTE, draw_house, house_shapes
-from pix2pix.imaging.example_sources import Shape, draw_shapes
+from pix2pix.imaging.example_houses import PALETTE, Shape, draw_house, draw_shapes, house_shapes
 from pix2pix.utils.files import atomic_folder, write_json
 from pix2pix.utils.progress import Progress, ShouldStop, each
 

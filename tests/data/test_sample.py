@@ -19,8 +19,7 @@ from pix2pix.data.dataset import (
 from pix2pix.data.report import read_facts
 from pix2pix.data.sample import make_sample_dataset, sample_scenes
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.imaging.example_houses import PALETTE, draw_house, house_shapes
-from pix2pix.imaging.example_sources import draw_shapes
+from pix2pix.imaging.example_houses import PALETTE, draw_house, draw_shapes, house_shapes
 from pix2pix.training.resolve_config import resolve_config
 from tests.support.models_and_servers import load_script
 
