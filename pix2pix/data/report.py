@@ -314,4 +314,5 @@ def _side_range(said: dict[str, Any], side: str) -> SideRange:
 
 
 def _text(said: dict[str, Any], key: str, default: str) -> str:
-    return printable(typed(said, key, str).strip()) or default
+    text = typed(said, key, str).strip()
+    return printable(text) if text else default
