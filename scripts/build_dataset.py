@@ -27,8 +27,7 @@ from pix2pix.data.report import describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS, clip_inputs
 from pix2pix.data.table_pairs import table_inputs
-from pix2pix.data.table_rows import TableLook, look_at
-from pix2pix.data.tables import local_table
+from pix2pix.data.tables import TableLook, local_table, look_at
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.picture import set_pillow_limits

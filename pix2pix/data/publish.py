@@ -16,7 +16,7 @@ from pix2pix.data.dataset import PairFile, find_pairs, folder_ranges
 from pix2pix.data.ranges import SideRange
 from pix2pix.data.records import SPLITS
 from pix2pix.data.report import typed
-from pix2pix.data.tables import import_pyarrow
+from pix2pix.data.table_rows import import_pyarrow
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import crop_half
 from pix2pix.imaging.decode import open_picture

@@ -20,8 +20,8 @@ from typing import Any
 
 from pix2pix.data.records import SPLITS, Inputs, Origin, Refusal
 from pix2pix.data.report import DATASET_JSON
-from pix2pix.data.table_rows import Row, example_pairs, read_rows
-from pix2pix.data.tables import Table, choose_columns, local_table
+from pix2pix.data.table_rows import Row, read_rows
+from pix2pix.data.tables import Table, choose_columns, example_pairs, local_table
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.utils.files import hold_lock, write_errors, write_json
 from pix2pix.utils.progress import Progress, ShouldStop

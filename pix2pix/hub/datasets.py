@@ -20,8 +20,7 @@ from pix2pix.data.publish import TABLE_FOLDER, write_tables
 from pix2pix.data.records import Inputs
 from pix2pix.data.report import DATASET_JSON
 from pix2pix.data.table_pairs import extract_pairs, transfer_name
-from pix2pix.data.table_rows import TableLook, look_at
-from pix2pix.data.tables import KINDS, Table, make_table
+from pix2pix.data.tables import KINDS, Table, TableLook, look_at, make_table
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import (
     Token,

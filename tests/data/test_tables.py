@@ -23,11 +23,13 @@ from pix2pix.data.plan import make_plan
 from pix2pix.data.publish import write_tables
 from pix2pix.data.records import Inputs, Recipe
 from pix2pix.data.table_pairs import extract_pairs, table_inputs
-from pix2pix.data.table_rows import example_pairs, look_at, read_rows
+from pix2pix.data.table_rows import read_rows
 from pix2pix.data.tables import (
     choose_columns,
+    example_pairs,
     image_columns,
     local_table,
+    look_at,
     propose_columns,
     split_of,
     subset_of,
