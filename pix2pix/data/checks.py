@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 from scipy import fft
 
-from pix2pix.data.reading import THUMBNAIL_SIDE, open_input, parallel, read_input
+from pix2pix.data.reading import THUMBNAIL_SIDE, Item, open_input, parallel, read_input
 from pix2pix.data.records import SIDES, Inputs, PlannedPair, Refusal, doubt
 from pix2pix.imaging.ab_pairs import cut_strip
 from pix2pix.imaging.picture import Picture
@@ -22,7 +22,7 @@ ASPECT = 1.03  # a pair's aspects may differ by this factor
 FLAT, FLAT_INSIDE = 0.7, 0.5  # of neighbouring pixels that are equal in a map, off its ground
 FEW = 8  # numbers, which are classes wherever they lie
 GRADUAL = 0.8  # of the steps in a picture that go to the next number there is, and so is no map
-SAMPLED_FILES = 16  # files of a side that are looked at for being label maps
+SAMPLED_FILES = 16  # files of a side that are opened in full
 SAMPLED_PIXELS = 2**18  # of each, by whole rows, in search of numbers of classes
 
 
@@ -149,8 +149,7 @@ def _share_passing(
     inputs: Inputs, pairs: list[PlannedPair], end: str, test: Callable[[Image.Image], bool]
 ) -> float:
     """Return the share of a side's files that pass a test, from a sample spread over all."""
-    sample = pairs[:: max(1, len(pairs) // SAMPLED_FILES)][:SAMPLED_FILES]
-    passed = 0
+    sample, passed = sample_of(pairs), 0
     for pair in sample:
         values = getattr(pair, f"{end}_look").values
         if values is None:
@@ -159,6 +158,11 @@ def _share_passing(
             # More than 8 bits are never judged by their 8-bit look.
             passed += values.distinct <= 64 or bool(find_classes(open_side(inputs, pair, end)))
     return passed / len(sample) if sample else 0.0
+
+
+def sample_of(items: Sequence[Item]) -> Sequence[Item]:
+    """Return the files or pairs, spread over all, that are opened in full."""
+    return items[:: max(1, len(items) // SAMPLED_FILES)][:SAMPLED_FILES]
 
 
 def open_side(inputs: Inputs, pair: PlannedPair, side: str) -> Picture:

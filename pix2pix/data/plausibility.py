@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pix2pix.data.checks import find_classes, open_side
+from pix2pix.data.checks import find_classes, open_side, sample_of
 from pix2pix.data.dataset import list_pairs
 from pix2pix.data.ranges import SideRange
 from pix2pix.data.records import (
@@ -42,7 +42,6 @@ CLIPPED = 0.5  # of a picture's pixels: so many have a colour at its limit and o
 WHITE, FRAMED, SOFT, LIGHT = 0.25, 0.8, 0.6, 0.3
 NARROW = 8  # of the 32 steps of a side's histogram: no more are in use
 ALIKE = 1.0  # mean grey levels between pictures that are all one
-SAMPLED_FILES = 16  # files of a side that are opened in full
 SAMPLED_PIXELS = 50_000_000  # of one, at most
 MAX_CLASS = 63  # class numbers up to here look all black
 
@@ -61,9 +60,8 @@ def side_doubts(
         looks = [getattr(pair, f"{side}_look") for pair in pairs]
         found = _alpha_doubts(inputs.alpha[number], side, names, looks)
         found += [] if found else _class_doubts(inputs, number, side, pairs)
-        found += [] if found else _contrast_doubts(side, names, looks)
-        if not found and not label_maps[number]:
-            found += _clipped_doubts(side, names, looks) or _narrow_doubts(side, names, ranges)
+        found += [] if found else _contrast_doubts(side, names, looks, label_maps[number])
+        found += [] if found or label_maps[number] else _narrow_doubts(side, names, ranges)
         found += [] if found else _alike_doubts(side, names, looks)
         if number == 0 or not any(pair.half for pair in pairs):
             found += _page_doubts(side, names, looks)
@@ -85,7 +83,7 @@ def ambiguous_doubts(refused: Sequence[Refusal]) -> list[Refusal]:
 
 def strip_doubts(folder: Path, names: Sequence[str]) -> list[Refusal]:
     """Doubt A|B pictures that have no seam where it is expected, from a sample of them."""
-    sample = _sample(names)
+    sample = sample_of(names)
     verdict = judge_strips(_open_some(folder, sample))
     if verdict in ("", "halves"):
         return []
@@ -106,14 +104,10 @@ def strip_doubts(folder: Path, names: Sequence[str]) -> list[Refusal]:
 
 def find_gap(folder: Path, names: Sequence[str]) -> int:
     """Find how many pixels part A and B in these pictures; raises UserError where none do."""
-    gap = common_gap(_open_some(folder, _sample(names)))
+    gap = common_gap(_open_some(folder, sample_of(names)))
     if not gap:
         raise UserError("No line between A and B is seen in these pictures: cut them in halves.")
     return gap
-
-
-def _sample(names: Sequence[str]) -> Sequence[str]:
-    return names[:: max(1, len(names) // SAMPLED_FILES)][:SAMPLED_FILES]
 
 
 def _open_some(folder: Path, names: Sequence[str]) -> list[Picture]:
@@ -172,8 +166,7 @@ def _class_doubts(
     ]
     if inputs.classes[number] or not pairs or 2 * sum(likely) <= len(pairs):
         return []
-    sample = [pair for pair, is_likely in zip(pairs, likely) if is_likely]
-    sample = sample[:: max(1, len(sample) // SAMPLED_FILES)][:SAMPLED_FILES]
+    sample = sample_of([pair for pair, is_likely in zip(pairs, likely) if is_likely])
     seen = [find_classes(open_side(inputs, pair, side)) for pair in sample]
     numbers = set().union(*seen) - {255}
     if 10 * sum(map(bool, seen)) < 9 * len(sample) or len(numbers) < 2:
@@ -190,30 +183,35 @@ def _class_doubts(
     return [doubt(side, "class-numbers", names, reason, [f"{side}-classes=colours"])]
 
 
-def _contrast_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
-    dull = [n for n, look in zip(names, looks) if _span(look.small) < CONTRAST]
-    empty = [n for n, look in zip(names, looks) if _share_of_extreme(look.small) >= EMPTY]
-    words = f"spans fewer than {CONTRAST} of 256 levels"
-    for files, what in ((dull, words), (empty, "is white or black all over")):
-        if 2 * len(files) > len(names):
-            reason = f"{what}: look at the file, it may be one for another program{and_more(files)}"
-            return [doubt(side, "no-contrast", files, reason)]
-    return []
-
-
-def _clipped_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
-    """Doubt a side of which most pictures have colours at their limit in most places, or a quarter
-    of them much white that is no paper: overexposed."""
-    ways = (
-        (_is_clipped, 2, "has colours at their limit in most places, as if overexposed"),
-        (_is_washed_out, 4, "is white in large parts, as if overexposed"),
-    )
+def _contrast_doubts(
+    side: str, names: Sequence[str], looks: Sequence[FileInfo], label_maps: bool
+) -> list[Refusal]:
+    """Doubt a side of which most pictures are flat or blank, or have colours at their limit in most
+    places, or a quarter of them much white that is no paper: overexposed."""
+    advice = ": look at the file, it may be one for another program"
+    ways = [
+        (_is_dull, 2, f"spans fewer than {CONTRAST} of 256 levels{advice}"),
+        (_is_blank, 2, f"is white or black all over{advice}"),
+    ]
+    if not label_maps:
+        ways += [
+            (_is_clipped, 2, "has colours at their limit in most places, as if overexposed"),
+            (_is_washed_out, 4, "is white in large parts, as if overexposed"),
+        ]
     for test, share, what in ways:
         files = [name for name, look in zip(names, looks) if test(look.small)]
         if share * len(files) > len(names):
-            reason = f"{what}{and_more(files)}"
-            return [doubt(side, "no-contrast", files, reason)]
+            return [doubt(side, "no-contrast", files, what + and_more(files))]
     return []
+
+
+def _is_dull(small: np.ndarray) -> bool:
+    return np.ptp(np.ascontiguousarray(small.reshape(-1, 3).T), axis=1).max() < CONTRAST
+
+
+def _is_blank(small: np.ndarray) -> bool:
+    r, g, b = (small[..., i] for i in range(3))
+    return any(((r == v) & (g == v) & (b == v)).mean() >= EMPTY for v in (0, 255))
 
 
 def _is_clipped(small: np.ndarray) -> bool:
@@ -290,12 +288,3 @@ def _page_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> 
 def _is_grey(small: np.ndarray) -> bool:
     """Return whether there is no colour but red: some tools keep class numbers there alone."""
     return bool((small == small[..., :1]).all() or not small[..., 1:].any())
-
-
-def _span(small: np.ndarray) -> int:
-    return int(np.ptp(np.ascontiguousarray(small.reshape(-1, 3).T), axis=1).max())
-
-
-def _share_of_extreme(small: np.ndarray) -> float:
-    r, g, b = (small[..., i] for i in range(3))
-    return max(float(((r == v) & (g == v) & (b == v)).mean()) for v in (0, 255))

@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from pix2pix.data.dataset import PairFile, find_pairs, folder_ranges
 from pix2pix.data.ranges import SideRange
-from pix2pix.data.records import SPLITS
+from pix2pix.data.records import SIDES, SPLITS
 from pix2pix.data.report import typed
 from pix2pix.data.table_rows import import_pyarrow
 from pix2pix.errors import UserError
@@ -28,6 +29,7 @@ HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}  # as the H
 _GROUP = 50  # rows that are in memory at a time; the Hub's viewer reads one group for a page
 _SHARD = 400 * 10**6  # bytes of pictures in a file
 Ranges = dict[str, SideRange]
+Row = dict[str, dict[str, Any]]  # source and target, each with its bytes and a name
 FIT_TEXTS = {  # how pictures got to a square
     "stretch": "stretched",
     "pad": "padded with white",
@@ -145,62 +147,41 @@ def write_tables(
     (into / TABLE_FOLDER).mkdir(parents=True)
     files, ranges = {}, folder_ranges(folder, should_stop=should_stop)
     for split in SPLITS:
-        for number, rows in enumerate(_shards(find_pairs(folder, split), ranges, should_stop)):
+        rows = (_sides(pair, ranges) for pair in each(find_pairs(folder, split), should_stop))
+        groups = iter(lambda rows=rows: [*islice(rows, _GROUP)], [])
+        for number, first in enumerate(groups):
             name = f"{TABLE_FOLDER}/{HUB_SPLITS[split]}-{number:05}.parquet"
-            _write_shard(into / name, rows)
+            _write_shard(into / name, first, groups)
             files[name] = into / name
     return files
 
 
-def _shards(
-    pairs: list[PairFile], ranges: Ranges, should_stop: ShouldStop
-) -> Iterator[Iterator[list[dict]]]:
-    """Yield the groups of rows of one file after the other; each must be read before the next."""
-    waiting = iter(_groups(pairs, ranges, should_stop))
-    for first in waiting:
-
-        def one_file(first: list[dict] = first) -> Iterator[list[dict]]:
-            group, size = first, 0
-            while group:
-                yield group
-                size += sum(len(side["bytes"]) for row in group for side in row.values())
-                group = next(waiting, []) if size < _SHARD else []
-
-        yield one_file()
-
-
-def _groups(
-    pairs: list[PairFile], ranges: Ranges, should_stop: ShouldStop
-) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(pairs), _GROUP):
-        rows = []
-        for pair in each(pairs[start : start + _GROUP], should_stop):
-            source, target = _sides(pair, ranges)
-            rows.append({"source": source, "target": target})
-        yield rows
-
-
-def _write_shard(file: Path, groups: Iterator[list[dict[str, Any]]]) -> None:
-    pyarrow = import_pyarrow()
+def _write_shard(file: Path, rows: list[Row], groups: Iterator[list[Row]]) -> None:
+    """Write the rows, and more of the groups while there is room."""
+    pyarrow, size = import_pyarrow(), 0
     picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     features = {name: {"_type": "Image"} for name in ("source", "target")}
     about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     schema = pyarrow.schema([("source", picture), ("target", picture)], metadata=about)
     with pyarrow.parquet.ParquetWriter(file, schema, compression="NONE") as writer:
-        for rows in groups:  # pictures are packed already
+        while rows:  # pictures are packed already
             writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+            size += sum(len(side["bytes"]) for row in rows for side in row.values())
+            rows = next(groups, []) if size < _SHARD else []
 
 
-def _sides(pair: PairFile, ranges: Ranges) -> tuple[dict[str, Any], dict[str, Any]]:
+def _sides(pair: PairFile, ranges: Ranges) -> Row:
     if pair.b is not None:
-        return _as_it_is(pair.a, ranges["source"]), _as_it_is(pair.b, ranges["target"])
+        files = zip(SIDES, (pair.a, pair.b))
+        return {side: _as_it_is(file, ranges[side]) for side, file in files}
     picture = open_picture(pair.a)
     if picture.size[0] % 2:
         raise UserError(f"{pair.a.name} cannot be cut into two halves: A|B pictures are even.")
-    looks = [side.apply(picture) if picture.image.mode in ("I", "F") else picture
-        for side in (ranges["source"], ranges["target"])]  # fmt: skip
-    halves = (crop_half(look, side) for look, side in zip(looks, ("left", "right")))
-    return tuple({"bytes": _png(half), "path": f"{pair.name}.png"} for half in halves)
+    row = {}
+    for side, half in zip(SIDES, ("left", "right")):
+        look = ranges[side].apply(picture) if picture.image.mode in ("I", "F") else picture
+        row[side] = {"bytes": _png(crop_half(look, half)), "path": f"{pair.name}.png"}
+    return row
 
 
 def _as_it_is(file: Path, side: SideRange) -> dict[str, Any]:

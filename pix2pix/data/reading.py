@@ -26,7 +26,7 @@ from pix2pix.data.ranges import FileValues, measure_values
 from pix2pix.data.records import FileInfo, Inputs
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.ab_pairs import STRIPS, cut_strip
-from pix2pix.imaging.decode import Preview, open_picture, open_preview
+from pix2pix.imaging.decode import open_picture, open_preview
 from pix2pix.imaging.picture import Picture
 from pix2pix.utils.progress import Progress, ShouldStop
 
@@ -167,9 +167,9 @@ def inspect_file(inputs: Inputs, side: str, name: str) -> FileInfo | UserError:
         content, digest = read_input(folder, name, inputs.pages)
         with limit_big_pictures(io.BytesIO(content)):
             base = name.rpartition("/")[2]
-            preview: Preview = open_preview(content, base, THUMBNAIL_SIDE, page or 1)
-            alpha = judge_alpha(preview.picture.image)
-            meant = as_meant(inputs, side, preview.picture)
+            picture, size, kind = open_preview(content, base, THUMBNAIL_SIDE, page or 1)
+            alpha = judge_alpha(picture.image)
+            meant = as_meant(inputs, side, picture)
             values, small = _measure(meant)
             halves: tuple[Any, ...] = ()
             if values and inputs.kind == "dataset":
@@ -181,9 +181,9 @@ def inspect_file(inputs: Inputs, side: str, name: str) -> FileInfo | UserError:
         return error
     classes = ()
     if inputs.classes[0 if side == "source" else 1]:
-        classes = tuple(np.unique(class_numbers(preview.picture)).tolist())
+        classes = tuple(np.unique(class_numbers(picture)).tolist())
     return FileInfo(
-        preview.size, digest, meant.bits, len(meant.image.getbands()), preview.format, small,
+        size, digest, meant.bits, len(meant.image.getbands()), kind, small,
         values=values, extra_bands=meant.extra_bands, profile=meant.profile,
         pages=1 if page else len(list_pages(folder / file)), alpha=alpha, classes=classes,
         halves=halves,

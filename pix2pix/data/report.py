@@ -17,6 +17,7 @@ from pix2pix.data.ranges import SideRange, parse_range
 from pix2pix.data.reading import class_colours
 from pix2pix.data.records import (
     SIDES,
+    SPLITS,
     Inputs,
     PaletteColour,
     Plan,
@@ -25,6 +26,7 @@ from pix2pix.data.records import (
     Refusal,
 )
 from pix2pix.errors import UserError
+from pix2pix.utils.files import write_json
 from pix2pix.utils.text import printable
 
 DATASET_JSON = "dataset.json"
@@ -213,6 +215,28 @@ def _is_mostly_scaled(pairs: Sequence[PlannedPair], recipe: Recipe) -> bool:
         return False
     as_they_were = sum(pair.source_look.size == (recipe.size,) * 2 for pair in pairs)
     return 2 * as_they_were < len(pairs)
+
+
+def describe_import(
+    folder: Path,
+    written: dict[str, Any],
+    title: str,
+    counts: dict[str, int],
+    refused: list[dict[str, str]],
+) -> None:
+    """Write the `dataset.json` of a dataset that was brought here: what its author wrote, with the
+    counts and refusals that hold now."""
+    known = {"format_version": 1, "title": title, "source_name": "A", "target_name": "B"}
+    known |= {"rule": "as found"}
+    before = written.get("refused")
+    here = {
+        "counts": {"pairs": sum(counts.values()), **dict.fromkeys(SPLITS, 0), **counts},
+        "refused": [*(before if isinstance(before, list) else []), *refused],
+    }
+    try:
+        write_json(folder / DATASET_JSON, {**known, **written, **here})
+    except (RecursionError, UnicodeError):  # what can be read cannot always be written
+        write_json(folder / DATASET_JSON, {**known, **here, "refused": refused})
 
 
 # -------------------------------------------------------------------------------------------- read
