@@ -21,8 +21,8 @@ from typing import Any
 from PIL import Image
 
 from pix2pix.data.compose import compose_ab, open_pair_job
+from pix2pix.data.csv_pairs import read_table
 from pix2pix.data.layout import find_inputs, split_name
-from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
 from pix2pix.data.ranges import SideRange, plain_ranges
 from pix2pix.data.reading import limit_big_pictures, page_file, parallel

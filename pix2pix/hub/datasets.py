@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from pix2pix.data.layout import parse_split, subfolders
-from pix2pix.data.publish import TABLE_FOLDER, write_tables
 from pix2pix.data.records import Inputs
 from pix2pix.data.report import DATASET_JSON
 from pix2pix.data.table_pairs import extract_pairs, transfer_name
@@ -32,6 +31,7 @@ from pix2pix.hub.client import (
     parse_repo,
     push_files,
 )
+from pix2pix.hub.dataset_repo import TABLE_FOLDER, write_tables
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.files import atomic_folder
 from pix2pix.utils.progress import Progress, ShouldStop

@@ -139,20 +139,18 @@ def upright(plane: np.ndarray, orientation: int) -> np.ndarray:
 
 def both_bytes(stream: BinaryIO, image: Image.Image, rawmode: str) -> Planes:
     """Decode a file of 16-bit colours twice: its high bytes, then its low ones."""
-    stream.seek(0)
-    other = Image.open(stream, formats=(image.format,))
-    other.seek(image.tell())
-    tiles = []
-    for part in other.tile:
-        args = part.args
-        swapped = (OTHER_ORDER[rawmode], *args[1:]) if isinstance(args, tuple) else None
-        tiles.append(part._replace(args=swapped or OTHER_ORDER[rawmode]))
-    other.tile = tiles
-    low = np.asarray(other).astype(np.uint16)
-    stream.seek(0)
-    whole = Image.open(stream, formats=(image.format,))
-    whole.seek(image.tell())
-    high = np.asarray(whole).astype(np.uint16)
+
+    def decoded(order: str) -> np.ndarray:
+        stream.seek(0)
+        opened = Image.open(stream, formats=(image.format,))
+        opened.seek(image.tell())
+        opened.tile = [
+            part._replace(args=(order, *part.args[1:]) if isinstance(part.args, tuple) else order)
+            for part in opened.tile
+        ]
+        return np.asarray(opened).astype(np.uint16)
+
+    high, low = decoded(rawmode), decoded(OTHER_ORDER[rawmode])
     both = high << 8 | low
     alpha = high[..., 3].astype(np.uint8) if high.shape[2] == 4 else None
     return Planes([both[..., band] for band in range(3)], alpha)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix.data.archives import unpack
+from pix2pix.data.csv_pairs import read_table
 from pix2pix.data.layout import detect_layout, find_inputs
 from pix2pix.data.npz import read_npz
-from pix2pix.data.pair_table import read_table
 from pix2pix.data.records import Inputs, Origin, Refusal
 from pix2pix.data.sources import take_frames
 from pix2pix.data.table_pairs import extract_pairs
