@@ -1,4 +1,4 @@
-"""Build a dataset from a plan: A|B pictures in train, val and test, and `dataset.json`.
+"""Build a dataset: A|B pictures in train, val and test, and `dataset.json`.
 
 The folder appears under its name when it is complete, and not before. `dataset.json` names every
 original with its digest and every option, so that `rebuild` makes the same bytes from them again.
@@ -174,10 +174,8 @@ def prepare_build(plan: Plan, recipe: Recipe) -> Preparation:
     pairs = [p for p in plan.pairs if p.source not in left_out]
     if not pairs:
         raise UserError(NOTHING_LEFT)
-    ranges = {
-        "source": plan.ranges["source"].chosen(recipe.source_range),
-        "target": plan.ranges["target"].chosen(recipe.target_range),
-    }
+    choices = zip(SIDES, (recipe.source_range, recipe.target_range))
+    ranges = {side: plan.ranges[side].chosen(choice) for side, choice in choices}
     label_maps = plan.label_maps
     if recipe.labels != "auto":
         label_maps = (recipe.labels in ("source", "both"), recipe.labels in ("target", "both"))
@@ -212,7 +210,7 @@ def rebuild(
         pairs = [Pair(**_fields(built, _PAIR)) for built in report.pop("pairs")]
         report.pop("counts")
         said = report["inputs"]
-        said |= {"source": str(source or said["source"])}
+        said |= {"source": str(source)} if source else {}
         said |= {"target": str(target)} if target else {}
         folders = Path(said["source"]), Path(said["target"]) if said["target"] else None
         inputs = Inputs(*folders, **_fields(said, [key for key in READING if key in said]))

@@ -264,18 +264,14 @@ class Recipe:
             raise UserError(f"The JPEG quality is {self.quality}: take 1 to 100.")
         if odd := set(self.leave_out) - set(DOUBTS):
             raise UserError(f"'{odd.pop()}' is no doubt: choose from {', '.join(DOUBTS)}.")
-        _check_split(self.split)
+        shares = DEFAULT_SHARES if self.split is None else self.split
+        ok = len(shares) == 3 and all(math.isfinite(s) and s >= 0 for s in shares)
+        if not ok or abs(sum(shares) - 1) > 1e-6:
+            raise UserError(
+                "The shares of train, val and test are three numbers that add up to 1, as "
+                "0.8,0.1,0.1."
+            )
         try:
             re.compile(self.together)
         except re.error as error:
             raise UserError(f"'{self.together}' is no regular expression: {error}.") from error
-
-
-def _check_split(split: tuple[float, float, float] | None) -> None:
-    if split is None:
-        return
-    ok = len(split) == 3 and all(math.isfinite(s) and s >= 0 for s in split)
-    if not ok or abs(sum(split) - 1) > 1e-6:
-        raise UserError(
-            "The shares of train, val and test are three numbers that add up to 1, as 0.8,0.1,0.1."
-        )

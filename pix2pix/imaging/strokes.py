@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 Points = Sequence[Sequence[float]] | np.ndarray
+FINE = 4  # pixels of the canvas for one of the picture: its lines are smooth
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ def make_stroke(points: Points, width: float) -> Stroke:
     return Stroke(float(width), tuple((float(x), float(y)) for x, y in inside))
 
 
-def draw_strokes(strokes: Sequence[Stroke], size: int, supersample: int = 4) -> Image.Image:
+def draw_strokes(strokes: Sequence[Stroke], size: int) -> Image.Image:
     """Draw strokes as a size x size 'L' picture, anti-aliased, with round caps and joins."""
-    side = size * supersample
+    side = size * FINE
     canvas = Image.new("L", (side, side), 255)
     pen = ImageDraw.Draw(canvas)
     for stroke in strokes:
@@ -44,7 +45,7 @@ def draw_strokes(strokes: Sequence[Stroke], size: int, supersample: int = 4) -> 
         for x, y in path:  # a disc at every point is the round cap and the round join
             r = width / 2
             pen.ellipse((x - r, y - r, x + r, y + r), fill=0)
-    return canvas.reduce(supersample) if supersample > 1 else canvas
+    return canvas.reduce(FINE)
 
 
 def smooth(points: Points, count: int = 48, closed: bool = False) -> np.ndarray:

@@ -27,10 +27,10 @@ from pix2pix.data.dataset import (
     locate_dataset,
     open_pair,
 )
+from pix2pix.data.importing import import_dataset
 from pix2pix.data.layout import detect_layout, is_dataset
 from pix2pix.data.npz import read_npz, write_npz
 from pix2pix.data.report import read_dataset_json
-from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.utils.text import safe_name
 
