@@ -19,7 +19,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.numbers import save_picture
 from pix2pix.imaging.picture import Box, from_array
 from pix2pix.imaging.rasters import CACHE, Raster, import_rasterio
-from pix2pix.utils.progress import Progress, each
+from pix2pix.utils.progress import Progress, ShouldStop, each
 from pix2pix.utils.text import printable
 
 BLOCK = 4  # windows a side whose pairs stay in one split: neighbours show the same things
@@ -34,12 +34,14 @@ def raster_inputs(
     size: int,
     *,
     labels: bool = False,
+    should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> Iterator[Inputs]:
     """Give two folders of pictures of `size` pixels a side, cut from two rasters, in a temporary
     folder in `near`. With `labels` the target's colours are not mixed.
 
-    `on_progress` hears windows. Raises UserError where the rasters have no place or do not overlap.
+    `on_progress` hears windows. Raises UserError where the rasters have no place or do not overlap,
+    and Cancelled.
     """
     rasterio = import_rasterio()
     if size < 16:
@@ -53,7 +55,7 @@ def raster_inputs(
             folder.mkdir()
         try:
             with rasterio.Env(GDAL_CACHEMAX=CACHE), _on_one_grid(source, target, labels) as pair:
-                refused = _cut(pair, folders, size, on_progress)
+                refused = _cut(pair, folders, size, should_stop, on_progress)
         except rasterio.errors.RasterioError as error:
             raise UserError(
                 f"{printable(source.name)} or {printable(target.name)} cannot be read: check them."
@@ -103,13 +105,14 @@ def _cut(
     pair: tuple[Raster, Raster, Box],
     folders: tuple[Path, Path],
     size: int,
+    should_stop: ShouldStop,
     on_progress: Progress,
 ) -> list[Refusal]:
     """Write every window of the overlap; returns the refusals of those without data."""
     source, target, (left, top, right, bottom) = pair
     rows, columns = max(0, bottom - top) // size, max(0, right - left) // size
     refused = []
-    for number in each(range(rows * columns), on_progress=on_progress):
+    for number in each(range(rows * columns), should_stop, on_progress):
         row, column = divmod(number, columns)
         name = f"b{row // BLOCK:03}-{column // BLOCK:03}_r{row:04}c{column:04}.png"
         x, y = left + column * size, top + row * size
