@@ -17,10 +17,10 @@ from PIL import Image, ImageOps
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.colour_spaces import declared_profile
-from pix2pix.imaging.picture import MAX_PIXELS, MODES, Picture, Unreadable, as_picture, deep_picture
+from pix2pix.imaging.picture import MAX_PIXELS, Picture, Unreadable, as_picture, deep_picture
 from pix2pix.imaging.planes import Planes, as_image, sixteen_bit_colours
 from pix2pix.imaging.profiles import planes_to_srgb, profile_name
-from pix2pix.imaging.tiff import channel_count, extra_bands, read_tiff, tiff_channels
+from pix2pix.imaging.tiff import TIFF_HEADS, extra_bands, read_tiff
 from pix2pix.utils.text import natural_key, printable
 
 MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
@@ -216,12 +216,9 @@ def _refused_by_pillow(
     stream: BinaryIO, max_pixels: int, formats: tuple[str, ...], page: int
 ) -> Picture:
     """Decode a TIFF that Pillow does not know; whatever else it refuses is no picture."""
-    channels = tiff_channels(stream) if "TIFF" in formats else 0
     stream.seek(0)
-    if channels == 0 and stream.read(4) != b"MM\0+":  # a BigTIFF whose header Pillow cannot read
+    if "TIFF" not in formats or stream.read(4) not in TIFF_HEADS:
         raise Image.UnidentifiedImageError
-    if channels not in (0, 2, *MODES):
-        raise channel_count(channels)
     try:
         planes = read_tiff(stream, None, max_pixels, page)
     except (Unreadable, EOFError, Image.DecompressionBombError):

@@ -22,6 +22,7 @@ from pix2pix.imaging.planes import ORIENTATION, OTHER_ORDER, Planes, both_bytes,
 
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 259, 262, 277, 284
 _PREDICTOR, _EXTRA, _FORMAT, _BITS = 317, 338, 339, 258
+TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFFs
 NODATA = 42113  # GDAL's tag: the number, as text, that stands for no value
 _GDAL_METADATA = 42112
 _MASK = 4  # of a page, by its tag NewSubfileType: it says which pixels of the page before count
@@ -149,13 +150,8 @@ def _check_kind(page: Any) -> None:
         raise Unreadable(f"{what}: save it as plain TIFF.")
     alpha = samples == 2 and page.extrasamples and page.extrasamples[0] in (1, 2)
     if samples not in (1, 3, 4) and not alpha:
-        raise channel_count(samples)
-
-
-def channel_count(channels: int) -> Unreadable:
-    """Return the error of a file with another number of channels than pictures have."""
-    advice = "a picture has 1, 3 or 4: save those that show it alone."
-    return Unreadable(f"has {channels} channels and {advice}")
+        advice = "a picture has 1, 3 or 4: save those that show it alone."
+        raise Unreadable(f"has {samples} channels and {advice}")
 
 
 def _describe(page: Any) -> str:
@@ -236,11 +232,3 @@ def first_directory(stream: BinaryIO) -> TiffImagePlugin.ImageFileDirectory_v2:
     stream.seek(directory.next)
     directory.load(stream)
     return directory
-
-
-def tiff_channels(stream: BinaryIO) -> int:
-    """Return the channels of a TIFF that Pillow refuses; 0 where its header does not say."""
-    try:
-        return int(first_directory(stream)[_SAMPLES])
-    except Exception:  # it may be anything
-        return 0
