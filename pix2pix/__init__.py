@@ -12,7 +12,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # to type checkers it is true, and importing typing takes its time
 if TYPE_CHECKING:
     from pix2pix.config import TrainConfig
-    from pix2pix.data.build_dataset import build_dataset
+    from pix2pix.data.build import build_dataset
     from pix2pix.data.loader import PairDataset
     from pix2pix.errors import Cancelled, UserError
     from pix2pix.evaluation.evaluate import evaluate
@@ -38,7 +38,7 @@ _HOMES = {
     "TrainConfig": "pix2pix.config",
     "Translator": "pix2pix.models.translator",
     "UserError": "pix2pix.errors",
-    "build_dataset": "pix2pix.data.build_dataset",
+    "build_dataset": "pix2pix.data.build",
     "evaluate": "pix2pix.evaluation.evaluate",
     "train": "pix2pix.training.train",
 }

@@ -16,20 +16,18 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.data.build import NOTHING_LEFT, build, prepare_build, rebuild
+from pix2pix.data.csv_pairs import read_table
 from pix2pix.data.layout import find_inputs
 from pix2pix.data.matching import RULES
-from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
 from pix2pix.data.raster_pairs import TOGETHER, raster_inputs
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
-from pix2pix.data.recipe import DOUBTS, FITS, FORMATS, LABELS, Recipe
-from pix2pix.data.records import SPLITS, Inputs, Plan
+from pix2pix.data.records import DOUBTS, FITS, FORMATS, LABELS, SPLITS, Inputs, Plan, Recipe
 from pix2pix.data.report import describe_doubts
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS, clip_inputs
 from pix2pix.data.table_pairs import table_inputs
-from pix2pix.data.table_rows import TableLook, look_at
-from pix2pix.data.tables import local_table
+from pix2pix.data.tables import TableLook, local_table, look_at
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.imaging.picture import set_pillow_limits

@@ -23,14 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tqdm import tqdm
 
 from pix2pix.data.archive_readers import ArchiveLimits
-from pix2pix.data.dataset import dataset_info, read_dataset_json
-from pix2pix.data.download import discard_download, download, format_size, url_host
+from pix2pix.data.dataset import dataset_info
+from pix2pix.data.importing import import_dataset
+from pix2pix.data.report import read_dataset_json
 from pix2pix.data.table_pairs import dataset_folder
-from pix2pix.data.transfer import import_dataset
 from pix2pix.errors import UserError
 from pix2pix.hub.client import parse_repo, saved_login
 from pix2pix.hub.datasets import PUBLISHED, look_at_hub, pull_dataset, pull_pairs
 from pix2pix.imaging.picture import set_pillow_limits
+from pix2pix.utils.download import discard_download, download, format_size, url_host
 from pix2pix.utils.files import write_errors
 from pix2pix.utils.progress import ProgressBar
 from pix2pix.utils.text import safe_name

@@ -15,9 +15,7 @@ from PIL import Image, ImageOps
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.example_faces import example_faces
-from pix2pix.imaging.example_shoes import example_shoes
-from pix2pix.imaging.example_sources import EXAMPLE_SOURCES, draw_landscape, draw_shapes
+from pix2pix.imaging.example_houses import draw_shapes
 from pix2pix.imaging.hints import over_hints
 from pix2pix.imaging.picture import save_png
 from pix2pix.imaging.strokes import draw_strokes
@@ -25,6 +23,9 @@ from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import SAMPLES, THUMBNAIL, load_model, save_examples, save_model
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically
+from scripts.examples.faces import example_faces
+from scripts.examples.scenes import EXAMPLE_SOURCES, draw_landscape
+from scripts.examples.shoes import example_shoes
 
 SHOWN, GAP = 6, 8  # sources on the card, pixels between two
 

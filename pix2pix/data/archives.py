@@ -1,7 +1,7 @@
 """Unpack archives from strangers without trust, and pack ZIP archives of our own.
 
-An archive is read twice: first every entry is judged and nothing is written, then what a dataset
-can use is written to a temporary folder, which gets its name when all of it is there.
+Every entry is judged before it is written, to a temporary folder that gets its name when all of the
+archive was good; else nothing of it stays.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,7 @@ from pix2pix.data.archive_readers import (
 )
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
-from pix2pix.utils.files import remove_old, write_atomically
+from pix2pix.utils.files import atomic_folder, saving, write_atomically
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import PathTree, portable_name, printable, unsafe_name_reason
 
@@ -40,7 +38,6 @@ LeftOut = Callable[[str, str], Any]  # hears a file's name and why it is left ou
 CheckedStep = tuple[Entry, Iterator[bytes], str]  # the last says why it cannot be written
 DATASET_SUFFIXES = IMAGE_SUFFIXES | {".json", ".csv", ".txt", ".md", ".npz"}
 _COMPRESSED_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".npz"))
-_STALE = 24 * 3600  # seconds after which a temporary folder belongs to a process that was killed
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a ZIP can hold
 
 
@@ -63,58 +60,33 @@ def unpack(
     that goes over `limits`: UserError. That, Cancelled and any other failure leave nothing behind.
     `on_progress` hears bytes of the archive.
     """
-    _refuse_existing(into)
-    free = shutil.disk_usage(_make_folder(into.parent)).free
-    steps = _two_readings(archive, limits, free, suffixes, should_stop, on_progress)
-    count = skipped = 0
-    for entry, _, fault in steps(0):
-        keep = _is_wanted(entry, suffixes)
-        count += keep and not fault
-        skipped += not keep and not entry.is_folder
-        if keep and fault:
-            on_left_out(entry.name, fault)
-    if not count:
-        name = printable(archive.name)
-        raise UserError(f"{name} holds no pictures: choose an archive of a dataset or of photos.")
-    with atomic_folder(into) as folder:
-        for entry, content, fault in steps(1):
-            if _is_wanted(entry, suffixes) and not fault:
-                _write(folder.joinpath(*_parts(entry)), content)
-    return skipped
-
-
-def _two_readings(
-    archive: Path,
-    limits: ArchiveLimits,
-    free: int,
-    suffixes: Collection[str],
-    should_stop: ShouldStop,
-    on_progress: Progress,
-) -> Callable[[int], Iterator[CheckedStep]]:
-    """Return what reads the archive, once as number 0 and once as number 1; each time every entry
-    is judged, and what is `free` on the disk is the most that they may take."""
-    name = printable(archive.name)
+    name, free = printable(archive.name), shutil.disk_usage(_existing(into.parent)).free
     try:
-        packed, zipped = archive.stat().st_size, is_zip(archive)
+        packed, read = archive.stat().st_size, zip_steps if is_zip(archive) else tar_steps
     except OSError as error:
         raise UserError(f"{name} cannot be read: check the file and choose it again.") from error
-    total = packed if zipped else 2 * packed  # listing a ZIP takes no time
 
     def judge(unpacked: int) -> None:
         if should_stop():
             raise Cancelled
         limits.judge(unpacked, packed, free, name)
 
-    def steps(reading: int) -> Iterator[CheckedStep]:
-        def report(at: int) -> None:
-            on_progress(max(0, total + (reading - 2) * packed + at), total)
-
-        found = (zip_steps if zipped else tar_steps)(archive, limits, judge, report)
-        yield from _check_steps(found, limits, judge, name, suffixes)
-        if reading == 1:
-            on_progress(total, total)
-
-    return steps
+    steps = read(archive, limits, judge, lambda at: on_progress(at, packed))
+    count = skipped = 0
+    with atomic_folder(into) as folder:
+        for entry, content, clash in _check_steps(steps, limits, judge, name, suffixes):
+            if not _is_wanted(entry, suffixes):
+                skipped += not entry.is_folder
+            elif clash:
+                on_left_out(entry.name, clash)
+            else:
+                _write(folder.joinpath(*_parts(entry)), content)
+                count += 1
+        if not count:
+            advice = "choose an archive of a dataset or of photos"
+            raise UserError(f"{name} holds no pictures: {advice}.")
+    on_progress(packed, packed)
+    return skipped
 
 
 def pack_zip(
@@ -149,10 +121,8 @@ def pack_zip(
                                 raise Cancelled
                             entry.write(chunk)
 
-    try:
+    with saving(file):
         write_atomically(file, write)
-    except OSError as error:
-        raise UserError(save_error(file.name)) from error
     on_progress(len(names), len(names))
 
 
@@ -163,34 +133,6 @@ def zip_info(name: str, size: int, *, deflate: bool) -> zipfile.ZipInfo:
     info.compress_type = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
     info.file_size = size  # tells zipfile whether it needs the 64-bit form
     return info
-
-
-@contextmanager
-def atomic_folder(into: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `into`, which takes its name when the block ends well.
-
-    Whatever the block raises leaves nothing behind. A UserError where `into` exists or the disk
-    refuses. A killed process leaves a hidden folder, which a later call beside it removes.
-    """
-    _refuse_existing(into)
-    temporary = None
-    try:
-        into.parent.mkdir(parents=True, exist_ok=True)
-        remove_old(into.parent.glob(".unfinished-*"), _STALE)
-        temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=into.parent))
-        yield temporary
-        temporary.chmod(0o755)  # mkdtemp makes it private
-        os.rename(temporary, into)
-    except OSError as error:
-        raise UserError(save_error(into.name)) from error
-    finally:
-        if temporary:  # after the rename there is nothing at this path
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _refuse_existing(into: Path) -> None:
-    if os.path.lexists(into):
-        raise UserError(f"{printable(into.name)} exists already: choose another name.")
 
 
 def _check_steps(
@@ -243,11 +185,6 @@ def _write(path: Path, content: Iterator[bytes]) -> None:
             stream.write(data)
 
 
-def _make_folder(folder: Path) -> Path:
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest above it that is there."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-
-
-def save_error(name: str) -> str:
-    """Say that a file or folder could not be written, which the disk refused."""
-    advice = "check that its folder can be written to and has free space"
-    return f"{printable(name)} could not be saved: {advice}."

@@ -1,4 +1,4 @@
-"""Build a dataset from a plan: A|B pictures in train, val and test, and `dataset.json`.
+"""Build a dataset: A|B pictures in train, val and test, and `dataset.json`.
 
 The folder appears under its name when it is complete, and not before. `dataset.json` names every
 original with its digest and every option, so that `rebuild` makes the same bytes from them again.
@@ -8,48 +8,133 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from pix2pix.data.archives import atomic_folder
 from pix2pix.data.compose import compose_ab, open_pair_job
-from pix2pix.data.dataset import DATASET_JSON
-from pix2pix.data.layout import split_name
+from pix2pix.data.csv_pairs import read_table
+from pix2pix.data.layout import find_inputs, split_name
+from pix2pix.data.plan import make_plan
+from pix2pix.data.ranges import SideRange, plain_ranges
 from pix2pix.data.reading import limit_big_pictures, page_file, parallel
-from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, Recipe
 from pix2pix.data.records import (
+    DEFAULT_SHARES,
+    FORMATS,
     SIDES,
     SPLITS,
     Inputs,
     Pair,
     Plan,
     PlannedPair,
-    SideRange,
-    plain_ranges,
+    Recipe,
 )
-from pix2pix.data.report import (
-    BuiltFile,
-    BuiltPair,
-    DatasetInputs,
-    DatasetRecipe,
-    DatasetReport,
-    describe_build,
-)
+from pix2pix.data.report import DATASET_JSON, READING, DatasetReport, describe_build
+from pix2pix.data.sources import clip_inputs
 from pix2pix.data.split import assign_splits
+from pix2pix.data.table_pairs import table_inputs
 from pix2pix.errors import UserError
-from pix2pix.utils.files import write_json
+from pix2pix.imaging.video import is_video
+from pix2pix.utils.files import atomic_folder, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
 
 NOTHING_LEFT = (
     "No pair is left to build: look at what was refused, choose another rule for the names, or "
     "give a CSV of pairs."
 )
+# What `dataset.json` says of a pair, beside the files that were made of it.
+_PAIR = ("name", "split", "source", "target", "digests", "half", "score")
+
+
+def build_dataset(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    *,
+    match: str = "auto",
+    table: str | os.PathLike[str] | None = None,
+    derive: str = "",
+    columns: Sequence[str] = (),
+    limit: int = 0,
+    every: int = 0,
+    size: int = 256,
+    fit: str = "stretch",
+    split: tuple[float, float, float] | None = None,
+    seed: int = 0,
+    together: str = "",
+    labels: str = "auto",
+    format: str = "png",
+    quality: int = 95,
+    keep: bool = False,
+    leave_out: Sequence[str] = (),
+    source_name: str = "",
+    target_name: str = "",
+    source_range: str | tuple[float, float] = "",
+    target_range: str | tuple[float, float] = "",
+    strips: str = "halves",
+    source_alpha: str = "white",
+    target_alpha: str = "white",
+    source_classes: str = "",
+    target_classes: str = "",
+    pages: str = "first",
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> DatasetReport:
+    """Build the dataset `out`, A|B pictures of `size` pixels a side, from folders or a table.
+
+    `match` is the rule that pairs the names: auto, stem, affix, name, order, or csv with a `table`
+    of columns source and target. With no `target` and `derive`, such as "grey", the sources are
+    made from the pictures of `source`, or of a video from every so many of its frames (`every` 0:
+    two a second), without those that look like the one before. With neither, `source` is a dataset,
+    holds two folders, or is a table of pictures: a Parquet file or a folder of them, a folder that
+    `datasets` saved, or a WebDataset tar; its `columns` are source and target, told by their names
+    unless given, and `limit` is the most pairs of each split, 0 for all. `strips` to `pages` say
+    how files are read (see `Inputs`), the other options are those of `Recipe`. `on_progress` hears
+    files that are read, then pairs that are made: (done, total).
+
+    Returns what `dataset.json` says: counts by split, the rule, every pair, what was refused and
+    what is doubtful, each with its reason. Raises UserError where a folder holds no pictures,
+    nothing matches, `out` is taken or the disk is full, and Cancelled; then there is no `out`.
+    """
+    if target is not None and derive:
+        raise UserError("Sources are either derived or in a folder: give target or derive.")
+    text = read_table(Path(table) if table else None)
+    rule = "csv" if table and match == "auto" else match
+    recipe = Recipe(
+        size=size, fit=fit, format=format, quality=quality, keep=keep, split=split, seed=seed,
+        together=together, labels=labels, leave_out=tuple(leave_out), source_name=source_name,
+        target_name=target_name, source_range=source_range, target_range=target_range,
+    )  # fmt: skip
+    options: dict[str, Any] = {"should_stop": should_stop, "on_progress": on_progress}
+    near = Path(out).absolute().parent
+    taken: Any = nullcontext()
+    if is_video(Path(source)):
+        taken = clip_inputs(Path(source), near, derive, every, **options)
+    elif target is None:
+        taken = table_inputs(
+            Path(source), near, tuple(columns), limit=limit, derive=derive, **options
+        )
+    with taken as found:
+        inputs = replace(
+            found
+            or find_inputs(Path(source), Path(target) if target else None, rule, text, derive),
+            strips=strips,
+            alpha=(source_alpha, target_alpha),
+            classes=(source_classes, target_classes),
+            pages=pages,
+        )
+        plan = make_plan(
+            inputs, source_range=recipe.source_range, target_range=recipe.target_range, **options
+        )
+        return build(plan, recipe, Path(out), **options)
 
 
 @dataclass(frozen=True)
@@ -89,10 +174,8 @@ def prepare_build(plan: Plan, recipe: Recipe) -> Preparation:
     pairs = [p for p in plan.pairs if p.source not in left_out]
     if not pairs:
         raise UserError(NOTHING_LEFT)
-    ranges = {
-        "source": plan.ranges["source"].chosen(recipe.source_range),
-        "target": plan.ranges["target"].chosen(recipe.target_range),
-    }
+    choices = zip(SIDES, (recipe.source_range, recipe.target_range))
+    ranges = {side: plan.ranges[side].chosen(choice) for side, choice in choices}
     label_maps = plan.label_maps
     if recipe.labels != "auto":
         label_maps = (recipe.labels in ("source", "both"), recipe.labels in ("target", "both"))
@@ -124,16 +207,17 @@ def rebuild(
     """
     try:
         report = json.loads(dataset.read_text(encoding="utf-8"))
-        pairs = [_pair_from_json(built) for built in report.pop("pairs")]
+        pairs = [Pair(**_fields(built, _PAIR)) for built in report.pop("pairs")]
         report.pop("counts")
-        report["inputs"] |= {"source": str(source)} if source else {}
-        report["inputs"] |= {"target": str(target)} if target else {}
-        recipe = _recipe_from_json(report["recipe"])
+        said = report["inputs"]
+        said |= {"source": str(source)} if source else {}
+        said |= {"target": str(target)} if target else {}
+        folders = Path(said["source"]), Path(said["target"]) if said["target"] else None
+        inputs = Inputs(*folders, **_fields(said, [key for key in READING if key in said]))
+        recipe = Recipe(**_fields(report["recipe"], report["recipe"]))
         report["recipe"] = asdict(recipe)
-        ready = Preparation(
-            _inputs_from_json(report["inputs"]), recipe, _ranges_from_json(report),
-            tuple(report["label_maps"]), pairs, report,
-        )  # fmt: skip
+        label_maps, ranges = tuple(report["label_maps"]), _ranges_from_json(report)
+        ready = Preparation(inputs, recipe, ranges, label_maps, pairs, report)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{dataset.name} does not describe a dataset that was built here: choose another."
@@ -150,7 +234,7 @@ def _check_output(out: Path, inputs: Inputs) -> None:
         out.rmdir()  # made for this
     if out.exists():
         raise UserError(f"'{out.name}' is there already: choose another name, or delete it first.")
-    for folder in {inputs.source, inputs.target_folder}:
+    for folder in map(inputs.folder, SIDES):
         a, b = folder.resolve(), out.resolve()
         if a == b or a in b.parents or b in a.parents:
             raise UserError("The dataset must lie outside the folders it is made from.")
@@ -165,7 +249,7 @@ def _write(
 ) -> DatasetReport:
     """Make all pairs in a folder beside `out`, then give it its name; a pair that cannot be made
     is refused, or with `strict` ends it all."""
-    built: list[BuiltPair] = []
+    built: list[dict[str, Any]] = []
     report: DatasetReport = {**ready.report, "refused": list(ready.report["refused"])}
     with atomic_folder(out) as folder:
         for split in SPLITS:
@@ -189,34 +273,23 @@ def _write(
     return report
 
 
-def _make_pair(ready: Preparation, folder: Path, pair: Pair) -> BuiltPair | UserError:
+def _make_pair(ready: Preparation, folder: Path, pair: Pair) -> dict[str, Any] | UserError:
     """Make and save one pair; returns the reason where it cannot be made."""
     inputs = ready.inputs
-    sides = (inputs.source, pair.source), (inputs.target_folder, pair.target)
+    names = ((inputs.folder(side), getattr(pair, side)) for side in SIDES)
     try:
-        with limit_big_pictures(*(side / page_file(n, inputs.pages)[0] for side, n in sides)):
+        with limit_big_pictures(*(at / page_file(n, inputs.pages)[0] for at, n in names)):
             pictures = open_pair_job(inputs, pair, ready.ranges)
             strips = compose_ab(*pictures, ready.recipe, ready.label_maps, inputs.derive, pair.name)
             files = _save_pair(strips, folder, pair, ready.recipe)
     except UserError as error:
         return error
-    return {
-        "name": pair.name, "split": pair.split, "source": pair.source, "target": pair.target,
-        "digests": list(pair.digests), "half": pair.half, "score": pair.score, "files": files,
-    }  # fmt: skip
-
-
-def _pair_from_json(built: BuiltPair) -> Pair:
-    digests = tuple(built["digests"])
-    return Pair(
-        built["source"], built["target"], built["split"], half=built["half"],
-        score=built["score"], name=built["name"], digests=digests,
-    )  # fmt: skip
+    return {**{key: getattr(pair, key) for key in _PAIR}, "files": files}
 
 
 def _save_pair(
     made: Iterator[tuple[str, Image.Image]], folder: Path, pair: Pair, recipe: Recipe
-) -> list[BuiltFile]:
+) -> list[dict[str, str]]:
     """Write the pictures of one pair: their names in the dataset and the digests of their bytes."""
     files = []
     for suffix, strip in made:
@@ -251,29 +324,8 @@ def _name_pairs(pairs: Sequence[PlannedPair], splits: Sequence[str], by_file: bo
         unique = name if number == 1 else f"{name}-{number}"
         used_names.setdefault(unique.casefold(), 1)
         digests = pair.source_look.digest, pair.target_look.digest
-        named.append(
-            Pair(
-                pair.source, pair.target, split, half=pair.half, score=pair.score, name=unique,
-                digests=digests,
-            )
-        )  # fmt: skip
+        named.append(replace(pair, split=split, name=unique, digests=digests))
     return named
-
-
-def _recipe_from_json(values: DatasetRecipe) -> Recipe:
-    """Read a recipe back. Raises KeyError, TypeError and UserError for what is none."""
-    split = tuple(values["split"]) if values["split"] else None
-    return Recipe(**{**values, "split": split, "leave_out": tuple(values["leave_out"])})
-
-
-def _inputs_from_json(inputs: DatasetInputs) -> Inputs:
-    """Read inputs back, without the names that were matched. Raises KeyError and TypeError."""
-    target = Path(inputs["target"]) if inputs["target"] else None
-    return Inputs(
-        Path(inputs["source"]), target, derive=inputs["derive"],
-        strips=inputs.get("strips", "halves"), alpha=tuple(inputs.get("alpha", ("white", "white"))),
-        classes=tuple(inputs.get("classes", ("", ""))), pages=inputs.get("pages", "first"),
-    )  # fmt: skip
 
 
 def _ranges_from_json(report: DatasetReport) -> dict[str, SideRange]:
@@ -281,14 +333,17 @@ def _ranges_from_json(report: DatasetReport) -> dict[str, SideRange]:
     one says none."""
     if "ranges" not in report:
         return plain_ranges()
-    ranges, numbers = report["ranges"], report["numbers"]
+    sides = ((side, report["ranges"][side], report["numbers"][side]) for side in SIDES)
     return {
-        side: SideRange(
-            *ranges[side], numbers[side]["type"], numbers[side]["channels"],
-            stored=numbers[side]["stored"],
-        )
-        for side in SIDES
-    }  # fmt: skip
+        side: SideRange(*ends, about["type"], about["channels"], stored=about["stored"])
+        for side, ends, about in sides
+    }
+
+
+def _fields(values: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """Return fields of a record as JSON has them, lists as tuples. Raises KeyError."""
+    found = ((key, values[key]) for key in keys)
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in found}
 
 
 def _is_inside(pair: Pair) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 from scipy import fft
 
-from pix2pix.data.reading import THUMBNAIL_SIDE, open_input, parallel, read_input, side_folder
-from pix2pix.data.records import Inputs, PlannedPair, Refusal
+from pix2pix.data.reading import THUMBNAIL_SIDE, Item, open_input, parallel, read_input
+from pix2pix.data.records import SIDES, Inputs, PlannedPair, Refusal, doubt
 from pix2pix.imaging.ab_pairs import cut_strip
 from pix2pix.imaging.picture import Picture
 from pix2pix.utils.progress import ShouldStop
@@ -22,7 +22,7 @@ ASPECT = 1.03  # a pair's aspects may differ by this factor
 FLAT, FLAT_INSIDE = 0.7, 0.5  # of neighbouring pixels that are equal in a map, off its ground
 FEW = 8  # numbers, which are classes wherever they lie
 GRADUAL = 0.8  # of the steps in a picture that go to the next number there is, and so is no map
-SAMPLED_FILES = 16  # files of a side that are looked at for being label maps
+SAMPLED_FILES = 16  # files of a side that are opened in full
 SAMPLED_PIXELS = 2**18  # of each, by whole rows, in search of numbers of classes
 
 
@@ -111,7 +111,7 @@ def find_label_maps(inputs: Inputs, pairs: list[PlannedPair]) -> tuple[bool, boo
     file."""
     if inputs.derive or inputs.source_kind:
         return inputs.source_kind == "labels", False
-    flat = [_share_passing(inputs, pairs, end, _few_colours) for end in ("source", "target")]
+    flat = [_share_passing(inputs, pairs, end, _few_colours) for end in SIDES]
     chosen = [bool(classes) for classes in inputs.classes]
     return flat[0] >= 0.8 or chosen[0], flat[1] >= 0.8 or chosen[1]
 
@@ -119,22 +119,22 @@ def find_label_maps(inputs: Inputs, pairs: list[PlannedPair]) -> tuple[bool, boo
 def profile_doubts(pairs: list[PlannedPair], label_maps: tuple[bool, bool]) -> list[Refusal]:
     """Doubt label maps whose colours different profiles move, or one moves in some files alone."""
     doubts = []
-    for end, is_label in zip(("source", "target"), label_maps):
+    for end, is_label in zip(SIDES, label_maps):
         looks = [(getattr(pair, end), getattr(pair, f"{end}_look").profile) for pair in pairs]
-        files = tuple(name for name, profile in looks if profile)
+        files = [name for name, profile in looks if profile]
         if is_label and len({profile for _, profile in looks}) > 1:
             reason = (
                 f"{len(files)} of {len(pairs)} label maps have a colour profile that moves their "
                 "colours, and not all the same one: save them without"
             )
-            doubts.append(Refusal(files[0], end, "profiles", reason, files))
+            doubts.append(doubt(end, "profiles", files, reason))
     return doubts
 
 
 def spoilt_label_doubts(inputs: Inputs, pairs: list[PlannedPair]) -> list[Refusal]:
     """Yield a doubt for each side whose JPEGs look like label maps."""
     doubts = []
-    for end in () if inputs.derive else ("source", "target"):
+    for end in () if inputs.derive else SIDES:
         jpegs = [p for p in pairs if getattr(p, f"{end}_look").format == "JPEG"]
         if jpegs and _share_passing(inputs, jpegs, end, _nearly_flat) >= 0.5:
             reason = (
@@ -149,8 +149,7 @@ def _share_passing(
     inputs: Inputs, pairs: list[PlannedPair], end: str, test: Callable[[Image.Image], bool]
 ) -> float:
     """Return the share of a side's files that pass a test, from a sample spread over all."""
-    sample = pairs[:: max(1, len(pairs) // SAMPLED_FILES)][:SAMPLED_FILES]
-    passed = 0
+    sample, passed = sample_of(pairs), 0
     for pair in sample:
         values = getattr(pair, f"{end}_look").values
         if values is None:
@@ -161,10 +160,15 @@ def _share_passing(
     return passed / len(sample) if sample else 0.0
 
 
+def sample_of(items: Sequence[Item]) -> Sequence[Item]:
+    """Return the files or pairs, spread over all, that are opened in full."""
+    return items[:: max(1, len(items) // SAMPLED_FILES)][:SAMPLED_FILES]
+
+
 def open_side(inputs: Inputs, pair: PlannedPair, side: str) -> Picture:
     """Open one side of a pair at full size."""
     name = getattr(pair, side)
-    content, _ = read_input(side_folder(inputs, side), name, inputs.pages)
+    content, _ = read_input(inputs.folder(side), name, inputs.pages)
     picture = open_input(inputs, side, name, content)
     return cut_strip(picture, inputs.strips, name)[side == "target"] if pair.half else picture
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from pix2pix.data.ranges import SideRange
 from pix2pix.data.reading import open_input, read_input
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs, Pair, SideRange
+from pix2pix.data.records import SIDES, Inputs, Pair, Recipe
 from pix2pix.data.sources import derive_source
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_strip
@@ -26,7 +26,7 @@ def open_pair_job(
     Raises UserError where a file is gone or is not the one that was planned.
     """
     contents = []
-    folders = inputs.source, inputs.target_folder
+    folders = [inputs.folder(side) for side in SIDES]
     for folder, name, digest in zip(folders, (job.source, job.target), job.digests):
         if contents and name == job.source and folders[0] == folders[1]:
             break

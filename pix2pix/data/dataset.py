@@ -7,31 +7,31 @@ not needed.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from pix2pix.config import TrainConfig
 from pix2pix.data.layout import find_splits, is_dataset, subfolders
 from pix2pix.data.matching import match_names
-from pix2pix.data.records import SPLITS, Refusal, SideRange
+from pix2pix.data.ranges import FileValues, SideRange, find_range, measure_values, plain_ranges
+from pix2pix.data.reading import limit_big_pictures, parallel
+from pix2pix.data.records import SIDES, SPLITS, Refusal
+from pix2pix.data.report import DatasetFacts, read_facts
 from pix2pix.errors import UserError
-from pix2pix.imaging.ab_pairs import cut_boxes, is_ab_pair
+from pix2pix.imaging.ab_pairs import cut_boxes, cut_strip, is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture
 from pix2pix.imaging.picture import Picture, as_picture
+from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.text import printable
 from pix2pix.utils.workspace import workspace
 
-DATASET_JSON = "dataset.json"
-HINTED = "lines+colours"  # the derivation of ``derive`` that makes them
 SAMPLED_PAIRS = 5  # pictures of a split that tell whether they are pairs
+MEASURED_PAIRS = 4  # of all, whose bits are those of all
 MAX_LABELS = 64  # colours of a label map
-_MAX_JSON_BYTES = 200_000_000  # bytes of a dataset.json that are read
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class DatasetInfo:
     size: tuple[int, int] | None
     source_name: str
     target_name: str
+    facts: DatasetFacts
 
     @property
     def total(self) -> int:
@@ -144,11 +145,11 @@ def open_source_target(
     return (target.convert("L") if grey else source), target
 
 
-def is_photo_dataset(folder: Path) -> bool:
+def is_photo_dataset(folder: Path, facts: DatasetFacts) -> bool:
     """Return whether pictures of this dataset are plain photos, for sources that are derived as
     they are read: what the Dataset tab built, what has two folders and what mostly looks like
     A|B strips are pairs."""
-    if "recipe" in read_dataset_json(folder):
+    if facts.is_built:
         return False
     some = [pair for split in SPLITS for pair in find_pairs(folder, split)[:SAMPLED_PAIRS]]
     return 2 * sum(map(_looks_like_pair, some)) <= len(some)
@@ -191,44 +192,17 @@ def dataset_info(folder: Path) -> DatasetInfo:
         size = open_pair(first)[0].size if first else None
     except UserError:
         size = None
-    info = read_dataset_json(folder)
+    facts = read_facts(folder)
     return DatasetInfo(
         name=folder.name,
-        title=_text(info, "title", folder.name),
+        title=facts.title or folder.name,
         counts={split: len(found) for split, found in pairs.items()},
         layout="folders" if first and first.b else "strips",
         size=size,
-        source_name=_text(info, "source_name", "A"),
-        target_name=_text(info, "target_name", "B"),
+        source_name=facts.source_name,
+        target_name=facts.target_name,
+        facts=facts,
     )
-
-
-def read_dataset_json(folder: Path) -> dict[str, Any]:
-    """Read the object in `dataset.json`, empty where there is none. The values are whatever the
-    file's author wrote."""
-    try:
-        if (folder / DATASET_JSON).stat().st_size > _MAX_JSON_BYTES:
-            return {}
-        info = json.loads((folder / DATASET_JSON).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return info if isinstance(info, dict) else {}
-
-
-def has_hints(folder: Path) -> bool:
-    """Return whether the sources are drawings with strokes of the targets' colours."""
-    inputs = read_dataset_json(folder).get("inputs")
-    return isinstance(inputs, dict) and inputs.get("derive") == HINTED
-
-
-def find_label_sides(folder: Path, config: TrainConfig) -> tuple[bool, bool]:
-    """Return whether source and target of a run are label maps, whose colours must not mix: the
-    source where the configuration says so, either where `dataset.json` does."""
-    declared = [side is True for side in declared_label_maps(folder) or (False, False)]
-    source, target = declared[::-1] if config.direction == "BtoA" else declared
-    if config.derive == "grey":
-        source = target = False
-    return source or config.source_kind == "labels", target
 
 
 def label_colours(pictures: Iterable[Image.Image]) -> list[tuple[int, int, int]] | None:
@@ -244,29 +218,59 @@ def label_colours(pictures: Iterable[Image.Image]) -> list[tuple[int, int, int]]
     return [colour for colour, _ in counts.most_common()]
 
 
-def label_palette(folder: Path, sources: Iterable[Image.Image]) -> list[dict[str, str]]:
+def label_palette(facts: DatasetFacts, sources: Iterable[Image.Image]) -> list[dict[str, str]]:
     """Make the palette to paint label maps with: {"name", "color" as "#rrggbb"} for each label,
-    the commonest first. The names come from `palette` in `dataset.json`, a list of the same
-    form, else they are numbers; empty where the sources hold too many colours for label maps."""
-    palette = read_dataset_json(folder).get("palette")
-    names = {}
-    for label in palette if isinstance(palette, list) else []:
-        if isinstance(label, dict) and isinstance(label.get("name"), str):
-            names[str(label.get("color")).lower()] = printable(label["name"])
+    the commonest first. Those without a name get a number; empty where the sources hold too many
+    colours for label maps."""
     colours = [f"#{bytes(colour).hex()}" for colour in label_colours(sources) or []]
     return [
-        {"name": names.get(colour, f"label {number}"), "color": colour}
+        {"name": facts.label_names.get(colour, f"label {number}"), "color": colour}
         for number, colour in enumerate(colours, 1)
     ]
 
 
-def declared_label_maps(folder: Path) -> list[Any] | None:
-    """Read from `dataset.json` whether [A, B] are label maps; None where it does not say. The
-    two values are whatever the file's author wrote."""
-    value = read_dataset_json(folder).get("label_maps")
-    return value if isinstance(value, list) and len(value) == 2 else None
+# ----------------------------------------------------------------------------------------- ranges
 
 
-def _text(info: dict[str, Any], key: str, default: str) -> str:
-    value = info.get(key)
-    return printable(value.strip()) if isinstance(value, str) and value.strip() else default
+def stored_ranges(folder: Path) -> dict[str, SideRange] | None:
+    """Return what black and white mean in a dataset's pictures, which hold its ranges already: by
+    the `dataset.json` of one that was built here; None for any other."""
+    facts = read_facts(folder)
+    return facts.ranges if facts.is_built else None
+
+
+def folder_ranges(
+    folder: Path,
+    facts: DatasetFacts | None = None,
+    *,
+    photos: bool = False,
+    should_stop: ShouldStop = lambda: False,
+) -> dict[str, SideRange]:
+    """Return the ranges of A ("source") and B ("target") of a dataset: what its `facts` say, read
+    unless given, else what is found over all its files where some of them have more than 8 bits;
+    `photos` are one picture a file, no strips."""
+    facts = facts or read_facts(folder)
+    if facts.ranges:
+        return facts.ranges
+    pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
+    some = pairs[:: max(1, len(pairs) // MEASURED_PAIRS)][:MEASURED_PAIRS]
+    ranges = plain_ranges()
+    for number, side in enumerate(SIDES):
+        measure = partial(_measure, number, photos)
+        if any(map(measure, some)):
+            work = parallel(measure, pairs, should_stop)
+            ranges[side] = find_range([values for _, values in work], 3)
+    return ranges
+
+
+def _measure(number: int, photos: bool, pair: PairFile) -> FileValues | None:
+    """Measure A (0) or B (1) of a pair, or all of a photo."""
+    file = pair.b if pair.b and number else pair.a
+    try:
+        with limit_big_pictures(file):
+            picture = open_picture(file)
+            if pair.b is None and picture.is_deep and not photos:
+                picture = cut_strip(picture, "halves", file.name)[number]
+            return measure_values(picture)
+    except UserError:
+        return None  # who reads the pair says why

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,45 +161,9 @@ def subfolders(folder: Path) -> list[Path]:
     """List the visible folders right inside; none where the folder cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            return [Path(e.path) for e in entries if e.is_dir() and _is_visible(e.name)]
+            return [Path(e.path) for e in entries if e.is_dir() and is_visible(e.name)]
     except OSError:
         return []
-
-
-def walk_files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield (path inside `folder`, what it is) of every visible file: "file", "hidden", or "link"
-    for a link that leads nowhere or back into a folder that it lies in. Links to folders are
-    followed, and hidden folders are left alone.
-    """
-    waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
-    while waiting:
-        inside, above = waiting.pop()
-        try:
-            entries = sorted(os.scandir(folder / inside), key=lambda entry: entry.name)
-        except OSError:
-            continue
-        for entry in entries:
-            name = f"{inside}/{entry.name}" if inside else entry.name
-            if entry.is_dir():
-                real = os.path.realpath(entry.path)
-                if real in above:
-                    yield name, "link"
-                elif _is_visible(entry.name):
-                    waiting.append((name, (*above, real)))
-            elif entry.is_symlink() and not os.path.exists(entry.path):
-                yield name, "link"
-            else:
-                yield name, "file" if _is_visible(entry.name) else "hidden"
-
-
-def is_link_as_text(file: Path) -> bool:
-    """Return whether it is a text that names another folder: a link, copied by what knows none."""
-    try:
-        if file.suffix or file.stat().st_size > 500:
-            return False
-        return re.fullmatch(r"\.{1,2}/[^\n\0]+\n?", file.read_text(encoding="utf-8")) is not None
-    except (OSError, ValueError):
-        return False
 
 
 def is_picture_name(name: str) -> bool:
@@ -208,7 +171,8 @@ def is_picture_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
-def _is_visible(name: str) -> bool:
+def is_visible(name: str) -> bool:
+    """Return whether a file or folder is neither hidden nor one of macOS's doubles."""
     return not name.startswith((".", "__MAC"))
 
 

@@ -25,14 +25,13 @@ from torch.utils.data import Dataset
 
 from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import (
-    find_label_sides,
     find_pairs,
-    has_hints,
+    folder_ranges,
     is_photo_dataset,
     open_source_target,
 )
-from pix2pix.data.ranges import folder_ranges
-from pix2pix.data.records import SideRange
+from pix2pix.data.ranges import SideRange
+from pix2pix.data.report import read_facts
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import UserError
 from pix2pix.imaging.hints import LOOK, colour_hints, paint_hints
@@ -65,14 +64,16 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         self.files = find_pairs(folder, split)
         if not self.files:
             raise UserError(f"{folder.name} holds no pictures in {split}/: choose another dataset.")
-        if config.colour_hints and has_hints(folder):
+        self.facts = read_facts(folder)
+        if config.colour_hints and self.facts.has_hints:
             raise UserError(
                 f"The sources of {folder.name} have strokes of colour already: leave colour_hints "
                 "out, or choose a dataset of lines alone."
             )
-        self.photos = config.derive == "grey" and is_photo_dataset(folder)
-        self.labels = find_label_sides(folder, config)
-        self.ranges = folder_ranges(folder, self.photos)  # of A ("source") and B ("target")
+        self.photos = config.derive == "grey" and is_photo_dataset(folder, self.facts)
+        self.labels = self.facts.label_sides(config)
+        # Of A ("source") and B ("target").
+        self.ranges = folder_ranges(folder, self.facts, photos=self.photos)
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.cache_bytes = free_memory(CPU) * CACHE_SHARE / local_processes()  # bytes
         self.channels = self.count_channels()

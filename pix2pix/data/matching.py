@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher
 
-from pix2pix.data.pair_table import match_table
+from pix2pix.data.csv_pairs import match_table
 from pix2pix.data.records import Matching, Pair, Refusal
 from pix2pix.errors import UserError
 from pix2pix.utils.text import name_stem, natural_key

@@ -1,5 +1,4 @@
-"""Read and write pairs in one compressed ``.npz``: ``arr_0`` is the source, ``arr_1`` the
-target.
+"""Datasets as one compressed ``.npz``: ``arr_0`` is the source, ``arr_1`` the target.
 
 Neither array is ever whole in memory, so thousands of pairs cost no more than one. What numbers
 mean is judged by the smallest and largest of the whole array: white is 1 where none is larger, and
@@ -12,9 +11,10 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -28,12 +28,17 @@ from pix2pix.data.archive_readers import (
     open_zip,
     zip_entry_fault,
 )
-from pix2pix.data.archives import save_error, zip_info
-from pix2pix.data.records import SideRange
+from pix2pix.data.archives import zip_info
+from pix2pix.data.compose import side_by_side
+from pix2pix.data.dataset import find_pairs, folder_ranges, open_pair
+from pix2pix.data.ranges import SideRange
+from pix2pix.data.records import SIDES, SPLITS
+from pix2pix.data.report import describe_import, read_facts
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import MAX_DRAWING_PIXELS
-from pix2pix.utils.files import write_atomically
-from pix2pix.utils.progress import ShouldStop
+from pix2pix.imaging.picture import resize
+from pix2pix.utils.files import atomic_folder, saving, write_atomically
+from pix2pix.utils.progress import Progress, ShouldStop, each
 from pix2pix.utils.text import printable
 
 ENTRIES = ("arr_0.npy", "arr_1.npy")
@@ -58,46 +63,100 @@ class _ArrayHead:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
-def read_pairs(
-    file: Path, *, limits: ArchiveLimits = LIMITS, should_stop: ShouldStop = lambda: False
-) -> Iterator[tuple[Image.Image, Image.Image, list[SideRange], int]]:
-    """Yield (source, target, the ranges of both, number of pairs in all), the pictures in mode L or
-    RGB.
+def read_npz(
+    file: Path,
+    into: Path,
+    *,
+    limits: ArchiveLimits = LIMITS,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> Path:
+    """Make the new dataset `into` of `arr_0` and `arr_1`, all in train/ as A|B strips in PNG, grey
+    where both arrays are; `dataset.json` has the ranges of numbers that are no pictures' own.
 
-    `arr_0` and `arr_1` are N x H x W, N x H x W x 1 or N x H x W x 3 with the same N, H and W, and
-    hold whole numbers or floats. NaN and every other file are a UserError, before the first pair.
-    Nothing is unpickled, and `limits` hold for what the heads claim.
+    The arrays are N x H x W, N x H x W x 1 or N x H x W x 3 with the same N, H and W, and hold
+    whole numbers or floats. NaN and every other file are a UserError, before the first pair;
+    nothing is unpickled, and `limits` hold for what the heads claim. That and Cancelled leave
+    nothing behind.
     """
     name = printable(file.name)
-    yield from archive_errors(_pairs(file, name, limits, should_stop), name)
+    with atomic_folder(into) as folder:
+        (folder / "train").mkdir()
+        count, known = 0, {"strips": "halves"}
+        pairs = archive_errors(_pairs(file, name, limits, should_stop), name)
+        for count, (source, target, ranges, total) in enumerate(pairs, 1):
+            mode = "L" if source.mode == target.mode == "L" else "RGB"
+            strip = side_by_side(source.convert(mode), target.convert(mode))
+            strip.save(folder / "train" / f"{count - 1:05}.png")
+            known |= _describe_ranges(ranges)
+            on_progress(count, total)
+        describe_import(folder, known, into.name, {"train": count}, [])
+    return into
 
 
-def write_pairs(
-    file: Path, count: int, size: int, pictures: Callable[[int], Iterable[Image.Image]]
-) -> None:
-    """Write `arr_0` and `arr_1`, uint8 `count` x `size` x `size` x 3, compressed and atomically.
+def _describe_ranges(ranges: list[SideRange]) -> dict[str, Any]:
+    """Say in the words of `dataset.json` what is black and white, unless it is as in pictures."""
+    plain = [(r.low, r.high) in CONVENTIONS for r in ranges]
+    if all(plain):
+        return {}
+    sides = {
+        side: SideRange(channels=r.channels) if is_plain else r
+        for side, r, is_plain in zip(SIDES, ranges, plain)
+    }
+    return {
+        "ranges": {side: [r.low, r.high] for side, r in sides.items()},
+        "numbers": {s: {"type": r.numbers, "channels": r.channels} for s, r in sides.items()},
+    }
 
-    `pictures(0)` gives the sources, `pictures(1)` the targets: RGB, `size` x `size`. Raises
-    UserError where the disk refuses, and what `pictures` raises; an old file then stays as it was.
+
+def write_npz(
+    folder: Path,
+    file: Path,
+    *,
+    size: int = 256,
+    split: str | None = None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Progress = lambda done, total: None,
+) -> int:
+    """Write the pairs of one split, or of all in the order train, val, test, as `arr_0` (A) and
+    `arr_1` (B), uint8 N x `size` x `size` x 3; returns N.
+
+    Other sizes are scaled, label maps that `dataset.json` names without mixing colours. A
+    UserError for an unreadable pair or a dataset without pairs leaves an old file as it was.
     """
+    files = [pair for part in ([split] if split else SPLITS) for pair in find_pairs(folder, part)]
+    if not files:
+        raise UserError(f"{printable(folder.name)} holds no pairs there: choose another dataset.")
+    facts = read_facts(folder)
+    labels, ranges = facts.label_maps, folder_ranges(folder, facts)
+
+    def pictures(side: int) -> Iterator[Image.Image]:
+        exact = bool(labels) and labels[side] is True
+
+        def told(done: int, total: int) -> None:
+            on_progress(side * total + done, 2 * total)
+
+        for pair in each(files, should_stop, told):  # twice: the arrays follow each other
+            picture = open_pair(pair, ranges=ranges)[side].convert("RGB")
+            yield resize(picture, (size, size), labels=exact)
+
     head = io.BytesIO()
     npy.write_array_header_1_0(
-        head, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+        head, {"descr": "|u1", "fortran_order": False, "shape": (len(files), size, size, 3)}
     )
-    total = len(head.getvalue()) + count * size * size * 3
+    total = len(head.getvalue()) + len(files) * size * size * 3
 
     def write(partial: Path) -> None:
         with zipfile.ZipFile(partial, "w") as packed:
             for side, entry in enumerate(ENTRIES):
                 with packed.open(zip_info(entry, total, deflate=True), "w") as stream:
                     stream.write(head.getvalue())
-                    for picture in pictures(side):
+                    for picture in pictures(side):  # neither array is ever whole in memory
                         stream.write(np.asarray(picture).tobytes())
 
-    try:
+    with saving(file):
         write_atomically(file, write)
-    except OSError as error:
-        raise UserError(save_error(file.name)) from error
+    return len(files)
 
 
 def _pairs(

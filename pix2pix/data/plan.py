@@ -13,9 +13,8 @@ edge map, of mean 0 and variance 1. The score of a pair is the correlation of it
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Set
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -26,46 +25,40 @@ from pix2pix.data.checks import (
     profile_doubts,
     spoilt_label_doubts,
 )
-from pix2pix.data.dataset import list_pairs
-from pix2pix.data.file_kinds import file_doubts, unreadable_kind
-from pix2pix.data.layout import is_link_as_text, is_picture_name, split_name, walk_files
+from pix2pix.data.dataset import stored_ranges
+from pix2pix.data.layout import split_name
+from pix2pix.data.listing import Listing, list_files, unreadable_kind
 from pix2pix.data.matching import match_names
-from pix2pix.data.plausibility import (
-    ambiguous_doubts,
-    find_gap,
-    is_made_here,
-    side_doubts,
-    strip_doubts,
-)
-from pix2pix.data.ranges import with_ranges
-from pix2pix.data.reading import (
-    MAX_PAGES,
-    inspect_file,
-    list_pages,
-    page_name,
-    parallel,
-    side_folder,
+from pix2pix.data.plausibility import ambiguous_doubts, side_doubts
+from pix2pix.data.ranges import (
+    RangeChoice,
+    SideRange,
+    count_levels,
+    find_range,
+    parse_range,
+    plain_ranges,
+    range_doubts,
+    seen_small,
 )
 from pix2pix.data.reading import THUMBNAIL_SIDE as SIDE
-from pix2pix.data.recipe import parse_range
+from pix2pix.data.reading import inspect_file, parallel
 from pix2pix.data.records import (
-    SPLITS,
+    SIDES,
     FileInfo,
     Inputs,
     Matching,
     Pair,
     Plan,
     PlannedPair,
-    RangeChoice,
     Refusal,
+    doubt,
 )
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_boxes
 from pix2pix.utils.progress import Progress, ShouldStop
-from pix2pix.utils.text import name_stem, natural_key
+from pix2pix.utils.text import name_stem
 
-MAX_FILES = 1_000_000
 Looks = dict[tuple[str, str], FileInfo]  # by side and name
 
 
@@ -88,7 +81,7 @@ def make_plan(
         "source": parse_range(source_range, "The source range"),
         "target": parse_range(target_range, "The target range"),
     }
-    inputs, listing = _list_files(inputs)
+    inputs, listing = list_files(inputs)
     looks, unreadable = _read_files(inputs, listing, should_stop, on_progress)
     matching = _matching(inputs, listing, looks)
     pairs, refused = _readable_pairs(inputs, matching, looks, unreadable)
@@ -96,7 +89,7 @@ def make_plan(
     pairs, doubles = _drop_duplicates(pairs)
     refused += [*doubles, *inputs.left_out]
     labels = find_label_maps(inputs, pairs)
-    pairs, ranges, range_doubts = with_ranges(inputs, pairs, choices)
+    pairs, ranges, range_doubts = _with_ranges(inputs, pairs, choices)
     pairs, doubts = check_pairs(pairs, should_stop)
     if inputs.source_kind:  # traced over the photo: they lie where they were drawn
         doubts = []
@@ -112,7 +105,7 @@ def make_plan(
 
 
 def _read_files(
-    inputs: Inputs, listing: _Listing, should_stop: ShouldStop, on_progress: Progress
+    inputs: Inputs, listing: Listing, should_stop: ShouldStop, on_progress: Progress
 ) -> tuple[Looks, list[Refusal]]:
     """Return what is known of every picture, and those that cannot be read."""
     keys = [(side, name) for side, names in listing.names.items() for name in names]
@@ -127,105 +120,7 @@ def _read_files(
     return looks, unreadable
 
 
-@dataclass
-class _Listing:
-    """The files of the inputs: picture names by side, doubts about files, `others` that are no
-    pictures or none of the dataset's, unreadable kinds by side, and the pairs of a dataset."""
-
-    names: dict[str, list[str]] = field(default_factory=dict)
-    doubts: list[Refusal] = field(default_factory=list)
-    others: list[Refusal] = field(default_factory=list)
-    unreadable: dict[str, list[str]] = field(default_factory=dict)
-    pairs: tuple[Pair, ...] = ()
-    refused: tuple[Refusal, ...] = ()
-
-    def add_folder(self, side: str, folder: Path, used: Set[str] | None = None) -> None:
-        """Sort all files of a folder; of a dataset's, only the `used` ones are pictures of it.
-        Raises UserError where it cannot be read or holds more than MAX_FILES pictures."""
-        if not folder.is_dir():
-            raise UserError(f"'{folder.name}' is not a folder that can be read: choose another.")
-        pictures, unreadable, links = [], [], []
-        for name, what in walk_files(folder):
-            if what == "link":
-                links.append(name)
-            elif what == "hidden":
-                self.others.append(Refusal(name, side, "hidden", "is a hidden file"))
-            elif is_picture_name(name) and (used is None or name in used):
-                pictures.append(name)
-            elif is_picture_name(name):
-                reason = "lies in none of the dataset's splits"
-                self.others.append(Refusal(name, side, "unused", reason))
-            elif unreadable_kind(name):
-                unreadable.append(name)
-            elif is_link_as_text(folder / name):
-                links.append(name)
-            else:
-                self.others.append(Refusal(name, side, "no picture", "is no picture"))
-            if len(pictures) > MAX_FILES:
-                raise UserError(f"'{folder.name}' holds more than a million pictures: divide it.")
-        self.names[side] = sorted(pictures, key=natural_key)
-        self.unreadable[side] = unreadable
-        self.doubts += file_doubts(side, unreadable, links)
-
-
-def _list_files(inputs: Inputs) -> tuple[Inputs, _Listing]:
-    """List the files of both sides, as paths inside their folders, page by page where that is
-    asked for; also returns the inputs with what the files say of them."""
-    listing = _Listing()
-    if inputs.derive and inputs.derive not in DERIVATIONS:
-        raise UserError(f"'{inputs.derive}' is unknown: choose one of {', '.join(DERIVATIONS)}.")
-    if inputs.kind == "dataset":
-        inputs = _list_dataset(inputs, listing)
-    else:
-        listing.add_folder("source", inputs.source)
-        if inputs.target is not None:
-            _refuse_nested(inputs.source, inputs.target)
-            listing.add_folder("target", inputs.target)
-    for side, files in listing.names.items():
-        if not files and not listing.unreadable[side] and not listing.refused:
-            folder = inputs.title or side_folder(inputs, side).name
-            raise UserError(f"'{folder}' holds no pictures: choose the folder they are in.")
-        if inputs.pages == "all" and inputs.kind != "dataset":
-            listing.names[side] = [n for f in files for n in _pages_of(inputs, side, f)]
-    return inputs, listing
-
-
-def _list_dataset(inputs: Inputs, listing: _Listing) -> Inputs:
-    """List the pairs of an existing dataset, A|B or two folders a split, in its own splits."""
-    root, pairs = inputs.source, []
-    for split in SPLITS:
-        found, refused = list_pairs(root, split)
-        listing.refused += tuple(refused)
-        for pair in found:
-            a, b = (f.relative_to(root).as_posix() for f in (pair.a, pair.b or pair.a))
-            pairs.append(Pair(a, b, split))
-    listing.pairs = tuple(pairs)
-    used = {name for match in pairs for name in (match.source, match.target)}
-    listing.add_folder("source", root, used | {refusal.file for refusal in listing.refused})
-    listing.names["source"] = [n for n in listing.names["source"] if n in used]
-    strips = [match.source for match in pairs if match.source == match.target]
-    if strips and inputs.strips == "halves" and not is_made_here(root):
-        listing.doubts += strip_doubts(root, strips)
-    if strips and inputs.strips == "gap":
-        gap = find_gap(root, strips)
-        return replace(inputs, strips=f"gap {gap}")
-    return inputs
-
-
-def _pages_of(inputs: Inputs, side: str, name: str) -> list[str]:
-    pages = list_pages(side_folder(inputs, side) / name)[:MAX_PAGES]
-    return [page_name(name, page) for page in pages] if len(pages) > 1 else [name]
-
-
-def _refuse_nested(source: Path, target: Path) -> None:
-    a, b = source.resolve(), target.resolve()
-    if a == b or a in b.parents or b in a.parents:
-        raise UserError(
-            "Sources and targets must be in two folders, neither inside the other: choose again."
-        )
-
-
-def _matching(inputs: Inputs, listing: _Listing, looks: Looks) -> Matching:
+def _matching(inputs: Inputs, listing: Listing, looks: Looks) -> Matching:
     names = listing.names
     if inputs.kind == "derived":
         alone = tuple(Pair(n, n) for n in names["source"])
@@ -255,7 +150,7 @@ def _matching(inputs: Inputs, listing: _Listing, looks: Looks) -> Matching:
 
 
 def _name_reasons(
-    matching: Matching, listing: _Listing, looks: Looks, alike: dict[tuple[str, str], list[str]]
+    matching: Matching, listing: Listing, looks: Looks, alike: dict[tuple[str, str], list[str]]
 ) -> Iterator[Refusal]:
     """Say of unmatched files whose copy they are, or which file of an unreadable kind would be
     their partner; `alike` are the names on a side by their digest."""
@@ -301,7 +196,11 @@ def _readable_pairs(
                     uncut.append(Refusal(match.source, "pair", "unfit", str(error).rstrip(".")))
                     continue
             group, split = match.group, match.split or _split_from_folder(match.source)
-            pairs.append(PlannedPair(match.source, match.target, a, b, split, group, half))
+            pairs.append(
+                PlannedPair(
+                    match.source, match.target, split, group, half, source_look=a, target_look=b
+                )
+            )
         elif match.source != match.target or inputs.kind == "folders":
             partners |= {keys[0]: match.target, keys[1]: match.source}
     reported = []
@@ -347,3 +246,33 @@ def _drop_duplicates(pairs: list[PlannedPair]) -> tuple[list[PlannedPair], list[
             reason = f"is the same pair as {original}"
             refused.append(Refusal(pair.source, "pair", "duplicate", reason))
     return unique, refused
+
+
+def _with_ranges(
+    inputs: Inputs, pairs: list[PlannedPair], choices: dict[str, RangeChoice]
+) -> tuple[list[PlannedPair], dict[str, SideRange], list[Refusal]]:
+    """Find the range of either side and draw the small pictures by it; returns the pairs, the
+    ranges and what is doubtful about the numbers."""
+    ranges, doubts = plain_ranges(), []
+    made_here = inputs.kind == "dataset" and stored_ranges(inputs.source)
+    for side in SIDES:
+        if inputs.derive and side == "source":
+            continue  # it is made from the target, in 8 bits
+        names = [getattr(pair, side) for pair in pairs]
+        looks = [getattr(pair, f"{side}_look") for pair in pairs]
+        values = [look.values for look in looks]
+        channels = [3 if look.channels >= 3 else 1 for look in looks]
+        commonest = max(sorted(set(channels)), key=channels.count, default=3)
+        found = made_here[side] if made_here else find_range(values, commonest)
+        chosen = found.chosen(choices[side])
+        drawn = SideRange(0.0, 65535.0, "uint16") if chosen.stored else chosen
+        smalls = [seen_small(look.small, look.values, drawn) for look in looks]
+        ranges[side] = replace(chosen, histogram=count_levels(smalls))
+        pairs = [
+            replace(pair, **{f"{side}_look": replace(look, small=small)})
+            for pair, look, small in zip(pairs, looks, smalls)
+        ]
+        for kind, files, reason, ends in range_doubts(names, values, chosen, choices[side]):
+            fixes = tuple(f"{side}-range={choice}" for choice in ends)
+            doubts.append(doubt(side, kind, files, reason, fixes))
+    return pairs, ranges, doubts

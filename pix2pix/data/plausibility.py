@@ -14,10 +14,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pix2pix.data.checks import find_classes, open_side
-from pix2pix.data.dataset import list_pairs, read_dataset_json
-from pix2pix.data.file_kinds import and_more
-from pix2pix.data.records import SPLITS, FileInfo, Inputs, PlannedPair, Refusal, SideRange
+from pix2pix.data.checks import find_classes, open_side, sample_of
+from pix2pix.data.dataset import list_pairs
+from pix2pix.data.ranges import SideRange
+from pix2pix.data.records import (
+    SIDES,
+    SPLITS,
+    FileInfo,
+    Inputs,
+    PlannedPair,
+    Refusal,
+    and_more,
+    doubt,
+)
+from pix2pix.data.report import read_facts
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import STRIPS, common_gap, judge_strips
 from pix2pix.imaging.decode import open_picture
@@ -32,7 +42,6 @@ CLIPPED = 0.5  # of a picture's pixels: so many have a colour at its limit and o
 WHITE, FRAMED, SOFT, LIGHT = 0.25, 0.8, 0.6, 0.3
 NARROW = 8  # of the 32 steps of a side's histogram: no more are in use
 ALIKE = 1.0  # mean grey levels between pictures that are all one
-SAMPLED_FILES = 16  # files of a side that are opened in full
 SAMPLED_PIXELS = 50_000_000  # of one, at most
 MAX_CLASS = 63  # class numbers up to here look all black
 
@@ -46,14 +55,13 @@ def side_doubts(
     """Doubt each side of pairs that would be built: transparency, class numbers, contrast, and
     pictures that are all the same."""
     doubts = []
-    for number, side in enumerate(("source",) if inputs.derive else ("source", "target")):
+    for number, side in enumerate(SIDES[:1] if inputs.derive else SIDES):
         names = [getattr(pair, side) for pair in pairs]
         looks = [getattr(pair, f"{side}_look") for pair in pairs]
         found = _alpha_doubts(inputs.alpha[number], side, names, looks)
         found += [] if found else _class_doubts(inputs, number, side, pairs)
-        found += [] if found else _contrast_doubts(side, names, looks)
-        if not found and not label_maps[number]:
-            found += _clipped_doubts(side, names, looks) or _narrow_doubts(side, names, ranges)
+        found += [] if found else _contrast_doubts(side, names, looks, label_maps[number])
+        found += [] if found or label_maps[number] else _narrow_doubts(side, names, ranges)
         found += [] if found else _alike_doubts(side, names, looks)
         if number == 0 or not any(pair.half for pair in pairs):
             found += _page_doubts(side, names, looks)
@@ -64,18 +72,18 @@ def side_doubts(
 def ambiguous_doubts(refused: Sequence[Refusal]) -> list[Refusal]:
     """Doubt names that could belong to several pairs, once for each side."""
     doubts = []
-    for side in ("source", "target"):
-        files = tuple(r.file for r in refused if (r.side, r.kind) == (side, "ambiguous"))
+    for side in SIDES:
+        files = [r.file for r in refused if (r.side, r.kind) == (side, "ambiguous")]
         if files:
             more = f", and so could {len(files) - 1} more" if len(files) > 1 else ""
             reason = next(r.reason for r in refused if r.file == files[0])
-            doubts.append(Refusal(files[0], side, "ambiguous", reason + more, files))
+            doubts.append(doubt(side, "ambiguous", files, reason + more))
     return doubts
 
 
 def strip_doubts(folder: Path, names: Sequence[str]) -> list[Refusal]:
     """Doubt A|B pictures that have no seam where it is expected, from a sample of them."""
-    sample = _sample(names)
+    sample = sample_of(names)
     verdict = judge_strips(_open_some(folder, sample))
     if verdict in ("", "halves"):
         return []
@@ -91,19 +99,15 @@ def strip_doubts(folder: Path, names: Sequence[str]) -> list[Refusal]:
         seen = "looks like three pictures across"
         fixes = tuple(f"strips={key}" for key in STRIPS if "-" in key)
     reason = f"{seen}{and_more(names)}"
-    return [Refusal(sample[0], "pair", "no-seam", reason, tuple(sample), fixes)]
+    return [doubt("pair", "no-seam", sample, reason, fixes)]
 
 
 def find_gap(folder: Path, names: Sequence[str]) -> int:
     """Find how many pixels part A and B in these pictures; raises UserError where none do."""
-    gap = common_gap(_open_some(folder, _sample(names)))
+    gap = common_gap(_open_some(folder, sample_of(names)))
     if not gap:
         raise UserError("No line between A and B is seen in these pictures: cut them in halves.")
     return gap
-
-
-def _sample(names: Sequence[str]) -> Sequence[str]:
-    return names[:: max(1, len(names) // SAMPLED_FILES)][:SAMPLED_FILES]
 
 
 def _open_some(folder: Path, names: Sequence[str]) -> list[Picture]:
@@ -116,14 +120,9 @@ def _open_some(folder: Path, names: Sequence[str]) -> list[Picture]:
     return pictures
 
 
-def is_made_here(folder: Path) -> bool:
-    """Return whether the A|B pictures of a dataset were put together by this program."""
-    return bool({"recipe", "drawn", "strips"} & read_dataset_json(folder).keys())
-
-
 def dataset_doubts(folder: Path) -> list[Refusal]:
     """Doubt the A|B pictures of a dataset that others made, before a network is trained on it."""
-    if is_made_here(folder):
+    if read_facts(folder).is_made_here:
         return []
     pairs = [pair for split in SPLITS for pair in list_pairs(folder, split)[0]]
     names = [pair.a.relative_to(folder).as_posix() for pair in pairs if pair.b is None]
@@ -136,26 +135,20 @@ def dataset_doubts(folder: Path) -> list[Refusal]:
 def _alpha_doubts(
     chosen: str, side: str, names: Sequence[str], looks: Sequence[FileInfo]
 ) -> list[Refusal]:
-    found = {}
-    for kind in ("hides", "mask"):
-        found[kind] = [n for n, look in zip(names, looks) if look.alpha == kind]
     doubts = []
     words = {
         "hides": "transparency hides or fades most of its colours, which become white",
         "mask": "only its transparency shows something, so it becomes white",
     }
-    fixes = (f"{side}-alpha=ignore", f"{side}-alpha=mask")
-    for kind, files in found.items():
+    fixes = [f"{side}-alpha=ignore", f"{side}-alpha=mask"]
+    for kind, order in (("hides", fixes), ("mask", fixes[::-1])):
+        files = [n for n, look in zip(names, looks) if look.alpha == kind]
         if files and chosen == "white":
-            order = fixes if kind == "hides" else fixes[::-1]
-            reason = f"{words[kind]}{and_more(files)}"
-            doubts.append(Refusal(files[0], side, "alpha", reason, tuple(files), order))
+            doubts.append(doubt(side, "alpha", files, words[kind] + and_more(files), order))
     extra = [n for n, look in zip(names, looks) if look.extra_bands]
     if extra:
-        reason = (
-            f"has bands that are neither colour nor transparency and are left out{and_more(extra)}"
-        )
-        doubts.append(Refusal(extra[0], side, "alpha", reason, tuple(extra)))
+        reason = "has bands that are neither colour nor transparency and are left out"
+        doubts.append(doubt(side, "alpha", extra, reason + and_more(extra)))
     return doubts
 
 
@@ -173,8 +166,7 @@ def _class_doubts(
     ]
     if inputs.classes[number] or not pairs or 2 * sum(likely) <= len(pairs):
         return []
-    sample = [pair for pair, is_likely in zip(pairs, likely) if is_likely]
-    sample = sample[:: max(1, len(sample) // SAMPLED_FILES)][:SAMPLED_FILES]
+    sample = sample_of([pair for pair, is_likely in zip(pairs, likely) if is_likely])
     seen = [find_classes(open_side(inputs, pair, side)) for pair in sample]
     numbers = set().union(*seen) - {255}
     if 10 * sum(map(bool, seen)) < 9 * len(sample) or len(numbers) < 2:
@@ -183,38 +175,43 @@ def _class_doubts(
     deep = 2 * sum(look.values is not None for look in looks) > len(looks)
     if max(numbers) > MAX_CLASS and not dense and not (deep and len(numbers) > 2):
         return []
-    names = tuple(getattr(pair, side) for pair in pairs)
+    names = [getattr(pair, side) for pair in pairs]
     span = f"{min(numbers)} to {max(numbers)}"
     reason = (
         f"holds class numbers ({span}) that look all alike: show them in colours{and_more(names)}"
     )
-    return [Refusal(names[0], side, "class-numbers", reason, names, (f"{side}-classes=colours",))]
+    return [doubt(side, "class-numbers", names, reason, [f"{side}-classes=colours"])]
 
 
-def _contrast_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
-    dull = [n for n, look in zip(names, looks) if _span(look.small) < CONTRAST]
-    empty = [n for n, look in zip(names, looks) if _share_of_extreme(look.small) >= EMPTY]
-    words = f"spans fewer than {CONTRAST} of 256 levels"
-    for files, what in ((dull, words), (empty, "is white or black all over")):
-        if 2 * len(files) > len(names):
-            reason = f"{what}: look at the file, it may be one for another program{and_more(files)}"
-            return [Refusal(files[0], side, "no-contrast", reason, tuple(files))]
-    return []
-
-
-def _clipped_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
-    """Doubt a side of which most pictures have colours at their limit in most places, or a quarter
-    of them much white that is no paper: overexposed."""
-    ways = (
-        (_is_clipped, 2, "has colours at their limit in most places, as if overexposed"),
-        (_is_washed_out, 4, "is white in large parts, as if overexposed"),
-    )
+def _contrast_doubts(
+    side: str, names: Sequence[str], looks: Sequence[FileInfo], label_maps: bool
+) -> list[Refusal]:
+    """Doubt a side of which most pictures are flat or blank, or have colours at their limit in most
+    places, or a quarter of them much white that is no paper: overexposed."""
+    advice = ": look at the file, it may be one for another program"
+    ways = [
+        (_is_dull, 2, f"spans fewer than {CONTRAST} of 256 levels{advice}"),
+        (_is_blank, 2, f"is white or black all over{advice}"),
+    ]
+    if not label_maps:
+        ways += [
+            (_is_clipped, 2, "has colours at their limit in most places, as if overexposed"),
+            (_is_washed_out, 4, "is white in large parts, as if overexposed"),
+        ]
     for test, share, what in ways:
-        files = tuple(name for name, look in zip(names, looks) if test(look.small))
+        files = [name for name, look in zip(names, looks) if test(look.small)]
         if share * len(files) > len(names):
-            reason = f"{what}{and_more(files)}"
-            return [Refusal(files[0], side, "no-contrast", reason, files)]
+            return [doubt(side, "no-contrast", files, what + and_more(files))]
     return []
+
+
+def _is_dull(small: np.ndarray) -> bool:
+    return np.ptp(np.ascontiguousarray(small.reshape(-1, 3).T), axis=1).max() < CONTRAST
+
+
+def _is_blank(small: np.ndarray) -> bool:
+    r, g, b = (small[..., i] for i in range(3))
+    return any(((r == v) & (g == v) & (b == v)).mean() >= EMPTY for v in (0, 255))
 
 
 def _is_clipped(small: np.ndarray) -> bool:
@@ -249,8 +246,7 @@ def _narrow_doubts(side: str, names: Sequence[str], ranges: dict[str, SideRange]
     step = (high - low) / len(counts)
     ends = f"{low + step * known[0]:g},{low + step * (known[-1] + 1):g}"
     reason = f"and all others lie between {ends.replace(',', ' and ')}: set the range to {ends}"
-    fixes = (f"{side}-range={ends}",)
-    return [Refusal(names[0], side, "narrow-range", reason, tuple(names), fixes)]
+    return [doubt(side, "narrow-range", names, reason, [f"{side}-range={ends}"])]
 
 
 def _alike_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
@@ -264,9 +260,9 @@ def _alike_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) ->
     alike = [np.abs(small - one).mean() < ALIKE for small in sample]
     if 2 * sum(alike) <= len(sample):
         return []
-    files = tuple(name for name, same in zip(names[::step], alike) if same)
+    files = [name for name, same in zip(names[::step], alike) if same]
     reason = f"is nearly the same picture as {len(files) - 1} others of the {len(sample)} looked at"
-    return [Refusal(files[0], side, "double", reason, files)]
+    return [doubt(side, "double", files, reason)]
 
 
 def _same_sides_doubts(pairs: Sequence[PlannedPair]) -> list[Refusal]:
@@ -275,9 +271,8 @@ def _same_sides_doubts(pairs: Sequence[PlannedPair]) -> list[Refusal]:
     same = [np.abs(a.astype(np.int16) - b).mean() < ALIKE for a, b in smalls]
     if 2 * sum(same) <= len(pairs):
         return []
-    files = tuple(pair.source for pair, is_same in zip(pairs, same) if is_same)
-    reason = f"has the same picture on both sides{and_more(files)}"
-    return [Refusal(files[0], "pair", "double", reason, files)]
+    files = [pair.source for pair, is_same in zip(pairs, same) if is_same]
+    return [doubt("pair", "double", files, f"has the same picture on both sides{and_more(files)}")]
 
 
 def _page_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> list[Refusal]:
@@ -287,18 +282,9 @@ def _page_doubts(side: str, names: Sequence[str], looks: Sequence[FileInfo]) -> 
     total = sum(look.pages for look in looks if look.pages > 1)
     which = f"of {total} pages in {len(files)} files only the first of each is used"
     reason = f"{which}, {total - len(files)} are left out: make a pair of every page"
-    return [Refusal(files[0], side, "pages", reason, tuple(files), ("pages=all",))]
+    return [doubt(side, "pages", files, reason, ["pages=all"])]
 
 
 def _is_grey(small: np.ndarray) -> bool:
     """Return whether there is no colour but red: some tools keep class numbers there alone."""
     return bool((small == small[..., :1]).all() or not small[..., 1:].any())
-
-
-def _span(small: np.ndarray) -> int:
-    return int(np.ptp(np.ascontiguousarray(small.reshape(-1, 3).T), axis=1).max())
-
-
-def _share_of_extreme(small: np.ndarray) -> float:
-    r, g, b = (small[..., i] for i in range(3))
-    return max(float(((r == v) & (g == v) & (b == v)).mean()) for v in (0, 255))

@@ -7,72 +7,184 @@ least to the greatest number of all, without those that stand for no value; betw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from pix2pix.data.dataset import PairFile, find_pairs, read_dataset_json
-from pix2pix.data.reading import FAR, GAP, MANY, limit_big_pictures, measure_values, parallel
-from pix2pix.data.recipe import parse_range
-from pix2pix.data.records import (
-    BINS,
-    EIGHT_BITS,
-    PERCENTILES,
-    POINTS,
-    SIDES,
-    SPLITS,
-    FileValues,
-    Inputs,
-    PlannedPair,
-    RangeChoice,
-    Refusal,
-    SideRange,
-    plain_ranges,
-    with_span,
-)
 from pix2pix.errors import UserError
-from pix2pix.imaging.ab_pairs import cut_strip
-from pix2pix.imaging.decode import open_picture
-from pix2pix.utils.progress import ShouldStop
+from pix2pix.imaging.picture import Picture
 
-SAMPLED_PAIRS = 4  # of a split, whose bits are those of all
+EIGHT_BITS = (0.0, 255.0)
+BINS = 32  # of a side's histogram
+PERCENTILES = "percentiles"  # the range that leaves a thousandth out at either end
+RangeChoice = str | tuple[float, float]  # "" for what is found, PERCENTILES, or (low, high)
+# Shares of a file's numbers that are less: where its `quantiles` lie.
+POINTS = np.concatenate([[0.0, 0.001], np.linspace(0.01, 0.99, 49), [0.999, 1.0]])
+# An extreme stands apart where it is so many spans of all else away, or, where so large a share of
+# the pixels has it, such a share of the span and so many steps.
+FAR, MANY, GAP, STEPS = 2.0, 0.001, 0.02, 8
+_SAMPLE = 2**16  # numbers of a file whose order is looked at
 OTHER_UNIT = 20.0  # spans of most files between them and a file of millimetres, say, not metres
 _Doubt = tuple[str, list[str], str, tuple[str, ...]]  # kind, files, reason, ranges that settle it
 _USUAL = {-9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0, -1e20, 1e20}  # for no value
 
 
-def with_ranges(
-    inputs: Inputs, pairs: list[PlannedPair], choices: dict[str, RangeChoice]
-) -> tuple[list[PlannedPair], dict[str, SideRange], list[Refusal]]:
-    """Find the range of either side and draw the small pictures by it; returns the pairs, the
-    ranges and what is doubtful about the numbers."""
-    ranges, doubts = plain_ranges(), []
-    made_here = inputs.kind == "dataset" and stored_ranges(inputs.source)
-    for side in SIDES:
-        if inputs.derive and side == "source":
-            continue  # it is made from the target, in 8 bits
-        names = [getattr(pair, side) for pair in pairs]
-        looks = [getattr(pair, f"{side}_look") for pair in pairs]
-        values = [look.values for look in looks]
-        channels = [3 if look.channels >= 3 else 1 for look in looks]
-        commonest = max(sorted(set(channels)), key=channels.count, default=3)
-        found = made_here[side] if made_here else find_range(values, commonest)
-        chosen = found.chosen(choices[side])
-        drawn = SideRange(0.0, 65535.0, "uint16") if chosen.stored else chosen
-        smalls = [seen_small(look.small, look.values, drawn) for look in looks]
-        ranges[side] = replace(chosen, histogram=count_levels(smalls))
-        pairs = [
-            replace(pair, **{f"{side}_look": replace(look, small=small)})
-            for pair, look, small in zip(pairs, looks, smalls)
-        ]
-        for kind, files, reason, ends in range_doubts(names, values, chosen, choices[side]):
-            fixes = tuple(f"{side}-range={choice}" for choice in ends)
-            doubts.append(Refusal(files[0], side, kind, reason, tuple(files), fixes))
-    return pairs, ranges, doubts
+@dataclass(frozen=True)
+class FileValues:
+    """The numbers of one file of more than 8 bits.
+
+    `low` and `high` are the least and the greatest, `quantiles` those at `POINTS` without the
+    extremes that stand `apart`: {number: share of the pixels}. `distinct` counts whole numbers, and
+    is 65 where there are more or others; `scale` is that of the picture. A file without any value
+    has `count` 0.
+    """
+
+    numbers: str
+    channels: int
+    count: int
+    low: float = 0.0
+    high: float = 0.0
+    quantiles: np.ndarray = field(default_factory=lambda: np.zeros(len(POINTS)), compare=False)
+    apart: dict[float, float] = field(default_factory=dict, compare=False)
+    distinct: int = 65
+    scale: str = ""
+
+    @property
+    def core(self) -> tuple[float, float]:
+        """Return the least and greatest number without the extremes that stand apart."""
+        return float(self.quantiles[0]), float(self.quantiles[-1])
+
+
+@dataclass(frozen=True)
+class SideRange:
+    """What is black and white in the files of one side, and how it was found.
+
+    `found` is from the least to the greatest number, `robust` between the percentiles, `histogram`
+    counts pixels from low to high; `numbers` and `channels` are those of most files. `stored` says
+    that the pictures hold the range already, as those of a dataset that was built here.
+    """
+
+    low: float = 0.0
+    high: float = 255.0
+    numbers: str = "uint8"
+    channels: int = 3
+    found: tuple[float, float] = EIGHT_BITS
+    robust: tuple[float, float] = EIGHT_BITS
+    histogram: tuple[int, ...] = (0,) * BINS
+    stored: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether it is that of all 8-bit pictures."""
+        return self.numbers == "uint8" and (self.low, self.high) == EIGHT_BITS
+
+    def chosen(self, choice: RangeChoice) -> SideRange:
+        """Return the range that a person chose instead, or that was found."""
+        if self.stored:
+            return self
+        low, high = self.robust if choice == PERCENTILES else choice or with_span(self.found)
+        return replace(self, low=float(low), high=float(high))
+
+    def apply(self, picture: Picture) -> Picture:
+        """Put black and white where the range has them; 8-bit pictures on a deeper side stay."""
+        if self.stored or self.is_plain or not (picture.is_deep or self.numbers == "uint8"):
+            return picture
+        return picture.with_range(self.low, self.high)
+
+
+def with_span(ends: tuple[float, float]) -> tuple[float, float]:
+    """Return two ends that are apart."""
+    low, high = ends
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def plain_ranges() -> dict[str, SideRange]:
+    """Return the ranges of two sides of 8-bit pictures."""
+    return {"source": SideRange(), "target": SideRange()}
+
+
+def parse_range(value: Any, what: str = "The range") -> RangeChoice:
+    """Read a choice: nothing, "percentiles", or two numbers such as "0,4080"; UserError else."""
+    if isinstance(value, str) and value.strip().casefold() in ("", "auto", PERCENTILES):
+        return "" if value.strip().casefold() != PERCENTILES else PERCENTILES
+    parts = value.split(",") if isinstance(value, str) else value or ()
+    try:
+        low, high = (float(part) for part in parts) if parts else ("", "")
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if low == "":
+        return ""
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UserError(
+            f"{what} is two numbers, the smaller first, such as 0,4080, or {PERCENTILES}."
+        )
+    return low, high
+
+
+# ----------------------------------------------------------------------------------------- numbers
+
+
+def measure_values(picture: Picture) -> FileValues | None:
+    """Measure the numbers of a picture; None for one of 8 bits."""
+    if not picture.is_deep:
+        return None
+    stored = picture.values()
+    values = stored.ravel()
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    if not values.size:
+        return FileValues(picture.numbers, picture.channels, 0, scale=picture.scale)
+    low, high = float(values.min()), float(values.max())
+    sample = values[:: max(1, values.size // _SAMPLE)]
+    core, apart = _without_extremes(sample, values, low, high)
+    quantiles = np.quantile(core.astype(np.float64), POINTS)
+    inner = values if not apart else values[~np.isin(values, list(apart))]
+    quantiles[0], quantiles[-1] = inner.min(), inner.max()
+    distinct = _count_whole(sample, values)
+    return FileValues(
+        picture.numbers, picture.channels, values.size, low, high, quantiles, apart, distinct,
+        picture.scale,
+    )  # fmt: skip
+
+
+def _without_extremes(
+    sample: np.ndarray, values: np.ndarray, low: float, high: float
+) -> tuple[np.ndarray, dict[float, float]]:
+    """Leave out the least and the greatest number where it stands far from all others, or where
+    many pixels have it and nothing comes near: depth of 0 where nothing was measured."""
+    apart: dict[float, float] = {}
+    for extreme in (low, high, low):  # the greatest may hide how far the least is from the rest
+        rest = sample[~np.isin(sample, [extreme, *apart])]
+        if extreme in apart or rest.size < 2:
+            continue
+        inner = values[~np.isin(values, [extreme, *apart])]
+        gap = abs(float(inner.min() if extreme == low else inner.max()) - extreme)
+        span = float(np.ptp(np.quantile(rest.astype(np.float64), (0.005, 0.995))))
+        share = float((values == extreme).mean())
+        if span > 0 and (gap > FAR * span or (share >= MANY and _is_gap(rest, gap, span))):
+            apart[extreme] = share
+    core = sample[~np.isin(sample, list(apart))] if apart else sample
+    return (core, apart) if core.size else (sample, {})
+
+
+def _is_gap(rest: np.ndarray, gap: float, span: float) -> bool:
+    """Return whether a gap is wider than the steps between numbers that are no classes."""
+    if gap <= GAP * span:
+        return False
+    steps = np.diff(np.unique(rest))
+    return len(steps) >= 64 and bool(gap > STEPS * np.median(steps))
+
+
+def _count_whole(sample: np.ndarray, values: np.ndarray) -> int:
+    """Count the distinct numbers, 65 for more than 64 of them or for fractions."""
+    if len(np.unique(sample[:4096])) > 64 or len(np.unique(sample)) > 64:
+        return 65
+    distinct = np.unique(values)
+    whole = len(distinct) <= 64 and bool((distinct == np.rint(distinct)).all())
+    return len(distinct) if whole else 65
 
 
 def find_range(files: Sequence[FileValues | None], channels: int) -> SideRange:
@@ -203,64 +315,3 @@ def _ends(ends: tuple[float, float]) -> str:
 
 def _span_text(ends: tuple[float, float]) -> str:
     return f"{ends[0]:g} to {ends[1]:g}"
-
-
-# ------------------------------------------------------------------------------- of a dataset
-
-
-def stored_ranges(folder: Path) -> dict[str, SideRange] | None:
-    """Return what black and white mean in a dataset's pictures, which hold its ranges already: by
-    the `dataset.json` of one that was built here; None for any other."""
-    info = read_dataset_json(folder)
-    return {side: _declared(info, side) for side in SIDES} if "recipe" in info else None
-
-
-def _declared(info: dict[str, Any], side: str) -> SideRange:
-    """Read one side of "ranges" and "numbers", whatever the file's author wrote."""
-    ranges, numbers = info.get("ranges"), info.get("numbers")
-    kind = numbers.get(side) if isinstance(numbers, dict) else None
-    kind = kind if isinstance(kind, dict) else {}
-    try:
-        ends = parse_range(ranges.get(side) if isinstance(ranges, dict) else "")
-    except UserError:
-        ends = ""
-    low, high = ends if isinstance(ends, tuple) else (0.0, 255.0)
-    type_name, channels = kind.get("type"), kind.get("channels")
-    return SideRange(
-        low, high, type_name if isinstance(type_name, str) else "uint8",
-        channels if channels in (1, 3) else 3, (low, high),
-        stored="recipe" in info and kind.get("kept") is not True,
-    )  # fmt: skip
-
-
-def folder_ranges(
-    folder: Path, photos: bool = False, *, should_stop: ShouldStop = lambda: False
-) -> dict[str, SideRange]:
-    """Return the ranges of A ("source") and B ("target") of a dataset: what its `dataset.json`
-    says, else what is found over all its files where some of them have more than 8 bits; `photos`
-    are one picture a file, no strips."""
-    info = read_dataset_json(folder)
-    if "recipe" in info or isinstance(info.get("ranges"), dict):
-        return {side: _declared(info, side) for side in SIDES}
-    pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
-    some = pairs[:: max(1, len(pairs) // SAMPLED_PAIRS)][:SAMPLED_PAIRS]
-    ranges = plain_ranges()
-    for number, side in enumerate(SIDES):
-        measure = partial(_measure, number, photos)
-        if any(map(measure, some)):
-            work = parallel(measure, pairs, should_stop)
-            ranges[side] = find_range([values for _, values in work], 3)
-    return ranges
-
-
-def _measure(number: int, photos: bool, pair: PairFile) -> FileValues | None:
-    """Measure A (0) or B (1) of a pair, or all of a photo."""
-    file = pair.b if pair.b and number else pair.a
-    try:
-        with limit_big_pictures(file):
-            picture = open_picture(file)
-            if pair.b is None and picture.is_deep and not photos:
-                picture = cut_strip(picture, "halves", file.name)[number]
-            return measure_values(picture)
-    except UserError:
-        return None  # who reads the pair says why

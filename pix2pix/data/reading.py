@@ -22,10 +22,11 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from PIL import Image
 
-from pix2pix.data.records import POINTS, FileInfo, FileValues, Inputs
+from pix2pix.data.ranges import FileValues, measure_values
+from pix2pix.data.records import FileInfo, Inputs
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.ab_pairs import STRIPS, cut_strip
-from pix2pix.imaging.decode import Preview, open_picture, open_preview
+from pix2pix.imaging.decode import open_picture, open_preview
 from pix2pix.imaging.picture import Picture
 from pix2pix.utils.progress import Progress, ShouldStop
 
@@ -42,11 +43,7 @@ ALPHA = {
 PAGES = {"first": "The first page of a file", "all": "Every page is a picture"}
 CLASSES = {"": "Class numbers are greys", "colours": "Class numbers are shown in distinct colours"}
 MAX_PAGES = 10_000  # of one file
-# An extreme stands apart where it is so many spans of all else away, or, where so large a share of
-# the pixels has it, such a share of the span and so many steps.
-FAR, MANY, GAP, STEPS = 2.0, 0.001, 0.02, 8
 _PNG_HEAD = 2**12  # bytes in which that of frames stands
-_SAMPLE = 2**16  # numbers of a file whose order is looked at
 _NO_PICTURE = 1 | 4  # of a TIFF's page, by its tag NewSubfileType: reduced, or a mask
 _HIDDEN_SHARE = 0.5  # of a picture's pixels: so many are transparent over colours that differ
 _FAINT = (12, 243)  # opacities between them are neither nothing nor all
@@ -73,11 +70,6 @@ def reading_options(options: Iterable[str]) -> dict[str, Any]:
         else:
             values[field] = value
     return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-
-
-def side_folder(inputs: Inputs, side: str) -> Path:
-    """Return the folder that the names of "source" or "target" are in."""
-    return inputs.source if side == "source" else inputs.target_folder
 
 
 # ------------------------------------------------------------------------------------------- files
@@ -170,14 +162,14 @@ def class_colours(numbers: np.ndarray) -> np.ndarray:
 
 def inspect_file(inputs: Inputs, side: str, name: str) -> FileInfo | UserError:
     """Read one file for the plan; returns the reason where it cannot be read."""
-    folder, (file, page) = side_folder(inputs, side), page_file(name, inputs.pages)
+    folder, (file, page) = inputs.folder(side), page_file(name, inputs.pages)
     try:
         content, digest = read_input(folder, name, inputs.pages)
         with limit_big_pictures(io.BytesIO(content)):
             base = name.rpartition("/")[2]
-            preview: Preview = open_preview(content, base, THUMBNAIL_SIDE, page or 1)
-            alpha = judge_alpha(preview.picture.image)
-            meant = as_meant(inputs, side, preview.picture)
+            picture, size, kind = open_preview(content, base, THUMBNAIL_SIDE, page or 1)
+            alpha = judge_alpha(picture.image)
+            meant = as_meant(inputs, side, picture)
             values, small = _measure(meant)
             halves: tuple[Any, ...] = ()
             if values and inputs.kind == "dataset":
@@ -189,9 +181,9 @@ def inspect_file(inputs: Inputs, side: str, name: str) -> FileInfo | UserError:
         return error
     classes = ()
     if inputs.classes[0 if side == "source" else 1]:
-        classes = tuple(np.unique(class_numbers(preview.picture)).tolist())
+        classes = tuple(np.unique(class_numbers(picture)).tolist())
     return FileInfo(
-        preview.size, digest, meant.bits, len(meant.image.getbands()), preview.format, small,
+        size, digest, meant.bits, len(meant.image.getbands()), kind, small,
         values=values, extra_bands=meant.extra_bands, profile=meant.profile,
         pages=1 if page else len(list_pages(folder / file)), alpha=alpha, classes=classes,
         halves=halves,
@@ -226,69 +218,6 @@ def judge_alpha(image: Image.Image) -> str:
     if np.ptp(small) > 20 and np.ptp(shown, axis=(0, 1)).max() < 20:
         return "mask"
     return ""
-
-
-# ----------------------------------------------------------------------------------------- numbers
-
-
-def measure_values(picture: Picture) -> FileValues | None:
-    """Measure the numbers of a picture; None for one of 8 bits."""
-    if not picture.is_deep:
-        return None
-    stored = picture.values()
-    values = stored.ravel()
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    if not values.size:
-        return FileValues(picture.numbers, picture.channels, 0, scale=picture.scale)
-    low, high = float(values.min()), float(values.max())
-    sample = values[:: max(1, values.size // _SAMPLE)]
-    core, apart = _without_extremes(sample, values, low, high)
-    quantiles = np.quantile(core.astype(np.float64), POINTS)
-    inner = values if not apart else values[~np.isin(values, list(apart))]
-    quantiles[0], quantiles[-1] = inner.min(), inner.max()
-    distinct = _count_whole(sample, values)
-    return FileValues(
-        picture.numbers, picture.channels, values.size, low, high, quantiles, apart, distinct,
-        picture.scale,
-    )  # fmt: skip
-
-
-def _without_extremes(
-    sample: np.ndarray, values: np.ndarray, low: float, high: float
-) -> tuple[np.ndarray, dict[float, float]]:
-    """Leave out the least and the greatest number where it stands far from all others, or where
-    many pixels have it and nothing comes near: depth of 0 where nothing was measured."""
-    apart: dict[float, float] = {}
-    for extreme in (low, high, low):  # the greatest may hide how far the least is from the rest
-        rest = sample[~np.isin(sample, [extreme, *apart])]
-        if extreme in apart or rest.size < 2:
-            continue
-        inner = values[~np.isin(values, [extreme, *apart])]
-        gap = abs(float(inner.min() if extreme == low else inner.max()) - extreme)
-        span = float(np.ptp(np.quantile(rest.astype(np.float64), (0.005, 0.995))))
-        share = float((values == extreme).mean())
-        if span > 0 and (gap > FAR * span or (share >= MANY and _is_gap(rest, gap, span))):
-            apart[extreme] = share
-    core = sample[~np.isin(sample, list(apart))] if apart else sample
-    return (core, apart) if core.size else (sample, {})
-
-
-def _is_gap(rest: np.ndarray, gap: float, span: float) -> bool:
-    """Return whether a gap is wider than the steps between numbers that are no classes."""
-    if gap <= GAP * span:
-        return False
-    steps = np.diff(np.unique(rest))
-    return len(steps) >= 64 and bool(gap > STEPS * np.median(steps))
-
-
-def _count_whole(sample: np.ndarray, values: np.ndarray) -> int:
-    """Count the distinct numbers, 65 for more than 64 of them or for fractions."""
-    if len(np.unique(sample[:4096])) > 64 or len(np.unique(sample)) > 64:
-        return 65
-    distinct = np.unique(values)
-    whole = len(distinct) <= 64 and bool((distinct == np.rint(distinct)).all())
-    return len(distinct) if whole else 65
 
 
 # ---------------------------------------------------------------------------------------- together

@@ -1,23 +1,31 @@
-"""The records of a dataset on its way: names that match, files, pairs and the plan."""
+"""The records of a dataset on its way: names that match, files, pairs, the plan and the recipe."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 
-from pix2pix.imaging.picture import Picture
+from pix2pix.data.ranges import FileValues, RangeChoice, SideRange, parse_range, plain_ranges
+from pix2pix.errors import UserError
 
 SPLITS = ("train", "val", "test")
 SIDES = ("source", "target")
-EIGHT_BITS = (0.0, 255.0)
-BINS = 32  # of a side's histogram
-PERCENTILES = "percentiles"  # the range that leaves a thousandth out at either end
-RangeChoice = str | tuple[float, float]  # "" for what is found, PERCENTILES, or (low, high)
-# Shares of a file's numbers that are less: where its `quantiles` lie.
-POINTS = np.concatenate([[0.0, 0.001], np.linspace(0.01, 0.99, 49), [0.999, 1.0]])
+FITS = {
+    "stretch": "Stretch to a square",
+    "pad": "Pad with white to a square",
+    "crop": "Crop the centre",
+    "tiles": "Cut into tiles",
+}
+FORMATS = {"png": ".png", "jpg": ".jpg"}
+LABELS = ("auto", "none", "source", "target", "both")
+DOUBTS = ("aspect", "misaligned", "jpeg labels")
+DEFAULT_SHARES = (0.8, 0.1, 0.1)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,18 @@ class Refusal:
     reason: str
     files: tuple[str, ...] = ()
     fixes: tuple[str, ...] = ()
+
+
+def doubt(
+    side: str, kind: str, files: Sequence[str], reason: str, fixes: Sequence[str] = ()
+) -> Refusal:
+    """Doubt some files of a side, of which the first shows it."""
+    return Refusal(files[0], side, kind, reason, tuple(files), tuple(fixes))
+
+
+def and_more(names: Sequence[str]) -> str:
+    """Say how many there are beside the first."""
+    return f" (and {len(names) - 1:,} more)" if len(names) > 1 else ""
 
 
 @dataclass(frozen=True)
@@ -132,73 +152,9 @@ class Inputs:
         """Whether names of two folders must be matched, which those of drawings need not."""
         return self.kind == "folders" and not self.source_kind
 
-    @property
-    def target_folder(self) -> Path:
-        """Return the folder that targets are named in: the only one where there is one."""
-        return self.target or self.source
-
-
-@dataclass(frozen=True)
-class FileValues:
-    """The numbers of one file of more than 8 bits.
-
-    `low` and `high` are the least and the greatest, `quantiles` those at `POINTS` without the
-    extremes that stand `apart`: {number: share of the pixels}. `distinct` counts whole numbers, and
-    is 65 where there are more or others; `scale` is that of the picture. A file without any value
-    has `count` 0.
-    """
-
-    numbers: str
-    channels: int
-    count: int
-    low: float = 0.0
-    high: float = 0.0
-    quantiles: np.ndarray = field(default_factory=lambda: np.zeros(len(POINTS)), compare=False)
-    apart: dict[float, float] = field(default_factory=dict, compare=False)
-    distinct: int = 65
-    scale: str = ""
-
-    @property
-    def core(self) -> tuple[float, float]:
-        """Return the least and greatest number without the extremes that stand apart."""
-        return float(self.quantiles[0]), float(self.quantiles[-1])
-
-
-@dataclass(frozen=True)
-class SideRange:
-    """What is black and white in the files of one side, and how it was found.
-
-    `found` is from the least to the greatest number, `robust` between the percentiles, `histogram`
-    counts pixels from low to high; `numbers` and `channels` are those of most files. `stored` says
-    that the pictures hold the range already, as those of a dataset that was built here.
-    """
-
-    low: float = 0.0
-    high: float = 255.0
-    numbers: str = "uint8"
-    channels: int = 3
-    found: tuple[float, float] = EIGHT_BITS
-    robust: tuple[float, float] = EIGHT_BITS
-    histogram: tuple[int, ...] = (0,) * BINS
-    stored: bool = False
-
-    @property
-    def is_plain(self) -> bool:
-        """Return whether it is that of all 8-bit pictures."""
-        return self.numbers == "uint8" and (self.low, self.high) == EIGHT_BITS
-
-    def chosen(self, choice: RangeChoice) -> SideRange:
-        """Return the range that a person chose instead, or that was found."""
-        if self.stored:
-            return self
-        low, high = self.robust if choice == PERCENTILES else choice or with_span(self.found)
-        return replace(self, low=float(low), high=float(high))
-
-    def apply(self, picture: Picture) -> Picture:
-        """Put black and white where the range has them; 8-bit pictures on a deeper side stay."""
-        if self.stored or self.is_plain or not (picture.is_deep or self.numbers == "uint8"):
-            return picture
-        return picture.with_range(self.low, self.high)
+    def folder(self, side: str) -> Path:
+        """Return the folder that the names of "source" or "target" are in."""
+        return self.target or self.source if side == "target" else self.source
 
 
 @dataclass(frozen=True)
@@ -223,29 +179,12 @@ class FileInfo:
     halves: tuple[tuple[FileValues, np.ndarray], ...] = field(default=(), compare=False, repr=False)
 
 
-@dataclass(frozen=True)
-class PlannedPair:
-    """One pair that would be built, as a `Pair` with what is known of its files."""
+@dataclass(frozen=True, kw_only=True)
+class PlannedPair(Pair):
+    """One pair that would be built, with what is known of its files."""
 
-    source: str
-    target: str
     source_look: FileInfo
     target_look: FileInfo
-    split: str = ""
-    group: str = ""
-    half: bool = False
-    score: float = 0.0
-
-
-def with_span(ends: tuple[float, float]) -> tuple[float, float]:
-    """Return two ends that are apart."""
-    low, high = ends
-    return (low, high) if high > low else (low, low + 1.0)
-
-
-def plain_ranges() -> dict[str, SideRange]:
-    """Return the ranges of two sides of 8-bit pictures."""
-    return {"source": SideRange(), "target": SideRange()}
 
 
 @dataclass(frozen=True)
@@ -277,3 +216,62 @@ class Plan:
         for refusal in (*self.refused, *self.doubts):
             counts[refusal.kind] = counts.get(refusal.kind, 0) + 1
         return counts
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How pairs are made. Raises UserError for values that make no sense.
+
+    `size` is the side of each half in pixels, 0 keeps what is there; `fit` says how a picture gets
+    to that size. `split` holds the shares of train, val and test; None takes what the folders or
+    the CSV say, and 0.8, 0.1, 0.1 where they say nothing. Pairs for which the regular expression
+    `together` finds the same text in the source's name stay in one split. `keep` keeps 16 bits,
+    grey and alpha where both pictures of a pair have them; else everything is 8-bit RGB on white.
+    `labels` says which side is scaled without mixing colours. `leave_out` names kinds of doubt.
+    `source_range` and `target_range` say what is black and what is white in files of more than 8
+    bits: "" is from the least to the greatest number of all files of that side, "percentiles"
+    leaves a thousandth out at either end, and two numbers, as (0, 4080) or "0,4080", are taken.
+    """
+
+    size: int = 256
+    fit: str = "stretch"
+    format: str = "png"
+    quality: int = 95
+    keep: bool = False
+    split: tuple[float, float, float] | None = None
+    seed: int = 0
+    together: str = ""
+    labels: str = "auto"
+    leave_out: tuple[str, ...] = ()
+    source_name: str = ""
+    target_name: str = ""
+    source_range: RangeChoice = ""
+    target_range: RangeChoice = ""
+
+    def __post_init__(self) -> None:
+        for side in ("source_range", "target_range"):
+            words = f"The {side.replace('_', ' ')}"
+            object.__setattr__(self, side, parse_range(getattr(self, side), words))
+        for key, allowed in (("fit", FITS), ("format", FORMATS), ("labels", LABELS)):
+            if getattr(self, key) not in allowed:
+                known = ", ".join(allowed)
+                raise UserError(f"{key} is '{getattr(self, key)}': choose one of {known}.")
+        if self.size and not 16 <= self.size <= 4096:
+            raise UserError(f"The size is {self.size}: take 16 to 4096, or 0 to keep sizes.")
+        if self.fit == "tiles" and not self.size:
+            raise UserError("Tiles need a size: take 256, or another fit.")
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"The JPEG quality is {self.quality}: take 1 to 100.")
+        if odd := set(self.leave_out) - set(DOUBTS):
+            raise UserError(f"'{odd.pop()}' is no doubt: choose from {', '.join(DOUBTS)}.")
+        shares = DEFAULT_SHARES if self.split is None else self.split
+        ok = len(shares) == 3 and all(math.isfinite(s) and s >= 0 for s in shares)
+        if not ok or abs(sum(shares) - 1) > 1e-6:
+            raise UserError(
+                "The shares of train, val and test are three numbers that add up to 1, as "
+                "0.8,0.1,0.1."
+            )
+        try:
+            re.compile(self.together)
+        except re.error as error:
+            raise UserError(f"'{self.together}' is no regular expression: {error}.") from error

@@ -1,43 +1,38 @@
-"""Describe a dataset that is built, in `dataset.json`: its types, and what they say. No torch."""
+"""What `dataset.json` says: written of a dataset that is built, and read of any. No torch."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import TypedDict, cast
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import PIL
 
+from pix2pix.config import TrainConfig
 from pix2pix.data.layout import find_splits
+from pix2pix.data.ranges import SideRange, parse_range
 from pix2pix.data.reading import class_colours
-from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import (
+    SIDES,
+    SPLITS,
     Inputs,
     PaletteColour,
     Plan,
     PlannedPair,
+    Recipe,
     Refusal,
-    SideRange,
 )
+from pix2pix.errors import UserError
+from pix2pix.utils.files import write_json
+from pix2pix.utils.text import printable
 
-
-class Counts(TypedDict):
-    """Pairs of a dataset, all of them and by split."""
-
-    pairs: int
-    train: int
-    val: int
-    test: int
-
-
-class Doubt(TypedDict):
-    """A doubt for programs: `side` is source, target or pair, `files` are all it is about."""
-
-    kind: str
-    side: str
-    files: list[str]
-    sentence: str
+DATASET_JSON = "dataset.json"
+HINTED = "lines+colours"  # the derivation of ``derive`` that makes them
+READING = ("derive", "strips", "alpha", "classes", "pages")  # how the files of `Inputs` are read
+_MAX_JSON_BYTES = 200_000_000  # bytes of a dataset.json that are read
 
 
 class Refused(TypedDict, total=False):
@@ -52,96 +47,25 @@ class Refused(TypedDict, total=False):
     reason: str
 
 
-class BuiltFile(TypedDict):
-    """An A|B picture of a dataset, named below its folder, with the digest of its bytes."""
-
-    file: str
-    sha256: str
-
-
-class BuiltPair(TypedDict):
-    """A pair of a dataset: where it came from, and the pictures that were made of it.
-
-    `source` and `target` are names in the input folders, `digests` the SHA-256 of both files;
-    `half` says that both are the two halves of one picture; `score` is how well their edges
-    agree, 1 for equal ones.
-    """
-
-    name: str
-    split: str
-    source: str
-    target: str
-    digests: list[str]
-    half: bool
-    score: float
-    files: list[BuiltFile]
-
-
-class DatasetOrigin(TypedDict):
-    """The table that pictures were taken from; `limit` is the most pairs of a split, 0 for all. Of
-    a video, `every` so many frames were taken."""
-
-    table: str
-    columns: list[str] | tuple[str, ...]
-    subset: str
-    limit: int
-    every: int
-
-
-class DatasetInputs(TypedDict, total=False):
-    """The folders that a dataset was made from; `derive` is how sources came from targets, the
-    rest how the files were read: see `Inputs`. `origin` is there where they came from a table."""
-
-    source: str
-    target: str | None
-    derive: str
-    strips: str
-    alpha: list[str]
-    classes: list[str]
-    pages: str
-    origin: DatasetOrigin
-
-
-class Numbers(TypedDict):
-    """What the files of a side held: the commonest type, such as uint16 or float32, and channels.
-
-    `stored` says that they held a range already, as the pictures of a dataset that was built here;
-    `kept` that the A|B pictures hold the numbers themselves, which others show from black to white.
-    """
-
-    type: str
-    channels: int
-    stored: bool
-    kept: bool
-
-
-class DatasetRecipe(TypedDict, total=False):
-    """How the pairs of a dataset were made: the fields of `Recipe`."""
-
-    size: int
-    fit: str
-    format: str
-    quality: int
-    keep: bool
-    split: list[float] | tuple[float, float, float] | None
-    seed: int
-    together: str
-    labels: str
-    leave_out: list[str] | tuple[str, ...]
-    source_name: str
-    target_name: str
-    source_range: str | list[float] | tuple[float, float]
-    target_range: str | list[float] | tuple[float, float]
-
-
 class DatasetReport(TypedDict, total=False):
     """What `dataset.json` says of a dataset that was built here: the report of a build.
 
-    `rule` is how names were matched, `label_maps` whether sources and targets are label maps,
-    `others` the files that are no pictures of it, `palette` the colours of label maps that have
-    names or numbers, `source_kind` what A is where a person drew it here, "drawing" or "labels",
-    `scaled` whether most pictures are at another scale than their originals. `ranges` says which
-    number of the originals is black and which is white on either side.
+    `counts` are the pairs of all splits and by split. `rule` is how names were matched,
+    `label_maps` whether sources and targets are label maps, `others` the files that are no pictures
+    of it, `palette` the colours of label maps that have names or numbers, `source_kind` what A is
+    where a person drew it here, "drawing" or "labels", `scaled` whether most pictures are at
+    another scale than their originals. `recipe` has the fields of `Recipe`, `inputs` the folders
+    and how their files were read (see `Inputs`), with the `origin` of what came from a table or a
+    video. A doubt is a kind, the side, all files it is about and a sentence.
+
+    `ranges` says which number of the originals is black and which is white on either side, and
+    `numbers` what the files held: the commonest `type`, such as uint16, and `channels`; `stored` is
+    whether they held a range already, as the pictures of a dataset that was built here, `kept`
+    whether the A|B pictures hold the numbers themselves, which others show from black to white.
+
+    `pairs` are named by `source` and `target` in the input folders, with the SHA-256 `digests` of
+    both; `half` says that both are the two halves of one picture, `score` how well their edges
+    agree, 1 for equal ones, and `files` which pictures were made of them, each with its digest.
     """
 
     format_version: int
@@ -152,18 +76,18 @@ class DatasetReport(TypedDict, total=False):
     label_maps: list[bool]
     scaled: bool
     ranges: dict[str, list[float]]
-    numbers: dict[str, Numbers]
-    inputs: DatasetInputs
-    recipe: DatasetRecipe
+    numbers: dict[str, dict[str, Any]]
+    inputs: dict[str, Any]
+    recipe: dict[str, Any]
     made_with: dict[str, str]
     warnings: list[str]
     refused: list[Refused]
-    doubts: list[Doubt]
+    doubts: list[dict[str, Any]]
     others: list[Refused]
     palette: list[PaletteColour]
     source_kind: str
-    counts: Counts
-    pairs: list[BuiltPair]
+    counts: dict[str, int]
+    pairs: list[dict[str, Any]]
 
 
 # ----------------------------------------------------------------------------------------- written
@@ -191,7 +115,7 @@ def describe_build(
         "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
         "numbers": {side: _describe_numbers(r, ranges, recipe) for side, r in ranges.items()},
         "inputs": _describe_inputs(plan.inputs),
-        "recipe": cast(DatasetRecipe, asdict(recipe)),
+        "recipe": asdict(recipe),
         "made_with": {"pillow": PIL.__version__, "numpy": np.__version__},
         "warnings": _keep_warning(ranges, recipe, plan.inputs),
         "refused": cast(list[Refused], [*map(asdict, (*plan.refused, *left_out.values()))]),
@@ -209,7 +133,7 @@ def describe_build(
     return report
 
 
-def describe_doubts(doubts: Iterable[Refusal]) -> list[Doubt]:
+def describe_doubts(doubts: Iterable[Refusal]) -> list[dict[str, Any]]:
     """Describe doubts for `dataset.json`, the command and the API: one for each kind and side, and
     the sentence of the first where several files have their own."""
     groups: dict[tuple[str, str], list[Refusal]] = {}
@@ -220,35 +144,18 @@ def describe_doubts(doubts: Iterable[Refusal]) -> list[Doubt]:
         first = members[0]
         files = dict.fromkeys(name for d in members for name in d.files or (d.file,))
         more = f", and {len(members) - 1} more like it" if len(members) > 1 else ""
-        described.append(
-            Doubt(
-                kind=kind,
-                side=side,
-                files=[*files],
-                sentence=f"{first.file}: {first.reason}{more}.",
-            )
-        )
+        sentence = f"{first.file}: {first.reason}{more}."
+        described.append({"kind": kind, "side": side, "files": [*files], "sentence": sentence})
     return described
 
 
-def _describe_inputs(inputs: Inputs) -> DatasetInputs:
-    described: DatasetInputs = {
-        "source": str(inputs.source),
-        "target": str(inputs.target) if inputs.target else None,
-        "derive": inputs.derive,
-        "strips": inputs.strips,
-        "alpha": list(inputs.alpha),
-        "classes": list(inputs.classes),
-        "pages": inputs.pages,
-    }
-    if origin := inputs.origin:  # what it refused is among the others
-        described["origin"] = {
-            "table": origin.table,
-            "columns": origin.columns,
-            "subset": origin.subset,
-            "limit": origin.limit,
-            "every": origin.every,
-        }
+def _describe_inputs(inputs: Inputs) -> dict[str, Any]:
+    target = str(inputs.target) if inputs.target else None
+    described = {"source": str(inputs.source), "target": target}
+    described |= {key: getattr(inputs, key) for key in READING}
+    if inputs.origin:  # what it refused is among the others
+        keys = ("table", "columns", "subset", "limit", "every")
+        described["origin"] = {key: getattr(inputs.origin, key) for key in keys}
     return described
 
 
@@ -273,15 +180,13 @@ def _side_names(inputs: Inputs) -> tuple[str, str]:
     return next((place.names for place in splits.values() if place.b), ("A", "B"))
 
 
-def _describe_numbers(side: SideRange, ranges: dict[str, SideRange], recipe: Recipe) -> Numbers:
+def _describe_numbers(
+    side: SideRange, ranges: dict[str, SideRange], recipe: Recipe
+) -> dict[str, Any]:
     grey = recipe.format == "png" and all(r.channels == 1 for r in ranges.values())
     kept = recipe.keep and grey and side.numbers == "uint16" and not side.stored
-    return {
-        "type": side.numbers,
-        "channels": side.channels,
-        "stored": side.stored,
-        "kept": kept,
-    }
+    about = {"type": side.numbers, "channels": side.channels}
+    return {**about, "stored": side.stored, "kept": kept}
 
 
 def _is_settled(doubt: Refusal, plan: Plan, ranges: dict[str, SideRange]) -> bool:
@@ -310,3 +215,128 @@ def _is_mostly_scaled(pairs: Sequence[PlannedPair], recipe: Recipe) -> bool:
         return False
     as_they_were = sum(pair.source_look.size == (recipe.size,) * 2 for pair in pairs)
     return 2 * as_they_were < len(pairs)
+
+
+def describe_import(
+    folder: Path,
+    written: dict[str, Any],
+    title: str,
+    counts: dict[str, int],
+    refused: list[dict[str, str]],
+) -> None:
+    """Write the `dataset.json` of a dataset that was brought here: what its author wrote, with the
+    counts and refusals that hold now."""
+    known = {"format_version": 1, "title": title, "source_name": "A", "target_name": "B"}
+    known |= {"rule": "as found"}
+    before = written.get("refused")
+    here = {
+        "counts": {"pairs": sum(counts.values()), **dict.fromkeys(SPLITS, 0), **counts},
+        "refused": [*(before if isinstance(before, list) else []), *refused],
+    }
+    try:
+        write_json(folder / DATASET_JSON, {**known, **written, **here})
+    except (RecursionError, UnicodeError):  # what can be read cannot always be written
+        write_json(folder / DATASET_JSON, {**known, **here, "refused": refused})
+
+
+# -------------------------------------------------------------------------------------------- read
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What a dataset says of itself that others go by; where its `dataset.json` is missing or
+    damaged, or says something else, it is what holds of a folder that says nothing.
+
+    `is_built` says that pictures were made into it here, `is_made_here` that its A|B pictures were
+    put together by this program in any way, `is_scaled` that most are at another scale than their
+    originals. `label_maps` says of A and B whether they are such, None where nothing does,
+    `label_names` how the colours "#rrggbb" are called. `ranges` of "source" and "target" are None
+    where it states none; `sample_seed` is that of the sample dataset.
+    """
+
+    title: str = ""
+    source_name: str = "A"
+    target_name: str = "B"
+    source_kind: str = ""
+    license: Any = None
+    is_built: bool = False
+    is_made_here: bool = False
+    is_scaled: bool = False
+    has_hints: bool = False  # the sources are drawings with strokes of the targets' colours
+    label_maps: tuple[Any, Any] | None = None
+    label_names: dict[str, str] = field(default_factory=dict)
+    ranges: dict[str, SideRange] | None = None
+    sample_seed: int | None = None
+
+    def label_sides(self, config: TrainConfig) -> tuple[bool, bool]:
+        """Return whether source and target of a run are label maps, whose colours must not mix: the
+        source where the configuration says so, either where the dataset does."""
+        declared = [side is True for side in self.label_maps or (False, False)]
+        source, target = declared[::-1] if config.direction == "BtoA" else declared
+        if config.derive == "grey":
+            source = target = False
+        return source or config.source_kind == "labels", target
+
+
+def read_facts(folder: Path) -> DatasetFacts:
+    """Read what a dataset says of itself."""
+    said = read_dataset_json(folder)
+    maps, seed = typed(said, "label_maps", list), typed(said, "drawn", dict).get("seed")
+    labels = [label for label in typed(said, "palette", list) if isinstance(label, dict)]
+    has_ranges = "recipe" in said or isinstance(said.get("ranges"), dict)
+    return DatasetFacts(
+        title=_text(said, "title", ""),
+        source_name=_text(said, "source_name", "A"),
+        target_name=_text(said, "target_name", "B"),
+        source_kind=typed(said, "source_kind", str),
+        license=said.get("license"),
+        is_built="recipe" in said,
+        is_made_here=bool({"recipe", "drawn", "strips"} & said.keys()),
+        is_scaled=said.get("scaled") is True,
+        has_hints=typed(said, "inputs", dict).get("derive") == HINTED,
+        label_maps=(maps[0], maps[1]) if len(maps) == 2 else None,
+        label_names={
+            str(label.get("color")).lower(): printable(label["name"])
+            for label in labels
+            if isinstance(label.get("name"), str)
+        },
+        ranges={side: _side_range(said, side) for side in SIDES} if has_ranges else None,
+        sample_seed=seed if isinstance(seed, int) else None,
+    )
+
+
+def read_dataset_json(folder: Path) -> dict[str, Any]:
+    """Read the object in `dataset.json`, empty where there is none. The values are whatever the
+    file's author wrote."""
+    try:
+        if (folder / DATASET_JSON).stat().st_size > _MAX_JSON_BYTES:
+            return {}
+        said = json.loads((folder / DATASET_JSON).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def typed(said: dict[str, Any], key: str, kind: type) -> Any:
+    """Return the value of a key in others' JSON, empty where it is of another type."""
+    value = said.get(key)
+    return value if isinstance(value, kind) else kind()
+
+
+def _side_range(said: dict[str, Any], side: str) -> SideRange:
+    about = typed(typed(said, "numbers", dict), side, dict)
+    try:
+        ends = parse_range(typed(said, "ranges", dict).get(side))
+    except UserError:
+        ends = ""
+    low, high = ends if isinstance(ends, tuple) else (0.0, 255.0)
+    channels, stored = about.get("channels"), "recipe" in said and about.get("kept") is not True
+    return SideRange(
+        low, high, typed(about, "type", str) or "uint8", channels if channels in (1, 3) else 3,
+        (low, high), stored=stored,
+    )  # fmt: skip
+
+
+def _text(said: dict[str, Any], key: str, default: str) -> str:
+    text = typed(said, key, str).strip()
+    return printable(text) if text else default

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pix2pix.data.archives import atomic_folder
 from pix2pix.data.compose import side_by_side
-from pix2pix.data.dataset import DATASET_JSON, find_pairs, open_pair, read_dataset_json
+from pix2pix.data.dataset import PairFile, open_pair
+from pix2pix.data.report import DATASET_JSON
 from pix2pix.errors import UserError
-from pix2pix.imaging.example_houses import PALETTE, draw_house, house_shapes
-from pix2pix.imaging.example_sources import Shape, draw_shapes
-from pix2pix.utils.files import write_json
+from pix2pix.imaging.example_houses import PALETTE, Shape, draw_house, draw_shapes, house_shapes
+from pix2pix.utils.files import atomic_folder, write_json
 from pix2pix.utils.progress import Progress, ShouldStop, each
 
 SAMPLE_NAME = "little-houses"  # of the dataset in the workspace
@@ -57,15 +57,13 @@ def house_seed(seed: int, number: int) -> int:
     return seed * 100_000 + number
 
 
-def sample_scenes(data: Path, split: str, limit: int) -> list[list[Shape]]:
-    """Return the scenes of the first pairs of a split, in order; none of a dataset that this code
-    did not draw."""
-    drawn = read_dataset_json(data).get("drawn")
-    seed = drawn.get("seed") if isinstance(drawn, dict) else None
-    if not isinstance(seed, int):
+def sample_scenes(pairs: Sequence[PairFile], seed: int | None) -> list[list[Shape]]:
+    """Return the scenes of pairs of a sample dataset with this seed, in order; none where this code
+    did not draw them."""
+    if seed is None:
         return []
     scenes = []
-    for pair in find_pairs(data, split)[:limit]:
+    for pair in pairs:
         labels, number = open_pair(pair)[0].convert("RGB"), pair.name
         shapes = house_shapes(house_seed(seed, int(number))) if number.isdecimal() else []
         if not shapes or not np.array_equal(labels, draw_shapes(shapes, PALETTE, labels.width)):

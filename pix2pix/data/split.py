@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from pix2pix.data.records import SPLITS, PlannedPair
 
@@ -61,23 +63,12 @@ def assign_splits(
 
 def groups_of(pairs: Sequence[PlannedPair], together: str = "") -> list[int]:
     """Group the pairs: those that get the same number stay in one split."""
-    parent = list(range(len(pairs)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    def join(i: int, j: int) -> None:
-        parent[max(root(i), root(j))] = min(root(i), root(j))
-
-    for first, second in _groups_by_name(pairs, together):
-        join(first, second)
-    for end in ("source_look", "target_look"):
-        for i, j in near_duplicates([getattr(pair, end).small for pair in pairs]):
-            join(i, j)
-    return [root(i) for i in range(len(pairs))]
+    edges = _groups_by_name(pairs, together)
+    for look in ("source_look", "target_look"):
+        edges += near_duplicates([getattr(pair, look).small for pair in pairs])
+    first, second = np.array(edges).T
+    graph = coo_array((np.ones(len(edges)), (first, second)), (len(pairs), len(pairs)))
+    return connected_components(graph, directed=False)[1].tolist()
 
 
 def near_duplicates(smalls: Sequence[np.ndarray]) -> list[tuple[int, int]]:

@@ -13,15 +13,15 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.records import SPLITS, Inputs, Origin, Refusal
-from pix2pix.data.table_rows import Row, example_pairs, read_rows
-from pix2pix.data.tables import Table, choose_columns, local_table
+from pix2pix.data.report import DATASET_JSON
+from pix2pix.data.table_rows import Row, TablePart, read_rows
+from pix2pix.data.tables import Table, choose_columns, example_pairs, local_table
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.utils.files import hold_lock, write_errors, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -63,17 +63,13 @@ def extract_pairs(
     busy = f"{printable(table.address)} is being fetched by somebody else: wait until it is done."
     with hold_lock(_lock_file(into), busy):
         with write_errors(into):
-            notes = _Notes(into, origin)
-        work = _Extraction(table, into, columns, limit, notes, should_stop, on_progress)
-        try:
-            work.check_room()
-            work.run()
-        finally:
-            notes.close()
-    if not notes.pairs:
+            transfer = _Transfer(table, into, origin)
+        transfer.check_room()
+        transfer.run(should_stop, on_progress)
+    if not transfer.pairs:
         raise UserError(f"{printable(table.address)} holds no pair of pictures: choose others.")
-    origin = Origin(table.address, columns, subset, limit, tuple(notes.refused))
-    source, target = [*work.folders, None][:2]
+    origin = replace(origin, refused=tuple(transfer.refused))
+    source, target = [*transfer.folders, None][:2]
     return Inputs(source, target, "stem" if target else "auto", derive=derive, origin=origin)
 
 
@@ -104,18 +100,19 @@ def table_inputs(
         yield extract_pairs(table, Path(folder) / "pairs", columns, subset=subset, **options)
 
 
-class _Notes:
-    """The rows that are done: their names by split, and how far each part is."""
+class _Transfer:
+    """A table on its way into two folders, or one of A|B pictures: the rows that are done, their
+    names by split, and how far each part is. Every row that is done is a line of `NOTES`."""
 
-    def __init__(self, into: Path, origin: Origin) -> None:
-        head = {"table": origin.table, "columns": [*origin.columns], "limit": origin.limit}
-        self.file = into / NOTES
+    def __init__(self, table: Table, into: Path, origin: Origin) -> None:
+        self.table, self.into, self.columns, self.limit = table, into, origin.columns, origin.limit
         self.names: dict[str, set[str]] = {split: set() for split in (*SPLITS, "")}
         self.next_rows: dict[int, int] = {}  # part -> first row that is not done
         self.counts: dict[str, int] = dict.fromkeys((*SPLITS, ""), 0)
         self.refused: list[Refusal] = []
         self.pairs = self.bytes = 0
-        lines = self._read()
+        head = {"table": origin.table, "columns": [*origin.columns], "limit": origin.limit}
+        lines = _read_lines(into / NOTES)
         if not lines or lines[0] != head:
             shutil.rmtree(into, ignore_errors=True)
             into.mkdir(parents=True)
@@ -123,17 +120,15 @@ class _Notes:
         for line in lines[1:]:
             self._count(**line)
         # Written anew, because its last line may be cut short.
-        self.file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        self.stream = self.file.open("a", encoding="utf-8")
-
-    def _read(self) -> list[dict[str, Any]]:
-        lines = []
-        try:
-            for line in self.file.read_text(encoding="utf-8").splitlines():
-                lines.append(json.loads(line))
-        except (OSError, ValueError):  # the last one, of a process that was killed
-            pass
-        return lines
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (into / NOTES).write_text(text, encoding="utf-8")
+        names = [_folder_name(c) for c in self.columns] if len(self.columns) == 2 else ["pairs"]
+        if len(names) == 2 and names[0].casefold() == names[1].casefold():
+            names[1] += "-2"
+        self.folders = [into / name for name in names]
+        for folder in self.folders:
+            for split in table.splits():
+                (folder / split).mkdir(parents=True, exist_ok=True)
 
     def _count(self, part: int, row: int, split: str, name: str, size: int, reason: str) -> None:
         self.next_rows[part] = row + 1
@@ -145,37 +140,9 @@ class _Notes:
             self.names[split].add(name.casefold())
             self.pairs += 1
 
-    def add(self, **line: Any) -> None:
-        self._count(**line)
-        self.stream.write(json.dumps(line) + "\n")
-        self.stream.flush()
-
-    def close(self) -> None:
-        self.stream.close()
-
-
-@dataclass
-class _Extraction:
-    """One transfer under way."""
-
-    table: Table
-    into: Path
-    columns: tuple[str, ...]
-    limit: int
-    notes: _Notes
-    should_stop: ShouldStop
-    on_progress: Progress
-
-    @property
-    def folders(self) -> list[Path]:
-        names = [_folder_name(c) for c in self.columns] if len(self.columns) == 2 else ["pairs"]
-        if len(names) == 2 and names[0].casefold() == names[1].casefold():
-            names[1] += "-2"
-        return [self.into / name for name in names]
-
     def check_room(self) -> None:
         """Raise UserError where the disk cannot hold what is still to come."""
-        missing = sum(part.size for part in self.table.parts) - self.notes.bytes
+        missing = sum(part.size for part in self.table.parts) - self.bytes
         free = shutil.disk_usage(self.into).free
         if missing > free and not self.limit:
             sizes = f"{missing / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"
@@ -184,64 +151,73 @@ class _Extraction:
                 "by a limit."
             )
 
-    def run(self) -> None:
-        folders, splits = self.folders, self.table.splits()
-        for folder in folders:
-            for split in splits:
-                (folder / split).mkdir(parents=True, exist_ok=True)
+    def run(self, should_stop: ShouldStop, on_progress: Progress) -> None:
+        """Take the rows that are not done. `on_progress` hears thousandths."""
         total, before = max(1, sum(part.size for part in self.table.parts)), 0
-        for number, part in enumerate(self.table.parts):
-            start = self.notes.next_rows.get(number, 0)
-            for row in () if self._is_full(part.split) else read_rows(part, self.columns, start):
-                if self.should_stop():
-                    raise Cancelled
-                self._take(number, part.split, row, folders)
-                self._tell(before + part.size * row.share, total)
-                if self._is_full(part.split):
-                    break
-            before += part.size
-        self.on_progress(1000, 1000)
+        with (self.into / NOTES).open("a", encoding="utf-8") as notes:
+            for number, part in enumerate(self.table.parts):
+                start = self.next_rows.get(number, 0)
+                full = self._is_full(part.split)
+                for row in () if full else read_rows(part, self.columns, start):
+                    if should_stop():
+                        raise Cancelled
+                    line = {"part": number, "row": row.number, "split": part.split}
+                    with write_errors(self.into):
+                        line |= self._take(part, row)
+                        notes.write(json.dumps(line) + "\n")
+                        notes.flush()
+                    self._count(**line)
+                    share = max((before + part.size * row.share) / total, self._limit_share())
+                    on_progress(min(999, int(1000 * share)), 1000)
+                    if self._is_full(part.split):
+                        break
+                before += part.size
+        on_progress(1000, 1000)
 
     def _is_full(self, split: str) -> bool:
-        return bool(self.limit) and self.notes.counts[split] >= self.limit
+        return bool(self.limit) and self.counts[split] >= self.limit
 
-    def _tell(self, place: float, total: int) -> None:
-        share = place / total
-        if self.limit:
-            splits = self.table.splits()
-            share = max(share, sum(map(self.notes.counts.get, splits)) / len(splits) / self.limit)
-        self.on_progress(min(999, int(1000 * share)), 1000)
+    def _limit_share(self) -> float:
+        """Return how much of the pairs up to the limit is done."""
+        splits = self.table.splits()
+        done = sum(self.counts[split] for split in splits)
+        return done / len(splits) / self.limit if self.limit else 0.0
 
-    def _take(self, part: int, split: str, row: Row, folders: list[Path]) -> None:
-        notes = self.notes
-        name = self._unused_name(split, row)
-        line = {"part": part, "row": row.number, "split": split, "size": 0, "reason": ""}
+    def _take(self, part: TablePart, row: Row) -> dict[str, Any]:
+        """Write the pictures of a row; returns its name and their bytes, or why there are none."""
+        name = self._unused_name(part, row)
         missing = [c for c, data in zip(self.columns, row.contents) if data is None]
         if missing:
-            reason = f"row {row.number} of {printable(self.table.parts[part].name)} has no picture"
-            notes.add(**{**line, "name": name, "reason": f"{reason} in {printable(missing[0])}"})
-            return
+            reason = f"row {row.number} of {printable(part.name)} has no picture"
+            return {"name": name, "size": 0, "reason": f"{reason} in {printable(missing[0])}"}
         size = sum(map(len, row.contents))
-        if notes.bytes + size > MAX_BYTES or notes.pairs >= MAX_ROWS:
+        if self.bytes + size > MAX_BYTES or self.pairs >= MAX_ROWS:
             raise UserError(
                 f"{printable(self.table.address)} holds more than {MAX_BYTES / 1e9:g} GB or "
                 f"{MAX_ROWS:,} pairs: take the first thousands by a limit."
             )
-        with write_errors(self.into):
-            for folder, data in zip(folders, row.contents):
-                (folder / split / f"{name}{_suffix(data)}").write_bytes(data)
-            notes.add(**{**line, "name": name, "size": size})
+        for folder, data in zip(self.folders, row.contents):
+            (folder / part.split / f"{name}{_suffix(data)}").write_bytes(data)
+        return {"name": name, "size": size, "reason": ""}
 
-    def _unused_name(self, split: str, row: Row) -> str:
+    def _unused_name(self, part: TablePart, row: Row) -> str:
         """Name a pair after its picture, where that is a name of its own, else by its number."""
-        number = f"{self.notes.counts[split]:06}"
+        number = f"{self.counts[part.split]:06}"
         stem = PurePosixPath(row.name.replace("\\", "/")).stem
-        if self.table.parts[0].kind == "tar":
+        if part.kind == "tar":
             stem = row.name.replace("/", "_")
         name = re.sub(r"[^\w.-]+", "_", stem).strip("._")[:120]
         if not name or is_windows_device(name):
             name = number
-        return f"{name}-{number}" if name.casefold() in self.notes.names[split] else name
+        return f"{name}-{number}" if name.casefold() in self.names[part.split] else name
+
+
+def _read_lines(notes: Path) -> list[dict[str, Any]]:
+    lines = []
+    with suppress(OSError, ValueError):  # the last one, of a process that was killed
+        for line in notes.read_text(encoding="utf-8").splitlines():
+            lines.append(json.loads(line))
+    return lines
 
 
 def _folder_name(column: str) -> str:

@@ -1,42 +1,55 @@
-"""Read the rows of a table's pictures, a few at a time: memory stays bounded. No torch.
+"""Read one file of a table of pictures: its columns, and its rows a few at a time, so that memory
+stays bounded. No torch.
 
-Also looks at a table before it is taken: its columns and three examples.
+A file is Parquet, Arrow as `datasets` saves it, or a tar in WebDataset's form (`KEY.source.png` and
+`KEY.target.png` one after the other). What reads the first two is pyarrow, which is imported when
+such a file is opened.
 """
 
 from __future__ import annotations
 
+import gzip
+import json
+import lzma
+import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from itertools import islice
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
 
-from PIL import Image
-
-from pix2pix.data.archive_readers import LIMITS
-from pix2pix.data.tables import (
-    Table,
-    TablePart,
-    choose_columns,
-    image_columns,
-    import_pyarrow,
-    open_arrow,
-    propose_columns,
-    tar_groups,
-)
+from pix2pix.data.archive_readers import LIMITS, tar_entries
 from pix2pix.errors import UserError
-from pix2pix.imaging.ab_pairs import is_ab_pair
-from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.text import printable
 
+_PEEKED_KEYS = 20  # of a tar, for the names of its columns
+_PEEKED_BYTES = 100 * 10**6
+_MAX_PICTURE = 500_000_000  # bytes of one picture in a tar
+# What a damaged tar raises; what the network raises is said by whoever reads from there.
+_DAMAGE = (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 # Bytes of one column that Parquet reads at once. Of the Hub each is a request, and a picture less
 # than a tenth of a second is waited for.
 _BUFFER = 4 * 2**20
 _LARGE_BLOCK = 32 * 2**20  # bytes of a column's dictionary from which columns are read in turn
 _BATCH = 16 * 2**20  # bytes of rows that are decoded together
 _MAX_BATCH = 32  # rows, which one entry of a dictionary may fill
-EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """One file of a table, `name` below it; `split` is empty where nothing names one. `open`
+    gives a new stream of its `size` bytes that can be read and sought."""
+
+    name: str
+    kind: str  # parquet, arrow or tar
+    split: str
+    size: int
+    open: Callable[[], BinaryIO]
 
 
 @dataclass(frozen=True)
@@ -154,7 +167,7 @@ def _arrow_batches(
     with part.open() as stream:
         if isinstance(stream, BufferedReader):  # of a file here no batch has to be in memory
             stream = pyarrow.memory_map(stream.name)
-        reader = open_arrow(pyarrow, stream)
+        reader = _open_arrow(pyarrow, stream)
         batches = (
             (reader.get_batch(i) for i in range(reader.num_record_batches))
             if hasattr(reader, "get_batch")
@@ -172,77 +185,128 @@ def _tar_rows(part: TablePart, columns: tuple[str, ...], start: int) -> Iterator
         nonlocal place
         place = at
 
-    for number, (key, pictures) in enumerate(tar_groups(part, report)):
+    for number, (key, pictures) in enumerate(_tar_groups(part, report)):
         if number >= start:
             contents = tuple(pictures.get(column) for column in columns)
             yield Row(number, key, contents, min(1.0, place / max(1, part.size)))
 
 
-def count_rows(table: Table) -> dict[str, int]:
-    """Count the rows of each split, as the files' ends say; {} where only reading all would."""
-    if any(part.kind != "parquet" for part in table.parts):
-        return {}
-    pyarrow, counts = import_pyarrow(), dict.fromkeys(table.splits(), 0)
-    for part in table.parts:
-        with part.open() as stream:
-            counts[part.split] += pyarrow.parquet.read_metadata(stream).num_rows
-    return counts
+def count_rows(part: TablePart) -> int:
+    """Count the rows of a Parquet file, as its end says."""
+    with part.open() as stream:
+        return import_pyarrow().parquet.read_metadata(stream).num_rows
 
 
-# ------------------------------------------------------------------------------ before it is taken
+# ------------------------------------------------------------------------------- Parquet and Arrow
 
 
-@dataclass(frozen=True)
-class TableLook:
-    """What a table holds: all columns of pictures, those that are taken (none where a person has
-    to choose), the first rows' pictures of these, and the rows by split ({} where only reading all
-    would tell)."""
-
-    columns: list[str]
-    chosen: tuple[str, ...]
-    examples: list[tuple[Image.Image, ...]]
-    counts: dict[str, int]
-
-
-def look_at(table: Table, wanted: tuple[str, ...] = (), derive: str = "") -> TableLook:
-    """Look at a table before it is taken. Raises UserError where it is none."""
-    columns = image_columns(table)
-    chosen, examples = (), []
-    if wanted or propose_columns(columns):
-        chosen, examples = example_pairs(table, wanted, derive)
-    return TableLook(columns, chosen, examples, count_rows(table))
+def import_pyarrow() -> Any:
+    """Return pyarrow; a UserError says how to get it."""
+    try:
+        import pyarrow
+        import pyarrow.ipc
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UserError(
+            "Tables of pictures are read by pyarrow, which is not installed: pip install pyarrow."
+        ) from error
+    return pyarrow
 
 
-def example_pairs(
-    table: Table, wanted: tuple[str, ...] = (), derive: str = ""
-) -> tuple[tuple[str, ...], list[tuple[Image.Image, ...]]]:
-    """Return the columns and the pictures of the first three rows that have all.
+def _open_arrow(pyarrow: Any, stream: BinaryIO) -> Any:
+    """Open an Arrow file in either of its forms; `datasets` writes streams."""
+    magic = stream.read(6)
+    stream.seek(0)
+    return pyarrow.ipc.open_file(stream) if magic == b"ARROW1" else pyarrow.ipc.open_stream(stream)
 
-    Raises UserError where one is no picture, and where nobody asked for the only column and its
-    pictures do not look like A|B pairs. With `derive` one column of photos is looked for.
+
+def part_columns(part: TablePart) -> list[str]:
+    """List the columns of a file that hold pictures, in its order. Raises UserError for no table.
+
+    In Parquet and Arrow they are columns of bytes, or of {bytes, path} as `datasets` keeps
+    pictures; what the file itself declares to be something else, such as sound, is none.
     """
-    columns = choose_columns(table, wanted)
-    columns = columns[-1:] if derive else columns  # the target
-    pictures = [
-        [open_picture(data, f"Column {name}") for data, name in zip(row.contents, columns)]
-        for row in _complete_rows(table, columns)
-    ]
-    if not pictures:
+    if part.kind == "tar":
+        return _tar_columns(part)
+    pyarrow = import_pyarrow()
+    try:
+        with part.open() as stream:
+            if part.kind == "parquet":
+                schema = pyarrow.parquet.read_schema(stream)
+            else:
+                schema = _open_arrow(pyarrow, stream).schema
+    except pyarrow.ArrowException as error:
         raise UserError(
-            f"The first rows of {printable(table.address)} have no pictures in "
-            f"{printable(' and '.join(columns))}: choose other columns."
-        )
-    if len(columns) == 1 and not (wanted or derive or any(is_ab_pair(p[0]) for p in pictures)):
-        raise UserError(
-            f"{printable(table.address)} has one column of pictures, {printable(columns[0])}, "
-            "which do not look like A and B side by side: name that column if they are, or say "
-            "what the source shall be made of."
-        )
-    return columns, [tuple(picture.to_pil(3) for picture in row) for row in pictures]
+            f"{printable(part.name)} is no table that can be read: download it again."
+        ) from error
+    types = pyarrow.types
+    try:
+        declared = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        declared = {}
+    columns = []
+    for field in schema:
+        feature = declared.get(field.name) if isinstance(declared, dict) else None
+        kind = feature.get("_type", "Image") if isinstance(feature, dict) else "Image"
+        struct = types.is_struct(field.type)
+        inner = {f.name: f.type for f in field.type} if struct else {"bytes": field.type}
+        stored = inner.get("bytes", pyarrow.null())
+        if kind == "Image" and (types.is_binary(stored) or types.is_large_binary(stored)):
+            columns.append(field.name)
+    return columns
 
 
-def _complete_rows(table: Table, columns: tuple[str, ...]) -> list[Row]:
-    """Return the first three rows without a gap; three dozen are looked at."""
-    rows = (row for part in table.parts for row in read_rows(part, columns))
-    first = islice(rows, 12 * EXAMPLES)
-    return list(islice((row for row in first if None not in row.contents), EXAMPLES))
+# -------------------------------------------------------------------------------------- WebDataset
+
+
+def _tar_groups(
+    part: TablePart, report: Callable[[int], None] = lambda at: None
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield (key, {column: bytes}) of a tar in WebDataset's form: entries of one key follow each
+    other, and the key ends at the first dot. Other files than pictures are not read. Raises
+    UserError for a damaged tar or one that holds too much."""
+
+    def judge(total: int) -> None:
+        LIMITS.judge(total, part.size, LIMITS.bytes, part.name)
+
+    name, key, columns = printable(part.name), "", {}
+    try:
+        with part.open() as stream:
+            for entry, content in tar_entries(stream, name, judge, report):
+                if entry.size > _MAX_PICTURE:
+                    raise UserError(f"{name} holds a file of {entry.size:,} bytes: leave it out.")
+                suffix = PurePosixPath(entry.name).suffix.lower()
+                if entry.is_folder or suffix not in IMAGE_SUFFIXES:
+                    continue
+                # The key of a/1.source.png is a/1, and its column is source.
+                folder, slash, base = entry.name.removeprefix("./").rpartition("/")
+                stem, _, rest = base.partition(".")
+                own = f"{folder}{slash}{stem}"
+                if own != key and columns:
+                    yield key, columns
+                    columns = {}
+                key = own
+                columns.setdefault(rest.rpartition(".")[0], b"".join(content))
+    except UserError:
+        raise
+    except _DAMAGE as error:
+        raise UserError(f"{name} is damaged or cut short: download or pack it again.") from error
+    if columns:
+        yield key, columns
+
+
+def _tar_columns(part: TablePart) -> list[str]:
+    """List the columns of a tar's first keys; none where most keys have one file only, as in an
+    archive of pictures whose names have dots."""
+    found: dict[str, None] = {}
+    sizes = []
+
+    def stop_late(at: int) -> None:
+        if at > _PEEKED_BYTES:
+            raise UserError("This was enough to see what it is.")
+
+    with suppress(UserError):  # or it is damaged, which whoever unpacks it says
+        for _, columns in islice(_tar_groups(part, stop_late), _PEEKED_KEYS):
+            found |= dict.fromkeys(columns)
+            sizes.append(len(columns))
+    return list(found) if sum(size > 1 for size in sizes) * 2 > len(sizes) else []

@@ -1,41 +1,33 @@
 """Find tables of pictures, and which of their columns make pairs. No torch.
 
-A table is a Parquet file or a folder of them, a folder that `datasets` saved (Arrow files), or tar
-files in WebDataset's form (`KEY.source.png` and `KEY.target.png` one after the other). Its files
-lie on this disk or on the Hub, which is why a part knows how to open itself. What reads Parquet and
-Arrow is pyarrow, which is imported when the first such file is opened.
+A table is a Parquet file or a folder of them, a folder that `datasets` saved, or tars (see
+`table_rows`). Its files lie on this disk or on the Hub, which is why a part knows how to open
+itself.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import lzma
 import os
 import re
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from pix2pix.data.archive_readers import LIMITS, Entry, Step, tar_entries
+from PIL import Image
+
 from pix2pix.data.layout import SPLIT_WORDS
 from pix2pix.data.records import SPLITS
+from pix2pix.data.table_rows import Row, TablePart, count_rows, part_columns, read_rows
 from pix2pix.errors import UserError
-from pix2pix.imaging.decode import IMAGE_SUFFIXES
+from pix2pix.imaging.ab_pairs import is_ab_pair
+from pix2pix.imaging.decode import IMAGE_SUFFIXES, open_picture
 from pix2pix.utils.text import natural_key, printable
 
 KINDS = {".parquet": "parquet", ".arrow": "arrow", ".tar": "tar"}
+EXAMPLES = 3
 _PLAIN_FOLDERS = {"data", "parquet"}  # say nothing of what is in them
-_PEEKED_KEYS = 20  # of a tar, for the names of its columns
-# What a damaged tar raises; what the network raises is said by whoever reads from there.
-_DAMAGE = (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
-_PEEKED_BYTES = 100 * 10**6
-_MAX_PICTURE = 500_000_000  # bytes of one picture in a tar
 # Names that say which side a column is, the surest first: source, target.
 _NAMES = (
     ("source", "target"), ("imagea", "imageb"), ("a", "b"), ("src", "tgt"), ("input", "output"),
@@ -44,18 +36,6 @@ _NAMES = (
     ("sketch", "photo"), ("sketch", "image"), ("edges", "image"), ("lr", "hr"), ("label", "image"),
     ("input", "target"), ("x", "y"),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TablePart:
-    """One file of a table, `name` below it; `split` is empty where nothing names one. `open`
-    gives a new stream of its `size` bytes that can be read and sought."""
-
-    name: str
-    kind: str  # parquet, arrow or tar
-    split: str
-    size: int
-    open: Callable[[], BinaryIO]
 
 
 @dataclass(frozen=True)
@@ -117,7 +97,7 @@ def make_table(
     if any(part.split for part in found):  # files of no split belong to training, as on the Hub
         found = [TablePart(p.name, p.kind, p.split or "train", p.size, p.open) for p in found]
     table = Table(address, tuple(found))
-    if kind == "tar" and not _tar_columns(table.parts[0]):
+    if kind == "tar" and not part_columns(table.parts[0]):
         return None  # an archive of something else
     return table
 
@@ -162,8 +142,7 @@ def split_of(name: str) -> str:
 
 def image_columns(table: Table) -> list[str]:
     """List the columns that hold pictures, in the table's order. Raises UserError for none."""
-    part = table.parts[0]
-    columns = _tar_columns(part) if part.kind == "tar" else _schema_columns(read_schema(part))
+    columns = part_columns(table.parts[0])
     if not columns:
         raise UserError(
             f"{printable(table.address)} has no column of pictures: choose a table of two columns "
@@ -200,129 +179,65 @@ def choose_columns(table: Table, wanted: tuple[str, ...] = ()) -> tuple[str, ...
     return chosen
 
 
-def import_pyarrow() -> Any:
-    """Return pyarrow; a UserError says how to get it."""
-    try:
-        import pyarrow
-        import pyarrow.ipc
-        import pyarrow.parquet
-    except ImportError as error:
+# ------------------------------------------------------------------------------ before it is taken
+
+
+@dataclass(frozen=True)
+class TableLook:
+    """What a table holds: all columns of pictures, those that are taken (none where a person has
+    to choose), the first rows' pictures of these, and the rows by split ({} where only reading all
+    would tell)."""
+
+    columns: list[str]
+    chosen: tuple[str, ...]
+    examples: list[tuple[Image.Image, ...]]
+    counts: dict[str, int]
+
+
+def look_at(table: Table, wanted: tuple[str, ...] = (), derive: str = "") -> TableLook:
+    """Look at a table before it is taken. Raises UserError where it is none."""
+    columns = image_columns(table)
+    chosen, examples = (), []
+    if wanted or propose_columns(columns):
+        chosen, examples = example_pairs(table, wanted, derive)
+    counts: dict[str, int] = {}
+    if all(part.kind == "parquet" for part in table.parts):
+        counts = dict.fromkeys(table.splits(), 0)
+        for part in table.parts:
+            counts[part.split] += count_rows(part)
+    return TableLook(columns, chosen, examples, counts)
+
+
+def example_pairs(
+    table: Table, wanted: tuple[str, ...] = (), derive: str = ""
+) -> tuple[tuple[str, ...], list[tuple[Image.Image, ...]]]:
+    """Return the columns and the pictures of the first three rows that have all.
+
+    Raises UserError where one is no picture, and where nobody asked for the only column and its
+    pictures do not look like A|B pairs. With `derive` one column of photos is looked for.
+    """
+    columns = choose_columns(table, wanted)
+    columns = columns[-1:] if derive else columns  # the target
+    pictures = [
+        [open_picture(data, f"Column {name}") for data, name in zip(row.contents, columns)]
+        for row in _complete_rows(table, columns)
+    ]
+    if not pictures:
         raise UserError(
-            "Tables of pictures are read by pyarrow, which is not installed: pip install pyarrow."
-        ) from error
-    return pyarrow
-
-
-def open_arrow(pyarrow: Any, stream: BinaryIO) -> Any:
-    """Open an Arrow file in either of its forms; `datasets` writes streams."""
-    magic = stream.read(6)
-    stream.seek(0)
-    return pyarrow.ipc.open_file(stream) if magic == b"ARROW1" else pyarrow.ipc.open_stream(stream)
-
-
-def read_schema(part: TablePart) -> Any:
-    """Return the pyarrow Schema of a Parquet or Arrow file. Raises UserError for what is none."""
-    pyarrow = import_pyarrow()
-    try:
-        with part.open() as stream:
-            if part.kind == "parquet":
-                return pyarrow.parquet.read_schema(stream)
-            return open_arrow(pyarrow, stream).schema
-    except pyarrow.ArrowException as error:
+            f"The first rows of {printable(table.address)} have no pictures in "
+            f"{printable(' and '.join(columns))}: choose other columns."
+        )
+    if len(columns) == 1 and not (wanted or derive or any(is_ab_pair(p[0]) for p in pictures)):
         raise UserError(
-            f"{printable(part.name)} is no table that can be read: download it again."
-        ) from error
+            f"{printable(table.address)} has one column of pictures, {printable(columns[0])}, "
+            "which do not look like A and B side by side: name that column if they are, or say "
+            "what the source shall be made of."
+        )
+    return columns, [tuple(picture.to_pil(3) for picture in row) for row in pictures]
 
 
-def _schema_columns(schema: Any) -> list[str]:
-    """List columns of bytes, or of {bytes, path} as `datasets` keeps pictures; what the file
-    itself declares to be something else, such as sound, is none."""
-    from pyarrow import types
-
-    def is_bytes(kind: Any) -> bool:
-        return types.is_binary(kind) or types.is_large_binary(kind)
-
-    try:
-        declared = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, TypeError, ValueError):
-        declared = {}
-    columns = []
-    for field in schema:
-        feature = declared.get(field.name) if isinstance(declared, dict) else None
-        kind = feature.get("_type", "Image") if isinstance(feature, dict) else "Image"
-        struct = types.is_struct(field.type)
-        inner = {f.name: f.type for f in field.type} if struct else {"bytes": field.type}
-        if kind == "Image" and "bytes" in inner and is_bytes(inner["bytes"]):
-            columns.append(field.name)
-    return columns
-
-
-# -------------------------------------------------------------------------------------- WebDataset
-
-
-def tar_groups(
-    part: TablePart, report: Callable[[int], None] = lambda at: None
-) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yield (key, {column: bytes}) of a tar in WebDataset's form: entries of one key follow each
-    other, and the key ends at the first dot. Other files than pictures are not read. Raises
-    UserError for a damaged tar or one that holds too much."""
-    key, columns = "", {}
-    try:
-        with part.open() as stream:
-            for entry, content in _tar_pictures(part, stream, report):
-                own, column = split_entry(entry.name)
-                if own != key and columns:
-                    yield key, columns
-                    columns = {}
-                key = own
-                columns.setdefault(column, b"".join(content))
-    except UserError:
-        raise
-    except _DAMAGE as error:
-        raise UserError(
-            f"{printable(part.name)} is damaged or cut short: download or pack it again."
-        ) from error
-    if columns:
-        yield key, columns
-
-
-def split_entry(name: str) -> tuple[str, str]:
-    """Split an entry into its key and its column: a/1.source.png is (a/1, source)."""
-    folder, slash, base = name.removeprefix("./").rpartition("/")
-    key, _, rest = base.partition(".")
-    return f"{folder}{slash}{key}", rest.rpartition(".")[0]
-
-
-def _tar_pictures(
-    part: TablePart, stream: BinaryIO, report: Callable[[int], None]
-) -> Iterator[Step]:
-    def judge(total: int) -> None:
-        LIMITS.judge(total, part.size, LIMITS.bytes, part.name)
-
-    name = printable(part.name)
-    for entry, content in tar_entries(stream, name, judge, report):
-        if entry.size > _MAX_PICTURE:
-            raise UserError(f"{name} holds a file of {entry.size:,} bytes: leave it out.")
-        if not entry.is_folder and _is_column(entry):
-            yield entry, content
-
-
-def _is_column(entry: Entry) -> bool:
-    return PurePosixPath(entry.name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _tar_columns(part: TablePart) -> list[str]:
-    """List the columns of a tar's first keys; none where most keys have one file only, as in an
-    archive of pictures whose names have dots."""
-    found: dict[str, None] = {}
-    sizes = []
-
-    def stop_late(at: int) -> None:
-        if at > _PEEKED_BYTES:
-            raise UserError("This was enough to see what it is.")
-
-    with suppress(UserError):  # or it is damaged, which whoever unpacks it says
-        for _, columns in islice(tar_groups(part, stop_late), _PEEKED_KEYS):
-            found |= dict.fromkeys(columns)
-            sizes.append(len(columns))
-    return list(found) if sum(size > 1 for size in sizes) * 2 > len(sizes) else []
+def _complete_rows(table: Table, columns: tuple[str, ...]) -> list[Row]:
+    """Return the first three rows without a gap; three dozen are looked at."""
+    rows = (row for part in table.parts for row in read_rows(part, columns))
+    first = islice(rows, 12 * EXAMPLES)
+    return list(islice((row for row in first if None not in row.contents), EXAMPLES))

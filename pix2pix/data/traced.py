@@ -18,8 +18,7 @@ from typing import Any
 from PIL import Image
 
 from pix2pix.data.compose import fit_square
-from pix2pix.data.recipe import FITS, Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.records import FITS, Inputs, Recipe
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import Picture, save_png
 from pix2pix.utils.files import (

@@ -16,15 +16,13 @@ from torch import Tensor
 
 from pix2pix.data.dataset import (
     PairFile,
-    declared_label_maps,
     find_pairs,
-    has_hints,
+    folder_ranges,
     is_photo_dataset,
     label_colours,
     open_source_target,
 )
-from pix2pix.data.ranges import folder_ranges
-from pix2pix.data.report import Refused
+from pix2pix.data.report import Refused, read_facts
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.evaluation.metrics import (
@@ -98,7 +96,7 @@ def evaluate(
     if isinstance(model, (str, os.PathLike)):
         model = Translator.from_pretrained(model)
     reader = _Reader(model.config, data, direction, derive)
-    colours = _palette(palette) if palette else _find_palette(files, reader, data, should_stop)
+    colours = _palette(palette) if palette else _find_palette(files, reader, should_stop)
     result = Evaluation({})
     triples = _collect(
         files, lambda file: _translate_pair(model, reader.open(file), fit, colours is not None),
@@ -174,10 +172,11 @@ class _Reader:
 
     def __init__(self, model: ModelConfig, data: Path, direction: str, derive: str) -> None:
         self.grey = derive == "grey" if derive else model.colours_grey
-        self.photos = self.grey and is_photo_dataset(data)
-        self.hints = model.generator.hints and not has_hints(data)
+        self.facts = read_facts(data)
+        self.photos = self.grey and is_photo_dataset(data, self.facts)
+        self.hints = model.generator.hints and not self.facts.has_hints
         self.direction = direction or model.direction
-        self.ranges = folder_ranges(data, self.photos)
+        self.ranges = folder_ranges(data, self.facts, photos=self.photos)
         a, b = self.ranges["source"], self.ranges["target"]
         sides = (b, a) if self.direction == "BtoA" else (a, b)
         self.sides = dict(zip(("source", "target"), sides))
@@ -235,12 +234,10 @@ def _palette(colours: list[str]) -> Tensor:
     return torch.tensor([list(value) for value in dict.fromkeys(values)])
 
 
-def _find_palette(
-    files: list[PairFile], reader: _Reader, data: Path, should_stop: ShouldStop
-) -> Tensor | None:
+def _find_palette(files: list[PairFile], reader: _Reader, should_stop: ShouldStop) -> Tensor | None:
     """Find the colours of the targets, K x 3 in 0..255, the commonest first, where these are label
     maps; None where `dataset.json` denies it or they hold too many colours."""
-    declared, side = declared_label_maps(data), 0 if reader.direction == "BtoA" else 1
+    declared, side = reader.facts.label_maps, 0 if reader.direction == "BtoA" else 1
     if reader.grey or (declared and not declared[side]):
         return None
 

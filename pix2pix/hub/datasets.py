@@ -15,14 +15,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from pix2pix.data.archives import atomic_folder
-from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.layout import parse_split, subfolders
-from pix2pix.data.publish import TABLE_FOLDER, write_tables
 from pix2pix.data.records import Inputs
+from pix2pix.data.report import DATASET_JSON
 from pix2pix.data.table_pairs import extract_pairs, transfer_name
-from pix2pix.data.table_rows import TableLook, look_at
-from pix2pix.data.tables import KINDS, Table, make_table
+from pix2pix.data.tables import KINDS, Table, TableLook, look_at, make_table
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import (
     Token,
@@ -34,7 +31,9 @@ from pix2pix.hub.client import (
     parse_repo,
     push_files,
 )
+from pix2pix.hub.dataset_repo import TABLE_FOLDER, write_tables
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
+from pix2pix.utils.files import atomic_folder
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import PathTree, printable, strip_folders, unsafe_name_reason
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from pix2pix.data.archives import atomic_folder
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import Token, byte_progress, connect, hub_errors, parse_repo, push_files
 from pix2pix.imaging.decode import IMAGE_SUFFIXES, list_images
@@ -41,6 +40,7 @@ from pix2pix.models.folder import (
 from pix2pix.models.onnx_runtime import refresh_graph
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.summary import multiply_adds
+from pix2pix.utils.files import atomic_folder
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import strip_folders
 

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from pix2pix.imaging.picture import Unreadable
+
 _READ_AHEAD = 2**16  # bytes in which a colour box stands
 _SRGB_GAMMA, _NEAR = 1 / 2.2, 0.05  # a gAMA so near is written for sRGB, as libpng takes it
 _D50 = (0.9642, 1.0, 0.8249)
@@ -31,13 +33,10 @@ _BRADFORD = np.array(
 )
 
 
-class HighDynamicRange(Exception):
-    """The name of a curve whose white is no picture's white."""
-
-
 def declared_profile(stream: BinaryIO, image: Image.Image) -> bytes | None:
     """Return a profile of the colours that a file declares without one; None where it declares
-    none, or sRGB. Raises HighDynamicRange."""
+    none, or sRGB. Raises Unreadable for one whose white is no
+    picture's white."""
     if image.info.get("icc_profile"):
         return None
     grey = image.mode in ("1", "L", "LA", "I;16", "I")
@@ -47,7 +46,10 @@ def declared_profile(stream: BinaryIO, image: Image.Image) -> bytes | None:
         stream.seek(place)
         if codes:
             if codes[1] in _HDR:
-                raise HighDynamicRange(_HDR[codes[1]])
+                raise Unreadable(
+                    f"is a high dynamic range picture ({_HDR[codes[1]]}), whose white is too "
+                    "bright: export it as sRGB."
+                )
             primaries, exponent = _PRIMARIES.get(codes[0], _SRGB), _EXPONENTS.get(codes[1])
             is_srgb = primaries is _SRGB and exponent is None
             return None if is_srgb else matrix_profile(primaries, exponent, grey)

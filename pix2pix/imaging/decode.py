@@ -9,25 +9,18 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.colour_spaces import HighDynamicRange, declared_profile
-from pix2pix.imaging.picture import MAX_PIXELS, MODES, Picture, as_picture, deep_picture
-from pix2pix.imaging.planes import Planes, TooFine, as_image, sixteen_bit_colours
+from pix2pix.imaging.colour_spaces import declared_profile
+from pix2pix.imaging.picture import MAX_PIXELS, Picture, Unreadable, as_picture, deep_picture
+from pix2pix.imaging.planes import Planes, as_image, sixteen_bit_colours
 from pix2pix.imaging.profiles import planes_to_srgb, profile_name
-from pix2pix.imaging.tiff import (
-    ChannelCount,
-    NeedsCodecs,
-    UnreadableTiff,
-    extra_bands,
-    read_tiff,
-    tiff_channels,
-)
+from pix2pix.imaging.tiff import TIFF_HEADS, extra_bands, read_tiff
 from pix2pix.utils.text import natural_key, printable
 
 MAX_DRAWING_PIXELS = 4096 * 4096  # what a browser may send in a data URL
@@ -40,32 +33,13 @@ _BAD_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7\xc4\xcc\xda-\xdd\xe0-\xef\xf
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
-class _NoHeif(Exception):
-    """What keeps a HEIC photo from being read."""
-
-
 _ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (  # the first that fits is said
     (FileNotFoundError, "was not found: check the name and choose it again."),
     (IsADirectoryError, "is a folder or no regular file: choose an image file."),
     (PermissionError, "may not be read: change its permissions or choose another file."),
     (EOFError, "is empty or cut short: export or download it again."),
     (_BOMBS, "claims more than {limit} pixels: make it smaller or cut it into tiles."),
-    (
-        ChannelCount,
-        "has {error} channels and a picture has 1, 3 or 4: save those that show it alone.",
-    ),
-    (_NoHeif, "is a HEIC photo, which {error}."),
-    (
-        NeedsCodecs,
-        "is a TIFF of {error}, for which imagecodecs is missing: install it, or save it as plain "
-        "TIFF.",
-    ),
-    (UnreadableTiff, "is a TIFF of {error}, which cannot be read here: save it as plain TIFF."),
-    (TooFine, "holds numbers too fine for 32 bits: subtract an offset and save 32-bit floats."),
-    (
-        HighDynamicRange,
-        "is a high dynamic range picture ({error}), whose white is too bright: export it as sRGB.",
-    ),
+    (Unreadable, "{error}"),
     (Image.UnidentifiedImageError, "is no image that can be read here: save it as PNG or JPEG."),
     (MemoryError, "does not fit in memory: make it smaller and try again."),
     (Exception, "is damaged or cut short: export or download it again."),  # decoders raise anything
@@ -96,25 +70,18 @@ def open_picture(
             return _decode(stream, max_pixels, formats, page)
 
 
-@dataclass(frozen=True, eq=False)
-class Preview:
-    """What a file looks like from afar: its true upright `size` (width, height), JPEG or MPO or
-    nothing as its `format`, and a `picture` of at least the side asked for, in either direction,
-    where the file has that."""
-
-    size: tuple[int, int]
-    format: str
-    picture: Picture
-
-
-def open_preview(content: bytes, name: str, side: int, page: int = 1) -> Preview:
+def open_preview(
+    content: bytes, name: str, side: int, page: int = 1
+) -> tuple[Picture, tuple[int, int], str]:
     """Decode a file's bytes as `open_picture` does, but a JPEG at a fraction of its size, which
-    reads all of it in a fifth of the time. Raises the same UserErrors."""
+    reads all of it in a fifth of the time; it has at least the `side` asked for, in either
+    direction, where the file has that. Also returns the true upright (width, height) of the file,
+    and JPEG or MPO or nothing as its format. Raises the same UserErrors."""
     with _decode_errors(name, MAX_PIXELS):
         stream = io.BytesIO(content)
         if content[:2] != b"\xff\xd8":
             picture = _decode(stream, MAX_PIXELS, FORMATS, page)
-            return Preview(picture.size, "", picture)
+            return picture, picture.size, ""
         image = _read_header(stream, MAX_PIXELS, FORMATS)
         full_size, kind = image.size, image.format or ""
         if kind == "JPEG":
@@ -124,7 +91,7 @@ def open_preview(content: bytes, name: str, side: int, page: int = 1) -> Preview
         drawn = image.size
         picture = _load_upright(image)
         turned = picture.size != drawn and picture.size == drawn[::-1]
-        return Preview(full_size[::-1] if turned else full_size, kind, picture)
+        return picture, full_size[::-1] if turned else full_size, kind
 
 
 def from_data_url(text: str, max_bytes: int, max_pixels: int = MAX_DRAWING_PIXELS) -> Image.Image:
@@ -214,7 +181,8 @@ def _heif_stream(stream: BinaryIO) -> BinaryIO:
         try:
             from pillow_heif import register_heif_opener
         except ImportError as error:
-            raise _NoHeif("needs pillow-heif: install it, or save the photo as JPEG") from error
+            advice = "install it, or save the photo as JPEG."
+            raise Unreadable(f"is a HEIC photo, which needs pillow-heif: {advice}") from error
         register_heif_opener()
     return stream
 
@@ -229,7 +197,8 @@ def _decode(stream: BinaryIO, max_pixels: int, formats: tuple[str, ...], page: i
         try:
             image.load()
         except Exception as error:
-            raise _NoHeif("cannot be decoded here: save the photo as JPEG") from error
+            what = "is a HEIC photo, which cannot be decoded here"
+            raise Unreadable(f"{what}: save the photo as JPEG.") from error
     if image.format == "TIFF":
         planes = read_tiff(stream, image, max_pixels, page)
     else:
@@ -247,15 +216,12 @@ def _refused_by_pillow(
     stream: BinaryIO, max_pixels: int, formats: tuple[str, ...], page: int
 ) -> Picture:
     """Decode a TIFF that Pillow does not know; whatever else it refuses is no picture."""
-    channels = tiff_channels(stream) if "TIFF" in formats else 0
     stream.seek(0)
-    if channels == 0 and stream.read(4) != b"MM\0+":  # a BigTIFF whose header Pillow cannot read
+    if "TIFF" not in formats or stream.read(4) not in TIFF_HEADS:
         raise Image.UnidentifiedImageError
-    if channels not in (0, 2, *MODES):
-        raise ChannelCount(channels)
     try:
         planes = read_tiff(stream, None, max_pixels, page)
-    except (ChannelCount, UnreadableTiff, EOFError, Image.DecompressionBombError):
+    except (Unreadable, EOFError, Image.DecompressionBombError):
         raise
     except Exception as error:
         raise Image.UnidentifiedImageError from error

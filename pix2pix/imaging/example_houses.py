@@ -1,18 +1,18 @@
 """Little houses drawn by code: the label map of a scene and a picture of the same scene.
 
 They are the pairs of the sample dataset, for who wants to see whether training works before there
-are pairs of their own. Shapes are those of `example_sources`. No torch here.
+are pairs of their own. A scene is a list of shapes with a label's name each, in fractions of the
+side, so that it serves as a picture of any size and as a drawing on the pad. No torch here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFilter
 from scipy import ndimage
-
-from pix2pix.imaging.example_sources import Shape, blob, box, draw_shapes
 
 PALETTE = {
     "sky": "#8cb8e8",
@@ -29,6 +29,41 @@ PALETTE = {
 WALLS = ["wall", "brick", "boards"]  # what a house is built of: its label tells its colour
 ROOFS = ["#9c4630", "#a8523a", "#94503c"]
 FINE = 2  # pixels of the drawing for one of the picture: its lines are smooth
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A polygon of one label; `points` (x, y) as fractions of the side, y downwards."""
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+
+    def to_json(self, palette: Mapping[str, str]) -> dict:
+        """Return an operation of the drawing pad; `palette` is label -> "#rrggbb"."""
+        points = [[round(x, 4), round(y, 4)] for x, y in self.points]
+        return {"kind": "shape", "color": palette[self.label], "points": points}
+
+
+def draw_shapes(shapes: Sequence[Shape], palette: Mapping[str, str], size: int) -> Image.Image:
+    """Draw a label map of size x size in the palette's exact colours; later shapes lie on top."""
+    picture = Image.new("RGB", (size, size), palette[shapes[0].label])
+    pen = ImageDraw.Draw(picture)
+    for shape in shapes:
+        pen.polygon([(x * size, y * size) for x, y in shape.points], fill=palette[shape.label])
+    return picture
+
+
+def box(label: str, left: float, top: float, right: float, bottom: float) -> Shape:
+    """Make an upright rectangle."""
+    return Shape(label, ((left, top), (right, top), (right, bottom), (left, bottom)))
+
+
+def blob(label: str, x: float, y: float, rx: float, ry: float, rng: np.random.Generator) -> Shape:
+    """Make a round shape with an uneven outline: a tree, a bush, a pond."""
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    rough = 1 + ndimage.gaussian_filter1d(rng.normal(size=24), 1.0, mode="wrap") * 0.15
+    points = zip(x + rx * rough * np.cos(angles), y + ry * rough * np.sin(angles))
+    return Shape(label, tuple((float(px), float(py)) for px, py in points))
 
 
 def draw_house(seed: int, size: int) -> tuple[Image.Image, Image.Image]:

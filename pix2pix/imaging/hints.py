@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from pix2pix.imaging.strokes import smooth
+from pix2pix.imaging.strokes import draw_line, smooth
 
 LOOK = 64  # pixels on a side at which colours are looked up: means of small areas, and quick
 MOST = 6  # strokes
@@ -127,15 +127,8 @@ def _covered(path: np.ndarray, width: float) -> np.ndarray:
 
 
 def _trace(canvas: Image.Image, path: Sequence, width: float, fill: int | tuple) -> None:
-    """Draw a path with round ends and bends."""
-    pen = ImageDraw.Draw(canvas)
-    across = max(1.0, width * min(canvas.size))
     dots = [(x * canvas.width, y * canvas.height) for x, y in path]
-    if len(dots) > 1:
-        pen.line(dots, fill=fill, width=round(across))
-    r = across / 2
-    for x, y in dots:
-        pen.ellipse((x - r, y - r, x + r, y + r), fill=fill)
+    draw_line(ImageDraw.Draw(canvas), dots, max(1.0, width * min(canvas.size)), fill)
 
 
 def paint_hints(hints: Sequence[Hint], size: tuple[int, int]) -> Image.Image:

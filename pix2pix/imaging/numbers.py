@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pix2pix.errors import UserError
 from pix2pix.imaging.picture import Picture, from_array, save_png
-from pix2pix.utils.files import write_atomically
-from pix2pix.utils.text import printable
+from pix2pix.utils.files import saving, write_atomically
 
 OUTSIDE = 0.01  # share of a picture outside a range from which it is said
 
@@ -112,8 +110,5 @@ def save_picture(image: Image.Image, path: str | os.PathLike[str], numbers: str 
     values = np.asarray(image)
     small = numbers in ("int8", "int16", "int32", "float16", "float32")
     stored = values.astype(numbers) if small else values
-    try:
+    with saving(path):
         write_atomically(path, lambda partial: tifffile.imwrite(partial, stored, photometric=1))
-    except OSError as error:
-        advice = "check that its folder can be written to and has free space"
-        raise UserError(f"{printable(path.name)} could not be saved: {advice}.") from error

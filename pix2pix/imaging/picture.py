@@ -29,8 +29,7 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.profiles import profile_name, to_srgb
-from pix2pix.utils.files import write_atomically
-from pix2pix.utils.text import printable
+from pix2pix.utils.files import saving, write_atomically
 
 MAX_PIXELS = 200_000_000  # 200 megapixels: 800 MB of RGB in Pillow, which uses 4 bytes a pixel
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it
@@ -39,6 +38,10 @@ LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R 601
 _FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
 _NUMBERS = {"I;16": "uint16", "I": "int32", "F": "float32"}  # every other mode: uint8
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels
+
+
+class Unreadable(Exception):
+    """What keeps a file from being read: the rest of a sentence that begins with its name."""
 
 
 def set_pillow_limits() -> None:
@@ -291,11 +294,8 @@ def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
     A full disk or a refused write is a UserError, and an old file stays as it was.
     """
     path = Path(path)
-    try:
+    with saving(path):
         write_atomically(path, lambda partial: image.save(partial, "PNG"))
-    except OSError as error:
-        advice = "check that its folder can be written to and has free space"
-        raise UserError(f"{printable(path.name)} could not be saved: {advice}.") from error
 
 
 def data_url(image: Image.Image) -> str:

@@ -13,6 +13,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from pix2pix.imaging.picture import Unreadable
+
 ORIENTATION = 274  # the tag, of EXIF and TIFF alike
 _HALF_LEVEL = 0.5 / 65535  # of the span of a file's numbers: what 32 bits may lose
 # The low bytes of 16-bit colours: Pillow keeps the high ones alone, and of the other order these.
@@ -22,10 +24,6 @@ OTHER_ORDER = {
     for bands in ("RGB", "RGBA", "RGBX")
     for order, other in (("B", "L"), ("L", "B"), ("N", _OTHER))
 }
-
-
-class TooFine(Exception):
-    """Numbers that 32 bits cannot tell apart."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def as_image(
 ) -> Image.Image:
     """Make an image of H x W numbers of any type: L, I;16, I or F; NaN where there is no value.
 
-    Raises TooFine for numbers that 32 bits cannot tell apart.
+    Raises Unreadable for numbers that 32 bits cannot tell apart.
     """
     if numbers.dtype == bool:
         return Image.fromarray(numbers.astype(np.uint8) * np.uint8(255))
@@ -125,7 +123,8 @@ def _as_float(numbers: np.ndarray) -> Image.Image:
             low, high = (int(v) if exact.dtype.kind in "iu" else float(v) for v in ends)
             lost = float(np.spacing(np.float32(max(abs(low), abs(high))))) / 2
             if high > low and not lost <= (high - low) * _HALF_LEVEL:
-                raise TooFine
+                advice = "subtract an offset and save 32-bit floats."
+                raise Unreadable(f"holds numbers too fine for 32 bits: {advice}")
     return Image.fromarray(stored)
 
 
@@ -140,20 +139,18 @@ def upright(plane: np.ndarray, orientation: int) -> np.ndarray:
 
 def both_bytes(stream: BinaryIO, image: Image.Image, rawmode: str) -> Planes:
     """Decode a file of 16-bit colours twice: its high bytes, then its low ones."""
-    stream.seek(0)
-    other = Image.open(stream, formats=(image.format,))
-    other.seek(image.tell())
-    tiles = []
-    for part in other.tile:
-        args = part.args
-        swapped = (OTHER_ORDER[rawmode], *args[1:]) if isinstance(args, tuple) else None
-        tiles.append(part._replace(args=swapped or OTHER_ORDER[rawmode]))
-    other.tile = tiles
-    low = np.asarray(other).astype(np.uint16)
-    stream.seek(0)
-    whole = Image.open(stream, formats=(image.format,))
-    whole.seek(image.tell())
-    high = np.asarray(whole).astype(np.uint16)
+
+    def decoded(order: str) -> np.ndarray:
+        stream.seek(0)
+        opened = Image.open(stream, formats=(image.format,))
+        opened.seek(image.tell())
+        opened.tile = [
+            part._replace(args=(order, *part.args[1:]) if isinstance(part.args, tuple) else order)
+            for part in opened.tile
+        ]
+        return np.asarray(opened).astype(np.uint16)
+
+    high, low = decoded(rawmode), decoded(OTHER_ORDER[rawmode])
     both = high << 8 | low
     alpha = high[..., 3].astype(np.uint8) if high.shape[2] == 4 else None
     return Planes([both[..., band] for band in range(3)], alpha)

@@ -50,7 +50,7 @@ def planes_to_srgb(planes: list[np.ndarray], profile: bytes | None) -> list[np.n
     if planes[0].dtype != np.uint16 or not profile or is_srgb(profile, space):
         return planes
     if len(planes) == 1:
-        return [_grey_curve(profile)[planes[0]]]
+        return [_grey_curve(profile, 65536)[planes[0]]]
     matrix, curves = _matrix_and_curves(profile)
     made = [np.empty_like(plane) for plane in planes]
     step = max(1, 2**20 // planes[0].shape[1])
@@ -104,7 +104,7 @@ def is_srgb(profile: bytes | None, space: str = "RGB") -> bool:
         if ImageCms.getOpenProfile(io.BytesIO(profile)).profile.xcolor_space.strip() != space:
             return True
         if space == "GRAY":
-            moved = _grey_levels(profile).astype(int) - _GREYS
+            moved = _grey_curve(profile, 256).astype(int) - _GREYS
         else:
             moved = np.asarray(_convert(_ramp(), profile)).astype(int) - np.asarray(_ramp())
         return bool(np.abs(moved).max() <= _LEVEL)
@@ -134,24 +134,30 @@ def _ramp() -> Image.Image:
 
 def _grey_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if image.mode == "I;16":
-        return Image.fromarray(_grey_curve(profile)[np.asarray(image)])
-    curve = _grey_levels(profile).tolist()
+        return Image.fromarray(_grey_curve(profile, 65536)[np.asarray(image)])
+    curve = _grey_curve(profile, 256).tolist()
     if image.mode == "L":
         return image.point(curve)
     grey, alpha = image.split()
     return Image.merge("LA", (grey.point(curve), alpha))
 
 
-def _grey_levels(profile: bytes) -> np.ndarray:
-    """Return what becomes of each of the 256 greys, uint8.
+@functools.lru_cache(maxsize=8)
+def _grey_curve(profile: bytes, levels: int) -> np.ndarray:
+    """Return what becomes of each of 256 or 65,536 greys, uint8 or uint16.
 
-    By the profile's curve where it has one: littleCMS takes 8-bit greys through a coarse table,
-    which is off by up to 10 levels in the dark.
+    Pillow hands littleCMS no 16-bit grey, and littleCMS takes 8-bit greys through a coarse table,
+    which is off by up to 10 levels in the dark: so the profile's curve is worked out here
+    (ICC.1:2010, 10.5 and 10.15), then sRGB's; a profile without one follows littleCMS.
     """
-    light = _tone_curve(profile, _GREYS / 255)
+    grey = np.arange(levels) / (levels - 1)
+    light = _tone_curve(profile, grey)
     if light is None:
-        return np.asarray(_convert(Image.fromarray(_GREYS[None]), profile))[0]
-    return np.rint(_encoded(light) * 255).astype(np.uint8)
+        known = np.asarray(_convert(Image.fromarray(_GREYS[None]), profile))[0]
+        seen = np.interp(grey, _GREYS / 255, known / 255)
+    else:
+        seen = _encoded(light)
+    return np.rint(seen * (levels - 1)).astype(np.uint8 if levels == 256 else np.uint16)
 
 
 def _encoded(light: np.ndarray) -> np.ndarray:
@@ -159,22 +165,6 @@ def _encoded(light: np.ndarray) -> np.ndarray:
     light = np.clip(light, 0.0, 1.0)
     seen = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.clip(seen, 0.0, 1.0)
-
-
-@functools.lru_cache(maxsize=8)
-def _grey_curve(profile: bytes) -> np.ndarray:
-    """Return what becomes of each of the 65,536 greys, uint16.
-
-    Pillow hands littleCMS no 16-bit grey, so the profile's curve is worked out here (ICC.1:2010,
-    10.5 and 10.15), then sRGB's; a profile without one follows the 256 greys.
-    """
-    grey = np.arange(65536) / 65535
-    light = _tone_curve(profile, grey)
-    if light is None:
-        seen = np.interp(grey, _GREYS / 255, _grey_levels(profile) / 255)
-    else:
-        seen = _encoded(light)
-    return np.rint(seen * 65535).astype(np.uint16)
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 Points = Sequence[Sequence[float]] | np.ndarray
+FINE = 4  # pixels of the canvas for one of the picture: its lines are smooth
 
 
 @dataclass(frozen=True)
@@ -31,20 +32,26 @@ def make_stroke(points: Points, width: float) -> Stroke:
     return Stroke(float(width), tuple((float(x), float(y)) for x, y in inside))
 
 
-def draw_strokes(strokes: Sequence[Stroke], size: int, supersample: int = 4) -> Image.Image:
+def draw_strokes(strokes: Sequence[Stroke], size: int) -> Image.Image:
     """Draw strokes as a size x size 'L' picture, anti-aliased, with round caps and joins."""
-    side = size * supersample
+    side = size * FINE
     canvas = Image.new("L", (side, side), 255)
     pen = ImageDraw.Draw(canvas)
     for stroke in strokes:
-        width = max(stroke.width * side, 1.0)
         path = [(x * (side - 1), y * (side - 1)) for x, y in stroke.points]
-        if len(path) > 1:
-            pen.line(path, fill=0, width=round(width))
-        for x, y in path:  # a disc at every point is the round cap and the round join
-            r = width / 2
-            pen.ellipse((x - r, y - r, x + r, y + r), fill=0)
-    return canvas.reduce(supersample) if supersample > 1 else canvas
+        draw_line(pen, path, max(stroke.width * side, 1.0), 0)
+    return canvas.reduce(FINE)
+
+
+def draw_line(
+    pen: ImageDraw.ImageDraw, path: Points, width: float, fill: int | tuple[int, ...]
+) -> None:
+    """Draw a line through points (x, y) in pixels: a disc at each is the round cap and join."""
+    if len(path) > 1:
+        pen.line(path, fill=fill, width=round(width))
+    r = width / 2
+    for x, y in path:
+        pen.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
 
 def smooth(points: Points, count: int = 48, closed: bool = False) -> np.ndarray:

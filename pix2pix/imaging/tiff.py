@@ -17,10 +17,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from pix2pix.imaging.picture import Unreadable
 from pix2pix.imaging.planes import ORIENTATION, OTHER_ORDER, Planes, both_bytes, upright
 
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 259, 262, 277, 284
 _PREDICTOR, _EXTRA, _FORMAT, _BITS = 317, 338, 339, 258
+TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of BigTIFFs
 NODATA = 42113  # GDAL's tag: the number, as text, that stands for no value
 _GDAL_METADATA = 42112
 _MASK = 4  # of a page, by its tag NewSubfileType: it says which pixels of the page before count
@@ -33,24 +35,12 @@ _COLOURS = {3: "a palette", 4: "a mask", 5: "inks", 6: "YCbCr", 8: "CIELAB", 9: 
 _COLOURS |= {32803: _RAW, 34892: _RAW, 32844: "LogLuv", 32845: "LogLuv"}
 
 
-class UnreadableTiff(Exception):
-    """What a TIFF holds that cannot be read here."""
-
-
-class NeedsCodecs(UnreadableTiff):
-    """What a TIFF holds that imagecodecs, which is missing, would read."""
-
-
-class ChannelCount(Exception):
-    """The number of channels of a file that has no picture's."""
-
-
 def read_tiff(
     stream: BinaryIO, image: Image.Image | None, max_pixels: int, number: int = 1
 ) -> Planes | None:
     """Read a TIFF's page as numbers; None where `image`, as Pillow opened that page, is right.
 
-    `image` is None where Pillow refuses the file. Raises UnreadableTiff, ChannelCount,
+    `image` is None where Pillow refuses the file. Raises Unreadable and
     DecompressionBombError before memory is taken, and whatever a damaged file makes decoders raise.
     """
     if image is not None and _pillow_is_right(image):
@@ -70,7 +60,10 @@ def read_tiff(
             plain = page.compression in _PLAIN and page.predictor in (1, 2)
             whole_bytes = page.bitspersample % 8 == 0 or page.bitspersample == 1
             if not (plain and whole_bytes) and not _has_codecs():
-                raise NeedsCodecs(_describe(page))
+                raise Unreadable(
+                    f"is a TIFF of {_describe(page)}, for which imagecodecs is missing: install "
+                    "it, or save it as plain TIFF."
+                )
             _check_segments(stream, page, max_pixels)
             planes = _split(page.asarray(), page)
         hidden = _hidden(stream, file.pages, number, max_pixels)
@@ -151,14 +144,14 @@ def _pillow_is_right(image: Image.Image) -> bool:
 
 def _check_kind(page: Any) -> None:
     photometric, samples = int(page.photometric), page.samplesperpixel
-    if page.imagedepth > 1 or photometric not in (0, 1, 2) or page.dtype is None:
-        raise UnreadableTiff(_describe(page))
-    if page.dtype.kind not in "buif":
-        raise UnreadableTiff(_describe(page))
-    if samples not in (1, 3, 4) and not (samples == 2 and page.extrasamples):
-        raise ChannelCount(samples)
-    if samples == 2 and page.extrasamples[0] not in (1, 2):
-        raise ChannelCount(samples)
+    known = photometric in (0, 1, 2) and page.dtype is not None and page.dtype.kind in "buif"
+    if page.imagedepth > 1 or not known:
+        what = f"is a TIFF of {_describe(page)}, which cannot be read here"
+        raise Unreadable(f"{what}: save it as plain TIFF.")
+    alpha = samples == 2 and page.extrasamples and page.extrasamples[0] in (1, 2)
+    if samples not in (1, 3, 4) and not alpha:
+        advice = "a picture has 1, 3 or 4: save those that show it alone."
+        raise Unreadable(f"has {samples} channels and {advice}")
 
 
 def _describe(page: Any) -> str:
@@ -239,11 +232,3 @@ def first_directory(stream: BinaryIO) -> TiffImagePlugin.ImageFileDirectory_v2:
     stream.seek(directory.next)
     directory.load(stream)
     return directory
-
-
-def tiff_channels(stream: BinaryIO) -> int:
-    """Return the channels of a TIFF that Pillow refuses; 0 where its header does not say."""
-    try:
-        return int(first_directory(stream)[_SAMPLES])
-    except Exception:  # it may be anything
-        return 0

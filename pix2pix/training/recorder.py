@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pix2pix.config import TrainConfig
-from pix2pix.data.dataset import dataset_info, find_pairs, label_palette, read_dataset_json
+from pix2pix.data.dataset import dataset_info, find_pairs, label_palette
 from pix2pix.data.loader import PairDataset
 from pix2pix.data.sample import sample_scenes
 from pix2pix.errors import UserError
@@ -69,13 +69,12 @@ class Recorder:
         sampled = PairDataset(data, "val", self.config) if held_out else dataset
         self.samples = sample_pairs(sampled, SAMPLE_PAIRS)
         as_large = dataset.pictures(0)[0].size == (self.config.size, self.config.size)
-        info = read_dataset_json(data)
-        self.native = as_large and info.get("scaled") is not True
-        self.data, self.license = dataset_info(data), info.get("license")
+        self.native = as_large and not dataset.facts.is_scaled
+        self.data, self.license = dataset_info(data), dataset.facts.license
         self.held_out = sample_pairs(sampled, VALIDATION_PAIRS) if held_out else None
         self.label_targets = dataset.labels[1]
-        self.palette = find_palette(data, dataset) if self.config.source_kind == "labels" else []
-        self.scenes = drawn_scenes(data, self.config) if held_out else []
+        self.palette = find_palette(dataset) if self.config.source_kind == "labels" else []
+        self.scenes = drawn_scenes(sampled) if held_out else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
         kind = self.config.report_to
         self.reporter = Reporter(kind, run, self.config, first_step) if kind else None
@@ -198,18 +197,18 @@ def generate(trainer: Trainer, source: Tensor) -> Tensor:
     return trainer.as_translated(torch.cat(generated), source)
 
 
-def find_palette(data: Path, dataset: PairDataset) -> list[dict[str, str]]:
+def find_palette(dataset: PairDataset) -> list[dict[str, str]]:
     """Find the palette of the model: the labels of some sources, enough to see nearly all."""
     some = evenly_spaced(len(dataset), SAMPLED_SOURCES)
-    return label_palette(data, (dataset.pictures(index)[0] for index in some))
+    return label_palette(dataset.facts, (dataset.pictures(index)[0] for index in some))
 
 
-def drawn_scenes(data: Path, config: TrainConfig) -> list[tuple[str, list[dict[str, Any]]]]:
+def drawn_scenes(dataset: PairDataset) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the label maps of some held-out pairs as drawings of the pad, the first pair's first;
     none of pictures that are not our code's own: they stay where they are."""
-    if config.source_kind != "labels" or config.direction != "AtoB":
+    if dataset.config.source_kind != "labels" or dataset.config.direction != "AtoB":
         return []
-    scenes = sample_scenes(data, "val", SCENES)
+    scenes = sample_scenes(dataset.files[:SCENES], dataset.facts.sample_seed)
     return [
         (f"House {number}", [shape.to_json(PALETTE) for shape in shapes])
         for number, shapes in enumerate(scenes, 1)

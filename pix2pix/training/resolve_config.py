@@ -12,14 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from pix2pix.config import TrainConfig, parse_settings, with_preset
-from pix2pix.data.dataset import (
-    DatasetInfo,
-    dataset_info,
-    find_label_sides,
-    has_hints,
-    locate_dataset,
-    read_dataset_json,
-)
+from pix2pix.data.dataset import dataset_info, locate_dataset
+from pix2pix.data.report import DatasetFacts, read_facts
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, ModelConfig
 from pix2pix.models.folder import read_config
@@ -48,11 +42,12 @@ def resolve_config(
     Raises UserError where these contradict each other or cannot be.
     """
     given = parse_settings(overrides)
+    facts = dataset_info(data).facts if data.is_dir() else DatasetFacts()
     if not start_from:
-        return with_dataset_facts(with_preset(preset, given), data, given)
+        return with_dataset_facts(with_preset(preset, given), facts, given)
     model = read_config(start_from)
-    begin = {**model_network(model, given), **model_task(model, preset, given, data)}
-    return with_dataset_facts(with_preset(preset, given, begin), data, given)
+    begin = {**model_network(model, given), **model_task(model, preset, given, facts)}
+    return with_dataset_facts(with_preset(preset, given, begin), facts, given)
 
 
 def model_network(model: ModelConfig, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,12 +70,12 @@ def model_network(model: ModelConfig, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def model_task(
-    model: ModelConfig, preset: str, given: Mapping[str, Any], data: Path
+    model: ModelConfig, preset: str, given: Mapping[str, Any], facts: DatasetFacts
 ) -> dict[str, Any]:
     """Return what the model translates: its direction on this dataset, the kind of its sources,
     their names. Empty for a run in the other direction, or that makes grey sources where the
     model had others."""
-    direction = matching_direction(model, dataset_info(data) if data.is_dir() else None)
+    direction = matching_direction(model, facts)
     derive = given.get("derive") or PRESETS.get(preset, {}).get("derive")
     if not model.colours_grey and (
         derive == "grey" or given.get("direction", direction) != direction
@@ -89,39 +84,40 @@ def model_task(
     values = {"direction": direction, "source_kind": model.source_kind}
     if (model.source_name, model.target_name) != ("source", "target"):  # it was given names
         values |= {"source_name": model.source_name, "target_name": model.target_name}
-    if model.generator.hints and not has_hints(data):  # what it can do it shall not forget
+    if model.generator.hints and not facts.has_hints:  # what it can do it shall not forget
         values["colour_hints"] = HINTS
     return values | ({"derive": "grey"} if model.colours_grey else {})
 
 
-def matching_direction(model: ModelConfig, data: DatasetInfo | None) -> Direction:
+def matching_direction(model: ModelConfig, facts: DatasetFacts) -> Direction:
     """Find the direction in which a dataset has the model's source and target: by their names
     where these are the dataset's too, else the one it was trained in."""
-    if data:
-        sides = [name.strip().casefold() for name in (data.source_name, data.target_name)]
-        names = [name.strip().casefold() for name in (model.source_name, model.target_name)]
-        if sides[0] != sides[1] and names in (sides, sides[::-1]):
-            return "AtoB" if names == sides else "BtoA"
+    sides = [name.strip().casefold() for name in (facts.source_name, facts.target_name)]
+    names = [name.strip().casefold() for name in (model.source_name, model.target_name)]
+    if sides[0] != sides[1] and names in (sides, sides[::-1]):
+        return "AtoB" if names == sides else "BtoA"
     return model.direction
 
 
-def with_dataset_facts(config: TrainConfig, data: Path, given: Mapping[str, Any]) -> TrainConfig:
+def with_dataset_facts(
+    config: TrainConfig, facts: DatasetFacts, given: Mapping[str, Any]
+) -> TrainConfig:
     """Take the dataset's own names for source and target, sources that are label maps, drawings or
     drawings over strokes of colour as such, and losses that suit targets that are label maps, where
     the dataset says so and nothing of it was `given`."""
-    if config.derive != "pairs" or not data.is_dir():
+    if config.derive != "pairs":
         return config
-    info, (label_sources, label_targets) = dataset_info(data), find_label_sides(data, config)
-    names = [info.source_name, info.target_name]
+    label_sources, label_targets = facts.label_sides(config)
+    names = [facts.source_name, facts.target_name]
     turn = 1 if config.direction == "AtoB" else -1
     values = {}
     if names != ["A", "B"]:
         values = dict(zip(("source_name", "target_name"), names[::turn]))
     if label_sources:
         values["source_kind"] = "labels"
-    if turn == 1 and read_dataset_json(data).get("source_kind") == "drawing":
+    if turn == 1 and facts.source_kind == "drawing":
         values["source_kind"] = "drawing"
-    if config.colour_hints or (turn == 1 and has_hints(data)):
+    if config.colour_hints or (turn == 1 and facts.has_hints):
         values["source_kind"] = "drawing"
         values["hints"] = True
     if label_targets and judges_by_features(config) and not FOR_LABEL_MAPS.keys() & given.keys():
@@ -139,7 +135,7 @@ def judges_by_features(config: TrainConfig) -> bool:
 def describe_losses(config: TrainConfig, data: Path) -> str:
     """Say that the preset's losses were replaced; empty where they were not."""
     replaced = all(getattr(config, name) == value for name, value in FOR_LABEL_MAPS.items())
-    if not (replaced and judges_by_features(config) and find_label_sides(data, config)[1]):
+    if not (replaced and judges_by_features(config) and read_facts(data).label_sides(config)[1]):
         return ""
     return "The targets are label maps: a PatchGAN and L1 judge them in place of frozen features."
 

@@ -15,8 +15,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pix2pix.errors import UserError
+from pix2pix.utils.text import printable
 
 RETRY_PAUSES = [0.02] * 50 if os.name == "nt" else []  # seconds
+_STALE = 24 * 3600  # seconds after which a temporary folder belongs to a process that was killed
 
 
 @contextlib.contextmanager
@@ -36,6 +38,12 @@ def save_errors(run: Path) -> contextlib.AbstractContextManager[None]:
         f"{run.name} could not be saved: check that the disk has space and that the run's "
         "folder can be written to, then resume; the last saved state is whole.",
     )
+
+
+def saving(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Turn an OSError of a file or folder that is being saved into a UserError."""
+    advice = "check that its folder can be written to and has free space"
+    return write_errors(path, f"{printable(path.name)} could not be saved: {advice}.")
 
 
 @contextlib.contextmanager
@@ -80,6 +88,29 @@ def _replace(new: Path, old: Path) -> None:
             return
         time.sleep(pause)
     os.replace(new, old)
+
+
+@contextlib.contextmanager
+def atomic_folder(into: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `into`, which takes its name when the block ends well.
+
+    Whatever the block raises leaves nothing behind. A UserError where `into` exists or the disk
+    refuses. A killed process leaves a hidden folder, which a later call beside it removes.
+    """
+    if os.path.lexists(into):
+        raise UserError(f"{printable(into.name)} exists already: choose another name.")
+    temporary = None
+    try:
+        with saving(into):
+            into.parent.mkdir(parents=True, exist_ok=True)
+            remove_old(into.parent.glob(".unfinished-*"), _STALE)
+            temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=into.parent))
+            yield temporary
+            temporary.chmod(0o755)  # mkdtemp makes it private
+            os.rename(temporary, into)
+    finally:
+        if temporary:  # after the rename there is nothing at this path
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def copy_folder(

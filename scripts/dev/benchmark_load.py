@@ -30,10 +30,12 @@ import psutil
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from pix2pix.imaging.example_faces import example_faces
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from pix2pix.imaging.picture import data_url
 from pix2pix.imaging.strokes import Stroke, draw_strokes
 from scripts.dev.benchmark_devices import draw_on_devices
+from scripts.examples.faces import example_faces
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "face-sketch"

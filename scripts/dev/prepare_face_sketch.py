@@ -35,10 +35,9 @@ from prepare_faces.drawings import Artist, kinds_of
 from prepare_faces.framing import BACKDROP, open_face
 from prepare_faces.photos import Photo, Refused, find_landmarks, find_photos, mask_folder
 
-from pix2pix.data.archives import atomic_folder
 from pix2pix.errors import UserError
-from pix2pix.imaging.example_faces import EYE_GAP, EYE_LINE
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import atomic_folder, write_json
+from scripts.examples.faces import EYE_GAP, EYE_LINE
 
 SPLITS = ("train", "val")
 COUNTS = {"cuhk": 12}  # drawings of one photo for training; of those of other sets OTHERS

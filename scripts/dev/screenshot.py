@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from pix2pix.imaging.example_faces import example_faces
 from pix2pix.imaging.example_houses import draw_house
 from pix2pix.imaging.strokes import Stroke
 from pix2pix.models.translator_cache import TranslatorCache
@@ -29,6 +28,7 @@ from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.ui.train.tab import train_tab
 from pix2pix.utils.workspace import model_folders
+from scripts.examples.faces import example_faces
 from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
 
 SETTLED = "getComputedStyle(document.querySelector('.result'), '::after').opacity === '0'"

@@ -32,7 +32,6 @@ from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import comparison_picture, evaluate
 from pix2pix.evaluation.metrics import JUDGE
-from pix2pix.imaging.example_sources import EXAMPLE_SOURCES
 from pix2pix.imaging.grids import labelled_rows
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator import Translator
@@ -41,6 +40,7 @@ from pix2pix.training.loop import run_loop, set_process_up
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.utils.files import write_atomically, write_json
 from pix2pix.utils.validation import split_setting
+from scripts.examples.scenes import EXAMPLE_SOURCES
 from scripts.publish_model import drawn
 
 # The preset `maps`, the same with half the channels, and that with one thing changed at a time.

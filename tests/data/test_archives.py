@@ -27,8 +27,9 @@ import pytest
 
 from pix2pix.data import archives
 from pix2pix.data.archive_readers import ArchiveLimits
-from pix2pix.data.archives import atomic_folder, pack_zip, unpack
+from pix2pix.data.archives import pack_zip, unpack
 from pix2pix.errors import Cancelled, UserError
+from pix2pix.utils.files import atomic_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 GIGABYTE = 10**9

@@ -17,8 +17,7 @@ from PIL import Image
 
 from pix2pix.data.build import build, rebuild
 from pix2pix.data.plan import make_plan
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.records import Inputs, Recipe
 from pix2pix.data.sources import derive_source
 from pix2pix.errors import Cancelled, UserError
 from tests.support.drawn_pairs import draw_folders, drawn_pair

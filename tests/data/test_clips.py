@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix.data.build_dataset import build_dataset
+from pix2pix.data.build import build_dataset
 from pix2pix.data.sources import derive_source, take_frames
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.video import open_clip, read_frames

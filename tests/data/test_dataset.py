@@ -22,14 +22,15 @@ from pix2pix.data.dataset import (
     PairFile,
     dataset_info,
     find_pairs,
+    folder_ranges,
     list_datasets,
     locate_dataset,
     open_pair,
-    read_dataset_json,
 )
+from pix2pix.data.importing import import_dataset
 from pix2pix.data.layout import detect_layout, is_dataset
-from pix2pix.data.ranges import folder_ranges
-from pix2pix.data.transfer import import_dataset, read_npz, write_npz
+from pix2pix.data.npz import read_npz, write_npz
+from pix2pix.data.report import read_dataset_json
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.utils.text import safe_name
 

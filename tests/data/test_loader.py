@@ -15,8 +15,7 @@ from pix2pix.data.build import build
 from pix2pix.data.dataset import find_pairs
 from pix2pix.data.loader import PairDataset, augment, batches, epoch_order
 from pix2pix.data.plan import make_plan
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.records import Inputs, Recipe
 from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import evaluate
 from pix2pix.utils.files import write_json

@@ -22,8 +22,7 @@ from pix2pix.data.checks import alignment, edges
 from pix2pix.data.plan import make_plan
 from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.data.reading import THUMBNAIL_SIDE
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.records import Inputs, Recipe
 from pix2pix.data.report import describe_doubts
 from pix2pix.errors import Cancelled, UserError
 from tests.support.drawn_pairs import draw_folders, drawn_pair

@@ -12,15 +12,14 @@ import pytest
 from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import (
     dataset_info,
-    find_label_sides,
     find_pairs,
     label_palette,
     open_pair,
 )
+from pix2pix.data.report import read_facts
 from pix2pix.data.sample import make_sample_dataset, sample_scenes
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.imaging.example_houses import PALETTE, draw_house, house_shapes
-from pix2pix.imaging.example_sources import draw_shapes
+from pix2pix.imaging.example_houses import PALETTE, draw_house, draw_shapes, house_shapes
 from pix2pix.training.resolve_config import resolve_config
 from tests.support.models_and_servers import load_script
 
@@ -53,9 +52,11 @@ def test_it_says_what_its_sides_are_and_names_every_colour(sample: Path) -> None
     assert (config.source_kind, config.source_name, config.target_name) == (
         "labels", "labels", "house",
     )  # fmt: skip
-    assert find_label_sides(sample, TrainConfig()) == (True, False)
+    assert read_facts(sample).label_sides(TrainConfig()) == (True, False)
     sources = [open_pair(pair)[0] for pair in find_pairs(sample, "train")]
-    palette = {label["name"]: label["color"] for label in label_palette(sample, sources)}
+    palette = {
+        label["name"]: label["color"] for label in label_palette(read_facts(sample), sources)
+    }
     assert palette == PALETTE
 
 
@@ -74,16 +75,19 @@ def test_pictures_show_what_their_labels_say() -> None:
 
 
 def test_scenes_are_known_of_what_this_code_drew_alone(sample: Path, tmp_path: Path) -> None:
-    scenes = sample_scenes(sample, "val", 5)
+    seed = read_facts(sample).sample_seed
+    scenes = sample_scenes(find_pairs(sample, "val"), seed)
     sources = [open_pair(pair)[0] for pair in find_pairs(sample, "val")]
     assert len(scenes) == 2
     for scene, source in zip(scenes, sources):
         assert np.array_equal(draw_shapes(scene, PALETTE, 64), source)
     other = Path(shutil.copytree(sample, tmp_path / "other"))
     find_pairs(other, "val")[0].a.write_bytes(find_pairs(sample, "train")[0].a.read_bytes())
-    assert sample_scenes(other, "val", 5) == []
+    assert sample_scenes(find_pairs(other, "val"), seed) == []
+    assert sample_scenes(find_pairs(other, "train")[:5], seed)
     (other / "dataset.json").unlink()
-    assert sample_scenes(other, "train", 5) == []
+    seed = read_facts(other).sample_seed
+    assert sample_scenes(find_pairs(other, "train")[:5], seed) == []
 
 
 def test_it_is_there_whole_or_not_at_all(sample: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageChops
@@ -24,7 +26,7 @@ def planned(
 ) -> PlannedPair:
     seen = FileInfo((256, 256), str(number), 8, 3, "PNG", small(number) if look is None else look)
     name = name or f"{number}.png"
-    return PlannedPair(name, f"t{name}", seen, seen, **more)
+    return PlannedPair(name, f"t{name}", source_look=seen, target_look=seen, **more)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 10, 11, 99])
@@ -72,7 +74,7 @@ def test_names_and_groups_stay_together() -> None:
 
 def test_pairs_that_share_a_file_stay_together() -> None:
     pairs = [planned(1), planned(2), planned(3)]
-    pairs[2] = PlannedPair("9.png", "t1.png", pairs[2].source_look, pairs[2].target_look)
+    pairs[2] = replace(pairs[2], source="9.png", target="t1.png")
     assert groups_of(pairs) == [0, 1, 0]
 
 

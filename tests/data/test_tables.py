@@ -20,21 +20,22 @@ from PIL import Image
 from pix2pix.data import table_rows
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
-from pix2pix.data.publish import write_tables
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.records import Inputs, Recipe
 from pix2pix.data.table_pairs import extract_pairs, table_inputs
-from pix2pix.data.table_rows import example_pairs, look_at, read_rows
+from pix2pix.data.table_rows import read_rows
 from pix2pix.data.tables import (
     choose_columns,
+    example_pairs,
     image_columns,
     local_table,
+    look_at,
     propose_columns,
     split_of,
     subset_of,
 )
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub import datasets as hub_datasets
+from pix2pix.hub.dataset_repo import write_tables
 from pix2pix.hub.datasets import look_at_hub, pull_pairs
 from tests.support.drawn_pairs import drawn_pair
 from tests.support.fake_hub import READER

@@ -17,9 +17,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from pix2pix.data.publish import dataset_card
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub.client import parse_repo
+from pix2pix.hub.dataset_repo import dataset_card
 from pix2pix.hub.datasets import pull_dataset, push_dataset
 from pix2pix.utils.text import strip_folders
 from tests.support.fake_hub import READER, WRITER, Hub

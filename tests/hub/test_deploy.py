@@ -26,10 +26,10 @@ from pix2pix.errors import UserError
 from pix2pix.hub import deploy as hub_deploy
 from pix2pix.hub.deploy import HubCall, deploy, plan_space, plan_static_space, stage_files
 from pix2pix.imaging.decode import from_data_url
-from pix2pix.imaging.example_faces import example_faces
 from pix2pix.imaging.picture import data_url, save_png
 from pix2pix.imaging.strokes import draw_strokes
 from pix2pix.models.translator import Translator
+from scripts.examples.faces import example_faces
 from tests.support.models_and_servers import connected, free_port, load_script, traces, until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,8 +14,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from pix2pix.config import TrainConfig
-from pix2pix.data.dataset import has_hints
 from pix2pix.data.loader import PairDataset, hue_turn, recoloured
+from pix2pix.data.report import read_facts
 from pix2pix.data.sources import derive_source
 from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import evaluate
@@ -257,7 +257,7 @@ def test_photos_become_a_dataset_a_model_and_ink_on_the_pad(
 ) -> None:
     data = dataset(photos, tmp_path / "coloured", "lines+colours", monkeypatch)
     said = json.loads((data / "dataset.json").read_text())
-    assert said["inputs"]["derive"] == "lines+colours" and has_hints(data)
+    assert said["inputs"]["derive"] == "lines+colours" and read_facts(data).has_hints
     with pytest.raises(UserError, match="have strokes of colour already"):
         PairDataset(data, "train", SMALL)
     given = {"size": "64", "ngf": "4", "ndf": "4", "steps": "1", "jitter": "6"}

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from pix2pix.imaging import strokes as d
-from pix2pix.imaging.example_faces import example_faces
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
 from pix2pix.imaging.strokes import draw_strokes
+from scripts.examples.faces import example_faces
 
 
 def test_example_faces_stay_in_the_frame_and_leave_ink_on_white_paper():

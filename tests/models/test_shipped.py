@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from pix2pix.data.dataset import label_palette
+from pix2pix.data.report import read_facts
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.models.folder import WEIGHTS, pack_weights, read_config, sample_files
 from pix2pix.models.translator import Translator
@@ -142,7 +143,7 @@ def test_its_cards_commands_make_such_a_model(
     assert labels[config.direction == "BtoA"] == (config.source_kind == "labels")
     painted = [tuple(bytes.fromhex(label["color"][1:])) for label in config.palette]
     sources = [Image.new("RGB", (8, 8), colour) for colour in painted]
-    named = label_palette(last.data, sources) if painted else []
+    named = label_palette(read_facts(last.data), sources) if painted else []
     assert {str(label) for label in named} == {str(label) for label in config.palette}
 
 

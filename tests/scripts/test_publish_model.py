@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from pix2pix.imaging.example_sources import EXAMPLE_SOURCES, draw_landscape, draw_shapes
+from pix2pix.imaging.example_houses import draw_shapes
 from pix2pix.models.folder import WEIGHTS, read_config
 from pix2pix.models.translator import Translator
+from scripts.examples.scenes import EXAMPLE_SOURCES, draw_landscape
 from tests.support.models_and_servers import load_script, save_tiny_model, tiny_config
 
 LABELS = (

@@ -15,8 +15,7 @@ from PIL import Image
 from pix2pix.config import train_config
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.records import Inputs, Recipe
 from pix2pix.errors import UserError
 from pix2pix.models.translator import Translator
 from pix2pix.presets import PRESETS

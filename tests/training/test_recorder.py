@@ -19,8 +19,7 @@ from pix2pix.config import TrainConfig
 from pix2pix.data.build import build
 from pix2pix.data.loader import PairDataset
 from pix2pix.data.plan import make_plan
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs
+from pix2pix.data.records import Inputs, Recipe
 from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import evaluate
 from pix2pix.evaluation.metrics import JUDGE

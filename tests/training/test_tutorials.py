@@ -14,7 +14,7 @@ from PIL import Image
 
 from pix2pix.config import train_config
 from pix2pix.data.dataset import find_pairs
-from pix2pix.data.transfer import read_npz, write_npz
+from pix2pix.data.npz import read_npz, write_npz
 from pix2pix.evaluation.evaluate import comparison_picture, evaluate
 from pix2pix.imaging.grids import GAP
 from pix2pix.models.folder import read_config

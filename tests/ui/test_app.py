@@ -22,12 +22,12 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from pix2pix.imaging.decode import from_data_url
-from pix2pix.imaging.example_faces import example_faces
-from pix2pix.imaging.example_sources import Shape, box, draw_shapes
+from pix2pix.imaging.example_houses import Shape, box, draw_shapes
 from pix2pix.imaging.picture import save_png
 from pix2pix.imaging.strokes import draw_strokes
 from pix2pix.ui import server
 from pix2pix.ui.auth import Roles
+from scripts.examples.faces import example_faces
 from tests.support.fork_server import ForkServer
 from tests.support.models_and_servers import (
     connected,

@@ -25,10 +25,9 @@ from PIL import Image
 from pix2pix.data import build as build_module
 from pix2pix.data import compose
 from pix2pix.data.build import build
-from pix2pix.data.dataset import read_dataset_json
 from pix2pix.data.plan import make_plan
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Inputs, Plan
+from pix2pix.data.records import Inputs, Plan, Recipe
+from pix2pix.data.report import read_dataset_json
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import from_data_url
 from pix2pix.ui.components.pairs_view import dataset_pair_views, planned_pair_views

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from pix2pix.data.compose import fit_square
-from pix2pix.data.dataset import read_dataset_json
-from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import Recipe
+from pix2pix.data.report import read_dataset_json
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import from_data_url
 from pix2pix.imaging.example_houses import draw_house

@@ -14,10 +14,9 @@ from PIL import Image
 
 from pix2pix.data.build import prepare_build
 from pix2pix.data.compose import compose_ab, open_pair_job
-from pix2pix.data.dataset import PairFile, find_pairs, open_pair
-from pix2pix.data.ranges import folder_ranges
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import SPLITS, Pair, Plan, Refusal, SideRange
+from pix2pix.data.dataset import PairFile, find_pairs, folder_ranges, open_pair
+from pix2pix.data.ranges import SideRange
+from pix2pix.data.records import SPLITS, Pair, Plan, Recipe, Refusal
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture, data_url, resize
 from pix2pix.ui.dataset.wording import DOUBT_TEXTS

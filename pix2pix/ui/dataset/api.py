@@ -9,7 +9,7 @@ import gradio as gr
 from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
 from pix2pix.data.reading import reading_options
-from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import Recipe
 from pix2pix.errors import UserError
 from pix2pix.ui.dataset.form import shares, whole_number
 from pix2pix.ui.dataset.library import datasets_folder

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, LABELS, Recipe
+from pix2pix.data.records import DEFAULT_SHARES, FORMATS, LABELS, Recipe
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import PUBLISHED
 from pix2pix.imaging.video import VIDEO_SUFFIXES

@@ -12,15 +12,15 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.data.archives import pack_zip
-from pix2pix.data.dataset import dataset_info, find_pairs, list_datasets, read_dataset_json
+from pix2pix.data.dataset import dataset_info, find_pairs, list_datasets, stored_ranges
 from pix2pix.data.layout import find_splits
+from pix2pix.data.npz import write_npz
 from pix2pix.data.plausibility import dataset_doubts
-from pix2pix.data.publish import dataset_card
-from pix2pix.data.ranges import stored_ranges
 from pix2pix.data.records import SPLITS
+from pix2pix.data.report import read_dataset_json
 from pix2pix.data.sample import SAMPLE_NAME, make_sample_dataset
-from pix2pix.data.transfer import write_npz
 from pix2pix.errors import UserError
+from pix2pix.hub.dataset_repo import dataset_card
 from pix2pix.hub.datasets import push_dataset
 from pix2pix.imaging.picture import data_url, resize
 from pix2pix.ui.components.hub_forms import upload_form

@@ -9,11 +9,10 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.data.build import build
+from pix2pix.data.importing import import_dataset
 from pix2pix.data.plan import make_plan
 from pix2pix.data.reading import reading_options
-from pix2pix.data.recipe import Recipe
-from pix2pix.data.records import Plan
-from pix2pix.data.transfer import import_dataset
+from pix2pix.data.records import Plan, Recipe
 from pix2pix.errors import Cancelled
 from pix2pix.ui.components.pairs_view import pairs_view, planned_pair_views
 from pix2pix.ui.dataset.api import dataset_api

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from pix2pix.data.table_rows import TableLook
+from pix2pix.data.tables import TableLook
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import resize
 from pix2pix.ui.components.pairs_view import encode_pair

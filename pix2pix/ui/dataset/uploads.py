@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix.data.archives import unpack
+from pix2pix.data.csv_pairs import read_table
 from pix2pix.data.layout import detect_layout, find_inputs
-from pix2pix.data.pair_table import read_table
+from pix2pix.data.npz import read_npz
 from pix2pix.data.records import Inputs, Origin, Refusal
 from pix2pix.data.sources import take_frames
 from pix2pix.data.table_pairs import extract_pairs
-from pix2pix.data.table_rows import TableLook, look_at
-from pix2pix.data.tables import KINDS, Table, local_table
-from pix2pix.data.transfer import read_npz
+from pix2pix.data.tables import KINDS, Table, TableLook, local_table, look_at
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import look_at_hub, pull_dataset, pull_pairs
 from pix2pix.imaging.video import is_video

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pix2pix.data.ranges import PERCENTILES
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
-from pix2pix.data.recipe import FITS
-from pix2pix.data.records import PERCENTILES, SPLITS, Plan, Refusal
+from pix2pix.data.records import FITS, SPLITS, Plan, Refusal
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.imaging.ab_pairs import STRIPS
 from pix2pix.ui.gradio_patches import escape_template

@@ -9,10 +9,15 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.data.dataset import DatasetInfo, dataset_info, find_pairs, list_datasets
+from pix2pix.data.dataset import (
+    DatasetInfo,
+    dataset_info,
+    find_pairs,
+    folder_ranges,
+    list_datasets,
+)
 from pix2pix.data.loader import steps_per_epoch
 from pix2pix.data.plausibility import dataset_doubts
-from pix2pix.data.ranges import folder_ranges
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.nn.device import pick_device

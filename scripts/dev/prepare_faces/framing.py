@@ -10,7 +10,7 @@ from PIL import Image
 from prepare_faces.photos import Photo, Refused
 from scipy import ndimage
 
-from pix2pix.imaging.example_faces import EYE_GAP, EYE_LINE
+from scripts.examples.faces import EYE_GAP, EYE_LINE
 
 BACKDROP = (206, 214, 222)
 FACE_HEIGHT = 0.527  # hairline to chin of an average face, when the pupils are EYE_GAP apart

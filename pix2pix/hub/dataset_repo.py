@@ -7,15 +7,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from pix2pix.data.dataset import PairFile, find_pairs
-from pix2pix.data.ranges import folder_ranges
-from pix2pix.data.records import SPLITS, SideRange
-from pix2pix.data.tables import import_pyarrow
+from pix2pix.data.dataset import PairFile, find_pairs, folder_ranges
+from pix2pix.data.ranges import SideRange
+from pix2pix.data.records import SIDES, SPLITS
+from pix2pix.data.report import typed
+from pix2pix.data.table_rows import import_pyarrow
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import crop_half
 from pix2pix.imaging.decode import open_picture
@@ -27,6 +29,7 @@ HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}  # as the H
 _GROUP = 50  # rows that are in memory at a time; the Hub's viewer reads one group for a page
 _SHARD = 400 * 10**6  # bytes of pictures in a file
 Ranges = dict[str, SideRange]
+Row = dict[str, dict[str, Any]]  # source and target, each with its bytes and a name
 FIT_TEXTS = {  # how pictures got to a square
     "stretch": "stretched",
     "pad": "padded with white",
@@ -83,7 +86,7 @@ def _data_files(splits: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _counts(made: dict[str, Any]) -> Iterator[str]:
-    if counts := _get_typed(made, "counts", dict):
+    if counts := typed(made, "counts", dict):
         yield from ("| split | pairs |", "|---|---|")
         rows = {
             ("all" if key == "pairs" else escape_markdown(key)): value
@@ -94,14 +97,14 @@ def _counts(made: dict[str, Any]) -> Iterator[str]:
 
 
 def _facts(made: dict[str, Any]) -> Iterator[str]:
-    recipe, inputs = _get_typed(made, "recipe", dict), _get_typed(made, "inputs", dict)
+    recipe, inputs = typed(made, "recipe", dict), typed(made, "inputs", dict)
     if side := recipe.get("size"):
         fit = FIT_TEXTS.get(str(recipe.get("fit")), "scaled")
         side = escape_markdown(side)
         yield f"- Size of each half: {side} x {side} pixels, {fit}."
     elif recipe:
         yield "- Size: as the originals have it."
-    if table := _get_typed(inputs, "origin", dict).get("table"):
+    if table := typed(inputs, "origin", dict).get("table"):
         yield f"- The pictures come from {escape_markdown(table)}: its terms hold for them too."
     if inputs.get("derive"):
         yield f"- The source is made from the target: {escape_markdown(inputs['derive'])}."
@@ -110,7 +113,7 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
         yield f"- Matched by the rule {escape_markdown(made['rule'])}" + (
             f": {explained}" if explained else "."
         )
-    if shares := _get_typed(recipe, "split", list):
+    if shares := typed(recipe, "split", list):
         share_list = ", ".join(escape_markdown(share) for share in shares)
         seed, alike = escape_markdown(recipe.get("seed")), "pairs that look alike stay in one split"
         order = f"train, val, test; seed {seed}"
@@ -119,19 +122,13 @@ def _facts(made: dict[str, Any]) -> Iterator[str]:
         yield "- Split: as the originals say, else by chance 0.8, 0.1, 0.1 (train, val, test)."
     for key, words in (("refused", "Left out"), ("doubts", "Kept, with a doubt")):
         kinds = Counter(
-            str(item.get("kind")) for item in _get_typed(made, key, list) if isinstance(item, dict)
+            str(item.get("kind")) for item in typed(made, key, list) if isinstance(item, dict)
         )
         if kinds:
             listed = ", ".join(
                 f"{count} {escape_markdown(kind)}" for kind, count in kinds.most_common()
             )
             yield f"- {words}: {listed}; `dataset.json` names them."
-
-
-def _get_typed(json_object: dict[str, Any], key: str, kind: type) -> Any:
-    """Return the value of a key in others' JSON, empty where it is of another type."""
-    value = json_object.get(key)
-    return value if isinstance(value, kind) else kind()
 
 
 # ------------------------------------------------------------------------------------------ tables
@@ -150,62 +147,41 @@ def write_tables(
     (into / TABLE_FOLDER).mkdir(parents=True)
     files, ranges = {}, folder_ranges(folder, should_stop=should_stop)
     for split in SPLITS:
-        for number, rows in enumerate(_shards(find_pairs(folder, split), ranges, should_stop)):
+        rows = (_sides(pair, ranges) for pair in each(find_pairs(folder, split), should_stop))
+        groups = iter(lambda rows=rows: [*islice(rows, _GROUP)], [])
+        for number, first in enumerate(groups):
             name = f"{TABLE_FOLDER}/{HUB_SPLITS[split]}-{number:05}.parquet"
-            _write_shard(into / name, rows)
+            _write_shard(into / name, first, groups)
             files[name] = into / name
     return files
 
 
-def _shards(
-    pairs: list[PairFile], ranges: Ranges, should_stop: ShouldStop
-) -> Iterator[Iterator[list[dict]]]:
-    """Yield the groups of rows of one file after the other; each must be read before the next."""
-    waiting = iter(_groups(pairs, ranges, should_stop))
-    for first in waiting:
-
-        def one_file(first: list[dict] = first) -> Iterator[list[dict]]:
-            group, size = first, 0
-            while group:
-                yield group
-                size += sum(len(side["bytes"]) for row in group for side in row.values())
-                group = next(waiting, []) if size < _SHARD else []
-
-        yield one_file()
-
-
-def _groups(
-    pairs: list[PairFile], ranges: Ranges, should_stop: ShouldStop
-) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(pairs), _GROUP):
-        rows = []
-        for pair in each(pairs[start : start + _GROUP], should_stop):
-            source, target = _sides(pair, ranges)
-            rows.append({"source": source, "target": target})
-        yield rows
-
-
-def _write_shard(file: Path, groups: Iterator[list[dict[str, Any]]]) -> None:
-    pyarrow = import_pyarrow()
+def _write_shard(file: Path, rows: list[Row], groups: Iterator[list[Row]]) -> None:
+    """Write the rows, and more of the groups while there is room."""
+    pyarrow, size = import_pyarrow(), 0
     picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     features = {name: {"_type": "Image"} for name in ("source", "target")}
     about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     schema = pyarrow.schema([("source", picture), ("target", picture)], metadata=about)
     with pyarrow.parquet.ParquetWriter(file, schema, compression="NONE") as writer:
-        for rows in groups:  # pictures are packed already
+        while rows:  # pictures are packed already
             writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+            size += sum(len(side["bytes"]) for row in rows for side in row.values())
+            rows = next(groups, []) if size < _SHARD else []
 
 
-def _sides(pair: PairFile, ranges: Ranges) -> tuple[dict[str, Any], dict[str, Any]]:
+def _sides(pair: PairFile, ranges: Ranges) -> Row:
     if pair.b is not None:
-        return _as_it_is(pair.a, ranges["source"]), _as_it_is(pair.b, ranges["target"])
+        files = zip(SIDES, (pair.a, pair.b))
+        return {side: _as_it_is(file, ranges[side]) for side, file in files}
     picture = open_picture(pair.a)
     if picture.size[0] % 2:
         raise UserError(f"{pair.a.name} cannot be cut into two halves: A|B pictures are even.")
-    looks = [side.apply(picture) if picture.image.mode in ("I", "F") else picture
-        for side in (ranges["source"], ranges["target"])]  # fmt: skip
-    halves = (crop_half(look, side) for look, side in zip(looks, ("left", "right")))
-    return tuple({"bytes": _png(half), "path": f"{pair.name}.png"} for half in halves)
+    row = {}
+    for side, half in zip(SIDES, ("left", "right")):
+        look = ranges[side].apply(picture) if picture.image.mode in ("I", "F") else picture
+        row[side] = {"bytes": _png(crop_half(look, half)), "path": f"{pair.name}.png"}
+    return row
 
 
 def _as_it_is(file: Path, side: SideRange) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.utils.files import hold_lock, write_json
+from pix2pix.utils.files import hold_lock, read_json_object, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
 
 RETRY_WAITS = (1, 2, 4, 8, 16, 30)  # seconds before each further try
@@ -52,7 +51,7 @@ def download(
     pause: Callable[[float], None] = time.sleep,
 ) -> Download:
     """Fetch ``url`` as the file ``to``; called again with the same two it goes on, or has nothing
-    to do. ``discard(to)`` ends that.
+    to do. ``discard_download(to)`` ends that.
 
     ``size`` in bytes and ``sha256`` in hex are those of the right file, where they are known.
     ``on_progress`` gets bytes, with a total of 0 while it is unknown. After a passing failure the
@@ -64,15 +63,14 @@ def download(
     host = url_host(url)
     to.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(to):
-        part = PartialFile(to, url, host)
+        part = _Part(url, host, to, size, should_stop, on_progress)
         if not part.placed:
             # A new connection for each try: one that the server has closed would fail it unheard.
             fresh = httpx.Limits(max_keepalive_connections=0)
             with httpx.Client(timeout=timeout, limits=fresh, follow_redirects=True) as client:
-                request = Request(client, part, size, should_stop, on_progress, on_wait)
-                retry(request, waits, pause)
+                _fetch(part, client, waits, on_wait, pause)
         if sha256:
-            verify_checksum(part, sha256.lower(), should_stop)
+            _verify_checksum(part, sha256.lower())
         part.place()
         return Download(to.stat().st_size, part.kept)
 
@@ -82,43 +80,43 @@ def _only_one(to: Path) -> Iterator[None]:
     """Let one program at a time fetch a file; where nothing came, nothing is left behind."""
     name = to.name.lstrip(".")
     busy = f"{name} is being downloaded by another program: wait until it is done."
-    with hold_lock(sidecar(to, ".lock"), busy):
+    with hold_lock(_sidecar(to, ".lock"), busy):
         try:
             yield
         finally:
-            if not (to.exists() or sidecar(to, ".part").exists()):
+            if not (to.exists() or _sidecar(to, ".part").exists()):
                 discard_download(to)
 
 
 def discard_download(to: Path) -> None:
     """Delete the file of a download with all that belongs to it, finished or not."""
-    for path in (to, *(sidecar(to, end) for end in (".part", ".part.json", ".lock"))):
+    for path in (to, *(_sidecar(to, end) for end in (".part", ".part.json", ".lock"))):
         with contextlib.suppress(FileNotFoundError, PermissionError):  # Windows keeps open files
             path.unlink()
 
 
-class PartialFile:
-    """What has arrived of the file at ``url``, whether on its way or placed as ``to``.
+class _Part:
+    """What has arrived of the file at ``url``, on its way or ``placed`` as ``to``, and how the rest
+    is asked for.
 
     ``validator`` is the ETag or date by which the server tells whether the file is still the same
     ("" where it names none: nothing can be resumed then) and ``total`` the length in bytes.
     ``kept`` is what an earlier try had fetched; it falls to 0 when the transfer starts over.
     """
 
-    def __init__(self, to: Path, url: str, host: str) -> None:
-        self.to, self.path, self.note = to, sidecar(to, ".part"), sidecar(to, ".part.json")
-        self.url, self.host = url, host
-        self.validator, self.total, self.placed = "", None, False
-        try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-            known = note["url"] == url
-        except (OSError, ValueError, TypeError, KeyError):
-            known = False
-        if known:
-            self.validator, self.total = note["validator"], note["total"]
-            self.placed = note["placed"] and to.exists()
-        else:
+    def __init__(
+        self, url: str, host: str, to: Path, size: int | None, should_stop: ShouldStop,
+        on_progress: Progress,
+    ) -> None:  # fmt: skip
+        self.url, self.host, self.to, self.size = url, host, to, size
+        self.should_stop, self.on_progress = should_stop, on_progress
+        self.path, self.note = _sidecar(to, ".part"), _sidecar(to, ".part.json")
+        note = read_json_object(self.note)
+        if note.get("url") != url:
             self.path.unlink(missing_ok=True)
+            note = {}
+        self.validator, self.total = note.get("validator", ""), note.get("total")
+        self.placed = note.get("placed", False) and to.exists()
         self.kept = to.stat().st_size if self.placed else self.length()
 
     def length(self) -> int:
@@ -149,30 +147,17 @@ class PartialFile:
         names = ("url", "validator", "total", "placed")
         write_json(self.note, {name: getattr(self, name) for name in names})
 
-
-@dataclass(frozen=True)
-class Request:
-    """All that one request for the missing bytes needs."""
-
-    client: httpx.Client
-    part: PartialFile
-    size: int | None
-    should_stop: ShouldStop
-    on_progress: Progress
-    on_wait: Callable[[str], None]
-
-    def send(self) -> None:
-        """Send the request; raises ConnectionLost where another one may bring the rest."""
-        part = self.part
+    def ask(self, client: httpx.Client) -> None:
+        """Ask for what is missing; raises ConnectionLost where another try may bring the rest."""
         # The file as it is: how many bytes of a packed answer have arrived says nothing about it.
         headers = {"Accept-Encoding": "identity", "User-Agent": "pix2pix-studio"}
-        if part.validator and part.length():
-            headers |= {"Range": f"bytes={part.length()}-", "If-Range": part.validator}
+        if self.validator and self.length():
+            headers |= {"Range": f"bytes={self.length()}-", "If-Range": self.validator}
         try:
-            with self.client.stream("GET", part.url, headers=headers) as response:
-                self.open(response)
-                if not part.is_complete():
-                    self.receive(response)
+            with client.stream("GET", self.url, headers=headers) as response:
+                self._open(response)
+                if not self.is_complete():
+                    self._receive(response)
         except httpx.TimeoutException:
             raise ConnectionLost("does not answer") from None
         except (httpx.ConnectError, httpx.ProxyError):
@@ -180,76 +165,75 @@ class Request:
         except httpx.RequestError:
             raise ConnectionLost("breaks off the transfer") from None
 
-    def open(self, response: httpx.Response) -> None:
+    def _open(self, response: httpx.Response) -> None:
         """Bring the part to where the response's body begins. Raises ConnectionLost for an answer
-        that may be another in a moment, and UserError for one that says no."""
-        part, code = self.part, response.status_code
+        that may be another in a moment, and UserError for one that says no, or for a file of
+        another size than was published, or than the disk holds."""
+        code = response.status_code
         if code == 200:
             length = response.headers.get("Content-Length", "")
-            part.begin(validator(response), int(length) if length.isdigit() else None)
+            self.begin(_validator(response), int(length) if length.isdigit() else None)
         elif code in (206, 416):
-            start, total = content_range(response)
-            if code == 416 and total == part.length():  # nothing is missing
+            start, total = _content_range(response)
+            if code == 416 and total == self.length():  # nothing is missing
                 start = total
-            if start != part.length() or validator(response) not in ("", part.validator):
-                part.begin("", None)
+            if start != self.length() or _validator(response) not in ("", self.validator):
+                self.begin("", None)
                 raise ConnectionLost("has another file now")
-            if part.total is None and total is not None:
-                part.total = total
-                part.write_note()
+            if self.total is None and total is not None:
+                self.total = total
+                self.write_note()
         elif code in RETRY_STATUSES:
             raise ConnectionLost(f"answers with error {code}")
         else:
             reason = f"{code} {response.reason_phrase}".strip()
-            raise UserError(f"{part.host} does not give {part.url} ({reason}): try another one.")
-        self.refuse_wrong_or_large()
-
-    def refuse_wrong_or_large(self) -> None:
-        """Raise UserError for a file of another size than was published, or than the disk holds."""
-        part = self.part
-        if self.size is not None and part.total not in (None, self.size):
+            raise UserError(f"{self.host} does not give {self.url} ({reason}): try another one.")
+        if self.size is not None and self.total not in (None, self.size):
             raise UserError(
-                f"{part.host} offers a file of {part.total:,} bytes where {self.size:,} were "
+                f"{self.host} offers a file of {self.total:,} bytes where {self.size:,} were "
                 "published: it is not the same file, so try another address."
             )
-        missing = (part.total or 0) - part.length()
-        free = shutil.disk_usage(part.path.parent).free
+        missing, free = (self.total or 0) - self.length(), shutil.disk_usage(self.to.parent).free
         if missing > free:
             raise UserError(
-                f"{format_size(missing)} are still to come and {part.path.parent} has room for "
+                f"{format_size(missing)} are still to come and {self.to.parent} has room for "
                 f"{format_size(free)}: free some space or choose another folder."
             )
 
-    def receive(self, response: httpx.Response) -> None:
-        """Append the response's body to the part. Raises Cancelled, ConnectionLost where it ends
-        too early, and OSError."""
-        part = self.part
-        done = part.length()
-        self.on_progress(done, part.total or 0)
-        with part.path.open("ab") as file:
+    def _receive(self, response: httpx.Response) -> None:
+        """Append the response's body. Raises Cancelled, ConnectionLost where it ends too early, and
+        OSError."""
+        done = self.length()
+        self.on_progress(done, self.total or 0)
+        with self.path.open("ab") as file:
             for chunk in response.iter_raw():
                 file.write(chunk)
                 file.flush()  # what has arrived outlives this process
                 done += len(chunk)
-                self.on_progress(done, part.total or 0)
+                self.on_progress(done, self.total or 0)
                 if self.should_stop():
                     raise Cancelled
-        if part.total is None:  # the server named no length, and closed in good order
-            part.total = done
-            part.write_note()
-        if done != part.total:
+        if self.total is None:  # the server named no length, and closed in good order
+            self.total = done
+            self.write_note()
+        if done != self.total:
             raise ConnectionLost("breaks off the transfer")
 
 
-def retry(request: Request, waits: Sequence[float], pause: Callable[[float], None]) -> None:
-    """Send requests until the part is whole; raises UserError after too many in vain."""
-    part, tries = request.part, 0
-    best = part.length()
+def _fetch(
+    part: _Part,
+    client: httpx.Client,
+    waits: Sequence[float],
+    on_wait: Callable[[str], None],
+    pause: Callable[[float], None],
+) -> None:
+    """Ask until the part is whole; raises UserError after too many tries in vain."""
+    tries, best = 0, part.length()
     while not part.is_complete():
-        if request.should_stop():
+        if part.should_stop():
             raise Cancelled
         try:
-            request.send()
+            part.ask(client)
         except ConnectionLost as cut:
             # A server that always starts over and always breaks off gets no nearer: only more
             # bytes than ever before count as progress.
@@ -261,19 +245,19 @@ def retry(request: Request, waits: Sequence[float], pause: Callable[[float], Non
                     "try again later."
                 ) from None
             wait = waits[tries]
-            request.on_wait(f"{part.host} {cut}: trying again in {wait:g} s.")
-            while wait > 0 and not request.should_stop():  # in naps, to notice a stop
+            on_wait(f"{part.host} {cut}: trying again in {wait:g} s.")
+            while wait > 0 and not part.should_stop():  # in naps, to notice a stop
                 pause(min(wait, 0.5))
                 wait -= 0.5
             tries += 1
 
 
-def verify_checksum(part: PartialFile, sha256: str, should_stop: ShouldStop) -> None:
+def _verify_checksum(part: _Part, sha256: str) -> None:
     """Delete the file and raise UserError where this is not its SHA-256."""
     digest = hashlib.sha256()
     with (part.to if part.placed else part.path).open("rb") as file:
         while block := file.read(1 << 20):
-            if should_stop():
+            if part.should_stop():
                 raise Cancelled
             digest.update(block)
     if digest.hexdigest() != sha256:
@@ -293,7 +277,7 @@ def url_host(url: str) -> str:
     raise UserError(f"{url} is no address of a file: give one that begins with http://.")
 
 
-def validator(response: httpx.Response) -> str:
+def _validator(response: httpx.Response) -> str:
     """Return what identifies the file later: a strong ETag, else its date, else nothing."""
     etag = response.headers.get("ETag", "")
     if etag and not etag.startswith("W/"):  # a weak one does not promise equal bytes
@@ -301,14 +285,14 @@ def validator(response: httpx.Response) -> str:
     return response.headers.get("Last-Modified", "")
 
 
-def content_range(response: httpx.Response) -> tuple[int, int | None]:
+def _content_range(response: httpx.Response) -> tuple[int, int | None]:
     """Parse ``Content-Range: bytes 5-9/10`` as (first byte, total); -1 and None where not given."""
     span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     first = span.partition("-")[0]
     return int(first) if first.isdigit() else -1, int(total) if total.isdigit() else None
 
 
-def sidecar(to: Path, end: str) -> Path:
+def _sidecar(to: Path, end: str) -> Path:
     """Name the hidden file beside `to` that ends so: `a.zip`, ".part" -> `.a.zip.part`."""
     return to.with_name(f".{to.name.lstrip('.')}{end}")
 

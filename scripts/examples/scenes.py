@@ -1,56 +1,19 @@
 """Draw sources for models of facades, streets, maps and grey photos: something to begin with on
 the first screen, and for the pictures on model cards.
-
-Label maps are lists of shapes with a label's name each, in fractions of the side, so that the same
-scene serves as an input of any size and as an example on the pad. No torch here.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy import ndimage
 
-Points = Sequence[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A polygon of one label; `points` (x, y) as fractions of the side, y downwards."""
-
-    label: str
-    points: tuple[tuple[float, float], ...]
-
-    def to_json(self, palette: Mapping[str, str]) -> dict:
-        """Return an operation of the drawing pad; `palette` is label -> "#rrggbb"."""
-        points = [[round(x, 4), round(y, 4)] for x, y in self.points]
-        return {"kind": "shape", "color": palette[self.label], "points": points}
-
-
-def draw_shapes(shapes: Sequence[Shape], palette: Mapping[str, str], size: int) -> Image.Image:
-    """Draw a label map of size x size in the palette's exact colours; later shapes lie on top."""
-    picture = Image.new("RGB", (size, size), palette[shapes[0].label])
-    pen = ImageDraw.Draw(picture)
-    for shape in shapes:
-        pen.polygon([(x * size, y * size) for x, y in shape.points], fill=palette[shape.label])
-    return picture
-
-
-def box(label: str, left: float, top: float, right: float, bottom: float) -> Shape:
-    """Make an upright rectangle."""
-    return Shape(label, ((left, top), (right, top), (right, bottom), (left, bottom)))
-
-
-def blob(label: str, x: float, y: float, rx: float, ry: float, rng: np.random.Generator) -> Shape:
-    """Make a round shape with an uneven outline: a tree, a bush, a pond."""
-    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    rough = 1 + ndimage.gaussian_filter1d(rng.normal(size=24), 1.0, mode="wrap") * 0.15
-    points = zip(x + rx * rough * np.cos(angles), y + ry * rough * np.sin(angles))
-    return Shape(label, tuple((float(px), float(py)) for px, py in points))
+from pix2pix.imaging.example_houses import Shape, blob, box
+from pix2pix.imaging.strokes import Points
 
 
 def band(label: str, points: Points, width: float) -> Shape:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix.data.download import discard_download, download
 from pix2pix.errors import Cancelled, UserError
+from pix2pix.utils.download import discard_download, download
 from tests.support.models_and_servers import noise
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "download_dataset.py"
