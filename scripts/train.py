@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.errors import UserError
-from pix2pix.nn.device import is_first
 from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import PRESETS
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import RECENT, WINDOW, diagnose
+from pix2pix.training.distributed import is_first
 from pix2pix.training.loop import TrainProgress, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import RunSettings, describe_losses, new_run, resume_run

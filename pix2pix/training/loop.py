@@ -17,8 +17,8 @@ from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
-from pix2pix.nn.device import ProcessGroup, is_first, join_group
 from pix2pix.training.checkpoints import checkpoint_folder
+from pix2pix.training.distributed import ProcessGroup, is_first, join_group
 from pix2pix.training.recorder import Recorder
 from pix2pix.training.resolve_config import run_config
 from pix2pix.training.saved_state import STATE_FILE, clear_leftovers, random_state, restore_state

@@ -17,8 +17,9 @@ import torch
 
 from pix2pix.config import TrainConfig
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.nn.device import is_first, is_shared, out_of_memory
+from pix2pix.nn.device import out_of_memory
 from pix2pix.training import run_control, run_folder
+from pix2pix.training.distributed import is_first, is_shared
 from pix2pix.training.loop import TrainProgress, check_unused, run_loop, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import (

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
-from pix2pix.nn.device import ProcessGroup, compiler_errors, has_fast_bfloat16, out_of_memory
+from pix2pix.nn.device import compiler_errors, has_fast_bfloat16, out_of_memory
 from pix2pix.nn.diffaugment import Augmentation
 from pix2pix.nn.discriminators import build_discriminator
 from pix2pix.nn.generators import build_generator, keep_light
@@ -27,6 +27,7 @@ from pix2pix.nn.losses import (
     perceptual,
     reconstruction,
 )
+from pix2pix.training.distributed import ProcessGroup
 
 
 class NonFiniteLoss(UserError):

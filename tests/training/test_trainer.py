@@ -17,10 +17,10 @@ from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import Translator
-from pix2pix.nn.device import ProcessGroup
 from pix2pix.nn.diffaugment import Augmentation
 from pix2pix.nn.layers import FastDownConv, FastUpConv, WinogradConv, is_faster
 from pix2pix.presets import PRESETS
+from pix2pix.training.distributed import ProcessGroup
 from pix2pix.training.trainer import Trainer, learning_rate
 
 CPU = torch.device("cpu")
