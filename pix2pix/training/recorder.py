@@ -48,6 +48,7 @@ class Recorder:
         first_step: int = 0,
     ) -> None:  # fmt: skip
         self.run, self.trainer, self.config = run, trainer, dataset.config
+        self.per_epoch = per_epoch  # steps
         self.checkpoint_every = self.config.keep_every_epochs * per_epoch  # steps; these all stay
         held_out = find_pairs(data, "val")
         sampled = PairDataset(data, "val", self.config) if held_out else dataset
@@ -74,14 +75,18 @@ class Recorder:
         losses = (row for row in read_jsonl(run / "metrics.jsonl") if row["step"] > since)
         self.train_l1 = [row["g_l1"] / 2 for row in losses]  # since the last validation
 
-    def row(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+    def row(self, step: int, losses: dict[str, float]) -> None:
         """Append a line to ``metrics.jsonl``."""
-        self.metrics.write(json.dumps({"step": step, "epoch": epoch, **losses}) + "\n")
+        self.metrics.write(json.dumps(self.at(step) | losses) + "\n")
         self.metrics.flush()
 
-    def losses(self, step: int, epoch: int, losses: dict[str, float]) -> None:
+    def at(self, step: int) -> dict[str, int]:
+        """Return what a line of figures begins with."""
+        return {"step": step, "epoch": max(0, step - 1) // self.per_epoch}
+
+    def losses(self, step: int, losses: dict[str, float]) -> None:
         """Append a step's losses, and keep what the next validation is compared with."""
-        self.row(step, epoch, losses)
+        self.row(step, losses)
         self.train_l1.append(losses["g_l1"] / 2)  # from [-1, 1] to the scale 0 to 1
         lr = self.trainer.g_optimizer.param_groups[0]["lr"]
         self.report(step, "loss", {**losses, "lr": lr})
@@ -94,12 +99,12 @@ class Recorder:
         self.report(step, "samples", {"grid": grid})
         self.sampled = step
 
-    def epoch_ended(self, step: int, epoch: int) -> None:
+    def epoch_ended(self, step: int) -> None:
         """Validate, unless that would take more than its share of the time."""
         if self.validation_seconds <= VALIDATION_TIME_SHARE * (time.monotonic() - self.started):
-            self.validate(step, epoch)
+            self.validate(step)
 
-    def validate(self, step: int, epoch: int) -> None:
+    def validate(self, step: int) -> None:
         """Append one line to ``validation.jsonl``; nothing for a dataset without ``val``."""
         if not self.held_out or not self.train_l1:
             return
@@ -109,16 +114,20 @@ class Recorder:
         row |= {"train_l1": sum(self.train_l1) / len(self.train_l1)}
         self.last_metrics = {"step": step, **row}
         with (self.run / "validation.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "epoch": epoch, **row}) + "\n")
+            file.write(json.dumps(self.at(step) | row) + "\n")
         self.report(step, "validation", row)
         self.train_l1.clear()
         self.validation_seconds += time.monotonic() - start
 
-    def save_state(self, step: int, random: list[Tensor]) -> None:
-        """Save the state that the run is resumed from; `random` is the `random_state` of every
-        process."""
+    def save(self, step: int, random: list[Tensor]) -> None:
+        """Save the state before all that takes time, then the model with its picture and its
+        figures; `random` is the `random_state` of every process."""
         state = {"step": step, "trainer": self.trainer.state_dict(), "random": random}
         save_state(self.run, state)
+        if self.sampled != step:
+            self.sample(step)
+        self.validate(step)
+        self.save_checkpoint(step)
 
     def save_checkpoint(self, step: int) -> None:
         """Save the generator as a model folder."""
