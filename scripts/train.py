@@ -77,13 +77,14 @@ def tell(run: Path, settings: RunSettings, is_new: bool) -> None:
         )
     if ahead := run_control.count_ahead(run):
         lines.append(f"Waiting behind {ahead} other run(s) on {device}.")
-    need, free = training_memory(config), free_memory(device)
-    if need > free:
-        lines.append(
-            f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
-            "free: lower size, ngf or batch_size; gradient_accumulation_steps makes up for "
-            "smaller batches."
-        )
+    with contextlib.suppress(UserError):  # of networks that cannot be, which training says
+        need, free = training_memory(config), free_memory(device)
+        if need > free:
+            lines.append(
+                f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
+                "free: lower size, ngf or batch_size; gradient_accumulation_steps makes up for "
+                "smaller batches."
+            )
     if note := describe_losses(config, data):
         lines.append(note)
     for line in lines:

@@ -152,7 +152,7 @@ def train_run(
         return bool(asked)
 
     try:
-        with errors_of_training():
+        with errors_of_training(), save_errors(run):
             train_in_turn(run, settings, stop, reporter)
         end = asked or "finished"
     except Cancelled:
