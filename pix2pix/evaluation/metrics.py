@@ -93,11 +93,6 @@ def features(pictures: Tensor, network: str, device: torch.device | str = "cpu")
     return Features([x.cpu() for x in maps], see.head(maps[-1]).cpu().mean((2, 3)))
 
 
-def perceptual(generated: Features, target: Features) -> Tensor:
-    """Compute the perceptual distance of each pair, N values from 0 (equal) to 4."""
-    return perceptual_distances(generated.maps, target.maps)
-
-
 def kid(generated: Tensor, target: Tensor) -> float | None:
     """Compute the kernel inception distance of two sets of `Features.pooled`, N x D and M x D,
     times 1000.
@@ -165,14 +160,14 @@ class FeatureComparison:
         if known is None:
             return None
         look = features(generated, self.network, self.device)
-        self.distances.append(perceptual(look, known))
+        self.distances.append(perceptual_distances(look.maps, known.maps))
         self.pooled_features.append((look.pooled, known.pooled))
         maps = known.maps
         if self.waiting:
             maps = [torch.cat(both) for both in zip(self.waiting, maps)]
         pairs = len(maps[0]) // 2 * 2
-        even, odd = (Features([m[side:pairs:2] for m in maps], known.pooled) for side in (0, 1))
-        self.apart.append(perceptual(even, odd))
+        even, odd = ([m[side:pairs:2] for m in maps] for side in (0, 1))
+        self.apart.append(perceptual_distances(even, odd))
         self.waiting = [m[pairs:] for m in maps] if pairs < len(maps[0]) else None
         return known
 

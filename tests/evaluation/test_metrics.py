@@ -25,13 +25,13 @@ from pix2pix.evaluation.metrics import (
     kid,
     l1,
     output_diversity,
-    perceptual,
     psnr,
     ssim,
     thumbnails,
 )
 from pix2pix.evaluation.validation import HeldOut
 from pix2pix.nn.imagenet import imagenet_network, installed
+from pix2pix.nn.losses import perceptual_distances
 from tests.support.drawn_pairs import drawn_pair
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -112,10 +112,10 @@ def test_the_perceptual_distance_is_its_formula():
             apart = x / np.linalg.norm(x) - y / np.linalg.norm(y)
             total[n] += (apart**2).sum() / a[0, 0].size / 4
     found = [Features([torch.tensor(m) for m in maps], torch.zeros(2, 3)) for maps in sides]
-    np.testing.assert_allclose(perceptual(*found), total, rtol=1e-6)
+    np.testing.assert_allclose(perceptual_distances(*(x.maps for x in found)), total, rtol=1e-6)
     opposite = Features([-m for m in found[0].maps], found[0].pooled)
-    np.testing.assert_allclose(perceptual(found[0], opposite), [4, 4])
-    assert float(perceptual(found[0], found[0]).max()) == 0
+    np.testing.assert_allclose(perceptual_distances(found[0].maps, opposite.maps), [4, 4])
+    assert float(perceptual_distances(found[0].maps, found[0].maps).max()) == 0
 
 
 def test_kid_is_its_formula_without_the_pairs_of_a_picture_with_itself():
@@ -165,7 +165,8 @@ def test_the_perceptual_distance_punishes_blur_that_l1_and_ssim_reward(network, 
     blur = target.mean((2, 3), keepdim=True).expand_as(target)
     assert float(l1(blur, target).mean()) < float(l1(anew, target).mean())
     seen, blurred, drawn = (features(side, name) for side in (target, blur, anew))
-    assert float(perceptual(blurred, seen).mean()) > 2 * float(perceptual(drawn, seen).mean())
+    far, near = (perceptual_distances(x.maps, seen.maps).mean() for x in (blurred, drawn))
+    assert float(far) > 2 * float(near)
 
 
 @pytest.fixture
@@ -208,7 +209,9 @@ def test_the_halves_are_the_even_and_the_odd_real_pictures(network):
     real = features(target, JUDGE)
     even, odd = (Features([m[side:6:2] for m in real.maps], real.pooled) for side in (0, 1))
     found = compare(made, target, 7)
-    assert found["perceptual_halves"] == pytest.approx(float(perceptual(even, odd).mean()))
+    assert found["perceptual_halves"] == pytest.approx(
+        float(perceptual_distances(even.maps, odd.maps).mean())
+    )
     assert found["kid_halves"] == pytest.approx(kid(real.pooled[::2], real.pooled[1::2]))
     assert compare(0.5 * made, target, 7)["kid_halves"] == found["kid_halves"]
     few = compare(made[:3], target[:3], 2)
