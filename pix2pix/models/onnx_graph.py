@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 
 from pix2pix.errors import UserError
 from pix2pix.model_config import GeneratorConfig, ModelConfig
-from pix2pix.models.folder import StoredTensor, read_layout
+from pix2pix.models.weights import StoredTensor, read_layout
 from pix2pix.nn.generators import LIVELY, SLIGHT, WIDEST_LINE
 from pix2pix.nn.layers import ENLARGED
 
