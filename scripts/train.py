@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import signal
@@ -10,7 +11,6 @@ import sys
 from collections import deque
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -18,16 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.errors import UserError
-from pix2pix.models.folder import find_model
-from pix2pix.nn.device import is_first, pick_device
 from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import PRESETS
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import RECENT, WINDOW, diagnose
-from pix2pix.training.loop import TrainProgress, check_unused, run_loop, set_process_up
+from pix2pix.training.distributed import is_first
+from pix2pix.training.loop import TrainProgress, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.resolve_config import RunSettings, describe_losses, resolve_config, resume_run
-from pix2pix.training.train import begin_run, run_training
+from pix2pix.training.resolve_config import RunSettings, describe_losses, new_run, resume_run
+from pix2pix.training.train import begin_run, train_run
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import count, split_setting
 
@@ -39,78 +38,57 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     signal.signal(signal.SIGINT, lambda *_: stop.append(True))
     try:
-        if not args.resume:
-            check_unused(args.run)
-        config, data, start_from, device = settings = run_settings(args)
-        if not is_first():  # of several processes, only the first one writes
-            run_loop(
-                args.run, data, config, device=device, start_from=start_from, resume=True,
-                should_stop=lambda: bool(stop),
-            )  # fmt: skip
-            return 0
-        if run_folder.read_status(args.run).is_active:
-            raise UserError(f"{args.run.name} is running already: stop it first.")
+        settings = run_settings(args)
+        begin_run(args.run, settings, args.resume)
+        if is_first():
+            tell(args.run, settings, is_new=not args.resume)
+        with contextlib.closing(Bar(args.run, settings.config)) as bar:
+            train_run(args.run, settings, lambda: bool(stop), bar)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-
-    if not (args.resume or config.derive == "grey"):
-        tell_doubts(data)
-
-    def begin() -> RunSettings:
-        begin_run(args.run, settings, args.resume)
-        warn(args.run, config, device)
-        if note := describe_losses(config, settings.data):
-            print(note, file=sys.stderr)
-        return settings
-
-    bar = Bar(args.run, config)
-    stop_request = lambda: "stopped" if stop else run_control.requested_stop(args.run)  # noqa: E731
-    sentence = run_training(args.run, begin, stop_request, bar)
-    bar.close()
-    if sentence:
-        print(sentence, file=sys.stderr)
-        return 1
-    ended = run_folder.read_status(args.run).state
-    print(json.dumps({"model": str(args.run / "model"), "stopped": ended != "finished"}))
+    if is_first():
+        ended = run_folder.read_status(args.run).state
+        print(json.dumps({"model": str(args.run / "model"), "stopped": ended != "finished"}))
     return 0
-
-
-def tell_doubts(data: Path) -> None:
-    """Say what is doubtful in a dataset, and what helps."""
-    for doubt in dataset_doubts(data):
-        fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
-        print(
-            f"Look at {doubt.file}: it {doubt.reason}. Build a dataset of {data.name} with "
-            f"build_dataset.py {fixes}.", file=sys.stderr,
-        )  # fmt: skip
-
-
-def warn(run: Path, config: TrainConfig, device: torch.device) -> None:
-    """Say what the run waits for, and that it takes more memory than there is."""
-    if ahead := run_control.count_ahead(run):
-        print(f"Waiting behind {ahead} other run(s) on {device}.", file=sys.stderr)
-    need, free = training_memory(config), free_memory(device)
-    if need > free:
-        print(
-            f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
-            "free: lower size, ngf or batch_size; gradient_accumulation_steps makes up for "
-            "smaller batches.",
-            file=sys.stderr,
-        )
 
 
 def run_settings(args: argparse.Namespace) -> RunSettings:
     """Return the settings that the arguments give, and for a run that goes on those of its own
     `config.json` where they say nothing."""
     overrides = dict(args.set)
-    if args.resume:
-        settings = resume_run(args.run, args.device or "", args.data)
-        config = dataclasses.asdict(settings.config)
-        return settings._replace(config=train_config(config["preset"], overrides, config))
-    model = find_model(args.start_from) if args.start_from else None
-    config = resolve_config(args.preset or "maps", overrides, args.data, model)
-    return RunSettings(config, args.data, model, pick_device(args.device or "auto"))
+    if not args.resume:
+        preset, device = args.preset or "maps", args.device or "auto"
+        return new_run(preset, overrides, args.data, args.start_from, device)
+    settings = resume_run(args.run, args.device or "", args.data)
+    config = dataclasses.asdict(settings.config)
+    return settings._replace(config=train_config(config["preset"], overrides, config))
+
+
+def tell(run: Path, settings: RunSettings, is_new: bool) -> None:
+    """Say what a run waits for, what is doubtful in a new one's dataset, and what does not fit."""
+    config, data, _, device = settings
+    lines = []
+    for doubt in dataset_doubts(data) if is_new and config.derive != "grey" else []:
+        fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
+        lines.append(
+            f"Look at {doubt.file}: it {doubt.reason}. Build a dataset of {data.name} with "
+            f"build_dataset.py {fixes}."
+        )
+    if ahead := run_control.count_ahead(run):
+        lines.append(f"Waiting behind {ahead} other run(s) on {device}.")
+    with contextlib.suppress(UserError):  # of networks that cannot be, which training says
+        need, free = training_memory(config), free_memory(device)
+        if need > free:
+            lines.append(
+                f"This takes about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are "
+                "free: lower size, ngf or batch_size; gradient_accumulation_steps makes up for "
+                "smaller batches."
+            )
+    if note := describe_losses(config, data):
+        lines.append(note)
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 class Bar:
@@ -125,8 +103,8 @@ class Bar:
 
     def __call__(self, progress: TrainProgress) -> None:
         self.recent.append({"step": progress.step, "epoch": progress.epoch, **progress.losses})
-        if progress.step % WINDOW == 0:
-            self.judge()
+        if progress.step % WINDOW == 0 or progress.step == progress.steps:
+            self.judge(progress.steps)
         if self.bar is None:
             bounds = {"initial": progress.step - 1, "total": progress.steps}
             seldom = {} if sys.stderr.isatty() else {"mininterval": 30}
@@ -136,8 +114,9 @@ class Bar:
         self.bar.set_postfix(losses, refresh=False)
         self.bar.update()
 
-    def judge(self) -> None:
-        diagnosis = diagnose(self.recent, read_jsonl(self.run / "validation.jsonl"), self.config)
+    def judge(self, steps: int) -> None:
+        validation = read_jsonl(self.run / "validation.jsonl")
+        diagnosis = diagnose(self.recent, validation, self.config, steps)
         if diagnosis.level not in ("good", self.level):
             facts = f"{diagnosis.line} {diagnosis.evidence} {diagnosis.advice}"
             line = f"Step {self.recent[-1]['step']:,}: {facts}"

@@ -25,15 +25,8 @@ from pix2pix.data.dataset import (
 from pix2pix.data.report import Refused, read_facts
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.evaluation.metrics import (
-    BATCH,
-    JUDGE,
-    Comparison,
-    class_overlaps,
-    confusion,
-    evenly_spaced,
-    label_scores,
-)
+from pix2pix.evaluation.label_maps import ClassMeasures, LabelComparison, parse_palette
+from pix2pix.evaluation.metrics import BATCH, JUDGE, Comparison, evenly_spaced
 from pix2pix.imaging.grids import labelled_rows, rows_picture, stack_pictures
 from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.picture import as_picture, resize
@@ -49,17 +42,36 @@ _FORMATS |= dict.fromkeys(("accuracy", "mean_iou", "commonest"), "{:.4f}")
 Sample = tuple[Image.Image, Image.Image, Image.Image]  # source, generated, target
 
 
+class Measures(TypedDict, total=False):
+    """How close generated pictures come to their targets; None is what cannot be told.
+
+    `l1` is on a scale from 0 to 1, `l1_units` in the unit of targets that have a range, `psnr` in
+    dB, `kid` times 1000. Lower is better for `l1`, and for `perceptual` and `kid`, which are by the
+    network that `judge` names; higher for the others.
+    `*_halves` are between the even and the odd real pictures, the last four of label maps alone.
+    """
+
+    images: int
+    l1: float | None
+    l1_units: float
+    psnr: float | None
+    ssim: float | None
+    perceptual: float | None
+    perceptual_halves: float | None
+    kid: float | None
+    kid_halves: float | None
+    judge: str | None
+    spread: float | None
+    accuracy: float
+    mean_iou: float
+    commonest: float
+    classes: list[ClassMeasures]
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model does on a split.
-
-    `measures` has `images`, `l1` (on the scale 0 to 1), `psnr` in dB, `ssim`, `perceptual`, `kid`
-    (times 1000), both by the network that `judge` names, each also between the two halves of the
-    real pictures (`perceptual_halves`, `kid_halves`), and `spread`, None where one cannot be
-    measured; for label maps also `accuracy`, `mean_iou`, `commonest` and `classes`, each {"color",
-    "share" of the target's pixels, "iou"}. `samples` are some of the triples, square and at the
-    model's size. `refused` says which pairs were left out: {"file", "reason"}.
-    """
+    """What a model does on a split: `samples` are some of the triples, square and at the model's
+    size, `refused` says which pairs were left out: {"file", "reason"}."""
 
     measures: Measures
     samples: list[Sample] = field(default_factory=list)
@@ -96,7 +108,7 @@ def evaluate(
     if isinstance(model, (str, os.PathLike)):
         model = Translator.from_pretrained(model)
     reader = _Reader(model.config, data, direction, derive)
-    colours = _palette(palette) if palette else _find_palette(files, reader, should_stop)
+    colours = parse_palette(palette) if palette else _find_palette(files, reader, should_stop)
     result = Evaluation({})
     triples = _collect(
         files, lambda file: _translate_pair(model, reader.open(file), fit, colours is not None),
@@ -148,22 +160,22 @@ def _measure(triples: Iterator[Sample], model: Translator, colours: Tensor | Non
     channels = model.config.generator.target_channels
     # The network that judges runs on a GPU where the model does.
     device = model.device if model.device.type == "cuda" else "cpu"
-    compared, confused = Comparison(JUDGE, device), 0
+    compared = Comparison(JUDGE, device)
+    labels = LabelComparison(colours) if colours is not None else None
     while batch := list(itertools.islice(triples, BATCH)):
         _, generated, target = (
             torch.from_numpy(stack_pictures(side, channels)) for side in zip(*batch)
         )
         compared.add(generated, target)
-        if colours is not None:
-            confused += confusion(generated, target, colours)
+        if labels:
+            labels.add(generated, target)
     measures = cast("Measures", compared.result())
     measures["judge"] = None if measures["perceptual"] is None else JUDGE
     known = model.config.number_range("target")
     if known and measures["l1"] is not None:
         measures["l1_units"] = measures["l1"] * (known[1] - known[0])
-    if colours is not None and measures["images"]:
-        measures.update(cast("Measures", label_scores(confused)))
-        measures["classes"] = _class_names(confused, colours)
+    if labels and measures["images"]:
+        measures.update(cast("Measures", labels.result()))
     return measures
 
 
@@ -217,23 +229,6 @@ def _translate_pair(
     return tuple(resize(p, size, labels=c) for p, c in zip((source, made, target), crisp))
 
 
-# ------------------------------------------------------------------------------------- label maps
-
-
-def _palette(colours: list[str]) -> Tensor:
-    """Parse a palette as K x 3 in 0..255; raises UserError unless it holds two colours of the
-    form #rrggbb."""
-    try:
-        values = [bytes.fromhex(colour.removeprefix("#")) for colour in colours]
-    except ValueError:
-        values = []
-    if len(set(values)) < 2 or any(len(value) != 3 for value in values):
-        raise UserError(
-            f"'{','.join(colours)}' is no palette: give two colours or more such as #ff0000."
-        )
-    return torch.tensor([list(value) for value in dict.fromkeys(values)])
-
-
 def _find_palette(files: list[PairFile], reader: _Reader, should_stop: ShouldStop) -> Tensor | None:
     """Find the colours of the targets, K x 3 in 0..255, the commonest first, where these are label
     maps; None where `dataset.json` denies it or they hold too many colours."""
@@ -253,15 +248,6 @@ def _find_palette(files: list[PairFile], reader: _Reader, should_stop: ShouldSto
 
     palette = label_colours(targets())
     return torch.tensor(palette) if palette and len(palette) > 1 else None
-
-
-def _class_names(confused: Tensor, colours: Tensor) -> list[ClassMeasures]:
-    shares = confused.sum(1).double() / confused.sum()
-    rows = zip(colours.tolist(), shares.tolist(), class_overlaps(confused).tolist())
-    return [
-        {"color": f"#{bytes(colour).hex()}", "share": share, "iou": None if iou != iou else iou}
-        for colour, share, iou in rows
-    ]
 
 
 # ------------------------------------------------------------------------------ several models
@@ -306,37 +292,3 @@ def comparison_picture(evaluations: dict[str, Evaluation]) -> Image.Image:
     if len(evaluations) == 1:
         return rows_picture([stack_pictures(pictures, 3) for _, pictures in rows])
     return labelled_rows(rows)
-
-
-class ClassMeasures(TypedDict):
-    """One colour of a label map: its share of the targets' pixels, and intersection over union."""
-
-    color: str  # "#rrggbb"
-    share: float
-    iou: float | None
-
-
-class Measures(TypedDict, total=False):
-    """How close generated pictures come to their targets; None is what cannot be told.
-
-    `l1` is on a scale from 0 to 1, `l1_units` in the unit of targets that have a range, `psnr` in
-    dB, `kid` times 1000. Lower is better for `l1`, and for `perceptual` and `kid`, which are by the
-    network that `judge` names; higher for the others.
-    `*_halves` are between the even and the odd real pictures, the last four of label maps alone.
-    """
-
-    images: int
-    l1: float | None
-    l1_units: float
-    psnr: float | None
-    ssim: float | None
-    perceptual: float | None
-    perceptual_halves: float | None
-    kid: float | None
-    kid_halves: float | None
-    judge: str | None
-    spread: float | None
-    accuracy: float
-    mean_iou: float
-    commonest: float
-    classes: list[ClassMeasures]

@@ -14,17 +14,14 @@ stays with lite0: a judge that chose the checkpoint would flatter it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pix2pix.errors import Cancelled
-from pix2pix.nn.imagenet import SIDES, how_to_get, imagenet_stages, installed, normalise, to_rgb
+from pix2pix.nn.imagenet import SIDES, how_to_get, imagenet_network, installed, to_rgb
 from pix2pix.nn.losses import perceptual_distances
-from pix2pix.utils.progress import ShouldStop
 
 CHOOSER, JUDGE = "efficientnet-lite0", "efficientnet-lite2"
 INSTALL_HINT = (
@@ -48,12 +45,12 @@ _THUMBNAIL = 32  # side at which outputs are told apart
 
 def l1(generated: Tensor, target: Tensor) -> Tensor:
     """Compute the mean absolute difference of each pair, N values on the scale 0 to 1."""
-    return (_to_8bit(generated) - _to_8bit(target)).abs().mean((1, 2, 3)) / 255
+    return (to_8bit(generated) - to_8bit(target)).abs().mean((1, 2, 3)) / 255
 
 
 def psnr(generated: Tensor, target: Tensor) -> Tensor:
     """Compute the peak signal-to-noise ratio of each pair in dB, N values of 100 at most."""
-    error = (_to_8bit(generated) - _to_8bit(target)).square().mean((1, 2, 3)) / 255**2
+    error = (to_8bit(generated) - to_8bit(target)).square().mean((1, 2, 3)) / 255**2
     return (-10 * error.log10()).clamp(max=MAX_PSNR)
 
 
@@ -62,12 +59,13 @@ def ssim(generated: Tensor, target: Tensor) -> Tensor:
     weights, the mean over channels. Raises ValueError for pictures under 7 pixels."""
     from skimage.metrics import structural_similarity  # half a second, for who measures only
 
-    pairs = zip(_to_8bit(generated).cpu().numpy(), _to_8bit(target).cpu().numpy())
+    pairs = zip(to_8bit(generated).cpu().numpy(), to_8bit(target).cpu().numpy())
     values = [structural_similarity(a, b, channel_axis=0, data_range=255) for a, b in pairs]
     return torch.tensor(values, dtype=torch.float32)
 
 
-def _to_8bit(pictures: Tensor) -> Tensor:
+def to_8bit(pictures: Tensor) -> Tensor:
+    """Convert pictures in [-1, 1] to whole numbers from 0 to 255, float32."""
     return ((pictures.float().clamp(-1, 1) + 1) * 127.5).round()
 
 
@@ -88,19 +86,11 @@ def features(pictures: Tensor, network: str, device: torch.device | str = "cpu")
     on the CPU. None where it is not installed."""
     if not installed(network):
         return None
-    x = _to_8bit(to_rgb(pictures.to(device)))
+    x = to_8bit(to_rgb(pictures.to(device)))
     x = F.interpolate(x, (SIDES[network],) * 2, mode="bicubic", antialias=True).clamp(0, 255)
-    x = normalise(x / 127.5 - 1)
-    maps = []
-    for stage in imagenet_stages(network, str(device)):
-        x = stage(x)
-        maps.append(x.cpu())
-    return Features(maps[:-1], maps[-1].mean((2, 3)))
-
-
-def perceptual(generated: Features, target: Features) -> Tensor:
-    """Compute the perceptual distance of each pair, N values from 0 (equal) to 4."""
-    return perceptual_distances(generated.maps, target.maps)
+    see = imagenet_network(network, str(device))
+    maps = see(x / 127.5 - 1)
+    return Features([x.cpu() for x in maps], see.head(maps[-1]).cpu().mean((2, 3)))
 
 
 def kid(generated: Tensor, target: Tensor) -> float | None:
@@ -127,7 +117,7 @@ def kid(generated: Tensor, target: Tensor) -> float | None:
     return 1000 * float(among(x) + among(y) - 2 * kernel(x, y).mean())
 
 
-# ------------------------------------------------------------------------- collapse and label maps
+# --------------------------------------------------------------------------------------- collapse
 
 
 def thumbnails(pictures: Tensor) -> Tensor:
@@ -146,42 +136,6 @@ def output_diversity(generated: Tensor, target: Tensor) -> float | None:
         torch.pdist(x[chosen], p=1).mean().item() for x in (generated, target)
     )
     return output_spread / target_spread if target_spread else None
-
-
-def confusion(generated: Tensor, target: Tensor, palette: Tensor) -> Tensor:
-    """Count the pixels of target colour i that were painted in colour j, K x K, each pixel by
-    the nearest colour of the `palette` (K x 3 in 0..255)."""
-    colours, count = palette.float(), len(palette)
-
-    def nearest(picture: Tensor) -> Tensor:
-        pixels = _to_8bit(to_rgb(picture[None].cpu()))[0].flatten(1).T
-        # The squared distance without what all colours share; whole numbers, so it is exact.
-        return (colours.square().sum(1) - 2 * pixels @ colours.T).argmin(1)
-
-    cells = torch.zeros(count**2, dtype=torch.int64)
-    for output, expected in zip(generated, target):
-        cells += (nearest(expected) * count + nearest(output)).bincount(minlength=count**2)
-    return cells.view(count, count)
-
-
-def label_scores(confused: Tensor) -> dict[str, float]:
-    """Of a K x K `confusion`: `accuracy` is the share of pixels in the right colour, `mean_iou`
-    the mean over the colours that occur of overlap over union, and `commonest` the share of the
-    commonest target colour, which is the accuracy of painting nothing else."""
-    overlaps = class_overlaps(confused)
-    confused = confused.double()
-    return {
-        "accuracy": float(confused.trace() / confused.sum()),
-        "mean_iou": float(overlaps[overlaps.isfinite()].mean()),
-        "commonest": float(confused.sum(1).max() / confused.sum()),
-    }
-
-
-def class_overlaps(confused: Tensor) -> Tensor:
-    """Compute the intersection over union of each colour, K values in [0, 1], NaN for one that
-    is nowhere."""
-    right = confused.diagonal().double()
-    return right / (confused.sum(0) + confused.sum(1) - right)
 
 
 # ------------------------------------------------------------------------------ all of them at once
@@ -206,14 +160,14 @@ class FeatureComparison:
         if known is None:
             return None
         look = features(generated, self.network, self.device)
-        self.distances.append(perceptual(look, known))
+        self.distances.append(perceptual_distances(look.maps, known.maps))
         self.pooled_features.append((look.pooled, known.pooled))
         maps = known.maps
         if self.waiting:
             maps = [torch.cat(both) for both in zip(self.waiting, maps)]
         pairs = len(maps[0]) // 2 * 2
-        even, odd = (Features([m[side:pairs:2] for m in maps], known.pooled) for side in (0, 1))
-        self.apart.append(perceptual(even, odd))
+        even, odd = ([m[side:pairs:2] for m in maps] for side in (0, 1))
+        self.apart.append(perceptual_distances(even, odd))
         self.waiting = [m[pairs:] for m in maps] if pairs < len(maps[0]) else None
         return known
 
@@ -268,69 +222,3 @@ class Comparison:
 def evenly_spaced(count: int, limit: int) -> list[int]:
     """Return at most `limit` of `count` positions, from the first to the last, evenly spread."""
     return torch.linspace(0, count - 1, min(count, limit)).round().long().tolist()
-
-
-def validate(
-    generate: Callable[[Tensor], Tensor],
-    source: Tensor,
-    target: Tensor,
-    *,
-    device: torch.device | str = "cpu",
-    known: dict[int, Features] | None = None,
-    by_features: bool = True,
-    should_stop: ShouldStop = lambda: False,
-) -> dict[str, float]:
-    """Validate a generator: the mean `l1`, `psnr`, `ssim`, `perceptual` by `CHOOSER` unless
-    `by_features` is off, and the `spread`, without what cannot be measured.
-
-    `source` and `target` are N x C x H x W in [-1, 1]; `generate` takes some of the sources and
-    returns the pictures that people would see. No gradient is kept, and PyTorch's random numbers
-    go on as if nothing had been. Give the same dict as `known` each time with the same targets: it
-    keeps what the network, which runs on `device`, sees in them, 0.6 MB a pair. Raises Cancelled
-    after `should_stop` says so.
-    """
-    compared = Comparison(CHOOSER if by_features else None, device)
-    _add_all(compared, generate, source, target, known, should_stop)
-    figures = compared.result()
-    names = ("l1", "psnr", "ssim", "perceptual", "spread")
-    return {name: figures[name] for name in names if figures[name] is not None}
-
-
-def judge(
-    generate: Callable[[Tensor], Tensor],
-    source: Tensor,
-    target: Tensor,
-    *,
-    device: torch.device | str = "cpu",
-    known: dict[int, Features] | None = None,
-) -> dict[str, Any]:
-    """Report on a generator: `perceptual` and `perceptual_halves` by the network named `judge`;
-    empty where that is not installed. Arguments as for `validate`, 0.9 MB a pair."""
-    if not installed(JUDGE):
-        return {}
-    compared = FeatureComparison(JUDGE, device)
-    _add_all(compared, generate, source, target, known)
-    told = compared.result()
-    names = ("perceptual", "perceptual_halves")
-    return {"judge": JUDGE, **{n: told[n] for n in names if math.isfinite(told.get(n, math.nan))}}
-
-
-@torch.no_grad()
-def _add_all(
-    compared: Comparison | FeatureComparison,
-    generate: Callable[[Tensor], Tensor],
-    source: Tensor,
-    target: Tensor,
-    known: dict[int, Features] | None,
-    should_stop: ShouldStop = lambda: False,
-) -> None:
-    known = {} if known is None else known
-    gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=gpus):
-        for start in range(0, len(source), BATCH):
-            if should_stop():
-                raise Cancelled
-            batch = slice(start, start + BATCH)
-            seen = compared.add(generate(source[batch]), target[batch], known.get(start))
-            if seen:
-                known[start] = seen

@@ -20,13 +20,13 @@ from onnx import TensorProto, helper
 
 from pix2pix.errors import UserError
 from pix2pix.model_config import GeneratorConfig, ModelConfig
-from pix2pix.models.folder import StoredTensor, read_layout
+from pix2pix.models.weights import StoredTensor, read_layout
+from pix2pix.nn.generators import LIVELY, SLIGHT, WIDEST_LINE
+from pix2pix.nn.layers import ENLARGED
 
 OPSET, IR_VERSION = 17, 8  # of 2022: ONNX Runtime on servers and in browsers knows every operator
 DTYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
 EPSILON = 1e-5  # of PyTorch's norms
-# M of pix2pix.nn.layers: a 3x3 kernel w on an image of twice the size is M w M^T on it.
-ENLARGED = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
 
 
 def build_graph(config: ModelConfig, weights: Path) -> onnx.ModelProto:
@@ -124,7 +124,7 @@ class _Graph:
         out, channels = self.layout[f"{name}.weight"].shape[:2]
         rows = self.constant("3x3 rows", [-1, 9], np.int64)
         square = self.constant(f"4x4 of {out}x{channels}", [out, channels, 4, 4], np.int64)
-        enlarged = self.constant("enlarged", np.kron(ENLARGED, ENLARGED).T)
+        enlarged = self.constant("enlarged", np.kron(ENLARGED, ENLARGED).T)  # w to M w M^T
         kernels = self.op(
             "MatMul", self.op("Reshape", self.weight(f"{name}.weight"), rows), enlarged
         )
@@ -182,7 +182,7 @@ def _unet(graph: _Graph, config: GeneratorConfig) -> None:
         x = graph.op("Concat", x, skips.pop(), axis=1)
     x = enlarge(graph.op("Relu", x), "out")
     if start:
-        lively = graph.op("Mul", start, graph.constant("lively", 0.9))
+        lively = graph.op("Mul", start, graph.constant("lively", LIVELY))
         x = graph.op("Add", x, graph.op("Atanh", lively))
     graph.op("Tanh", x, out="generated")
 
@@ -205,7 +205,7 @@ def _add_noise(graph: _Graph, x: str) -> str:
 
 def _spread_colours(graph: _Graph, size: int) -> str:
     """`pix2pix.nn.generators.SpreadColours`, the same step by step."""
-    reach = max(1, round(8 / 256 * size / 2))
+    reach = max(1, round(WIDEST_LINE * size / 2))
 
     def largest(x: str, reach: int) -> str:  # of a window: of its rows, then of its columns
         side = 2 * reach + 1
@@ -219,7 +219,7 @@ def _spread_colours(graph: _Graph, size: int) -> str:
         bounds = [graph.constant(f"channel {i}", [i], np.int64) for i in (start, end, 1)]
         return graph.op("Slice", x, *bounds)
 
-    slight, two = graph.constant("slight", 1e-4), graph.constant("two", 2.0)
+    slight, two = graph.constant("slight", SLIGHT), graph.constant("two", 2.0)
     strokes = smallest(largest("source", reach), reach)
     darkest = graph.op("Mul", graph.op("ReduceMin", strokes, axes=[1]), two)
     weight = graph.op("Sub", graph.constant("paper", 1.8), darkest)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -177,7 +178,9 @@ class Translator:
                 if self.config.colours_grey and result.mode == "RGB":
                     result = with_light(result, picture.to_pil(1))
             else:
-                result = self._translate_tiles(picture, seed, norm, on_progress, should_stop)
+                result = self._translate_tiles(
+                    picture, seed=seed, norm=norm, on_progress=on_progress, should_stop=should_stop
+                )
         return result if in_units else self.look(result)
 
     def by_range(self, picture: Picture) -> Picture:
@@ -229,15 +232,7 @@ class Translator:
         on_progress(1, 1)
         return result.resize(picture.size, Image.Resampling.BICUBIC)
 
-    def _translate_tiles(
-        self,
-        picture: Picture,
-        seed: int | None,
-        norm: str,
-        on_progress: Progress,
-        should_stop: ShouldStop,
-    ) -> Image.Image:
-        bits = self._bit_depth(picture)
+    def _translate_tiles(self, picture: Picture, **options: Any) -> Image.Image:
         result: Image.Image | None = None
 
         def write(rows: Image.Image, top: int) -> None:
@@ -245,10 +240,8 @@ class Translator:
             result = result or Image.new(rows.mode, picture.size)
             result.paste(rows, (0, top))
 
-        large = LargePicture(picture.size, picture.tile, write, bits)
-        self.translate_large(
-            large, seed=seed, norm=norm, on_progress=on_progress, should_stop=should_stop
-        )
+        large = LargePicture(picture.size, picture.tile, write, self._bit_depth(picture))
+        self.translate_large(large, **options)
         assert result is not None  # a picture has a row
         return result
 

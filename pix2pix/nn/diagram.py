@@ -72,9 +72,9 @@ def draw_networks(summary: Summary) -> Image.Image:
         judges = f"Each of its outputs judges a patch of {patch} pixels."
     networks = [
         (f"Generator: {names[config.generator]} for {size}",
-         f"{summary.generator_parameters:,} parameters",
-         network_blocks(summary.generator), config.generator != "resnet"),
-        (title, f"{summary.discriminator_parameters:,} parameters. {judges}",
+         f"{summary.generator.parameters:,} parameters",
+         network_blocks(summary.generator.rows), config.generator != "resnet"),
+        (title, f"{summary.discriminator.parameters:,} parameters. {judges}",
          network_blocks(one_head(summary)), False),
     ]  # fmt: skip
     columns = max(len(blocks) for _, _, blocks, _ in networks)
@@ -91,7 +91,7 @@ def draw_networks(summary: Summary) -> Image.Image:
 
 def one_head(summary: Summary) -> list[Row]:
     """Return D's rows; of the projected one, whose heads are alike, those of the first, at 1/4."""
-    rows = summary.discriminator
+    rows = summary.discriminator.rows
     starts = [i for i, row in enumerate(rows) if row.operation == "Concatenate"]
     return rows[starts[0] : starts[1]] if len(starts) > 1 else rows
 

@@ -13,15 +13,7 @@ from torch.nn import functional as F
 
 from pix2pix.imaging.picture import LUMA
 from pix2pix.model_config import GeneratorConfig
-from pix2pix.nn.layers import (
-    ConvBlock,
-    FastDownConv,
-    ResidualBlock,
-    has_dropout,
-    initialise,
-    norm_layer,
-    upsample_layer,
-)
+from pix2pix.nn.layers import FastDownConv, FastUpConv, ResizeConv, initialise, norm_layer
 
 WIDEST_LINE = 8 / 256  # of a side; what is wider is a stroke of colour
 LIVELY = 0.9  # of a stroke's colour, or the source's, is where a picture begins: tanh has no end
@@ -70,16 +62,41 @@ class UNet(nn.Module):
         if self.noise:
             x = self.noise(x)
         for i, block in enumerate(self.down):
-            x = block(x if i == 0 else nn.functional.leaky_relu(x, 0.2))  # 128, 64, ... 1
+            x = block(x if i == 0 else F.leaky_relu(x, 0.2))  # 128, 64, ... 1
             skips.append(x)
         skips.pop()
         for block in self.up:
-            x = block(nn.functional.relu(x))  # 2, 4, ... 128
+            x = block(F.relu(x))  # 2, 4, ... 128
             x = torch.cat([x, skips.pop()], dim=1)
-        x = self.out(nn.functional.relu(x))
+        x = self.out(F.relu(x))
         if start is not None:  # what the strokes say, to find which takes thousands of steps
             x = x + torch.atanh(LIVELY * start)
         return torch.tanh(x)  # N x C' x 256 x 256
+
+
+class ConvBlock(nn.Sequential):
+    """A convolution, then its norm and its dropout where it has them."""
+
+    def __init__(self, conv: nn.Module, norm: str, dropout: float = 0.0) -> None:
+        last = conv[-1] if isinstance(conv, nn.Sequential) else conv
+        layers = [conv, *norm_layer(norm, last.out_channels)]
+        super().__init__(*layers, *([nn.Dropout(dropout)] if dropout else []))
+
+
+def has_dropout(config: GeneratorConfig, index: int, depth: int) -> bool:
+    """Return whether up-block ``index``, counted from the innermost, has dropout."""
+    if config.dropout == "innermost":
+        return index < 3
+    if config.dropout == "after-innermost":
+        return 1 <= index <= depth - 5  # as many as the PyTorch reference has: three at 256
+    return False
+
+
+def upsample_layer(channels: int, width: int, kind: str, bias: bool) -> nn.Module:
+    """Double height and width by the paper's 4x4 transposed convolution or a resize convolution."""
+    if kind == "transposed":
+        return FastUpConv(channels, width, 4, 2, 1, bias=bias)
+    return ResizeConv(channels, width, bias)
 
 
 def add_hints(unet: UNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -189,7 +206,7 @@ class SmallUNet(nn.Module):
             x = torch.relu(conv(x))
             x = self.first_dropout(x) if i == 0 else x
             skips.append(x)
-            x = nn.functional.max_pool2d(x, 2)  # 128, 64, 32, 16
+            x = F.max_pool2d(x, 2)  # 128, 64, 32, 16
         x = self.bottleneck(x)  # N x 256 x 16 x 16
         for up, merge in zip(self.up, self.merge):
             x = torch.relu(merge(torch.cat([up(x), skips.pop()], dim=1)))  # 32, 64, 128, 256
@@ -231,6 +248,28 @@ class ResNet(nn.Module):
     def forward(self, source: Tensor) -> Tensor:
         """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]."""
         return self.layers(source)
+
+
+class ResidualBlock(nn.Module):
+    """x + two 3x3 convolutions of it."""
+
+    def __init__(self, width: int, config: GeneratorConfig, bias: bool) -> None:
+        super().__init__()
+        dropout = [nn.Dropout(0.5)] if config.dropout != "none" else []
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3, bias=bias),
+            *norm_layer(config.norm, width),
+            nn.ReLU(),
+            *dropout,
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3, bias=bias),
+            *norm_layer(config.norm, width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x C x H x W to as much."""
+        return x + self.layers(x)
 
 
 def keep_light(colours: Tensor, grey: Tensor) -> Tensor:

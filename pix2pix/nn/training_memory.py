@@ -6,7 +6,6 @@ Networks run once on the meta device, which has shapes and no numbers, so the la
 from __future__ import annotations
 
 import functools
-import itertools
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from pix2pix.config import TrainConfig
 from pix2pix.data.loader import CACHE_SHARE
 from pix2pix.nn.discriminators import construct_discriminator
 from pix2pix.nn.generators import construct_generator
-from pix2pix.nn.imagenet import LITE0, imagenet_stages
+from pix2pix.nn.imagenet import LITE0, imagenet_network
 
 # Measured on the CPU, from 200 to 1,200 MiB: U-Nets take 0.8 to 1.1 of what these foresee, the
 # ResNet 0.7 (kept activations, their gradients, and what convolutions put aside while they run).
@@ -44,11 +43,10 @@ def saved_activations(config: TrainConfig) -> tuple[int, int, int]:
     """Count the bytes of both networks' weights, and of what one forward of both saves for the
     gradients: of G for a batch, and of D for the real and the generated pairs."""
     generator, discriminator, source, target = meta_networks(config, config.batch_size)
-    stages = imagenet_stages(LITE0, "meta", head=False) if config.sees_features else []
-    networks = generator, discriminator
-    frozen = [p for stage in stages for p in stage.parameters()]
-    trained = [p for network in networks for p in network.parameters()]
-    weight_storages = {p.untyped_storage()._cdata for p in (*trained, *frozen)}
+    networks = [generator, discriminator]
+    see = imagenet_network(LITE0, "meta") if config.sees_features else nn.Sequential()
+    weights = [p for network in (*networks, see) for p in network.parameters()]
+    weight_storages = {p.untyped_storage()._cdata for p in weights}
     saved: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -59,14 +57,13 @@ def saved_activations(config: TrainConfig) -> tuple[int, int, int]:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         generated = generator(source)
-        if stages:
-            maps = [*itertools.accumulate(stages, lambda x, stage: stage(x), initial=generated)][1:]
+        seen = see(generated)
         if config.discriminator == "projected":
-            discriminator(source, maps, maps)
+            discriminator(source, seen, seen)
         else:
             discriminator(source, target, generated)
-    weights = [sum(p.nbytes for p in network.parameters()) for network in networks]
-    return *weights, sum(storage.nbytes() for storage in saved.values())
+    sizes = [sum(p.nbytes for p in network.parameters()) for network in networks]
+    return *sizes, sum(storage.nbytes() for storage in saved.values())
 
 
 def meta_networks(

@@ -18,7 +18,7 @@ from pix2pix.utils.files import is_number
 
 Rows = Sequence[Mapping[str, Any]]
 LOSSES = ("d_real", "d_fake", "g_adversarial", "g_l1")
-WINDOW = 500  # steps whose median is looked at; before that many nothing is said
+WINDOW = 500  # steps whose median is looked at, all of a shorter run; before that nothing is said
 WINDOWS_TO_FAIL = 4  # of which each has D near zero: it recovers from one or two by itself
 NEAR_ZERO = 0.07  # of the loss of a D that cannot tell: 0.05 with the paper's loss
 FLAT_LOSS = {"bce": math.log(2), "least-squares": 0.25, "hinge": 1.0}  # of a D that cannot tell
@@ -38,23 +38,25 @@ class Diagnosis:
     advice: str = ""
 
 
-def diagnose(rows: Rows, validation: Rows, config: Mapping[str, Any]) -> Diagnosis:
+def diagnose(rows: Rows, validation: Rows, config: Mapping[str, Any], steps: int = 0) -> Diagnosis:
     """Return the diagnosis of the first rule that holds, the gravest first.
 
     `rows` are lines of `metrics.jsonl`, of which the last 2,000 matter (`Curves.recent`);
-    `validation` are those of `validation.jsonl`, `config` is the run's `config.json`. What is
-    missing in any of them is not judged.
+    `validation` are those of `validation.jsonl`, `config` is the run's `config.json`, `steps` its
+    length, where that is known. What is missing in any of them is not judged.
     """
     rows = list(rows)[-RECENT:]
+    window = min(WINDOW, steps or WINDOW)
     diagnosis = _not_a_number(rows)
-    if not diagnosis and len(rows) < WINDOW:
-        done = f"{len(rows)} of the {WINDOW} steps that a first judgement takes."
+    if not diagnosis and len(rows) < window:
+        done = f"{len(rows)} of the {window} steps that a first judgement takes."
         return Diagnosis("good", "Too early to say.", done)
-    found = _strong_discriminator(rows, config), _collapse(validation), _overfitting(validation)
+    strong = _strong_discriminator(rows, config, window)
+    found = strong, _collapse(validation), _overfitting(validation)
     diagnosis = diagnosis or _worst(found)
     if diagnosis:
         return diagnosis
-    d_real, d_fake = (_median(rows[-WINDOW:], name) for name in ("d_real", "d_fake"))
+    d_real, d_fake = (_median(rows[-window:], name) for name in ("d_real", "d_fake"))
     if d_real is None or d_fake is None:
         return Diagnosis("good", "The losses are finite.")
     line, share = "The two networks keep each other busy.", (d_real + d_fake) / 2 / _flat(config)
@@ -65,7 +67,7 @@ def diagnose(rows: Rows, validation: Rows, config: Mapping[str, Any]) -> Diagnos
     chance_level = (
         f"it would be {_flat(config):.2f} if D could tell nothing and 0 if it could tell all"
     )
-    evidence = f"Over the last {WINDOW} steps D's loss is {d_real:.2f} on real pairs and "
+    evidence = f"Over the last {window} steps D's loss is {d_real:.2f} on real pairs and "
     return Diagnosis("good", line, f"{evidence}{d_fake:.2f} on generated ones; {chance_level}.")
 
 
@@ -86,20 +88,19 @@ def _not_a_number(rows: Rows) -> Diagnosis | None:
     return None
 
 
-def _strong_discriminator(rows: Rows, config: Mapping[str, Any]) -> Diagnosis | None:
+def _strong_discriminator(rows: Rows, config: Mapping[str, Any], window: int) -> Diagnosis | None:
     """Detect that D's losses on real and on generated pairs are both near zero, now or for long."""
     near = NEAR_ZERO * _flat(config)
-    windows = [rows[end - WINDOW : end] for end in range(len(rows), WINDOW - 1, -WINDOW)]
     near_zero = []  # newest first, while both losses are near zero
-    for window in windows:
-        d_real, d_fake, g = (_median(window, name) for name in LOSSES[:3])
+    for end in range(len(rows), window - 1, -window):
+        d_real, d_fake, g = (_median(rows[end - window : end], name) for name in LOSSES[:3])
         if d_real is None or d_fake is None or g is None or max(d_real, d_fake) >= near:
             break
         near_zero.append((d_real, d_fake, g))
     if not near_zero:
         return None
     (d_real, d_fake, now), before = near_zero[0], near_zero[-1][2]
-    steps = len(near_zero) * WINDOW
+    steps = len(near_zero) * window
     losses = f"For {steps:,} steps D's loss is {d_real:.3f} on real pairs and {d_fake:.3f} on "
     evidence = f"{losses}generated ones (medians; under {near:.2f} is near zero)"
     if len(near_zero) >= WINDOWS_TO_FAIL and now >= 0.95 * before:

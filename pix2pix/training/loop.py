@@ -17,9 +17,9 @@ from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
-from pix2pix.nn.device import ProcessGroup, is_first, join_group
 from pix2pix.nn.generators import add_hints
 from pix2pix.training.checkpoints import checkpoint_folder
+from pix2pix.training.distributed import ProcessGroup, is_first, join_group
 from pix2pix.training.recorder import Recorder
 from pix2pix.training.resolve_config import run_config
 from pix2pix.training.saved_state import STATE_FILE, clear_leftovers, random_state, restore_state
@@ -141,7 +141,7 @@ def train_from(
             losses = ranks.mean(work.trainer.step(source, target))
         except NonFiniteLoss as error:
             if work.recorder:  # for the curves and the health line
-                work.recorder.row(step + 1, epoch, error.losses)
+                work.recorder.row(step + 1, error.losses)
             raise
         step += 1
         if work.recorder:
@@ -152,13 +152,12 @@ def train_from(
 
 def record_step(work: Training, recorder: Recorder, step: int, losses: dict[str, float]) -> None:
     """Write down a step's losses, and the picture and the validation that are due after it."""
-    epoch = (step - 1) // work.per_epoch
-    recorder.losses(step, epoch, losses)
+    recorder.losses(step, losses)
     is_sampled = step % work.config.sample_every_steps == 0 or step == work.steps
     if is_sampled or is_checkpoint_epoch(work.config, step, work.per_epoch):
         recorder.sample(step)
     if step % work.per_epoch == 0:
-        recorder.epoch_ended(step, epoch)
+        recorder.epoch_ended(step)
 
 
 def check_unused(run: Path) -> None:
@@ -173,16 +172,12 @@ def is_checkpoint_epoch(config: TrainConfig, step: int, per_epoch: int) -> bool:
 
 
 def save(work: Training, step: int) -> None:
-    """Save the state before all that takes time, then the model with its picture and its
-    figures. All processes send their random state, the first one writes."""
+    """Save the state and the model: all processes send their random state, the first one
+    writes."""
     random = work.ranks.gather(random_state(work.ranks.device))
-    if recorder := work.recorder:
+    if work.recorder:
         work.trainer.check_weights()
-        recorder.save_state(step, random)
-        if recorder.sampled != step:
-            recorder.sample(step)
-        recorder.validate(step, max(0, step - 1) // work.per_epoch)
-        recorder.save_checkpoint(step)
+        work.recorder.save(step, random)
 
 
 def load_initial_weights(trainer: Trainer, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from pix2pix.data.dataset import dataset_info, locate_dataset
 from pix2pix.data.report import DatasetFacts, read_facts
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, ModelConfig
-from pix2pix.models.folder import read_config
+from pix2pix.models.folder import find_model, read_config
 from pix2pix.nn.device import pick_device
 from pix2pix.presets import FOR_LABEL_MAPS, PRESETS
 from pix2pix.utils.validation import setting_text
@@ -31,6 +32,21 @@ class RunSettings(NamedTuple):
     data: Path
     start_from: Path | None  # the model that it begins with
     device: torch.device
+
+
+def new_run(
+    preset: str,
+    overrides: Mapping[str, object],
+    data: Path,
+    start_from: str | os.PathLike[str] | None,
+    device: str,
+) -> RunSettings:
+    """Find what a new run trains with: the settings as `resolve_config` does, and by its name or
+    folder the model that it begins with. Raises UserError."""
+    model = find_model(start_from) if start_from else None
+    config = resolve_config(preset, overrides, data, model)
+    config.generator_config(), config.discriminator_config()  # they check their own part
+    return RunSettings(config, data, model, pick_device(device))
 
 
 def resolve_config(

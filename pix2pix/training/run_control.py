@@ -149,8 +149,8 @@ def requested_stop(run: Path) -> str:
 
 
 def claim_run(run: Path) -> None:
-    """Write down that this process is the run's, and remove what an earlier one was writing when
-    it was killed. Raises UserError where another process is it."""
+    """Write down that this process is the run's, which waits for its turn, and remove what an
+    earlier one was writing when it was killed. Raises UserError where another process is it."""
     run.mkdir(parents=True, exist_ok=True)
     mine = process_identity(psutil.Process())
     with start_lock(run):
@@ -160,6 +160,7 @@ def claim_run(run: Path) -> None:
             for leftover in run.glob(pattern):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         write_json(run / "process.json", mine)
+        write_status(run, state="queued", updated=time.time(), sentence="")
 
 
 def _spawn(run: Path) -> None:

@@ -10,9 +10,6 @@ The run folder is the only channel between the process that trains and everyone 
 - `metrics.jsonl` (a line a step), `validation.jsonl` (a line a validation), `samples/`,
   `checkpoints/`, `model/` (the current generator), `state.pt` (to go on from), `log.txt`;
 - `report_id.txt`: by which trackio or wandb knows a run that reports there.
-
-One run trains on a device at a time: each waits for the lock of its device, in the order in which
-they were started. A lock goes with its process, however that ends.
 """
 
 from __future__ import annotations

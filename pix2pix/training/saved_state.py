@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pix2pix.errors import UserError
-from pix2pix.nn.device import ProcessGroup, out_of_memory
+from pix2pix.nn.device import out_of_memory
+from pix2pix.training.distributed import ProcessGroup
 from pix2pix.training.trainer import Trainer
 from pix2pix.utils.files import write_atomically
 

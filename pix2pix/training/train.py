@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,15 @@ import torch
 
 from pix2pix.config import TrainConfig
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.models.folder import find_model
-from pix2pix.nn.device import is_shared, out_of_memory, pick_device
+from pix2pix.nn.device import out_of_memory
 from pix2pix.training import run_control, run_folder
+from pix2pix.training.distributed import is_first, is_shared
 from pix2pix.training.loop import TrainProgress, check_unused, run_loop, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import (
     RunSettings,
+    new_run,
     read_run,
-    resolve_config,
     resume_run,
     run_config,
 )
@@ -91,119 +91,75 @@ def train(
     app was asked. Raises UserError for data or settings that cannot work, a folder that is in use,
     a loss that is no number and a disk that is full; what was saved before stays whole.
     """
-    folder, data = Path(run), Path(data)
-    if not resume:
-        check_unused(folder)
-    if run_folder.read_status(folder).is_active:
-        raise UserError(f"{folder.name} is running already: stop it first.")
+    run, data = Path(run), Path(data)
     if resume and config is None:
-        settings = read_run(folder, device)._replace(data=data)
+        settings = resume_run(run, device, data)
     else:
-        settings = _settings(config, data, start_from, device)
-
+        config = config or TrainConfig.from_preset("recommended")
+        of_data = ("ranges", "numbers")  # which the dataset says
+        given = {name: value for name, value in config.changes().items() if name not in of_data}
+        settings = new_run(config.preset, given, data, start_from, device)
     on_gpu = [settings.device] if settings.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):  # the caller's random numbers stay as they are
-        sentence = run_training(
-            folder,
-            lambda: begin_run(folder, settings, resume),
-            lambda: "stopped" if should_stop() else run_control.requested_stop(folder),
-            on_progress,
-        )
-    if sentence:
-        raise UserError(sentence)
-    return Run(folder)
-
-
-def begin_run(run: Path, settings: RunSettings, resume: bool) -> RunSettings:
-    """Write down what a new run will do, before it waits for its turn; one to `resume` has its
-    settings. Returns them."""
-    (run / "stop").unlink(missing_ok=True)
-    run_folder.write_status(run, started=time.time())
-    if not resume:
-        write_json(run / "config.json", run_config(*settings))
-    return settings
-
-
-def _settings(
-    config: TrainConfig | None, data: Path, start_from: str | os.PathLike[str] | None, device: str
-) -> RunSettings:
-    """Resolve the settings of a new run: what differs from the config's own preset was given."""
-    config = config or TrainConfig.from_preset("recommended")
-    model = find_model(start_from) if start_from else None
-    of_data = ("ranges", "numbers")  # which the dataset says
-    given = {name: value for name, value in config.changes().items() if name not in of_data}
-    config = resolve_config(config.preset, given, data, model)
-    return RunSettings(config, data, model, pick_device(device))
+        begin_run(run, settings, resume)
+        train_run(run, settings, should_stop, on_progress)
+    return Run(run)
 
 
 # -------------------------------------------------------------------------- as the process of a run
 
 
-def run_training(
+def begin_run(run: Path, settings: RunSettings, resume: bool) -> None:
+    """Make this process that of a run, which the app can watch from now on; a new one's settings
+    are written down. Raises UserError for a folder that is in use, and for one that holds a run
+    unless that is to `resume`."""
+    if not is_first():  # of several processes, only the first one writes
+        return
+    if not resume:
+        check_unused(run)
+    if run_folder.read_status(run).is_active:
+        raise UserError(f"{run.name} is running already: stop it first.")
+    with save_errors(run):
+        run_control.claim_run(run)
+        (run / "stop").unlink(missing_ok=True)
+        run_folder.write_status(run, started=time.time())
+        if not resume:
+            write_json(run / "config.json", run_config(*settings))
+
+
+def train_run(
     run: Path,
-    begin: Callable[[], RunSettings],
-    stop_request: Callable[[], str],
-    watch: Callable[[TrainProgress], None] = lambda progress: None,
-) -> str:
-    """Run one training as its process: wait for the device, train, and write down how it ends.
+    settings: RunSettings | None = None,
+    should_stop: ShouldStop = lambda: False,
+    on_progress: Callable[[TrainProgress], None] = lambda progress: None,
+) -> None:
+    """Train a run in this process: wait for the device, train, and write down how it ends.
 
-    ``begin`` gives its settings; what it raises is a failure of the run. ``stop_request`` is the
-    word of who asks it to stop, empty while nobody does. Returns the sentence of a failure, empty
-    if there was none.
+    Without `settings` they are those of its ``config.json``. It stops where `should_stop` says so
+    or the app asks. Raises UserError for all that makes it fail.
     """
-    word = ""
+    if not is_first():
+        train_in_turn(run, settings, should_stop, lambda progress: None)
+        return
+    with save_errors(run):
+        run_control.claim_run(run)
+    reporter = StatusReporter(run, on_progress)
+    asked, end, sentence = "", "interrupted", ""
 
-    def should_stop() -> bool:
-        nonlocal word
-        word = word or stop_request()
-        return bool(word)
+    def stop() -> bool:
+        nonlocal asked
+        asked = asked or ("stopped" if should_stop() else run_control.requested_stop(run))
+        return bool(asked)
 
-    def work(reporter: StatusReporter) -> str:
-        def on_progress(progress: TrainProgress) -> None:
-            reporter(progress)
-            watch(progress)
-
-        config, data, start_from, device = begin()
-        with (
-            contextlib.nullcontext()
-            if is_shared()
-            else run_control.wait_for_device(run, str(device), should_stop)
-        ):
-            run_folder.write_status(run, state="starting", updated=time.time())
-            run_loop(
-                run, data, config, device=device, start_from=start_from, resume=True,
-                should_stop=should_stop, on_progress=on_progress,
-            )  # fmt: skip
-        return word or "finished"
-
-    return report_outcome(run, work)
-
-
-def report_outcome(run: Path, work: Callable[[StatusReporter], str]) -> str:
-    """Do a run's ``work`` as its process and write down how it ends: `work` returns the state.
-
-    Returns the sentence of a failure, empty if there was none.
-    """
-    reporter, end, sentence = StatusReporter(run), "interrupted", ""
     try:
-        with save_errors(run):
-            run_control.claim_run(run)
-    except UserError as error:  # nothing can be written down, or another process writes it
-        return str(error)
-    try:
-        with save_errors(run):
-            run_folder.write_status(run, state="queued", updated=time.time(), sentence="")
-            end = work(reporter)
+        with errors_of_training(), save_errors(run):
+            train_in_turn(run, settings, stop, reporter)
+        end = asked or "finished"
     except Cancelled:
-        end = run_control.requested_stop(run) or "stopped"
+        end = asked or "stopped"
     except UserError as error:
         end, sentence = "failed", str(error)
-    except Exception as error:
-        if out_of_memory(error):
-            end, sentence = "failed", "There was not enough memory: lower size, ngf or batch_size."
-        else:
-            end, sentence = "failed", "Something broke that should not: its log has the details."
-            traceback.print_exc()
+        raise
     except KeyboardInterrupt:  # a notebook's stop button: the process lives on, the run does not
         end = "stopped"
         raise
@@ -213,14 +169,48 @@ def report_outcome(run: Path, work: Callable[[StatusReporter], str]) -> str:
             run_folder.write_status(
                 run, state=end, sentence=sentence, updated=time.time(), **reporter.progress
             )
-    return sentence
+
+
+def train_in_turn(
+    run: Path,
+    settings: RunSettings | None,
+    should_stop: ShouldStop,
+    on_progress: Callable[[TrainProgress], None],
+) -> None:
+    """Train when the device is free; several processes of ``torchrun`` do not wait. Raises
+    Cancelled where that is to stop before."""
+    config, data, start_from, device = settings or resume_run(run)
+    turn = run_control.wait_for_device(run, str(device), should_stop)
+    with contextlib.nullcontext() if is_shared() else turn:
+        if is_first():
+            run_folder.write_status(run, state="starting", updated=time.time())
+        run_loop(
+            run, data, config, device=device, start_from=start_from, resume=True,
+            should_stop=should_stop, on_progress=on_progress,
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def errors_of_training() -> Iterator[None]:
+    """Turn what breaks a training into a UserError; the trace of what should not be goes to its
+    log."""
+    try:
+        yield
+    except (UserError, Cancelled):
+        raise
+    except Exception as error:
+        sentence = "There was not enough memory: lower size, ngf or batch_size."
+        if not out_of_memory(error):
+            sentence = "Something broke that should not: its log has the details."
+            traceback.print_exc()
+        raise UserError(sentence) from error
 
 
 class StatusReporter:
-    """Tells ``status.json`` about the steps, seldom enough to cost nothing."""
+    """Tells ``status.json`` about the steps, seldom enough to cost nothing, and `then` of each."""
 
-    def __init__(self, run: Path) -> None:
-        self.run, self.process = run, psutil.Process()
+    def __init__(self, run: Path, then: Callable[[TrainProgress], None]) -> None:
+        self.run, self.then, self.process = run, then, psutil.Process()
         self.reported_at, self.step = time.monotonic(), 0
         self.pace = 0.0
         self.progress: dict[str, int] = {}
@@ -229,13 +219,18 @@ class StatusReporter:
         """Hear of a step, and write it down at most once in STATUS_SECONDS."""
         names = "step", "steps", "epoch", "per_epoch"
         self.progress = {name: getattr(progress, name) for name in names}
+        late = time.monotonic() - self.reported_at >= STATUS_SECONDS
+        if late or progress.step == progress.steps:
+            self.write(progress.step)
+        self.then(progress)
+
+    def write(self, step: int) -> None:
+        """Write down how far the run is, and at which pace."""
         now = time.monotonic()
-        if now - self.reported_at < STATUS_SECONDS and progress.step != progress.steps:
-            return
         if self.step:
-            pace = (now - self.reported_at) / (progress.step - self.step)
+            pace = (now - self.reported_at) / (step - self.step)
             self.pace = 0.8 * self.pace + 0.2 * pace if self.pace else pace
-        self.reported_at, self.step = now, progress.step
+        self.reported_at, self.step = now, step
         run_folder.write_status(
             self.run, state="running", seconds_per_step=self.pace,
             memory_mib=self.memory() // 2**20, updated=time.time(), sentence="", **self.progress,
@@ -255,10 +250,12 @@ def main(run: Path) -> int:
     """
     signal.signal(signal.SIGTERM, lambda *_: run_control.request_stop(run))  # shutdown, `kill`
     set_process_up()
-    sentence = run_training(run, lambda: resume_run(run), lambda: run_control.requested_stop(run))
-    if sentence:
-        print(sentence, file=sys.stderr)  # into its log: a full disk takes no status
-    return 1 if sentence else 0
+    try:
+        train_run(run)
+    except UserError as error:
+        print(error, file=sys.stderr)  # into its log: a full disk takes no status
+        return 1
+    return 0
 
 
 def lower_priority() -> None:

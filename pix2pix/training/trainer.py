@@ -15,10 +15,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
-from pix2pix.nn.device import ProcessGroup, compiler_errors, has_fast_bfloat16, out_of_memory
-from pix2pix.nn.discriminators import Augmentation, build_discriminator
+from pix2pix.nn.device import compiler_errors, has_fast_bfloat16, out_of_memory
+from pix2pix.nn.diffaugment import Augmentation
+from pix2pix.nn.discriminators import build_discriminator
 from pix2pix.nn.generators import build_generator, keep_light
-from pix2pix.nn.imagenet import LITE0, imagenet_stages, normalise, to_rgb
+from pix2pix.nn.imagenet import LITE0, imagenet_network
 from pix2pix.nn.losses import (
     discriminator_adversarial,
     feature_matching,
@@ -26,6 +27,7 @@ from pix2pix.nn.losses import (
     perceptual,
     reconstruction,
 )
+from pix2pix.training.distributed import ProcessGroup
 
 
 class NonFiniteLoss(UserError):
@@ -78,7 +80,7 @@ class Trainer:
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), **adam)
         # What both judge by, where a feature loss or the projected discriminator asks for it.
         self.projected = config.discriminator == "projected"
-        self.stages = imagenet_stages(LITE0, device, head=False) if config.sees_features else None
+        self.features = imagenet_network(LITE0, str(device)) if config.sees_features else None
         self.average = None
         if config.ema:
             self.average = AveragedModel(self.generator, multi_avg_fn=moving_average(config.ema))
@@ -181,15 +183,6 @@ class Trainer:
         if self.projected:
             target, generated = self.features(target), self.features(generated)
         return source, target, generated
-
-    def features(self, pictures: Tensor) -> list[Tensor]:
-        """Compute what a frozen network sees in N x C x H x W: maps at 1/4, 1/8, 1/16 and 1/32 of
-        H and W."""
-        maps, x = [], normalise(to_rgb(pictures))
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
 
     def split(self, source: Tensor, target: Tensor) -> list[MicroBatch]:
         """Cut a batch, N x C x H x W of each side, into the parts that go through the networks

@@ -19,11 +19,11 @@ from pix2pix.models.folder import (
     GRAPH,
     SAMPLES,
     WEIGHTS,
-    pack_weights,
     read_config,
     sample_files,
 )
 from pix2pix.models.onnx_runtime import write_onnx
+from pix2pix.models.weights import pack_weights
 from pix2pix.ui.device_engine import (
     INSTALLED,
     RUNTIME_FILES,

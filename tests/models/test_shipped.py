@@ -18,8 +18,9 @@ from PIL import Image
 from pix2pix.data.dataset import label_palette
 from pix2pix.data.report import read_facts
 from pix2pix.imaging.line_art import line_drawing
-from pix2pix.models.folder import WEIGHTS, pack_weights, read_config, sample_files
+from pix2pix.models.folder import WEIGHTS, read_config, sample_files
 from pix2pix.models.translator import Translator
+from pix2pix.models.weights import pack_weights
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.utils.files import write_atomically, write_json
 from scripts.publish_model import drawn

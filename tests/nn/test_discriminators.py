@@ -22,12 +22,10 @@ def maps(seed: int, count: int = 2, side: int = 64) -> list[Tensor]:
 
 
 def test_its_channels_are_those_of_the_network_that_it_looks_through() -> None:
-    from pix2pix.nn.imagenet import LITE0, imagenet_stages
+    from pix2pix.nn.imagenet import LITE0, imagenet_network
 
-    x, seen = torch.zeros(1, 3, 64, 64), []
-    for stage in imagenet_stages(LITE0, head=False):
-        x = stage(x)
-        seen.append(tuple(x.shape[1:]))
+    maps = imagenet_network(LITE0)(torch.zeros(1, 3, 64, 64))
+    seen = [tuple(x.shape[1:]) for x in maps]
     assert seen == [(c, s, s) for c, s in zip(CHANNELS, (16, 8, 4, 2))]
 
 

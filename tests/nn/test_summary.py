@@ -22,7 +22,7 @@ from pix2pix.nn import summary as summary_module
 from pix2pix.nn.diagram import draw_networks, network_blocks, one_head
 from pix2pix.nn.discriminators import build_discriminator
 from pix2pix.nn.generators import build_generator, construct_generator
-from pix2pix.nn.imagenet import LITE0, imagenet_stages
+from pix2pix.nn.imagenet import LITE0, imagenet_network
 from pix2pix.nn.layers import parameter_count
 from pix2pix.nn.summary import format_summary, multiply_adds, summarise
 from pix2pix.nn.training_memory import saved_activations, training_memory
@@ -69,19 +69,19 @@ def test_totals(preset: str, generator: int, discriminator: int, field: int, out
             "parameters": discriminator, "receptive_field": field, "output": output
         },
     }  # fmt: skip
-    assert sum(row.parameters for row in summary.generator) == generator
-    assert sum(row.parameters for row in summary.discriminator) == discriminator
+    assert sum(row.parameters for row in summary.generator.rows) == generator
+    assert sum(row.parameters for row in summary.discriminator.rows) == discriminator
 
 
 def test_statistics_are_counted_as_keras_counts_them() -> None:
     summary = summarise(train_config("scratch"))
-    assert summary.generator_parameters + summary.generator_statistics == 54_429_315
-    assert summary.discriminator_parameters + summary.discriminator_statistics == 6_968_257
+    assert summary.generator.parameters + summary.generator.statistics == 54_429_315
+    assert summary.discriminator.parameters + summary.discriminator.statistics == 6_968_257
     assert "Total: 54,429,315" in format_summary(summary)
 
 
 def test_every_operation_is_listed_in_order() -> None:
-    rows = summarise(train_config("maps", {"size": "64"})).generator
+    rows = summarise(train_config("maps", {"size": "64"})).generator.rows
     assert [row.operation for row in rows[:5]] == [
         "Conv 4x4, stride 2", "Leaky ReLU", "Conv 4x4, stride 2", "Batch norm", "Leaky ReLU"
     ]  # fmt: skip
@@ -90,9 +90,9 @@ def test_every_operation_is_listed_in_order() -> None:
     assert sum(row.operation == "Dropout 0.5" for row in rows) == 3
     for before, after in pairwise(rows):
         assert after.input == before.output
-    small = summarise(train_config("cityscapes")).generator
+    small = summarise(train_config("cityscapes")).generator.rows
     assert sum(row.operation == "Max pool 2x2" for row in small) == 4
-    resnet = summarise(train_config("maps", {"generator": "resnet"})).generator
+    resnet = summarise(train_config("maps", {"generator": "resnet"})).generator.rows
     assert sum(row.operation == "Add" for row in resnet) == 9
 
 
@@ -109,7 +109,9 @@ def test_the_receptive_field_table() -> None:
 def test_every_preset_at_every_size_is_drawn(preset: str, size: int) -> None:
     summary = summarise(train_config(preset, {"size": str(size)}))
     drawn = draw_networks(summary)
-    columns = max(len(network_blocks(summary.generator)), len(network_blocks(one_head(summary))))
+    columns = max(
+        len(network_blocks(summary.generator.rows)), len(network_blocks(one_head(summary)))
+    )
     assert drawn.width >= 100 * columns
     assert len(drawn.getcolors(1 << 20)) > 20
 
@@ -117,7 +119,7 @@ def test_every_preset_at_every_size_is_drawn(preset: str, size: int) -> None:
 @pytest.mark.parametrize("override", [{"generator": "resnet"}, {"upsample": "resize"}])
 def test_other_generators_are_drawn(override: dict) -> None:
     summary = summarise(train_config("maps", override))
-    found = network_blocks(summary.generator)
+    found = network_blocks(summary.generator.rows)
     if "upsample" in override:
         assert sum(block.skip_from is not None for block in found) == 7
     else:
@@ -126,7 +128,7 @@ def test_other_generators_are_drawn(override: dict) -> None:
 
 
 def test_skips_join_blocks_of_one_size() -> None:
-    found = network_blocks(summarise(train_config("maps")).generator)
+    found = network_blocks(summarise(train_config("maps")).generator.rows)
     joined = [block for block in found if block.skip_from]
     assert [block.size for block in joined] == [2, 4, 8, 16, 32, 64, 128]
     assert all(b.skip_from.size == b.size for b in joined)
@@ -190,19 +192,15 @@ def test_what_is_kept_for_the_gradients_is_what_pytorch_keeps(preset: str) -> No
     judge = build_discriminator(config.discriminator_config())
     networks = generator, judge
     source, target = torch.zeros(2, 2, 3, 64, 64)
-    stages = imagenet_stages(LITE0, head=False) if preset == "recommended" else []
+    see = imagenet_network(LITE0) if preset == "recommended" else None
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        x, maps = generator(source), []
-        if stages:
-            for stage in stages:
-                maps.append(stage(maps[-1] if maps else x))
+        x = generator(source)
+        if see:
+            maps = see(x)
             (logits, *_), _ = judge(source, maps, maps)
         else:
             logits = judge(source, target, x)
-    for stage in stages:
-        for parameter in stage.parameters():
-            kept.pop(parameter.untyped_storage().data_ptr(), None)
-    for network in networks:
+    for network in (*networks, *([see] if see else [])):
         for parameter in network.parameters():
             kept.pop(parameter.untyped_storage().data_ptr(), None)
     assert logits[0].requires_grad
@@ -220,5 +218,8 @@ def test_memory_grows_with_what_it_is_for() -> None:
         assert training_memory(replace(config, **change)) > plain
     parts = replace(config, batch_size=1, gradient_accumulation_steps=8)
     assert training_memory(parts) == plain
+    for channels in (1, 4):
+        of_others = replace(config, source_channels=3, target_channels=channels)
+        assert training_memory(of_others) == pytest.approx(plain, rel=0.1)
     assert training_memory(config, 100, 2**40) - plain == 100 * 6 * 286**2
     assert training_memory(config, 10**9, 2**30) - plain == 2**28, "no more are kept than fit"

@@ -86,11 +86,12 @@ def serve() -> None:
 
     import pix2pix.models.translator
     import pix2pix.training.train  # noqa: F401
-    from pix2pix.evaluation.metrics import judge, validate
+    from pix2pix.evaluation.validation import HeldOut
 
     pictures = torch.zeros(2, 3, 64, 64)
-    for measure in (validate, judge):  # the networks that they look with stay loaded
-        measure(lambda source: source, pictures, pictures)
+    held_out = HeldOut(pictures, pictures)
+    for measure in (held_out.validate, held_out.judge):  # what they look with stays loaded
+        measure(lambda source: source)
     answer()
 
 

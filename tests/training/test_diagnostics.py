@@ -56,6 +56,16 @@ def test_a_few_steps_are_too_few_to_judge(count: int):
     assert f"{count} of the {WINDOW} steps" in found.evidence
 
 
+@pytest.mark.parametrize("count", [3, 400])
+def test_a_run_that_is_shorter_is_judged_by_all_its_steps(count: int):
+    even = losses(count, 0.6, 0.6)
+    assert diagnose(even[:-1], [], CONFIG, steps=count).line == "Too early to say."
+    found = diagnose(even, [], CONFIG, steps=count)
+    assert found.level == "good" and f"Over the last {count} steps" in found.evidence
+    found = diagnose(losses(count, 0.001, 0.001, (5, 9)), [], CONFIG, steps=count)
+    assert found.level == "watch" and f"For {count} steps" in found.evidence
+
+
 @pytest.mark.parametrize(("bad", "count"), [(math.nan, 3), (math.inf, 3000)])
 def test_a_loss_that_is_no_number_is_a_failure_at_once(bad: float, count: int):
     rows = losses(count, 0.4, 0.4)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from pix2pix.config import TrainConfig
 from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
-from pix2pix.nn.device import ProcessGroup
+from pix2pix.training.distributed import ProcessGroup
 from pix2pix.training.loop import run_loop
 from pix2pix.training.run_folder import read_status
 from pix2pix.training.saved_state import load_state, restore_state, save_state

@@ -27,8 +27,9 @@ from pix2pix.models.folder import load_model, read_config
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import diagnose
 from pix2pix.training.loop import TrainProgress, run_loop
+from pix2pix.training.resolve_config import RunSettings
 from pix2pix.training.saved_state import load_state
-from pix2pix.training.train import StatusReporter, main, report_outcome
+from pix2pix.training.train import main, train_run
 from pix2pix.training.trainer import NonFiniteLoss, Trainer, learning_rate
 from tests.support.fork_server import ForkServer
 from tests.support.models_and_servers import load_script, save_tiny_model, tiny_config
@@ -428,11 +429,15 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),
      RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")],
 )  # fmt: skip
-def test_memory_that_ran_out_is_said(error: Exception, tmp_path: Path) -> None:
-    def work(_: StatusReporter) -> str:
+def test_memory_that_ran_out_is_said(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(*_: object, **__: object) -> None:
         raise error
 
-    assert "lower size, ngf or batch_size" in report_outcome(tmp_path / "run", work)
+    monkeypatch.setattr("pix2pix.training.train.run_loop", run_out)
+    with pytest.raises(UserError, match="lower size, ngf or batch_size"):
+        train_run(tmp_path / "run", RunSettings(SMALL, tmp_path, None, CPU))
     assert run_folder.read_status(tmp_path / "run").state == "failed"
 
 

@@ -160,8 +160,8 @@ def test_a_look_draws_no_random_number(data: Path, tmp_path: Path) -> None:
         drawn = torch.get_rng_state()
         before = {name: value.clone() for name, value in trainer.generator.state_dict().items()}
         recorder.sample(1)
-        recorder.losses(1, 0, {"g_l1": 0.5})
-        recorder.validate(1, 0)
+        recorder.losses(1, {"g_l1": 0.5})
+        recorder.validate(1)
         recorder.close()
         assert torch.equal(torch.get_rng_state(), drawn)
         after = trainer.generator.state_dict()
@@ -294,11 +294,11 @@ def test_a_models_card_says_what_it_was_made_of(tmp_path: Path) -> None:
 def test_validations_take_a_small_share_of_the_time(data: Path, tmp_path: Path) -> None:
     dataset = PairDataset(data, "train", SMALL)
     recorder = Recorder(tmp_path, Trainer(SMALL, CPU), dataset, data, per_epoch=5)
-    recorder.losses(1, 0, {"g_l1": 0.5})
+    recorder.losses(1, {"g_l1": 0.5})
     recorder.started -= 1000.0
     for spent, rows in ((21.0, 0), (19.0, 1)):  # seconds of 1000
         recorder.validation_seconds = spent
-        recorder.epoch_ended(1, 0)
+        recorder.epoch_ended(1)
         assert len(read_jsonl(tmp_path / "validation.jsonl")) == rows
     recorder.close()
 

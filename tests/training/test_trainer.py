@@ -17,10 +17,10 @@ from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import Translator
-from pix2pix.nn.device import ProcessGroup
-from pix2pix.nn.discriminators import Augmentation
+from pix2pix.nn.diffaugment import Augmentation
 from pix2pix.nn.layers import FastDownConv, FastUpConv, WinogradConv, is_faster
 from pix2pix.presets import PRESETS
+from pix2pix.training.distributed import ProcessGroup
 from pix2pix.training.trainer import Trainer, learning_rate
 
 CPU = torch.device("cpu")
@@ -42,8 +42,8 @@ def doubled(config: TrainConfig) -> Trainer:
     trainer = Trainer(config, CPU)
     trainer.generator.double()
     trainer.discriminator.double()
-    if trainer.stages:
-        trainer.stages = copy.deepcopy(trainer.stages).double()  # it is shared by all trainers
+    if trainer.features:
+        trainer.features = copy.deepcopy(trainer.features).double()  # it is shared by all trainers
     return trainer
 
 
@@ -214,7 +214,7 @@ def test_a_step_is_that_of_plain_torch(options: dict) -> None:
         fake = generator(source)
         real_seen, fake_seen = target, fake
         if "lambda_perceptual" in options:
-            real_maps, fake_maps = (lite0_maps(trainer.stages, x) for x in (target, fake))
+            real_maps, fake_maps = (lite0_maps(trainer.features.stages, x) for x in (target, fake))
         if config.discriminator == "projected":
             real_seen, fake_seen = real_maps, fake_maps
             logits = judge(source, real_seen, [x.detach() for x in fake_seen])

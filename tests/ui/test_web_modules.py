@@ -19,8 +19,8 @@ from safetensors.numpy import save
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
 from pix2pix.imaging.picture import as_picture, from_array
 from pix2pix.model_config import ModelConfig
-from pix2pix.models.folder import pack_weights
 from pix2pix.models.translator import Translator
+from pix2pix.models.weights import pack_weights
 from tests.conftest import give_up
 from tests.support.models_and_servers import tiny_config, unpack_weights
 

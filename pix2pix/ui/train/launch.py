@@ -17,12 +17,11 @@ from pix2pix.errors import UserError
 from pix2pix.hub.jobs_follow import stop_run
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import list_models, read_config
-from pix2pix.nn.device import pick_device
 from pix2pix.presets import PRESETS
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import list_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.resolve_config import resolve_config, run_config
+from pix2pix.training.resolve_config import new_run, resolve_config, run_config
 from pix2pix.ui.dataset.library import chosen_folder
 from pix2pix.ui.events import user_errors
 from pix2pix.ui.gradio_patches import escape_template
@@ -66,12 +65,11 @@ def run_settings(
     data: Path, preset: str, overrides: Mapping[str, Any], start_from: str = ""
 ) -> dict[str, Any]:
     """Return what `config.json` of the run will hold."""
-    config = form_config(data, preset, overrides, start_from)
-    config.generator_config(), config.discriminator_config()  # they check their own part
+    model = start_model(start_from) if start_from else None
+    settings = new_run(preset, overrides, data, model, "auto")
     if not find_pairs(data, "train"):
         raise UserError(f"'{data.name}' holds no train pairs: build it with a share for train.")
-    begin = start_model(start_from) if start_from else None
-    return run_config(config, data, begin, pick_device())
+    return run_config(*settings)
 
 
 def form_config(

@@ -128,8 +128,8 @@ class _WatchedRun:
             return
         self.read_at = now
         status = run_folder.read_status(self.run)
-        self._read_losses(now, status.config)
-        self._read_checkpoints(status.config)
+        self._read_losses(now, status)
+        self._read_checkpoints(status)
         last = self.curves.recent[-1] if self.curves.recent else {}
         state = state_line(
             status, run_control.count_ahead(self.run) if status.state == "queued" else 0, last
@@ -139,7 +139,7 @@ class _WatchedRun:
         self.parts.put("status", state)
         self.parts.put("about", describe_settings(status))
 
-    def _read_losses(self, now: float, config: dict[str, Any]) -> None:
+    def _read_losses(self, now: float, status: run_folder.Status) -> None:
         until = time.monotonic() + READ_FOR
         waits = self.curves.update()
         while waits and time.monotonic() < until:
@@ -153,13 +153,14 @@ class _WatchedRun:
         self.parts.put(
             "curves", {k: v for k, v in columns.items() if k[-4:] not in ("_min", "_max")}
         )
-        self._judge(config)
+        self._judge(status)
 
-    def _judge(self, config: dict[str, Any]) -> None:
-        diagnosis = diagnose(self.curves.recent, self.validation, config)
+    def _judge(self, status: run_folder.Status) -> None:
+        recent, steps = self.curves.recent, status.steps
+        diagnosis = diagnose(recent, self.validation, status.config, steps)
         self.parts.put("health", vars(diagnosis))
 
-    def _read_checkpoints(self, config: dict[str, Any]) -> None:
+    def _read_checkpoints(self, status: run_folder.Status) -> None:
         files = (self.run / part for part in ("samples", "checkpoints", "validation.jsonl"))
         times = tuple(f.stat().st_mtime_ns if f.exists() else 0 for f in files)
         if times == self.times:
@@ -176,7 +177,7 @@ class _WatchedRun:
             "validation", {n: [finite_number(row.get(n)) for row in thinned] for n in names}
         )
         if self.curves.recent:
-            self._judge(config)
+            self._judge(status)
 
     def _stopping_seconds(self) -> float:
         try:

@@ -17,10 +17,10 @@ from PIL import Image
 
 from pix2pix.config import TrainConfig
 from pix2pix.errors import UserError
-from pix2pix.training import recorder
+from pix2pix.training import external_log
+from pix2pix.training.external_log import ExternalLog
 from pix2pix.training.loop import TrainProgress, run_loop
 from pix2pix.training.metrics_log import read_jsonl
-from pix2pix.training.recorder import Reporter
 from tests.support.drawn_pairs import draw_dataset
 
 CPU = torch.device("cpu")
@@ -126,7 +126,7 @@ def test_a_service_that_fails_is_said_once(
     setattr(service, at, fail)
     monkeypatch.setitem(sys.modules, "wandb", service)
     with caplog.at_level(logging.WARNING):
-        report = Reporter("wandb", tmp_path, SMALL)
+        report = ExternalLog("wandb", tmp_path, SMALL)
         for step in range(1, 20):
             report.send(step, "loss", {"g": 1.0})
         report.close()
@@ -141,9 +141,9 @@ def test_a_service_that_hangs_holds_up_nobody(
     service, answer = Service(), threading.Event()
     service.init = lambda **_: answer.wait(60)  # type: ignore[method-assign]
     monkeypatch.setitem(sys.modules, "wandb", service)
-    monkeypatch.setattr(recorder, "LAST_SECONDS", 0.01)
-    monkeypatch.setattr(recorder, "MAX_WAITING", 5)
-    report = Reporter("wandb", tmp_path, SMALL)
+    monkeypatch.setattr(external_log, "LAST_SECONDS", 0.01)
+    monkeypatch.setattr(external_log, "MAX_WAITING", 5)
+    report = ExternalLog("wandb", tmp_path, SMALL)
     for step in range(1, 20):
         report.send(step, "loss", {"g": 1.0})
     report.close()  # does not wait for the answer
@@ -160,14 +160,14 @@ def test_a_package_that_is_absent_is_asked_for(
     for name in ("torch.utils.tensorboard", "trackio", "wandb"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=f"pip install {kind}"):
-        Reporter(kind, tmp_path, SMALL)
+        ExternalLog(kind, tmp_path, SMALL)
 
 
 def test_pictures_of_one_channel_are_shown_too(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    report = Reporter("tensorboard", tmp_path, SMALL)
+    report = ExternalLog("tensorboard", tmp_path, SMALL)
     report.send(1, "samples", {"grid": Image.fromarray(np.zeros((4, 6), np.uint8))})
     report.close()
     (shown,) = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Images("samples/grid")
