@@ -11,7 +11,8 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +22,14 @@ from pix2pix.data.archives import atomic_folder
 from pix2pix.data.compose import compose_ab, open_pair_job
 from pix2pix.data.dataset import DATASET_JSON
 from pix2pix.data.layout import split_name
+from pix2pix.data.open_inputs import open_inputs
 from pix2pix.data.reading import limit_big_pictures, page_file, parallel
 from pix2pix.data.recipe import DEFAULT_SHARES, FORMATS, Recipe
 from pix2pix.data.records import (
     SIDES,
     SPLITS,
     Inputs,
+    Origin,
     Pair,
     Plan,
     PlannedPair,
@@ -93,6 +96,7 @@ def prepare_build(plan: Plan, recipe: Recipe) -> Preparation:
         "source": plan.ranges["source"].chosen(recipe.source_range),
         "target": plan.ranges["target"].chosen(recipe.target_range),
     }
+    recipe = replace(recipe, together=recipe.together or plan.inputs.together)
     label_maps = plan.label_maps
     if recipe.labels != "auto":
         label_maps = (recipe.labels in ("source", "both"), recipe.labels in ("target", "both"))
@@ -119,29 +123,34 @@ def rebuild(
 ) -> DatasetReport:
     """Build the dataset that a `dataset.json` describes, byte for byte, from the same originals.
 
-    `source` and `target` say where the originals are now, if they have moved. Raises UserError
-    where one is missing or has changed, or where the file is no such description.
+    `source` and `target` say where the originals are now, if they have moved, or the video, table
+    or GeoTIFFs that they came from. Raises UserError where one is missing or has changed, or where
+    the file is no such description.
     """
     try:
         report = json.loads(dataset.read_text(encoding="utf-8"))
         pairs = [_pair_from_json(built) for built in report.pop("pairs")]
         report.pop("counts")
-        report["inputs"] |= {"source": str(source)} if source else {}
-        report["inputs"] |= {"target": str(target)} if target else {}
-        recipe = _recipe_from_json(report["recipe"])
+        inputs, recipe = _inputs_from_json(report["inputs"]), _recipe_from_json(report["recipe"])
+        ranges, label_maps = _ranges_from_json(report), tuple(report["label_maps"])
         report["recipe"] = asdict(recipe)
-        ready = Preparation(
-            _inputs_from_json(report["inputs"]), recipe, _ranges_from_json(report),
-            tuple(report["label_maps"]), pairs, report,
-        )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{dataset.name} does not describe a dataset that was built here: choose another."
         ) from error
-    _check_output(out, ready.inputs)
     if not all(pair.split in SPLITS and _is_inside(pair) for pair in pairs):
         raise UserError(f"{dataset.name} names files outside its folders: do not use it.")
-    return _write(ready, out, should_stop, on_progress, strict=True)
+    packed = source and inputs.origin and not (target and target.is_dir())
+    old_target = None if packed else inputs.target
+    inputs = replace(inputs, source=source or inputs.source, target=target or old_target)
+    _check_output(out, inputs)
+    options = {"should_stop": should_stop, "on_progress": on_progress}
+    near = out.absolute().parent
+    with open_inputs(inputs, recipe, near, **options) if packed else nullcontext(inputs) as found:
+        sides = {"source": found.source, "target": found.target}
+        report["inputs"] |= {side: folder and str(folder) for side, folder in sides.items()}
+        ready = Preparation(found, recipe, ranges, label_maps, pairs, report)
+        return _write(ready, out, should_stop, on_progress, strict=True)
 
 
 def _check_output(out: Path, inputs: Inputs) -> None:
@@ -269,8 +278,10 @@ def _recipe_from_json(values: DatasetRecipe) -> Recipe:
 def _inputs_from_json(inputs: DatasetInputs) -> Inputs:
     """Read inputs back, without the names that were matched. Raises KeyError and TypeError."""
     target = Path(inputs["target"]) if inputs["target"] else None
+    origin = inputs.get("origin")
     return Inputs(
         Path(inputs["source"]), target, derive=inputs["derive"],
+        origin=Origin(**{**origin, "columns": tuple(origin["columns"])}) if origin else None,
         strips=inputs.get("strips", "halves"), alpha=tuple(inputs.get("alpha", ("white", "white"))),
         classes=tuple(inputs.get("classes", ("", ""))), pages=inputs.get("pages", "first"),
     )  # fmt: skip

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pix2pix.data.build import build
-from pix2pix.data.layout import find_inputs
+from pix2pix.data.open_inputs import open_inputs
 from pix2pix.data.pair_table import read_table
 from pix2pix.data.plan import make_plan
 from pix2pix.data.recipe import Recipe
+from pix2pix.data.records import Inputs, Origin
 from pix2pix.data.report import DatasetReport
-from pix2pix.data.sources import clip_inputs
-from pix2pix.data.table_pairs import table_inputs
 from pix2pix.errors import UserError
-from pix2pix.imaging.video import is_video
 from pix2pix.utils.progress import Progress, ShouldStop
 
 
@@ -32,6 +28,7 @@ def build_dataset(
     derive: str = "",
     columns: Sequence[str] = (),
     limit: int = 0,
+    subset: str = "",
     every: int = 0,
     size: int = 256,
     fit: str = "stretch",
@@ -64,9 +61,10 @@ def build_dataset(
     two a second), without those that look like the one before. With neither, `source` is a dataset,
     holds two folders, or is a table of pictures: a Parquet file or a folder of them, a folder that
     `datasets` saved, or a WebDataset tar; its `columns` are source and target, told by their names
-    unless given, and `limit` is the most pairs of each split, 0 for all. `strips` to `pages` say
-    how files are read (see `Inputs`), the other options are those of `Recipe`. `on_progress` hears
-    files that are read, then pairs that are made: (done, total).
+    unless given, `limit` is the most pairs of each split, 0 for all, and `subset` the folder of one
+    of several. Two GeoTIFFs of one place are cut into pairs. `strips` to `pages` say how files are
+    read (see `Inputs`), the other options are those of `Recipe`. `on_progress` hears files that are
+    read, then pairs that are made: (done, total).
 
     Returns what `dataset.json` says: counts by split, the rule, every pair, what was refused and
     what is doubtful, each with its reason. Raises UserError where a folder holds no pictures,
@@ -74,32 +72,19 @@ def build_dataset(
     """
     if target is not None and derive:
         raise UserError("Sources are either derived or in a folder: give target or derive.")
-    text = read_table(Path(table) if table else None)
-    rule = "csv" if table and match == "auto" else match
+    given = Inputs(
+        Path(source), Path(target) if target is not None else None,
+        "csv" if table and match == "auto" else match, read_table(Path(table) if table else None),
+        derive, strips=strips, alpha=(source_alpha, target_alpha),
+        classes=(source_classes, target_classes), pages=pages,
+        origin=Origin("", tuple(columns), subset, limit, every=every),
+    )  # fmt: skip
     recipe = Recipe(
         size=size, fit=fit, format=format, quality=quality, keep=keep, split=split, seed=seed,
         together=together, labels=labels, leave_out=tuple(leave_out), source_name=source_name,
         target_name=target_name, source_range=source_range, target_range=target_range,
     )  # fmt: skip
     options: dict[str, Any] = {"should_stop": should_stop, "on_progress": on_progress}
-    near = Path(out).absolute().parent
-    taken: Any = nullcontext()
-    if is_video(Path(source)):
-        taken = clip_inputs(Path(source), near, derive, every, **options)
-    elif target is None:
-        taken = table_inputs(
-            Path(source), near, tuple(columns), limit=limit, derive=derive, **options
-        )
-    with taken as found:
-        inputs = replace(
-            found
-            or find_inputs(Path(source), Path(target) if target else None, rule, text, derive),
-            strips=strips,
-            alpha=(source_alpha, target_alpha),
-            classes=(source_classes, target_classes),
-            pages=pages,
-        )
-        plan = make_plan(
-            inputs, source_range=recipe.source_range, target_range=recipe.target_range, **options
-        )
-        return build(plan, recipe, Path(out), **options)
+    with open_inputs(given, recipe, Path(out).absolute().parent, **options) as inputs:
+        ranges = {"source_range": recipe.source_range, "target_range": recipe.target_range}
+        return build(make_plan(inputs, **ranges, **options), recipe, Path(out), **options)

@@ -98,6 +98,7 @@ class Inputs:
     person calls the folder, where it is one of ours, `left_out` what an archive held beside it, and
     `taken` says in words which frames of a video the photos are. Sources that a person drew here
     have a `source_kind`, "drawing" or "labels", and labels their `palette` of {"name", "color"}.
+    Names with the same match of `together` stay in one split, unless a recipe has its own.
     """
 
     source: Path
@@ -115,6 +116,7 @@ class Inputs:
     source_kind: str = ""
     palette: tuple[PaletteColour, ...] = ()
     taken: str = ""
+    together: str = ""
 
     @property
     def kind(self) -> str:

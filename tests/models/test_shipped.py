@@ -17,11 +17,11 @@ from PIL import Image
 
 from pix2pix.data.dataset import label_palette
 from pix2pix.imaging.line_art import line_drawing
+from pix2pix.models.examples import draw_sources
 from pix2pix.models.folder import WEIGHTS, pack_weights, read_config, sample_files
 from pix2pix.models.translator import Translator
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.utils.files import write_atomically, write_json
-from scripts.publish_model import drawn
 from tests.support.models_and_servers import load_script, unpack_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,7 +164,7 @@ def pair(name: str, number: int) -> tuple[Image.Image, Image.Image | None]:
     if config.source_kind == "photo":
         with Image.open(sample_files(ROOT / "checkpoints" / name)[number]) as sample:
             return sample.convert(mode), None
-    return drawn(DRAWN[name], config)[number].picture, None
+    return draw_sources(DRAWN[name], config)[number].picture, None
 
 
 def far(one: Image.Image, other: Image.Image) -> float:
@@ -226,7 +226,7 @@ def test_weights_of_int8_give_pictures_that_the_eye_cannot_tell_apart(
     (small / WEIGHTS).write_bytes(unpack_weights(pack_weights(folder / WEIGHTS)))
     exact, packed = (Translator.load(one, "cpu") for one in (folder, small))
     if name in DRAWN:
-        sources = [one.picture for one in drawn(DRAWN[name], exact.config)]
+        sources = [one.picture for one in draw_sources(DRAWN[name], exact.config)]
     else:
         mode = "L" if exact.config.colours_grey else "RGB"
         sources = [Image.open(file).convert(mode) for file in sample_files(folder)]
