@@ -86,5 +86,7 @@ def build_dataset(
     )  # fmt: skip
     options: dict[str, Any] = {"should_stop": should_stop, "on_progress": on_progress}
     with open_inputs(given, recipe, Path(out).absolute().parent, **options) as inputs:
-        ranges = {"source_range": recipe.source_range, "target_range": recipe.target_range}
-        return build(make_plan(inputs, **ranges, **options), recipe, Path(out), **options)
+        plan = make_plan(
+            inputs, source_range=recipe.source_range, target_range=recipe.target_range, **options
+        )
+        return build(plan, recipe, Path(out), **options)

@@ -150,7 +150,7 @@ def _explain(causes: list[BaseException], repo: str, verb: str, has_token: bool)
     answer = find(errors.HfHubHTTPError)
     status = answer.response.status_code if answer else 0
     if find(errors.LocalTokenNotFoundError):
-        return f"No login is saved on this machine: give a token, made at {TOKENS}."
+        return f"No login is saved here: run hf auth login, or set HF_TOKEN, made at {TOKENS}."
     if find(errors.OfflineModeIsEnabled):
         return "The Hub is switched off by HF_HUB_OFFLINE: unset it and start again."
     if find(errors.GatedRepoError):

@@ -127,16 +127,18 @@ def timed_steps(
     seconds, threads = [[] for _ in pipes], set()
     for turn in range(-2, steps):  # the first two warm up
         for pipe, found in zip(pipes, seconds):
-            pipe.send("step")
+            pipe.send(True)
             taken, used = pipe.recv()
             threads.add(used)
             if turn >= 0:
                 found.append(taken)
+    for pipe in pipes:
+        pipe.send(False)
     return seconds, max(threads)
 
 
 def _answer_steps(pipe: Connection, make: Callable[[], Step]) -> None:
-    """Answer whatever comes in with the seconds of one step, and the threads it may use."""
+    """Answer each True with the seconds of one step, and the threads it may use."""
     torch.manual_seed(0)
     source, target = torch.rand(2, 1, 3, 256, 256) * 2 - 1
     step = make()
