@@ -148,16 +148,16 @@ def arguments() -> argparse.Namespace:
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add what is read, and where the dataset goes."""
     add = parser.add_argument
-    add("--source", type=Path, help="folder of source pictures (A); or, without --target, a "
-        "dataset, a video (with --derive), or a table: Parquet, a folder of `datasets`, a "
-        "WebDataset tar")  # fmt: skip
-    add("--target", type=Path, help="folder of target pictures (B); or a GeoTIFF of the place that "
-        "the GeoTIFF --source shows")  # fmt: skip
+    add("--source", type=Path, metavar="DIR", help="folder of source pictures (A); or, without "
+        "--target, a dataset, a video (with --derive), or a table: Parquet, a folder of "
+        "`datasets`, a WebDataset tar")  # fmt: skip
+    add("--target", type=Path, metavar="DIR", help="folder of target pictures (B); or a GeoTIFF of "
+        "the place that the GeoTIFF --source shows")  # fmt: skip
     add("--columns", type=names, default=(), metavar="A,B", help="columns of a table: source and "
         "target, or the one that holds A|B pictures (default: told by their names)")  # fmt: skip
     add("--limit", type=int, default=0, metavar="N", help="the first N pairs of each split")
     add("--subset", default="", metavar="FOLDER", help="of several tables, that in this folder")
-    add("--out", type=Path, help="the dataset's folder, made when all is done")
+    add("--out", type=Path, metavar="DIR", help="the dataset's folder, made when all is done")
     add("--match", choices=RULES, default="auto", help="rule that pairs the names (default: auto)")
     add("--csv", type=Path, help="table of pairs: source, target, and split or group if you like")
     add("--derive", choices=list(DERIVATIONS), default="", help="make the source from the picture")

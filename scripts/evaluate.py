@@ -77,7 +77,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--model", required=True, nargs="+", action="extend", help="names or folders of models; a "
         "run's folder stands for its checkpoints")  # fmt: skip
-    add("--data", required=True, type=Path, help="dataset folder")
+    add("--data", required=True, type=Path, metavar="DIR", help="dataset folder")
     add("--split", default="val", choices=["train", "val", "test"])
     add("--picture", type=Path, default=Path("evaluation.png"), help="file for the rows of source, "
         "generated and target (default: evaluation.png)")  # fmt: skip

@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("run", type=Path, help="run folder, or one of its checkpoints")
-    add("--out", type=Path, required=True, help="model folder to write")
+    add("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
     add("--title", required=True, help="what people read on its card")
     add("--card", type=Path, required=True, help="the model card, Markdown")
     add("--examples", choices=KINDS, help="sources drawn by code to add")

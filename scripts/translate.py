@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("input", nargs="+", type=Path, help="files or folders")
     add("--model", required=True, help="model name or folder")
-    add("--out", required=True, type=Path, help="folder for the results")
+    add("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     add("--seed", type=int, help="switch the dropout noise on, with this seed")
     add("--fit", choices=["whole", "tiles"], default="", help="scale the whole picture to the "
         "model's size, or cut it into tiles at its own scale (default: as the model's config "

@@ -60,6 +60,9 @@ class Recipe:
             if getattr(self, key) not in allowed:
                 known = ", ".join(allowed)
                 raise UserError(f"{key} is '{getattr(self, key)}': choose one of {known}.")
+        for key in ("size", "quality", "seed"):
+            if not isinstance(getattr(self, key), int):
+                raise UserError(f"{key} is '{getattr(self, key)}': give a whole number.")
         if self.size and not 16 <= self.size <= 4096:
             raise UserError(f"The size is {self.size}: take 16 to 4096, or 0 to keep sizes.")
         if self.fit == "tiles" and not self.size:
