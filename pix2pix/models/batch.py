@@ -116,9 +116,7 @@ def results(job: Job) -> Iterator[tuple[str, Path]]:
 
 
 def refuse_overwriting(jobs: list[Job], out: Path) -> None:
-    """Raise UserError where a translation would replace its own original, or `out` is a file."""
-    if out.is_file():
-        raise UserError(f"{out} is a file: name a folder for the results.")
+    """Raise UserError where a translation would replace its own original."""
     for job in jobs:
         for result, file in results(job):
             made = out / result
