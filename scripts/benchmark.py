@@ -7,7 +7,6 @@ The last line of output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.command import answer, command
 from scripts.dev.benchmark_load import load
 from scripts.dev.benchmark_network import (
     recipe_against_patchgan,
@@ -23,6 +23,7 @@ from scripts.dev.benchmark_network import (
 )
 
 
+@command()
 def main() -> int:
     args = arguments()
     result: dict[str, object] = {"cores": os.cpu_count()}
@@ -35,8 +36,7 @@ def main() -> int:
     if not args.load and args.only != "step":
         result |= translate_against_reference(args.turns)
     result["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps(result))
-    return 0 if well else 1
+    return answer(result, well)
 
 
 def arguments() -> argparse.Namespace:

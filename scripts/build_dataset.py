@@ -4,12 +4,9 @@ table of pictures, or a drawn one."""
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,181 +14,100 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.data.build import NOTHING_LEFT, build, prepare_build, rebuild
 from pix2pix.data.csv_pairs import read_table
-from pix2pix.data.layout import find_inputs
 from pix2pix.data.matching import RULES
+from pix2pix.data.open_inputs import open_inputs
 from pix2pix.data.plan import make_plan
-from pix2pix.data.raster_pairs import TOGETHER, raster_inputs
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
-from pix2pix.data.records import DOUBTS, FITS, FORMATS, LABELS, SPLITS, Inputs, Plan, Recipe
-from pix2pix.data.report import describe_doubts
+from pix2pix.data.records import (
+    DOUBTS,
+    FITS,
+    FORMATS,
+    LABELS,
+    SPLITS,
+    Inputs,
+    Origin,
+    Plan,
+    Recipe,
+)
+from pix2pix.data.report import describe_doubts, summarise_report
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
-from pix2pix.data.sources import DERIVATIONS, clip_inputs
-from pix2pix.data.table_pairs import table_inputs
-from pix2pix.data.tables import TableLook, local_table, look_at
-from pix2pix.errors import UserError
+from pix2pix.data.sources import DERIVATIONS
+from pix2pix.data.tables import local_table, look_at
 from pix2pix.imaging.ab_pairs import STRIPS
-from pix2pix.imaging.picture import set_pillow_limits
-from pix2pix.imaging.video import is_video
-from pix2pix.utils.files import read_json_object
 from pix2pix.utils.progress import ProgressBar
+from scripts.command import answer, command
+
+MOST_TOLD = 20  # files that are left out, one a line
 
 
+@command(stopped="Stopped: nothing was written.")
 def main() -> int:
     args = arguments()
-    set_pillow_limits()
-    try:
-        make = sample if args.sample else again if args.rebuild else from_pictures
-        made = make(args)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Stopped: nothing was written.", file=sys.stderr)
-        return 1
-    refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
-    ranges = made.get("ranges") or {"source": [0.0, 255.0], "target": [0.0, 255.0]}
-    answer = {**made["counts"], "rule": made["rule"], "ranges": ranges, "refused": refused}
-    print(json.dumps({**answer, "doubts": made["doubts"]}))
-    return 1 if refused or not made["counts"]["pairs"] else 0
+    bar = ProgressBar("building")
+    if args.sample:
+        counts = make_sample_dataset(args.out, size=args.size, seed=args.seed, on_progress=bar)
+        made: Any = {"counts": counts, "rule": "drawn", "refused": [], "doubts": []}
+    elif args.rebuild:
+        made = rebuild(args.rebuild, args.out, args.source, args.target, on_progress=bar)
+    else:
+        made = from_pictures(args, bar)
+    return answer(summarise_report(made), well=made["counts"]["pairs"] > 0)
 
 
-def from_pictures(args: argparse.Namespace) -> dict[str, Any]:
-    if is_video(args.source):
-        with from_clip(args) as of_clip:
-            return from_folders(args, of_clip)
-    if args.target and args.source.is_file() and args.target.is_file():
-        labels = args.labels in ("target", "both")
-        args.together = args.together or TOGETHER
-        rasters = raster_inputs(
-            args.source,
-            args.target,
-            near(args),
-            args.size,
-            labels=labels,
-            on_progress=ProgressBar("cutting"),
-        )
-        with rasters as of_rasters:
-            return from_folders(args, of_rasters)
-    table = read_table(args.csv)
-    with nullcontext() if args.target else from_table(args) as of_table:
-        inputs = of_table or find_inputs(args.source, args.target, args.match, table, args.derive)
-        return from_folders(args, inputs)
-
-
-def from_clip(args: argparse.Namespace) -> AbstractContextManager[Inputs]:
-    bar = ProgressBar("taking frames", "frame")
-    return clip_inputs(args.source, near(args), args.derive, args.every, on_progress=bar)
-
-
-def near(args: argparse.Namespace) -> Path:
-    """Return where a temporary folder goes: to the disk of the dataset."""
-    return args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
-
-
-@contextmanager
-def from_table(args: argparse.Namespace) -> Iterator[Inputs | None]:
-    """Give the inputs of the table at --source; None where there is none."""
-    table = local_table(args.source, args.subset)
-    if table is None:
-        if args.columns or args.limit or args.subset:
-            raise UserError(f"{args.source} is no table of pictures: leave --columns out.")
-        yield None
-        return
-    tell_table(look_at(table, args.columns, args.derive))
-    with table_inputs(
-        args.source, near(args), args.columns, subset=args.subset, limit=args.limit,
-        derive=args.derive, on_progress=ProgressBar("taking out", "‰"),
-    ) as inputs:  # fmt: skip
-        yield inputs
-
-
-def tell_table(look: TableLook) -> None:
-    """Print the columns of a table, those that are taken, and three examples."""
-    print(f"columns of pictures: {', '.join(look.columns)}", file=sys.stderr)
-    counts = ", ".join(f"{rows:,} {split or 'rows'}" for split, rows in look.counts.items())
-    print(f"taken: {' -> '.join(look.chosen)}{f' ({counts})' if counts else ''}", file=sys.stderr)
-    for pictures in look.examples:
-        sizes = "  ->  ".join(f"{p.width} x {p.height}" for p in pictures)
-        print(f"    {sizes}", file=sys.stderr)
-
-
-def from_folders(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
-    inputs = replace(
-        inputs, strips=args.strips, alpha=(args.source_alpha, args.target_alpha),
+def from_pictures(args: argparse.Namespace, bar: ProgressBar) -> Any:
+    """Plan, tell the plan, and build it unless that is all; returns the report."""
+    given = Inputs(
+        args.source, args.target, args.match, read_table(args.csv), args.derive,
+        strips=args.strips, alpha=(args.source_alpha, args.target_alpha),
         classes=(args.source_classes, args.target_classes), pages=args.pages,
+        origin=Origin("", args.columns, args.subset, args.limit, every=args.every),
     )  # fmt: skip
-    recipe = Recipe(
-        size=args.size, fit=args.fit, format=args.format, quality=args.quality, keep=args.keep,
-        split=args.split, seed=args.seed, together=args.together, labels=args.labels,
-        leave_out=tuple(args.leave_out), source_name=args.source_name, target_name=args.target_name,
-        source_range=args.source_range, target_range=args.target_range,
-    )  # fmt: skip
-    chosen = {"source_range": recipe.source_range, "target_range": recipe.target_range}
-    plan = make_plan(inputs, on_progress=ProgressBar("reading"), **chosen)
-    tell(plan)
-    if not plan.pairs:  # its doubts may say how there can be some
-        print(NOTHING_LEFT, file=sys.stderr)
-        refused = [asdict(refusal) for refusal in plan.refused]
-        counts = {"pairs": 0, **dict.fromkeys(SPLITS, 0)}
-        doubts = describe_doubts(plan.doubts)
-        return {"counts": counts, "rule": plan.rule, "refused": refused, "doubts": doubts}
-    if args.plan:
-        ready = prepare_build(plan, recipe)
-        counts = {split: sum(pair.split == split for pair in ready.pairs) for split in SPLITS}
-        return {**ready.report, "counts": {"pairs": len(ready.pairs), **counts}}
-    made = build(plan, recipe, args.out, on_progress=ProgressBar("building"))
-    for warning in made["warnings"]:
-        print(warning, file=sys.stderr)
-    return made
+    recipe = Recipe(**{field.name: getattr(args, field.name) for field in fields(Recipe)})
+    if not args.target and (table := local_table(args.source, args.subset)):
+        say(*look_at(table, args.columns, args.derive).describe())
+    near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
+    with open_inputs(given, recipe, near, on_progress=ProgressBar("taking out", "it")) as inputs:
+        ranges = {"source_range": recipe.source_range, "target_range": recipe.target_range}
+        plan = make_plan(inputs, on_progress=ProgressBar("reading"), **ranges)
+        tell(plan)
+        counts = dict.fromkeys(("pairs", *SPLITS), 0)
+        if not plan.pairs:  # its doubts may say how there can be some
+            say(NOTHING_LEFT)
+            refused, doubts = [asdict(r) for r in plan.refused], describe_doubts(plan.doubts)
+            return {"counts": counts, "rule": plan.rule, "refused": refused, "doubts": doubts}
+        if args.plan:
+            ready = prepare_build(plan, recipe)
+            for pair in ready.pairs:
+                counts["pairs"] += 1
+                counts[pair.split] += 1
+            return {**ready.report, "counts": counts}
+        made = build(plan, recipe, args.out, on_progress=bar)
+        say(*made["warnings"])
+        return made
 
 
-def sample(args: argparse.Namespace) -> dict[str, Any]:
-    size, seed = args.size or SIZE, args.seed
-    counts = make_sample_dataset(args.out, size=size, seed=seed, on_progress=ProgressBar("drawing"))
-    return {"counts": counts, "rule": "drawn", "refused": [], "doubts": []}
-
-
-def again(args: argparse.Namespace) -> dict[str, Any]:
-    inputs = read_json_object(args.rebuild).get("inputs") or {}
-    origin = inputs.get("origin")
-    if origin and args.source and is_video(args.source):
-        args.every, args.derive = origin.get("every", 0), inputs["derive"]
-        with from_clip(args) as of_clip:
-            return rebuild(
-                args.rebuild, args.out, of_clip.source, on_progress=ProgressBar("building")
-            )
-    if origin and args.source and not args.target:
-        args.columns, args.limit = tuple(origin["columns"]), origin["limit"]
-        args.subset, args.derive = origin["subset"], inputs["derive"]
-        with from_table(args) as inputs:
-            if inputs:
-                return build_anew(args, inputs.source, inputs.target)
-    return build_anew(args, args.source, args.target)
-
-
-def build_anew(args: argparse.Namespace, *sides: Path | None) -> dict[str, Any]:
-    return rebuild(args.rebuild, args.out, *sides, on_progress=ProgressBar("building"))
+def say(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 def tell(plan: Plan) -> None:
     """Print the rule, three examples, and every refused or doubtful file with its reason."""
-    say = lambda text: print(text, file=sys.stderr)  # noqa: E731
     say(f"{len(plan.pairs)} pairs by rule '{plan.rule}': {plan.explanation}")
-    for source, target in plan.examples:
-        say(f"    {source}  ->  {target}")
+    say(*(f"    {source}  ->  {target}" for source, target in plan.examples))
     for side, r in plan.ranges.items():
         if not r.is_plain:
             say(f"{side}s: black is {r.low:g}, white {r.high:g} ({r.numbers}, found "
                 f"{r.found[0]:g} to {r.found[1]:g}, percentiles {r.robust[0]:g} to "
                 f"{r.robust[1]:g})  {bars(r.histogram)}")  # fmt: skip
-    for refusal in plan.refused:
-        say(f"left out: {refusal.file} ({refusal.side}): {refusal.reason}")
+    say(*(f"left out: {r.file} ({r.side}): {r.reason}" for r in plan.refused[:MOST_TOLD]))
+    if (more := len(plan.refused) - MOST_TOLD) > 0:
+        say(f"left out: {more} more, which the last line names")
     for doubt in plan.doubts:
         fixes = " or ".join(f"--{fix.replace('=', ' ')}" for fix in doubt.fixes)
         more = f"; settle it by {fixes}" if fixes else ""
         say(f"look at: {doubt.file} ({doubt.side}): {doubt.reason}{more}")
-    for other in plan.others:
-        say(f"not used: {other.file} ({other.side}): {other.reason}")
+    say(*(f"not used: {other.file} ({other.side}): {other.reason}" for other in plan.others))
 
 
 def bars(counts: tuple[int, ...]) -> str:
@@ -224,7 +140,8 @@ def join_negative(words: list[str]) -> list[str]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    usage = "%(prog)s --source DIR --target DIR --out DIR [option]... (--help lists them)"
+    parser = argparse.ArgumentParser(description=__doc__, usage=usage)
     add_inputs(parser)
     add_recipe(parser)
     add = parser.add_argument
@@ -239,16 +156,16 @@ def arguments() -> argparse.Namespace:
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add what is read, and where the dataset goes."""
     add = parser.add_argument
-    add("--source", type=Path, help="folder of source pictures (A); or, without --target, a "
-        "dataset, a video (with --derive), or a table: Parquet, a folder of `datasets`, a "
-        "WebDataset tar")  # fmt: skip
-    add("--target", type=Path, help="folder of target pictures (B); or a GeoTIFF of the place that "
-        "the GeoTIFF --source shows")  # fmt: skip
+    add("--source", type=Path, metavar="DIR", help="folder of source pictures (A); or, without "
+        "--target, a dataset, a video (with --derive), or a table: Parquet, a folder of "
+        "`datasets`, a WebDataset tar")  # fmt: skip
+    add("--target", type=Path, metavar="DIR", help="folder of target pictures (B); or a GeoTIFF of "
+        "the place that the GeoTIFF --source shows")  # fmt: skip
     add("--columns", type=names, default=(), metavar="A,B", help="columns of a table: source and "
         "target, or the one that holds A|B pictures (default: told by their names)")  # fmt: skip
     add("--limit", type=int, default=0, metavar="N", help="the first N pairs of each split")
     add("--subset", default="", metavar="FOLDER", help="of several tables, that in this folder")
-    add("--out", type=Path, help="the dataset's folder, made when all is done")
+    add("--out", type=Path, metavar="DIR", help="the dataset's folder, made when all is done")
     add("--match", choices=RULES, default="auto", help="rule that pairs the names (default: auto)")
     add("--csv", type=Path, help="table of pairs: source, target, and split or group if you like")
     add("--derive", choices=list(DERIVATIONS), default="", help="make the source from the picture")
@@ -290,8 +207,8 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse arguments that contradict each other, and fill in what follows from others."""
     if args.sample and (args.source or args.rebuild or args.plan):
         parser.error("--sample takes no pictures: leave --source, --rebuild and --plan out")
-    if args.size is None and not args.sample:
-        args.size = 256
+    if args.size is None:
+        args.size = SIZE if args.sample else 256
     if not args.rebuild and not args.source and not args.sample:
         parser.error("--source is required")
     if not args.out and not args.plan:
@@ -300,6 +217,7 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("give --target or --derive, not both")
     if args.csv and args.match == "auto":
         args.match = "csv"
+    args.leave_out = tuple(args.leave_out)
     if args.match == "csv" and not args.csv:
         parser.error("--match csv needs --csv")
 

@@ -7,7 +7,6 @@ costs nothing and never sleeps, and neither trains nor takes uploads.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -17,37 +16,33 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
 from pix2pix.hub.deploy import HubCall, deploy, plan_space, plan_static_space, stage_files
-from pix2pix.models.folder import list_models
+from pix2pix.models.folder import find_model, list_models
 from pix2pix.utils.validation import split_setting
+from pix2pix.utils.workspace import ROOT, SHIPPED_MODELS
+from scripts.command import answer, command
 
-ROOT = Path(__file__).resolve().parent.parent
 OWNERS = "PIX2PIX_OWNERS"
 
 
+@command(stopped="Stopped: what the Hub was asked before holds; the same command does the rest.")
 def main() -> int:
     args = arguments()
     with tempfile.TemporaryDirectory() as place:
         folder = args.to or Path(place) / "space"
-        try:
-            files, calls = plan(args, folder)
-            size = sum((folder / file).stat().st_size for file in files)
-            result = {"space": args.name, "files": len(files), "bytes": size}
-            if args.dry_run:
-                print(*files, "", *calls, sep="\n")
-                print(json.dumps({**result, "calls": [call.function for call in calls]}))
-                return 0
-            address = deploy(calls, True, on_call=lambda call: print(call, file=sys.stderr))
-        except UserError as error:
-            print(error, file=sys.stderr)
-            return 1
-        print(json.dumps({**result, "address": address}))
-        if not args.static and OWNERS not in dict(args.variable):
-            print(
-                f"Who signs in as {args.name.partition('/')[0]} may train there; where that is an "
-                f"organisation, deploy again with --variable {OWNERS}=NAME.",
-                file=sys.stderr,
-            )
-    return 0
+        files, calls = plan(args, folder)
+        size = sum((folder / file).stat().st_size for file in files)
+        result = {"space": args.name, "files": len(files), "bytes": size}
+        if args.dry_run:
+            print(*files, "", *calls, sep="\n")
+            return answer({**result, "calls": [call.function for call in calls]})
+        address = deploy(calls, True, on_call=lambda call: print(call, file=sys.stderr))
+    if not args.static and OWNERS not in dict(args.variable):
+        print(
+            f"Who signs in as {args.name.partition('/')[0]} may train there; where that is an "
+            f"organisation, deploy again with --variable {OWNERS}=NAME.",
+            file=sys.stderr,
+        )
+    return answer({**result, "address": address})
 
 
 def plan(args: argparse.Namespace, folder: Path) -> tuple[list[Path], list[HubCall]]:
@@ -55,27 +50,21 @@ def plan(args: argparse.Namespace, folder: Path) -> tuple[list[Path], list[HubCa
     if args.static:
         from pix2pix.ui.static_page import export_page, write_space_card
 
-        models = list_models([ROOT / "checkpoints"])
-        if unknown := [name for name in args.model or () if name not in models]:
-            raise UserError(f"There is no model {unknown[0]} in checkpoints/: choose another.")
-        chosen = {name: models[name] for name in args.model or models}
-        export_page(chosen, folder)
+        named = {name: find_model(name) for name in args.model or ()}
+        export_page(named or list_models([SHIPPED_MODELS]), folder)
         write_space_card(folder, args.name)
         files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
         return sorted(files), plan_static_space(args.name, folder, private=args.private)
+    if missing := [name for name in args.secret if name not in os.environ]:
+        raise UserError(f"There is no {missing[0]} in the environment: set it, then deploy.")
+    # What is typed stays in a shell's history.
+    secrets = {name: os.environ[name] for name in args.secret}
     files = stage_files(ROOT, folder, args.model)
     calls = plan_space(
         args.name, folder, hardware=args.hardware, private=args.private,
-        bucket=args.bucket, variables=dict(args.variable), secrets=read(args.secret),
+        bucket=args.bucket, variables=dict(args.variable), secrets=secrets,
     )  # fmt: skip
     return files, calls
-
-
-def read(names: list[str]) -> dict[str, str]:
-    """Secrets by name from the environment: what is typed stays in a shell's history."""
-    if missing := [name for name in names if name not in os.environ]:
-        raise UserError(f"There is no {missing[0]} in the environment: set it, then deploy.")
-    return {name: os.environ[name] for name in names}
 
 
 def arguments() -> argparse.Namespace:

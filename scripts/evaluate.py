@@ -11,7 +11,6 @@ pictures are apart, and the noise of KID. The last line of output is one JSON ob
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,30 +20,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import comparison_picture, evaluate, markdown_table
 from pix2pix.evaluation.metrics import FEW_IMAGES, INSTALL_HINT, NOISY_KID
-from pix2pix.imaging.picture import save_png, set_pillow_limits
-from pix2pix.models.folder import find_model, read_config
+from pix2pix.imaging.picture import save_png
+from pix2pix.models.folder import find_models
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically, write_json
 from pix2pix.utils.progress import ProgressBar
 from pix2pix.utils.validation import count
+from scripts.command import answer, command
 
 
+@command()
 def main() -> int:
     args = arguments()
-    set_pillow_limits()
-    try:
-        models = find_models(args.model)
-        evaluations = {
-            name: evaluate(
-                Translator.load(folder, args.device), args.data, args.split,
-                direction=args.direction, derive=args.derive, fit=args.fit, palette=args.palette,
-                limit=args.limit, show=args.show, on_progress=ProgressBar(name, "pair"),
-            )
-            for name, folder in models.items()
-        }  # fmt: skip
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    evaluations = {
+        name: evaluate(
+            Translator.load(folder, args.device), args.data, args.split,
+            direction=args.direction, derive=args.derive, fit=args.fit, palette=args.palette,
+            limit=args.limit, show=args.show, on_progress=ProgressBar(name, "pair"),
+        )
+        for name, folder in find_models(args.model).items()
+    }  # fmt: skip
     results = {name: evaluation.measures for name, evaluation in evaluations.items()}
     result = {"models": results} if len(results) > 1 else next(iter(results.values()))
     refused = {r["file"]: r["reason"] for e in evaluations.values() for r in e.refused}
@@ -56,24 +51,7 @@ def main() -> int:
     if any(r["kid"] is not None and r["images"] < FEW_IMAGES for r in results.values()):
         notes.append(NOISY_KID)
     print(markdown_table(results), *wrong, *notes, sep="\n", file=sys.stderr)
-    print(json.dumps(result))
-    return 1 if wrong else 0
-
-
-def find_models(names: list[str]) -> dict[str, Path]:
-    """Name -> folder of every model named; a run's folder stands for all its checkpoints, which
-    are called by their run and step. Raises UserError for one that is not there or no model."""
-    models: dict[str, Path] = {}
-    for name in names:
-        checkpoints = sorted(Path(name).glob("checkpoints/step-*/config.json"))
-        for folder in [file.parent for file in checkpoints] or [find_model(name)]:
-            read_config(folder)
-            folder = folder.resolve()
-            run, inside = folder.parent.parent, folder.match("checkpoints/step-*")
-            short = f"{run.name} {folder.name}" if inside else folder.name
-            if folder not in models.values():
-                models[str(folder) if short in models else short] = folder
-    return models
+    return answer(result, well=not wrong)
 
 
 def save(file: Path | None, write: Callable[[Path], None]) -> list[str]:
@@ -99,7 +77,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--model", required=True, nargs="+", action="extend", help="names or folders of models; a "
         "run's folder stands for its checkpoints")  # fmt: skip
-    add("--data", required=True, type=Path, help="dataset folder")
+    add("--data", required=True, type=Path, metavar="DIR", help="dataset folder")
     add("--split", default="val", choices=["train", "val", "test"])
     add("--picture", type=Path, default=Path("evaluation.png"), help="file for the rows of source, "
         "generated and target (default: evaluation.png)")  # fmt: skip

@@ -15,7 +15,6 @@ alone, whose weights are places in the `model.safetensors` beside it.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -25,31 +24,26 @@ from pix2pix.errors import UserError
 from pix2pix.models.folder import find_model
 from pix2pix.models.onnx_runtime import export_onnx, write_onnx
 from pix2pix.utils.files import write_errors
+from scripts.command import answer, command
 
 HOW_TO_GET = "Exporting needs two more packages: pip install onnx onnxruntime"
 
 
+@command()
 def main() -> int:
     args = arguments()
     try:
         if args.beside:
-            return write_beside(args.beside)
-        folder = find_model(args.model)
-        with write_errors(args.out):
-            difference = export_onnx(folder, args.out)
-    except ImportError:
-        print(HOW_TO_GET, file=sys.stderr)
-        return 1
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    result = {"onnx": str(args.out), "bytes": args.out.stat().st_size, "difference": difference}
-    print(json.dumps(result))
-    return 0
+            return answer(write_beside(args.beside))
+        difference = export_onnx(find_model(args.model), args.out)
+    except ImportError as error:
+        raise UserError(HOW_TO_GET) from error
+    size = args.out.stat().st_size
+    return answer({"onnx": str(args.out), "bytes": size, "difference": difference})
 
 
-def write_beside(models: list[str]) -> int:
-    """Write every model's graph; returns the exit code."""
+def write_beside(models: list[str]) -> dict[str, list[dict]]:
+    """Write every model's graph; returns what was written, and what was refused."""
     written, refused = [], []
     for name in models:
         try:
@@ -60,8 +54,7 @@ def write_beside(models: list[str]) -> int:
         except UserError as error:
             print(error, file=sys.stderr)
             refused.append({"model": name, "reason": str(error)})
-    print(json.dumps({"written": written, "refused": refused}))
-    return 1 if refused else 0
+    return {"written": written, "refused": refused}
 
 
 def arguments() -> argparse.Namespace:

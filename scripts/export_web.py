@@ -9,28 +9,22 @@ from a public CDN and checks it. The last line of output is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.errors import UserError
 from pix2pix.models.folder import find_model
 from pix2pix.ui.static_page import export_page
+from scripts.command import answer, command
 
 
+@command()
 def main() -> int:
     args = arguments()
-    try:
-        folders = [find_model(name) for name in args.model]
-        named = {folder.resolve().name: folder for folder in folders}
-        result = export_page(named, args.out, args.runtime, args.int8)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps({"page": str(args.out / "index.html"), **result}))
-    return 0
+    folders = {folder.resolve().name: folder for folder in map(find_model, args.model)}
+    result = export_page(folders, args.out, args.runtime, args.int8)
+    return answer({"page": str(args.out / "index.html"), **result})
 
 
 def arguments() -> argparse.Namespace:

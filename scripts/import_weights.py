@@ -9,29 +9,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.errors import UserError
 from pix2pix.models.convert import import_weights
-from pix2pix.utils.files import write_errors
+from scripts.command import answer, command
 
 
+@command()
 def main() -> int:
     args = arguments()
-    options = {key: value for key, value in vars(args).items() if key not in ("file", "out")}
-    try:
-        with write_errors(args.out):
-            config = import_weights(args.file, args.out, **options)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    config = import_weights(**vars(args))
     network = dataclasses.asdict(config.generator)
-    print(json.dumps({"model": str(args.out), "norm_mode": config.norm_mode, "generator": network}))
-    return 0
+    return answer({"model": str(args.out), "norm_mode": config.norm_mode, "generator": network})
 
 
 def arguments() -> argparse.Namespace:

@@ -9,7 +9,6 @@ its numbers in their own unit and type: metres in a float TIFF, say.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -17,23 +16,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.numbers import result_suffix
-from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.batch import list_jobs, refuse_overwriting, run_job
 from pix2pix.models.folder import find_model
 from pix2pix.models.translator import Translator
 from pix2pix.utils.progress import ProgressBar
+from scripts.command import answer, command
 
 
+@command(stopped="Stopped: what was translated is kept.")
 def main() -> int:
     args = arguments()
-    set_pillow_limits()
-    try:
-        translator = Translator.load(find_model(args.model), args.device)
-        jobs = list_jobs(args.input, result_suffix(translator.config.output_numbers))
-        refuse_overwriting(jobs, args.out)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    translator = Translator.load(find_model(args.model), args.device)
+    jobs = list_jobs(args.input, result_suffix(translator.config.output_numbers))
+    refuse_overwriting(jobs, args.out)
     translated, refused = 0, []
     options = {"seed": args.seed, "fit": args.fit, "norm": args.norm}
     for number, job in enumerate(jobs, 1):
@@ -42,17 +37,14 @@ def main() -> int:
             done = run_job(translator, job, args.out, on_progress=bar, **options)
             translated += done.translated
             refused += [{"file": file, "reason": reason} for file, reason in done.refused]
-            for line in (*done.remarks, *(reason for _, reason in done.refused)):
-                print(line, file=sys.stderr)
-            print(f"{number}/{len(jobs)} {job.result or job.name}", file=sys.stderr)
+            lines = [*done.remarks, *(reason for _, reason in done.refused)]
+            print(
+                *lines, f"{number}/{len(jobs)} {job.result or job.name}", sep="\n", file=sys.stderr
+            )
         except UserError as error:
             print(error, file=sys.stderr)
             refused.append({"file": str(job.file), "reason": str(error)})
-        except KeyboardInterrupt:
-            print(f"Stopped: {translated} are done and kept.", file=sys.stderr)
-            return 1
-    print(json.dumps({"translated": translated, "refused": refused}))
-    return 1 if refused else 0
+    return answer({"translated": translated, "refused": refused})
 
 
 def arguments() -> argparse.Namespace:
@@ -60,7 +52,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("input", nargs="+", type=Path, help="files or folders")
     add("--model", required=True, help="model name or folder")
-    add("--out", required=True, type=Path, help="folder for the results")
+    add("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     add("--seed", type=int, help="switch the dropout noise on, with this seed")
     add("--fit", choices=["whole", "tiles"], default="", help="scale the whole picture to the "
         "model's size, or cut it into tiles at its own scale (default: as the model's config "

@@ -22,7 +22,8 @@ from PIL import Image
 
 from pix2pix.data.compose import compose_ab, open_pair_job
 from pix2pix.data.csv_pairs import read_table
-from pix2pix.data.layout import find_inputs, split_name
+from pix2pix.data.layout import split_name
+from pix2pix.data.open_inputs import open_inputs
 from pix2pix.data.plan import make_plan
 from pix2pix.data.ranges import SideRange, plain_ranges
 from pix2pix.data.reading import limit_big_pictures, page_file, parallel
@@ -32,17 +33,15 @@ from pix2pix.data.records import (
     SIDES,
     SPLITS,
     Inputs,
+    Origin,
     Pair,
     Plan,
     PlannedPair,
     Recipe,
 )
 from pix2pix.data.report import DATASET_JSON, READING, DatasetReport, describe_build
-from pix2pix.data.sources import clip_inputs
 from pix2pix.data.split import assign_splits
-from pix2pix.data.table_pairs import table_inputs
 from pix2pix.errors import UserError
-from pix2pix.imaging.video import is_video
 from pix2pix.utils.files import atomic_folder, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
 
@@ -64,6 +63,7 @@ def build_dataset(
     derive: str = "",
     columns: Sequence[str] = (),
     limit: int = 0,
+    subset: str = "",
     every: int = 0,
     size: int = 256,
     fit: str = "stretch",
@@ -96,9 +96,10 @@ def build_dataset(
     two a second), without those that look like the one before. With neither, `source` is a dataset,
     holds two folders, or is a table of pictures: a Parquet file or a folder of them, a folder that
     `datasets` saved, or a WebDataset tar; its `columns` are source and target, told by their names
-    unless given, and `limit` is the most pairs of each split, 0 for all. `strips` to `pages` say
-    how files are read (see `Inputs`), the other options are those of `Recipe`. `on_progress` hears
-    files that are read, then pairs that are made: (done, total).
+    unless given, `limit` is the most pairs of each split, 0 for all, and `subset` the folder of one
+    of several. Two GeoTIFFs of one place are cut into pairs. `strips` to `pages` say how files are
+    read (see `Inputs`), the other options are those of `Recipe`. `on_progress` hears files that are
+    read, then pairs that are made: (done, total).
 
     Returns what `dataset.json` says: counts by split, the rule, every pair, what was refused and
     what is doubtful, each with its reason. Raises UserError where a folder holds no pictures,
@@ -106,31 +107,20 @@ def build_dataset(
     """
     if target is not None and derive:
         raise UserError("Sources are either derived or in a folder: give target or derive.")
-    text = read_table(Path(table) if table else None)
-    rule = "csv" if table and match == "auto" else match
+    given = Inputs(
+        Path(source), Path(target) if target is not None else None,
+        "csv" if table and match == "auto" else match, read_table(Path(table) if table else None),
+        derive, strips=strips, alpha=(source_alpha, target_alpha),
+        classes=(source_classes, target_classes), pages=pages,
+        origin=Origin("", tuple(columns), subset, limit, every=every),
+    )  # fmt: skip
     recipe = Recipe(
         size=size, fit=fit, format=format, quality=quality, keep=keep, split=split, seed=seed,
         together=together, labels=labels, leave_out=tuple(leave_out), source_name=source_name,
         target_name=target_name, source_range=source_range, target_range=target_range,
     )  # fmt: skip
     options: dict[str, Any] = {"should_stop": should_stop, "on_progress": on_progress}
-    near = Path(out).absolute().parent
-    taken: Any = nullcontext()
-    if is_video(Path(source)):
-        taken = clip_inputs(Path(source), near, derive, every, **options)
-    elif target is None:
-        taken = table_inputs(
-            Path(source), near, tuple(columns), limit=limit, derive=derive, **options
-        )
-    with taken as found:
-        inputs = replace(
-            found
-            or find_inputs(Path(source), Path(target) if target else None, rule, text, derive),
-            strips=strips,
-            alpha=(source_alpha, target_alpha),
-            classes=(source_classes, target_classes),
-            pages=pages,
-        )
+    with open_inputs(given, recipe, Path(out).absolute().parent, **options) as inputs:
         plan = make_plan(
             inputs, source_range=recipe.source_range, target_range=recipe.target_range, **options
         )
@@ -176,6 +166,7 @@ def prepare_build(plan: Plan, recipe: Recipe) -> Preparation:
         raise UserError(NOTHING_LEFT)
     choices = zip(SIDES, (recipe.source_range, recipe.target_range))
     ranges = {side: plan.ranges[side].chosen(choice) for side, choice in choices}
+    recipe = replace(recipe, together=recipe.together or plan.inputs.together)
     label_maps = plan.label_maps
     if recipe.labels != "auto":
         label_maps = (recipe.labels in ("source", "both"), recipe.labels in ("target", "both"))
@@ -202,30 +193,35 @@ def rebuild(
 ) -> DatasetReport:
     """Build the dataset that a `dataset.json` describes, byte for byte, from the same originals.
 
-    `source` and `target` say where the originals are now, if they have moved. Raises UserError
-    where one is missing or has changed, or where the file is no such description.
+    `source` and `target` say where the originals are now, if they have moved, or the video, table
+    or GeoTIFFs that they came from. Raises UserError where one is missing or has changed, or where
+    the file is no such description.
     """
     try:
         report = json.loads(dataset.read_text(encoding="utf-8"))
         pairs = [Pair(**_fields(built, _PAIR)) for built in report.pop("pairs")]
         report.pop("counts")
-        said = report["inputs"]
-        said |= {"source": str(source)} if source else {}
-        said |= {"target": str(target)} if target else {}
-        folders = Path(said["source"]), Path(said["target"]) if said["target"] else None
-        inputs = Inputs(*folders, **_fields(said, [key for key in READING if key in said]))
+        inputs = _inputs_from_json(report["inputs"])
         recipe = Recipe(**_fields(report["recipe"], report["recipe"]))
         report["recipe"] = asdict(recipe)
         label_maps, ranges = tuple(report["label_maps"]), _ranges_from_json(report)
-        ready = Preparation(inputs, recipe, ranges, label_maps, pairs, report)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{dataset.name} does not describe a dataset that was built here: choose another."
         ) from error
-    _check_output(out, ready.inputs)
     if not all(pair.split in SPLITS and _is_inside(pair) for pair in pairs):
         raise UserError(f"{dataset.name} names files outside its folders: do not use it.")
-    return _write(ready, out, should_stop, on_progress, strict=True)
+    packed = source and inputs.origin and not (target and target.is_dir())
+    old_target = None if packed else inputs.target
+    inputs = replace(inputs, source=source or inputs.source, target=target or old_target)
+    _check_output(out, inputs)
+    options = {"should_stop": should_stop, "on_progress": on_progress}
+    near = out.absolute().parent
+    with open_inputs(inputs, recipe, near, **options) if packed else nullcontext(inputs) as found:
+        sides = {"source": found.source, "target": found.target}
+        report["inputs"] |= {side: folder and str(folder) for side, folder in sides.items()}
+        ready = Preparation(found, recipe, ranges, label_maps, pairs, report)
+        return _write(ready, out, should_stop, on_progress, strict=True)
 
 
 def _check_output(out: Path, inputs: Inputs) -> None:
@@ -326,6 +322,16 @@ def _name_pairs(pairs: Sequence[PlannedPair], splits: Sequence[str], by_file: bo
         digests = pair.source_look.digest, pair.target_look.digest
         named.append(replace(pair, split=split, name=unique, digests=digests))
     return named
+
+
+def _inputs_from_json(said: dict[str, Any]) -> Inputs:
+    """Read inputs back, without the names that were matched. Raises KeyError and TypeError."""
+    folders = Path(said["source"]), Path(said["target"]) if said["target"] else None
+    origin = said.get("origin")
+    return Inputs(
+        *folders, origin=Origin(**_fields(origin, origin)) if origin else None,
+        **_fields(said, [key for key in READING if key in said]),
+    )  # fmt: skip
 
 
 def _ranges_from_json(report: DatasetReport) -> dict[str, SideRange]:

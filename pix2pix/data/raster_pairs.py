@@ -7,6 +7,7 @@ Needs rasterio (see `imaging.rasters`). No torch.
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +67,7 @@ def raster_inputs(
                 "pixels in which both have data: choose a smaller size, or rasters of one place."
             )
         origin = Origin(f"{source.name}, {target.name}", (), "", 0, tuple(refused))
-        yield Inputs(*folders, "stem", origin=origin)
+        yield Inputs(*folders, "stem", origin=origin, together=TOGETHER)
 
 
 @contextmanager
@@ -76,7 +77,10 @@ def _on_one_grid(source: Path, target: Path, labels: bool) -> Iterator[tuple[Ras
     from rasterio.vrt import WarpedVRT
     from rasterio.warp import transform_bounds
 
-    with rasterio.open(source) as first, rasterio.open(target) as second:
+    with warnings.catch_warnings():  # a sentence says that a file has no place
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        first, second = rasterio.open(source), rasterio.open(target)
+    with first, second:
         for file, opened in ((source, first), (target, second)):
             if opened.crs is None or opened.transform.is_identity:
                 raise UserError(

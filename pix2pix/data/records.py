@@ -118,6 +118,7 @@ class Inputs:
     person calls the folder, where it is one of ours, `left_out` what an archive held beside it, and
     `taken` says in words which frames of a video the photos are. Sources that a person drew here
     have a `source_kind`, "drawing" or "labels", and labels their `palette` of {"name", "color"}.
+    Names with the same match of `together` stay in one split, unless a recipe has its own.
     """
 
     source: Path
@@ -135,6 +136,7 @@ class Inputs:
     source_kind: str = ""
     palette: tuple[PaletteColour, ...] = ()
     taken: str = ""
+    together: str = ""
 
     @property
     def kind(self) -> str:
@@ -256,6 +258,9 @@ class Recipe:
             if getattr(self, key) not in allowed:
                 known = ", ".join(allowed)
                 raise UserError(f"{key} is '{getattr(self, key)}': choose one of {known}.")
+        for key in ("size", "quality", "seed"):
+            if not isinstance(getattr(self, key), int):
+                raise UserError(f"{key} is '{getattr(self, key)}': give a whole number.")
         if self.size and not 16 <= self.size <= 4096:
             raise UserError(f"The size is {self.size}: take 16 to 4096, or 0 to keep sizes.")
         if self.fit == "tiles" and not self.size:

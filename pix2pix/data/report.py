@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -16,6 +16,7 @@ from pix2pix.data.layout import find_splits
 from pix2pix.data.ranges import SideRange, parse_range
 from pix2pix.data.reading import class_colours
 from pix2pix.data.records import (
+    EIGHT_BITS,
     SIDES,
     SPLITS,
     Inputs,
@@ -131,6 +132,18 @@ def describe_build(
     if plan.inputs.source_kind:
         report["source_kind"] = plan.inputs.source_kind
     return report
+
+
+def summarise_report(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a report the command and the app's API answer: the counts, the rule, the
+    ranges, and what was refused and is doubtful."""
+    return {
+        **report["counts"],
+        "rule": report["rule"],
+        "ranges": report.get("ranges") or {side: [*EIGHT_BITS] for side in SIDES},
+        "refused": [{"file": r["file"], "reason": r["reason"]} for r in report["refused"]],
+        "doubts": report["doubts"],
+    }
 
 
 def describe_doubts(doubts: Iterable[Refusal]) -> list[dict[str, Any]]:

@@ -193,6 +193,14 @@ class TableLook:
     examples: list[tuple[Image.Image, ...]]
     counts: dict[str, int]
 
+    def describe(self) -> list[str]:
+        """Describe it in lines for a terminal."""
+        counts = ", ".join(f"{rows:,} {split or 'rows'}" for split, rows in self.counts.items())
+        taken = f"taken: {' -> '.join(self.chosen)}{f' ({counts})' if counts else ''}"
+        sizes = ["  ->  ".join(f"{p.width} x {p.height}" for p in row) for row in self.examples]
+        lines = [f"columns of pictures: {', '.join(self.columns)}", taken]
+        return lines + [f"    {size}" for size in sizes]
+
 
 def look_at(table: Table, wanted: tuple[str, ...] = (), derive: str = "") -> TableLook:
     """Look at a table before it is taken. Raises UserError where it is none."""

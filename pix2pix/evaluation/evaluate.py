@@ -126,7 +126,8 @@ def _choose_pairs(data: Path, split: str, limit: int) -> list[PairFile]:
     """List the pairs to be measured; raises UserError where there are none."""
     files = find_pairs(data, split)
     if not files:
-        raise UserError(f"{printable(data.name)} holds no pairs in {split}/: name another split.")
+        way_out = "name another split" if data.is_dir() else "there is no such folder"
+        raise UserError(f"{printable(data.name)} holds no pairs in {split}/: {way_out}.")
     return [files[i] for i in evenly_spaced(len(files), limit or len(files))]
 
 

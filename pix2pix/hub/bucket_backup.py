@@ -8,6 +8,7 @@ machine of Hugging Face Jobs: ``python -m pix2pix.hub.bucket_backup MOUNT WORK``
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -71,6 +72,28 @@ def copy_changes(run: Path, out: Path, known: Stamps, *, with_state: bool) -> No
         del known[name]
 
 
+class RunCopy:
+    """A run and its copy in a bucket, of which `known` says what is there."""
+
+    def __init__(self, run: Path, out: Path, known: Stamps) -> None:
+        self.run, self.out, self.known = run, out, known
+        self.state_copied = -STATE_SECONDS  # monotonic time
+
+    def update(self, *, is_over: bool) -> None:
+        """Copy what has changed: the state as soon as there is one, then seldom, and in the end.
+        Raises OSError."""
+        now = time.monotonic()
+        late = now - self.state_copied > STATE_SECONDS
+        copy_changes(self.run, self.out, self.known, with_state=late or is_over)
+        if late and STATE in self.known:
+            self.state_copied = now
+
+
+def pause_after(start: float) -> float:
+    """Return the seconds until the next look, after one that began at the monotonic time."""
+    return max(SYNC_SECONDS, (time.monotonic() - start) / SYNC_TIME_SHARE)
+
+
 # ------------------------------------------------------------------------------------- of a Space
 
 
@@ -97,8 +120,7 @@ class BucketBackup:
 
     def __init__(self, local: Path, bucket_copy: Path) -> None:
         self.local, self.bucket_copy = local, bucket_copy
-        self.known: dict[str, Stamps] = {}  # run -> what of it is kept
-        self.saved: dict[str, float] = {}  # run -> monotonic time when its state was copied
+        self.copies: dict[str, RunCopy] = {}  # by the run's name
 
     def bring_back(self) -> None:
         """Copy runs that are only in the bucket; one that cannot be copied is logged."""
@@ -107,7 +129,7 @@ class BucketBackup:
             try:
                 if not run.exists():
                     copy_folder(folder, run)
-                    self.known[run.name] = file_stamps(run)
+                    self.copies[run.name] = RunCopy(run, folder, file_stamps(run))
             except OSError:
                 log.exception("%s cannot be brought back", run.name)
 
@@ -116,24 +138,20 @@ class BucketBackup:
         while True:
             start = time.monotonic()
             self.look()
-            time.sleep(max(SYNC_SECONDS, (time.monotonic() - start) / SYNC_TIME_SHARE))
+            time.sleep(pause_after(start))
 
     def look(self) -> None:
         """Copy what has changed; what fails is logged, and tried again by the next look."""
-        for name in list(self.known):
-            if self.local.is_dir() and not (self.local / name).exists():  # the run was deleted
-                shutil.rmtree(self.bucket_copy / name, ignore_errors=True)
-                del self.known[name]
+        for name, copy in list(self.copies.items()):
+            if self.local.is_dir() and not copy.run.exists():  # the run was deleted
+                shutil.rmtree(copy.out, ignore_errors=True)
+                del self.copies[name]
         for status in run_folder.list_runs(self.local):
-            name = status.name
-            known = self.known.setdefault(name, file_stamps(self.bucket_copy / name))
-            before = self.saved.get(name)
-            late = before is None or time.monotonic() - before > STATE_SECONDS
+            name, out = status.name, self.bucket_copy / status.name
+            if name not in self.copies:
+                self.copies[name] = RunCopy(status.folder, out, file_stamps(out))
             try:
-                with_state = late or not status.is_active
-                copy_changes(status.folder, self.bucket_copy / name, known, with_state=with_state)
-                if late and STATE in known:
-                    self.saved[name] = time.monotonic()
+                self.copies[name].update(is_over=not status.is_active)
             except OSError:
                 log.exception("%s cannot be copied to the workspace", name)
 
@@ -148,27 +166,24 @@ def main(mount: Path, work: Path) -> int:
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     start_from = config["start_from"] and str(work / config["start_from"])
     write_json(run / "config.json", config | {"data": str(work / "data"), "start_from": start_from})
-    known: Stamps = file_stamps(run)
+    copy = RunCopy(run, mount / "run", file_stamps(run))
     signal.signal(signal.SIGTERM, lambda *_: run_control.request_stop(run))
     process = subprocess.Popen(
         [sys.executable, "-m", "pix2pix.training.train", str(run)],
         env={**os.environ, **IMPORT_PATH},
     )
-    pause, saved = SYNC_SECONDS, time.monotonic()
-    while True:
-        try:
+    code, pause = None, SYNC_SECONDS
+    while code is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             code = process.wait(pause)
-            break
-        except subprocess.TimeoutExpired:
-            start = time.monotonic()
-            late = start - saved > STATE_SECONDS
-            try:
-                copy_changes(run, mount / "run", known, with_state=late)
-                saved = start if late else saved
-            except OSError as error:
-                print(f"The bucket could not be written, the next look tries again: {error}")
-            pause = max(SYNC_SECONDS, (time.monotonic() - start) / SYNC_TIME_SHARE)
-    copy_changes(run, mount / "run", known, with_state=True)
+        start = time.monotonic()
+        try:
+            copy.update(is_over=code is not None)
+        except OSError as error:
+            if code is not None:
+                raise
+            print(f"The bucket could not be written, the next look tries again: {error}")
+        pause = pause_after(start)
     return code
 
 

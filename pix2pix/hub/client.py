@@ -1,8 +1,7 @@
 """Reach the Hugging Face Hub: tokens, names, errors in one sentence, and uploads.
 
 The Hub is asked anonymously unless a token is given; `token=True` stands for `HF_TOKEN` or the
-login that is saved on this machine, which only its owner may use. `endpoint` is the Hub's address,
-unless told that of `HF_ENDPOINT` or https://huggingface.co.
+login that is saved on this machine, which only its owner may use.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def parse_repo(text: str, kind: str = "dataset") -> tuple[str, str | None]:
     return repo_id, revision
 
 
-def connect(token: Token, endpoint: str | None) -> Any:
+def connect(token: Token) -> Any:
     """Return a `huggingface_hub.HfApi`; raises UserError for what cannot be a token."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
@@ -65,7 +64,7 @@ def connect(token: Token, endpoint: str | None) -> Any:
         token = token.strip()
         if not re.fullmatch(r"[!-~]{0,500}", token):  # else an HTTP error would quote it
             raise UserError(f"The token holds characters that none has: copy it from {TOKENS}.")
-    return HfApi(endpoint=endpoint, token=token or False, library_name="pix2pix-studio")
+    return HfApi(token=token or False, library_name="pix2pix-studio")
 
 
 def saved_login() -> Token:
@@ -151,7 +150,7 @@ def _explain(causes: list[BaseException], repo: str, verb: str, has_token: bool)
     answer = find(errors.HfHubHTTPError)
     status = answer.response.status_code if answer else 0
     if find(errors.LocalTokenNotFoundError):
-        return f"No login is saved on this machine: give a token, made at {TOKENS}."
+        return f"No login is saved here: run hf auth login, or set HF_TOKEN, made at {TOKENS}."
     if find(errors.OfflineModeIsEnabled):
         return "The Hub is switched off by HF_HUB_OFFLINE: unset it and start again."
     if find(errors.GatedRepoError):
@@ -193,7 +192,6 @@ def push_files(
     is_part: Callable[[str], bool],
     should_stop: ShouldStop,
     on_progress: Progress,
-    endpoint: str | None,
 ) -> str:
     """Commit `files` (name -> path, or content) to the repository `repo` of this `kind`, which is
     made where there is none, and return the address of its page.
@@ -204,7 +202,7 @@ def push_files(
     """
     repo_id = check_right_to_push(repo, kind, token)
     with hub_errors(repo_id, "write", token, should_stop, kind):
-        api = connect(token, endpoint)
+        api = connect(token)
         api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True)
         repo_info = api.repo_info(repo_id, repo_type=kind, timeout=30, expand=["private", "sha"])
         if private and not repo_info.private:

@@ -1,6 +1,6 @@
 """Pull and push dataset repositories of the Hugging Face Hub, and read tables of pictures there.
 
-How the token and the Hub's address (`endpoint`) are meant: see `hub.client`.
+How the token is meant: see `hub.client`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ def pull_dataset(
     token: Token = None,
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
-    endpoint: str | None = None,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
 ) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def pull_dataset(
     Raises UserError for a repository that cannot or must not be taken, and Cancelled; both leave
     nothing behind.
     """
-    api, repo_id, commit, sizes = _list_commit(repo, token, max_files, should_stop, endpoint)
+    api, repo_id, commit, sizes = _list_commit(repo, token, max_files, should_stop)
     names = _choose_files(sizes, repo_id)
     _check_files(names, sum(sizes[name] for name in names), max_bytes, repo_id, into)
     with atomic_folder(into) as folder:
@@ -85,12 +84,12 @@ def pull_dataset(
 
 
 def _list_commit(
-    repo: str, token: Token, max_files: int, should_stop: ShouldStop, endpoint: str | None
+    repo: str, token: Token, max_files: int, should_stop: ShouldStop
 ) -> tuple[Any, str, str, dict[str, int]]:
     """Return (API, owner/name, commit, bytes of each file) of what `repo` names now."""
     repo_id, revision = parse_repo(repo)
     with hub_errors(repo_id, "read", token, should_stop):
-        api = connect(token, endpoint)
+        api = connect(token)
         commit = api.dataset_info(repo_id, revision=revision, timeout=30, expand=["sha"]).sha
         sizes = list_files(api, repo_id, commit, "dataset", max_files, should_stop)
     return api, repo_id, commit, sizes
@@ -178,7 +177,6 @@ def hub_table(
     token: Token = None,
     subset: str = "",
     should_stop: ShouldStop = lambda: False,
-    endpoint: str | None = None,
 ) -> Table | None:
     """Return the table in a dataset repository (see `parse_repo`), of one commit; None where it
     holds pictures in train, val or test, or more bytes of pictures than of tables.
@@ -186,7 +184,7 @@ def hub_table(
     Whoever reads its parts does so inside `hub_errors`, as `pull_pairs` does. Raises UserError
     where the repository cannot be read, and Cancelled.
     """
-    api, repo_id, commit, sizes = _list_commit(repo, token, MAX_FILES, should_stop, endpoint)
+    api, repo_id, commit, sizes = _list_commit(repo, token, MAX_FILES, should_stop)
     tables = {name: size for name, size in sizes.items() if name.lower().endswith((*KINDS,))}
     pictures = {name: size for name, size in sizes.items() if is_picture(name)}
     parted = any(map(in_split, pictures))
@@ -200,7 +198,7 @@ def hub_table(
 def _opener(api: Any, root: str, sizes: dict[str, int]) -> Callable[[str], Callable[[], BinaryIO]]:
     from huggingface_hub import HfFileSystem
 
-    files = HfFileSystem(endpoint=api.endpoint, token=api.token, skip_instance_cache=True)
+    files = HfFileSystem(token=api.token, skip_instance_cache=True)
 
     def opener(name: str) -> Callable[[], BinaryIO]:
         # Parquet is read here and there, by requests of the size that its reader asks for.
@@ -223,14 +221,13 @@ def pull_pairs(
     token: Token = None,
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
-    endpoint: str | None = None,
 ) -> Inputs | None:
     """Take the pairs of the table in a repository (see `extract_pairs`) into a folder of their own
     in `into`, where the same call goes on after a stop; None where there is no table.
 
     Raises UserError and Cancelled.
     """
-    options = {"token": token, "subset": subset, "should_stop": should_stop, "endpoint": endpoint}
+    options = {"token": token, "subset": subset, "should_stop": should_stop}
     table = hub_table(repo, **options)
     if table is None:
         return None
@@ -247,10 +244,9 @@ def look_at_hub(
     *,
     subset: str = "",
     token: Token = None,
-    endpoint: str | None = None,
 ) -> TableLook | None:
     """Look at the table in a repository (see `look_at`); None where there is none."""
-    table = hub_table(repo, token=token, subset=subset, endpoint=endpoint)
+    table = hub_table(repo, token=token, subset=subset)
     if table is None:
         return None
     with hub_errors(parse_repo(repo)[0], "read", token):
@@ -269,7 +265,6 @@ def push_dataset(
     card: str,
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
-    endpoint: str | None = None,
 ) -> str:
     """Make the dataset repository `repo` hold what `folder` holds, in one commit on its main
     branch, and return the address of its page.
@@ -290,7 +285,7 @@ def push_dataset(
         files |= {name: str(path) for name, path in written.items()}
         return push_files(
             files, repo, "dataset", token=token, private=private, is_part=_is_pushed,
-            should_stop=should_stop, on_progress=on_progress, endpoint=endpoint,
+            should_stop=should_stop, on_progress=on_progress,
         )  # fmt: skip
 
 

@@ -112,61 +112,55 @@ def plan_space(
     """
     from huggingface_hub import Volume
 
-    for repo in (name, *([bucket] if bucket else [])):
-        check_repo_name(repo)
-    variables = dict(variables or {})
-    space = {"repo_id": name}
-    calls = [
-        HubCall(
-            "create_repo",
-            {**space, "repo_type": "space", "space_sdk": "gradio", "private": private,
-             "exist_ok": True},
-        )
-    ]  # fmt: skip
-    if private:
-        calls.append(HubCall("repo_info", {**space, "repo_type": "space", "expand": ["private"]}))
+    space, variables = {"repo_id": name}, dict(variables or {})
+    settings = []
     if bucket:
-        calls += private_bucket(bucket)
+        check_repo_name(bucket)
         volume = Volume(type="bucket", source=bucket, mount_path=MOUNT)
-        calls.append(HubCall("set_space_volumes", {**space, "volumes": [volume]}))
+        settings += private_bucket(bucket)
+        settings.append(HubCall("set_space_volumes", {**space, "volumes": [volume]}))
         variables.setdefault("PIX2PIX_WORKSPACE", MOUNT)
-    calls += space_environment(name, variables, secrets or {})
+    for key, value in variables.items():
+        settings.append(HubCall("add_space_variable", {**space, "key": key, "value": value}))
+    for key, value in (secrets or {}).items():
+        secret = {**space, "key": key, "value": value}
+        settings.append(HubCall("add_space_secret", secret, ("value",)))
     if hardware:
-        calls.append(HubCall("request_space_hardware", {**space, "hardware": hardware}))
-    upload = {**space, "folder_path": folder, "repo_type": "space"}
-    ours = [f"{folder}/*" for folder in FOLDERS]
-    upload |= {"commit_message": "Deploy Pix2Pix Studio", "delete_patterns": ours}
-    return [*calls, HubCall("upload_folder", upload), HubCall("get_space_runtime", space)]
+        settings.append(HubCall("request_space_hardware", {**space, "hardware": hardware}))
+    upload = {"commit_message": "Deploy Pix2Pix Studio", "delete_patterns": _all_in(*FOLDERS)}
+    return _space_calls(name, folder, "gradio", private, settings, upload)
 
 
 def plan_static_space(name: str, folder: Path, *, private: bool = False) -> list[HubCall]:
     """Plan the calls that make or update the Space `name` ("owner/name") of static files: it has
     no server, costs nothing and never sleeps. Raises UserError for what is no name."""
+    stale = _all_in("web", "models", "runtime")
+    upload = {"commit_message": "Deploy a page of Pix2Pix Studio", "delete_patterns": stale}
+    return _space_calls(name, folder, "static", private, [], upload)
+
+
+def _all_in(*folders: str) -> list[str]:
+    return [f"{folder}/*" for folder in folders]
+
+
+def _space_calls(
+    name: str,
+    folder: Path,
+    sdk: str,
+    private: bool,
+    settings: list[HubCall],
+    upload: dict[str, Any],
+) -> list[HubCall]:
+    """Plan to make a Space, change its settings, upload the folder, and look whether it runs."""
     check_repo_name(name)
     space = {"repo_id": name, "repo_type": "space"}
-    made = {**space, "space_sdk": "static", "private": private, "exist_ok": True}
-    calls = [HubCall("create_repo", made)]
-    if private:
-        calls.append(HubCall("repo_info", {**space, "expand": ["private"]}))
-    upload = {**space, "folder_path": folder, "commit_message": "Deploy a page of Pix2Pix Studio"}
-    stale = [f"{part}/*" for part in ("web", "models", "runtime")]
-    upload |= {"delete_patterns": stale}
+    made = {**space, "space_sdk": sdk, "private": private, "exist_ok": True}
+    look = [HubCall("repo_info", {**space, "expand": ["private"]})] if private else []
     return [
-        *calls,
-        HubCall("upload_folder", upload),
+        HubCall("create_repo", made), *look, *settings,
+        HubCall("upload_folder", {**space, "folder_path": folder, **upload}),
         HubCall("get_space_runtime", {"repo_id": name}),
-    ]
-
-
-def space_environment(
-    name: str, variables: Mapping[str, str], secrets: Mapping[str, str]
-) -> list[HubCall]:
-    """Plan the calls that set what the Space's program finds in its environment."""
-    space = {"repo_id": name}
-    open_ones = [{**space, "key": key, "value": value} for key, value in variables.items()]
-    hidden = [{**space, "key": key, "value": value} for key, value in secrets.items()]
-    calls = [HubCall("add_space_variable", variable) for variable in open_ones]
-    return calls + [HubCall("add_space_secret", secret, ("value",)) for secret in hidden]
+    ]  # fmt: skip
 
 
 def private_bucket(bucket: str) -> list[HubCall]:
@@ -178,7 +172,6 @@ def private_bucket(bucket: str) -> list[HubCall]:
 def deploy(
     calls: list[HubCall],
     token: Token,
-    endpoint: str | None = None,
     on_call: Callable[[HubCall], None] = lambda call: None,
 ) -> str:
     """Make the calls in order, the last one until the Space runs what was uploaded, and return the
@@ -190,7 +183,7 @@ def deploy(
     name = calls[0].arguments["repo_id"]
     answer = None
     with hub_errors(name, "write to", token, kind="Space"):
-        api = connect(token, endpoint)
+        api = connect(token)
         for call in calls[:-1]:
             on_call(call)
             answer = make_call(api, call)

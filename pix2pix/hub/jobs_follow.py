@@ -52,7 +52,7 @@ def read_job(run: Path) -> dict[str, Any]:
     )
 
 
-def sync_remote(run: Path, token: str, endpoint: str | None = None) -> run_folder.Status:
+def sync_remote(run: Path, token: str) -> run_folder.Status:
     """Look at the job of a run, fetch what is new and return the run's state.
 
     Losses and pictures come at every look, models once the job is over, and only when they are
@@ -66,7 +66,7 @@ def sync_remote(run: Path, token: str, endpoint: str | None = None) -> run_folde
             run, "failed", "It was cut off while it was sent: send it again by another name."
         )
         return run_folder.read_status(run)
-    api = connect(token, endpoint)
+    api = connect(token)
     with hub_errors(f"of {job['namespace']}", "see", token, kind="job"):
         info = api.inspect_job(job_id=job["job_id"], namespace=job["namespace"])
     stage = str(getattr(info.status.stage, "value", info.status.stage))
@@ -163,11 +163,11 @@ def write_sentence(run: Path, state: str, sentence: str, **more: Any) -> None:
 # --------------------------------------------------------------------------------- while it runs
 
 
-def cancel_remote(run: Path, token: str, endpoint: str | None = None) -> None:
+def cancel_remote(run: Path, token: str) -> None:
     """Cancel the job of a run; what it saved last stays in the bucket. Raises UserError."""
     job = read_job(run)
     with hub_errors(f"of {job['namespace']}", "cancel", token, kind="job"):
-        connect(token, endpoint).cancel_job(job_id=job["job_id"], namespace=job["namespace"])
+        connect(token).cancel_job(job_id=job["job_id"], namespace=job["namespace"])
 
 
 @dataclass

@@ -45,10 +45,10 @@ class Flavour:
     price: float | None
 
 
-def flavours(token: str, endpoint: str | None = None) -> list[Flavour]:
+def flavours(token: str) -> list[Flavour]:
     """List the hardware to train on, the cheapest first. Raises UserError."""
     with hub_errors("hardware", "see", token, kind="list of"):
-        hardware = connect(token, endpoint).list_jobs_hardware()
+        hardware = connect(token).list_jobs_hardware()
     return sorted(map(_flavour, hardware), key=lambda flavour: flavour.price or 0.0)
 
 
@@ -77,7 +77,7 @@ def plan_job(
     config = {**settings, "data": "data", "device": "auto"}
     add = [(source, f"{prefix}/source/{name}") for name, source in _package_files().items()]
     files = dataset_files(Path(settings["data"]))
-    add += [(_data_source(content), f"{prefix}/data/{name}") for name, content in files.items()]
+    add += [(content, f"{prefix}/data/{name}") for name, content in files.items()]
     if settings["start_from"]:
         model, config["start_from"] = Path(settings["start_from"]), "start"
         add += [(file, f"{prefix}/start/{file.name}") for file in sorted(model.iterdir())]
@@ -145,10 +145,6 @@ def _package_files() -> dict[str, Path | bytes]:
     return {**files, "requirements.txt": needs.encode()}
 
 
-def _data_source(content: str | bytes) -> Path | bytes:
-    return Path(content) if isinstance(content, str) else content
-
-
 def _plain_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run"
 
@@ -164,7 +160,6 @@ def start_remote(
     flavour: str,
     hours: float,
     token: str,
-    endpoint: str | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> str:
     """Send a new run and return the address of its job. `run` follows it from then on.
@@ -172,9 +167,6 @@ def start_remote(
     Raises UserError for what cannot be sent or is refused; then there is no such run.
     """
     require_token(token)
-    message = f"There is a run '{run.name}' already: choose another name."
-    if run.exists():
-        raise UserError(message)
     now = time.time()
     prefix = f"jobs/{_plain_name(run.name)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
     calls = plan_job(run.name, settings, bucket, flavour=flavour, hours=hours, prefix=prefix)
@@ -185,22 +177,21 @@ def start_remote(
     with hub_errors(bucket, "write to", token, kind="bucket"):
         try:
             run.mkdir(parents=True)
-        except FileExistsError as error:  # made meanwhile: it is another's, and stays
+        except FileExistsError as error:
+            message = f"There is a run '{run.name}' already: choose another name."
             raise UserError(message) from error
     try:
         with hub_errors(bucket, "write to", token, kind="bucket"):
             write_json(run / run_folder.JOB_FILE, job)
             write_json(run / "config.json", {**settings, "device": f"{flavour} on Jobs"})
             write_sentence(run, "starting", "Its files are being sent.", started=now)
-        return _make_calls(calls, run, job, token, endpoint, on_progress)
+        return _make_calls(calls, run, job, token, on_progress)
     except BaseException:
         shutil.rmtree(run, ignore_errors=True)
         raise
 
 
-def resume_remote(
-    run: Path, *, flavour: str, hours: float, token: str, endpoint: str | None = None
-) -> str:
+def resume_remote(run: Path, *, flavour: str, hours: float, token: str) -> str:
     """Let a run that ended early go on in a new job and return its address. Raises UserError."""
     require_token(token)
     job = read_job(run)
@@ -208,7 +199,7 @@ def resume_remote(
         raise UserError(f"'{run.name}' is running or finished: there is nothing to resume.")
     calls = plan_resume(run.name, job, flavour=flavour, hours=hours)
     job |= {"flavour": flavour, "timeout": round(hours * 3600), "started": time.time()}
-    return _make_calls(calls, run, job, token, endpoint)
+    return _make_calls(calls, run, job, token)
 
 
 def _make_calls(
@@ -216,11 +207,10 @@ def _make_calls(
     run: Path,
     job: dict[str, Any],
     token: str,
-    endpoint: str | None,
     on_progress: Progress = lambda done, total: None,
 ) -> str:
     """Make the calls, of which the last one starts the job, and write down what it is called."""
-    api = connect(token, endpoint)
+    api = connect(token)
     with hub_errors(job["bucket"], "write to", token, kind="bucket"):
         for done, call in enumerate(calls[:-1]):
             on_progress(done, len(calls))

@@ -2,7 +2,7 @@
 
 Nothing in a repository is trusted. Of one commit its `config.json` comes first, then weights of a
 size that fits it; they are safetensors or nothing, and must fill the network that the config names.
-How the token and the Hub's address (`endpoint`) are meant: see `hub.client`.
+How the token is meant: see `hub.client`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ def fetch_model(
     token: Token = None,
     most_work: float = math.inf,
     visitor_models: Iterable[Path] = (),
-    endpoint: str | None = None,
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
 ) -> Path:
@@ -73,11 +72,11 @@ def fetch_model(
     """
     repo_id, revision = parse_repo(repo, "model")
     with hub_errors(repo_id, "read", token, should_stop, "model"):
-        api = connect(token, endpoint)
+        api = connect(token)
         api.auth_check(repo_id)  # everybody may see what commits a repository with terms has
         commit = api.model_info(repo_id, revision=revision, timeout=30, expand=["sha"]).sha
     folder = cache_folder / f"{repo_id.replace('/', '--')}@{commit[:12]}"
-    if token and not _is_public(repo_id, endpoint):
+    if token and not _is_public(repo_id):
         matching = (
             f for f in visitor_models if f.name.startswith(f"{folder.name}-") and f.is_dir()
         )
@@ -92,7 +91,7 @@ def fetch_model(
     return folder
 
 
-def fetch_for_owner(repo: str, token: Token = None, endpoint: str | None = None) -> Path:
+def fetch_for_owner(repo: str, token: Token = None) -> Path:
     """Fetch a model for the person who runs this program, beside the Hub's own downloads.
 
     Raises UserError as `fetch_model` does.
@@ -101,14 +100,14 @@ def fetch_for_owner(repo: str, token: Token = None, endpoint: str | None = None)
 
     cache = Path(HF_HOME) / "pix2pix-studio"
     own = list(cache.iterdir()) if cache.is_dir() else []
-    return fetch_model(repo, cache, token=token, visitor_models=own, endpoint=endpoint)
+    return fetch_model(repo, cache, token=token, visitor_models=own)
 
 
-def _is_public(repo_id: str, endpoint: str | None) -> bool:
+def _is_public(repo_id: str) -> bool:
     """Return whether the Hub lets everybody read it; False also where it does not answer."""
     try:
         with hub_errors(repo_id, "read", None, kind="model"):
-            connect(None, endpoint).auth_check(repo_id)
+            connect(None).auth_check(repo_id)
         return True
     except UserError:
         return False
@@ -216,7 +215,6 @@ def publish_model(
     private: bool = True,
     should_stop: ShouldStop = lambda: False,
     on_progress: Progress = lambda done, total: None,
-    endpoint: str | None = None,
 ) -> str:
     """Make the model repository `repo` hold the model folder, in one commit on its main branch,
     and return the address of its page.
@@ -236,7 +234,7 @@ def publish_model(
     files[CARD] = hub_model_card(folder, config).encode()
     return push_files(
         files, repo, "model", token=token, private=private, is_part=_is_sample,
-        should_stop=should_stop, on_progress=on_progress, endpoint=endpoint,
+        should_stop=should_stop, on_progress=on_progress,
     )  # fmt: skip
 
 

@@ -14,16 +14,16 @@ GAP = 4  # pixels of white between pictures
 _CAPTION = 22  # height in pixels of a row's name
 
 
-def rows_picture(rows: list[np.ndarray]) -> Image.Image:
-    """Lay out rows of pictures under each other. Each row is N x C x H x W in [-1, 1], all the
-    same N, H and W; one-channel pictures are shown in grey."""
+def rows_picture(rows: list[np.ndarray], gap: int = GAP) -> Image.Image:
+    """Lay out rows of pictures under each other, `gap` pixels apart. Each row is N x C x H x W in
+    [-1, 1], all the same N, H and W; one-channel pictures are shown in grey."""
     count, _, height, width = rows[0].shape
-    size = count * (width + GAP) - GAP, len(rows) * (height + GAP) - GAP
+    size = count * (width + gap) - gap, len(rows) * (height + gap) - gap
     sheet = Image.new("RGB", size, "white")
     for y, row in enumerate(rows):
         for x, array in enumerate(row):
             picture = from_array(array).convert("RGB")
-            sheet.paste(picture, (x * (width + GAP), y * (height + GAP)))
+            sheet.paste(picture, (x * (width + gap), y * (height + gap)))
     return sheet
 
 

@@ -181,3 +181,20 @@ def find_model(model: str | os.PathLike[str], folders: list[Path] | None = None)
         )
     known = ", ".join(models)
     raise UserError(f"There is no model '{name}': choose from {known}, or give a model folder.")
+
+
+def find_models(names: list[str]) -> dict[str, Path]:
+    """Find every model named, as name -> folder; a run's folder stands for all its checkpoints,
+    which are called by their run and step. Raises UserError for one that is not there or no
+    model."""
+    models: dict[str, Path] = {}
+    for name in names:
+        checkpoints = sorted(Path(name).glob("checkpoints/step-*/config.json"))
+        for folder in [file.parent for file in checkpoints] or [find_model(name)]:
+            read_config(folder)
+            folder = folder.resolve()
+            run, inside = folder.parent.parent, folder.match("checkpoints/step-*")
+            short = f"{run.name} {folder.name}" if inside else folder.name
+            if folder not in models.values():
+                models[str(folder) if short in models else short] = folder
+    return models

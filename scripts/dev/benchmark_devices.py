@@ -1,5 +1,5 @@
 """Visitors whose own engines draw: each fetches the page, its modules, the runtime and the model
-once, as a browser with an empty cache does, and then nothing for a picture."""
+once, as a browser with an empty cache does. Their pictures ask the server nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from urllib.parse import urljoin
 import httpx
 import numpy as np
 
-PICTURE = 0.5  # seconds from one picture of a device to the next: its own, and a pause
 PATIENCE = 60.0  # seconds for a file
 MODULE = re.compile(r"studio/web/\w+/pad\.js")
 IMPORTS = re.compile(r"""from\s+"(\./\w+\.js)"|URL\("(\./\w+\.js)\"""")
@@ -58,11 +57,11 @@ class Browser:
 
 
 def draw_on_devices(url: str, pad: dict, visitors: int, seconds: float) -> tuple[dict, list[str]]:
-    """Let so many visitors draw on their own engines; return figures, and what went wrong. Each
+    """Let so many visitors come whose own engines draw; return figures, and what went wrong. Each
     opens the page at the beginning, and once more when half the time is over."""
     props = pad["props"]
     module, engine = MODULE.search(props["js_on_load"])[0], props["value"]["engine"]
-    browsers, ready, pictures, problems = [], [], [], []
+    browsers, ready, problems = [], [], []
 
     def visit() -> None:
         with httpx.Client(base_url=url, timeout=PATIENCE) as http:
@@ -71,17 +70,18 @@ def draw_on_devices(url: str, pad: dict, visitors: int, seconds: float) -> tuple
             try:
                 browser.open_page(module, engine)
                 ready.append(time.monotonic() - started)
-                pictures.append(draw_until(started + seconds / 2))
+                time.sleep(max(0.0, started + seconds / 2 - time.monotonic()))
                 browser.open_page(module, engine)
-                pictures.append(draw_until(started + seconds))
             except (httpx.HTTPError, RuntimeError) as error:
                 problems.append(f"own engine: {error!r}"[:300])
 
+    end = time.monotonic() + seconds
     threads = [threading.Thread(target=visit, daemon=True) for _ in range(visitors)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(seconds + 10 * PATIENCE)
+    time.sleep(max(0.0, end - time.monotonic()))
     asked = [len(browser.asked) for browser in browsers]
     if not ready or len({*asked}) > 1 or asked[0] != len(browsers[0].kept) + 2:
         problems.append(
@@ -94,16 +94,6 @@ def draw_on_devices(url: str, pad: dict, visitors: int, seconds: float) -> tuple
             "mb_to_load": round(sum(browsers[0].asked[:-1]) / 1e6, 2),
             "loaded_median_s": round(float(np.median(ready or [np.nan])), 2),
             "loaded_99th_percentile_s": round(float(np.percentile(ready or [np.nan], 99)), 2),
-            "pictures_per_second": round(sum(pictures) / seconds, 2),
         },
         problems,
     )
-
-
-def draw_until(end: float) -> int:
-    """Draw as a device does, which asks the server nothing; return how many pictures."""
-    count = 0
-    while time.monotonic() < end:
-        time.sleep(PICTURE)
-        count += 1
-    return count

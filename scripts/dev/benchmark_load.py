@@ -49,7 +49,6 @@ LOOK_EVERY = 5.0  # seconds between two who open the page
 BATCH = [(256, 256), (320, 200), (700, 500)]  # 1, 2 and 12 tiles
 PIECE, PIECE_EVERY = 64, 0.05  # bytes and seconds of the slow line
 BUSY = "Many people"
-BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass
@@ -78,6 +77,13 @@ class Server:
         payload = {"component_id": self.pad, "fn_name": "translate", "session_hash": session}
         return {**payload, "data": request}
 
+    def draw(self, browser: httpx.Client, session: str, image: str) -> dict:
+        """Send a drawing and return what the page gets."""
+        url = f"{self.url}/gradio_api/component_server"
+        reply = browser.post(url, json=self.body(session, image))
+        reply.raise_for_status()
+        return reply.json()
+
 
 def load(minutes: float, visitors: int, batches: int) -> tuple[dict[str, object], bool]:
     """Let visitors draw on the server, then as many on engines of their own, so many minutes each.
@@ -87,14 +93,13 @@ def load(minutes: float, visitors: int, batches: int) -> tuple[dict[str, object]
         pad = next(c for c in components if "translate" in (c["props"].get("server_fns") or []))
         server = Server(client.src.rstrip("/"), pad["id"])
         seconds = 60 * minutes
-        result, well = draw_on_server(app, client, server, Path(place), seconds, visitors, batches)
+        result, wrong = draw_on_server(app, client, server, Path(place), seconds, visitors, batches)
         before = processor_seconds(app.pid)
         own, problems = draw_on_devices(server.url, pad, visitors, seconds)
         own["app_processors"] = round((processor_seconds(app.pid) - before) / seconds, 3)
-    print("on their own engines: " + ", ".join(f"{name} {own[name]}" for name in own))
-    for problem in problems[:10]:
+    for problem in (*wrong[:20], *problems[:20]):
         print(problem, file=sys.stderr)
-    return {**result, "own_engines": own}, well and not problems
+    return {**result, "own_engines": own}, not (wrong or problems)
 
 
 def draw_on_server(
@@ -105,11 +110,11 @@ def draw_on_server(
     seconds: float,
     visitors: int,
     batches: int,
-) -> tuple[dict[str, object], bool]:
-    """Figures, and whether everybody got the right answers."""
+) -> tuple[dict[str, object], list[str]]:
+    """Return figures, and what went wrong."""
     people = [drawings(number) for number in range(visitors + 1)]
     alone = httpx.Client(timeout=PATIENCE)
-    right = [[draw(alone, server, "alone", image)["image"] for image in p] for p in people]
+    right = [[server.draw(alone, "alone", image)["image"] for image in p] for p in people]
     files = batch_files(place)
     expected = translated(client, files)
     tally, over, before = Tally(), threading.Event(), processor_seconds(app.pid)
@@ -132,8 +137,7 @@ def draw_on_server(
     result = figures(tally, memory, seconds)
     result |= {"visitors": visitors, "batch_jobs": batches, "last_answer_after_s": round(late, 1)}
     result["app_processors"] = round(spent / seconds, 3)
-    tell(result, tally, memory)
-    return result, not tally.wrong and not tally.errors
+    return result, [*tally.wrong, *tally.errors]
 
 
 def started(
@@ -199,13 +203,6 @@ def drawings(number: int) -> list[str]:
     return [data_url(draw_strokes([own, *strokes[:count]], SIDE)) for count in counts]
 
 
-def draw(browser: httpx.Client, server: Server, session: str, image: str) -> dict:
-    url = f"{server.url}/gradio_api/component_server"
-    answer = browser.post(url, json=server.body(session, image))
-    answer.raise_for_status()
-    return answer.json()
-
-
 def visit(server: Server, images: list[str], right: list[str], tally: Tally, over) -> None:
     """Draw until it is over."""
     session = secrets.token_hex(6)
@@ -213,7 +210,7 @@ def visit(server: Server, images: list[str], right: list[str], tally: Tally, ove
         while not over.is_set():
             for image, expected in zip(images, right):
                 start = time.perf_counter()
-                while (answer := draw(browser, server, session, image)).get("error"):
+                while (answer := server.draw(browser, session, image)).get("error"):
                     if BUSY not in answer["error"]:
                         raise RuntimeError(answer["error"])
                     tally.refused.append(session)
@@ -332,19 +329,3 @@ def figures(tally: Tally, memory: list[float], seconds: float) -> dict[str, obje
         "memory_most_mib": round(max(memory)),
         "memory_mib_per_minute_when_warm": round(float(slope), 2),
     }
-
-
-def tell(result: dict[str, object], tally: Tally, memory: list[float]) -> None:
-    for kind in tally.seconds:
-        pace, median, high = (
-            result[f"{kind}_{what}"] for what in ("per_second", "median_s", "99th_percentile_s")
-        )
-        print(f"{kind}: {pace} a second, median {median} s, 99th percentile {high} s")
-    counts = ("refusals", "wrong_answers", "errors", "drawings_later_than_the_page_waits")
-    print(", ".join(f"{name.replace('_', ' ')} {result[name]}" for name in counts))
-    places = np.linspace(0, len(memory) - 1, min(60, len(memory))).astype(int)
-    low, span = min(memory), max(max(memory) - min(memory), 1.0)
-    curve = "".join(BARS[int((memory[p] - low) / span * (len(BARS) - 1))] for p in places)
-    print(f"memory {low:.0f} to {max(memory):.0f} MiB: {curve}")
-    for problem in (*tally.wrong[:10], *tally.errors[:10]):
-        print(problem, file=sys.stderr)

@@ -17,14 +17,13 @@ from skimage.morphology import skeletonize
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pix2pix.errors import UserError
 from pix2pix.imaging.grids import labelled_rows
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.models.folder import find_model
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically
-from pix2pix.utils.workspace import model_folders
-from scripts.publish_model import drawn
+from scripts.command import answer, command
+from scripts.examples.sources import draw_sources
 
 # Which drawn sources suit which model, as for `publish_model.py --examples`.
 KINDS = {
@@ -37,32 +36,30 @@ CHANGES = (
 )  # fmt: skip
 
 
+@command()
 def main() -> int:
-    args = arguments()
-    try:
-        for name in args.model:
-            translator = Translator.load(find_model(name, model_folders()))
-            if args.before:
-                before = Translator.load(args.before)
-                sheet = labelled_rows(comparison(before, translator, name))
-            else:
-                sheet = labelled_rows(list(rows(translator, name)))
-            file = args.out / f"{name}{'-before-after' if args.before else ''}.jpg"
-            write_atomically(file, lambda f, sheet=sheet: sheet.save(f, "JPEG", quality=88))
-            print(file)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    args, files = arguments(), []
+    for name in args.model:
+        translator = Translator.load(find_model(name))
+        if args.before:
+            made = comparison(Translator.load(args.before), translator, name)
+        else:
+            made = rows(translator, name)
+        file = args.out / f"{name}{'-before-after' if args.before else ''}.jpg"
+        sheet = labelled_rows(made)
+        write_atomically(file, lambda f, sheet=sheet: sheet.save(f, "JPEG", quality=88))
+        files.append(str(file))
+    return answer({"sheets": files})
 
 
 def rows(translator: Translator, name: str) -> list[tuple[str, list[Image.Image]]]:
     """Return the sources and what the model makes of them, as captions and pictures."""
     if name not in KINDS:
-        named = drawn("photos", translator.config)[:4]
+        named = draw_sources("photos", translator.config)[:4]
         caption = ", ".join(photo.name for photo in named)
         return _both(caption, translator, [photo.picture for photo in named])
-    pictures = [source.picture.convert("RGB") for source in drawn(KINDS[name], translator.config)]
+    drawn = draw_sources(KINDS[name], translator.config)
+    pictures = [source.picture.convert("RGB") for source in drawn]
     is_drawing = translator.config.source_kind == "drawing"
     sources = [
         change(pictures[number % len(pictures)], how, is_drawing, seed=number)
@@ -80,11 +77,11 @@ def comparison(
 ) -> list[tuple[str, list[Image.Image]]]:
     """Return eight sources, and what two models make of them."""
     if name == "satellite-to-map":
-        painter = Translator.load(find_model("map-to-satellite", model_folders()))
-        named = drawn("towns", painter.config, 8)
+        painter = Translator.load(find_model("map-to-satellite"))
+        named = draw_sources("towns", painter.config, 8)
         sources = [painter.translate(source.picture) for source in named]
     else:
-        named = drawn(KINDS.get(name, "photos"), after.config, 8)
+        named = draw_sources(KINDS.get(name, "photos"), after.config, 8)
         sources = [source.picture for source in named]
     made = [[model.translate(source, fit="whole") for source in sources]
             for model in (before, after)]  # fmt: skip

@@ -35,8 +35,8 @@ from prepare_faces.drawings import Artist, kinds_of
 from prepare_faces.framing import BACKDROP, open_face
 from prepare_faces.photos import Photo, Refused, find_landmarks, find_photos, mask_folder
 
-from pix2pix.errors import UserError
 from pix2pix.utils.files import atomic_folder, write_json
+from scripts.command import answer, command
 from scripts.examples.faces import EYE_GAP, EYE_LINE
 
 SPLITS = ("train", "val")
@@ -112,20 +112,14 @@ def build(args: argparse.Namespace, photos: list[Photo], refused: list[dict]) ->
     return summary
 
 
+@command(stopped="Stopped: nothing was written.")
 def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     photos, refused = find_photos(args.cuhk, args.fs2k, args.faces, args.limit)
     if args.find_landmarks:
         found = find_landmarks(photos, args.find_landmarks)
-        print(json.dumps({"photos": len(photos), "faces": found}))
-        return 0 if found == len(photos) else 1
-    try:
-        summary = build(args, photos, refused)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps(summary))
-    return 1 if refused else 0
+        return answer({"photos": len(photos), "faces": found}, well=found == len(photos))
+    return answer(build(args, photos, refused))
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:

@@ -40,8 +40,9 @@ from pix2pix.training.loop import run_loop, set_process_up
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.utils.files import write_atomically, write_json
 from pix2pix.utils.validation import split_setting
+from scripts.command import answer, command
 from scripts.examples.scenes import EXAMPLE_SOURCES
-from scripts.publish_model import drawn
+from scripts.examples.sources import draw_sources
 
 # The preset `maps`, the same with half the channels, and that with one thing changed at a time.
 ARMS = {
@@ -75,31 +76,27 @@ class Job:
     folder: Path
 
 
+@command(stopped="Stopped: the same command goes on.")
 def main() -> int:
     args = arguments()
     arms = ARMS | dict(args.arm)
     arms = {name: arms[name] for name in args.only or arms}
     torch.set_num_threads(1)
-    try:
-        seconds = timed_steps(args, arms)
-        jobs = [job for seed in args.seeds for job in planned(args, arms, seconds, seed)]
-        for job in jobs:
-            check(job)  # all of them before any trains
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(args.at_once, context, torch.set_num_threads, (1,)) as pool:
-            for job, measures in zip(jobs, pool.map(work, jobs), strict=True):
-                print(job.folder.name, measures, flush=True)
-        lines = [line for name, _ in args.data for line in table(args, name, arms, jobs)]
-        text = "\n".join(lines)
-        write_atomically(args.out / "study.md", lambda file: file.write_text(text + "\n"))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(text)
-    print(json.dumps({"runs": len(jobs), "table": str(args.out / "study.md")}), flush=True)
+    seconds = timed_steps(args, arms)
+    jobs = [job for seed in args.seeds for job in planned(args, arms, seconds, seed)]
+    for job in jobs:
+        check(job)  # all of them before any trains
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.at_once, context, torch.set_num_threads, (1,)) as pool:
+        for job, measures in zip(jobs, pool.map(work, jobs), strict=True):
+            print(job.folder.name, measures, flush=True)
+    lines = [line for name, _ in args.data for line in table(args, name, arms, jobs)]
+    text = "\n".join(lines)
+    write_atomically(args.out / "study.md", lambda file: file.write_text(text + "\n"))
+    print(text, flush=True)
     for note in save_pictures(args, jobs):  # after the figures, which took hours
         print(note, file=sys.stderr)
-    return 0
+    return answer({"runs": len(jobs), "table": str(args.out / "study.md")})
 
 
 def config_of(args: argparse.Namespace, arm: str, data: str, **values: Any) -> TrainConfig:
@@ -265,7 +262,7 @@ def of_drawn(jobs: list[Job], data_name: str, seed: int) -> Image.Image:
     for job in jobs:
         if (job.data_name, job.config.seed) == (data_name, seed):
             translator = Translator.load(job.folder / "model", "cpu")
-            sources = [scene.picture for scene in drawn(data_name, translator.config)]
+            sources = [one.picture for one in draw_sources(data_name, translator.config)]
             rows = rows or [("source", sources)]
             rows.append((job.arm, [translator.translate(s, fit="whole") for s in sources]))
     return labelled_rows(rows)

@@ -129,7 +129,7 @@ def test_three_ways_give_the_same_dataset(hub: Any, pairs: list[Pair], tmp_path:
     names = {"train": "train-00000-of-00001", "val": "validation-00000-of-00001"}
     files = {f"data/{name}.parquet": parquet(of_split(pairs, s)) for s, name in names.items()}
     hub.commit("ann/houses", {**files, "README.md": b"card"})
-    pulled = pull_pairs("ann/houses", tmp_path / "pulled", endpoint=hub.endpoint)
+    pulled = pull_pairs("ann/houses", tmp_path / "pulled")
     assert built(pulled, tmp_path / "b") == expected
 
     (tmp_path / "tars").mkdir()
@@ -332,7 +332,7 @@ def test_a_stopped_transfer_goes_on_and_fetches_nothing_twice(
     content = parquet(pairs)
     hub.commit("ann/houses", {"train.parquet": content})
     heard: list[int] = []
-    options = {"endpoint": hub.endpoint, "on_progress": lambda done, total: heard.append(done)}
+    options = {"on_progress": lambda done, total: heard.append(done)}
     with pytest.raises(Cancelled):  # a stop is also asked for while files are listed
         pull_pairs("ann/houses", tmp_path, should_stop=Stop(60), **options)
     (notes,) = tmp_path.rglob("pairs.jsonl")
@@ -353,7 +353,7 @@ def test_a_limit_takes_the_first_and_fetches_little(
 ) -> None:
     content = parquet(pairs)
     hub.commit("ann/houses", {"train.parquet": content, "test.parquet": parquet(pairs[:5])})
-    inputs = pull_pairs("ann/houses", tmp_path, limit=10, endpoint=hub.endpoint)
+    inputs = pull_pairs("ann/houses", tmp_path, limit=10)
     assert len([*inputs.source.glob("train/*")]) == 10 and len([*inputs.target.glob("test/*")]) == 5
     assert {f.stem for f in inputs.source.glob("train/*")} == {name for _, name, *_ in pairs[:10]}
     assert hub.ranges < 0.6 * len(content)
@@ -363,16 +363,16 @@ def test_a_look_shows_columns_rows_and_three_examples(
     hub: Any, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.commit("ann/houses", {"train.parquet": parquet(pairs, ("imageB", "imageA"))}, private=True)
-    look = look_at_hub("ann/houses", token=READER, endpoint=hub.endpoint)
+    look = look_at_hub("ann/houses", token=READER)
     assert look.columns == ["imageB", "imageA"] and look.chosen == ("imageA", "imageB")
     assert look.counts == {"train": 100} and len(look.examples) == 3
     expected = Image.open(io.BytesIO(pairs[0][2])).convert("RGB")
     assert look.examples[0][1].tobytes() == expected.tobytes()
-    swapped = look_at_hub("ann/houses", ("imageB", "imageA"), token=READER, endpoint=hub.endpoint)
+    swapped = look_at_hub("ann/houses", ("imageB", "imageA"), token=READER)
     assert swapped.examples[0] == look.examples[0][::-1]
     with pytest.raises(UserError, match="token"):
-        look_at_hub("ann/houses", endpoint=hub.endpoint)
-    reading = hub_datasets.hub_table("ann/houses", token=READER, endpoint=hub.endpoint)
+        look_at_hub("ann/houses")
+    reading = hub_datasets.hub_table("ann/houses", token=READER)
     hub.forbidden = "train.parquet"
     with pytest.raises(Exception) as caught, hub_datasets.hub_errors("ann/houses", "read", READER):
         example_pairs(reading)
@@ -382,15 +382,15 @@ def test_a_look_shows_columns_rows_and_three_examples(
 def test_pictures_in_splits_are_taken_before_tables(hub: Any, pairs: list[Pair]) -> None:
     files = {"pairs/train-00000.parquet": parquet(pairs[:4])}
     hub.commit("ann/ours", {**files, "train/1.png": pairs[0][2]})
-    assert hub_datasets.hub_table("ann/ours", endpoint=hub.endpoint) is None
+    assert hub_datasets.hub_table("ann/ours") is None
     hub.commit("ann/theirs", {**files, "docs/preview.png": b"p"})
-    assert hub_datasets.hub_table("ann/theirs", endpoint=hub.endpoint) is not None
+    assert hub_datasets.hub_table("ann/theirs") is not None
 
 
 def test_webdataset_on_the_hub_is_streamed(hub: Any, pairs: list[Pair], tmp_path: Path) -> None:
     content = write_tar(tmp_path / "x.tar", pairs[:6]).read_bytes()
     hub.commit("ann/tars", {"train-0.tar": content, "train-1.tar": content})
-    taken = pull_pairs("ann/tars", tmp_path, limit=4, endpoint=hub.endpoint)
+    taken = pull_pairs("ann/tars", tmp_path, limit=4)
     files = {file.stem: file.read_bytes() for file in taken.target.rglob("*.*")}
     assert files == {name: target for _, name, _, target in pairs[:4]}
 

@@ -55,7 +55,7 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
 def refusal(hub: Hub, into: Path, repo: str = ID, **options: object) -> str:
     """The sentence with which a pull is refused; it left nothing and told no token."""
     with pytest.raises(UserError) as caught:
-        pull_dataset(repo, into, endpoint=hub.endpoint, **options)
+        pull_dataset(repo, into, **options)
     assert not into.parent.exists() or not list(into.parent.iterdir())
     told = "".join(traceback.format_exception(caught.value))
     token = options.get("token")
@@ -114,7 +114,6 @@ def test_a_pull_takes_the_dataset_and_leaves_the_rest(hub, tmp_path):
         ID,
         tmp_path / "d" / "faces",
         on_progress=lambda *at: progress.append(at),
-        endpoint=hub.endpoint,
     )
     expected = {**strips(), "dataset.json": b"{}"}
     assert tree(tmp_path / "d") == {f"faces/{name}": content for name, content in expected.items()}
@@ -126,7 +125,7 @@ def test_a_pull_takes_the_dataset_and_leaves_the_rest(hub, tmp_path):
 def test_a_pull_is_of_one_commit_though_the_branch_moves_on(hub, tmp_path):
     old = hub.commit(ID, strips())
     hub.after_info = lambda: hub.commit(ID, {"train/other.png": picture(5)})
-    done = pull_dataset(ID, tmp_path / "faces", endpoint=hub.endpoint)
+    done = pull_dataset(ID, tmp_path / "faces")
     assert (done["commit"], tree(tmp_path / "faces")) == (old, strips())
     assert hub.paths("/tree/") and all(old in path for path in hub.paths("/(tree|resolve)/"))
 
@@ -134,7 +133,7 @@ def test_a_pull_is_of_one_commit_though_the_branch_moves_on(hub, tmp_path):
 def test_a_named_revision_is_taken(hub, tmp_path):
     old = hub.commit(ID, strips())
     hub.commit(ID, {"train/other.png": picture(5)})
-    done = pull_dataset(f"{ID}@{old}", tmp_path / "faces", endpoint=hub.endpoint)
+    done = pull_dataset(f"{ID}@{old}", tmp_path / "faces")
     assert (done["commit"], tree(tmp_path / "faces")) == (old, strips())
     assert "no such revision" in refusal(hub, tmp_path / "none" / "x", f"{ID}@v9")
 
@@ -154,7 +153,7 @@ def test_what_is_taken_depends_on_what_is_there(hub, tmp_path, files, taken):
     weights = {".zip": 500, ".gz": 300, ".npz": 300}
     content = {name: b"x" * weights.get(Path(name).suffix, 100) for name in files}
     hub.commit(ID, content)
-    done = pull_dataset(ID, tmp_path / "faces", endpoint=hub.endpoint)
+    done = pull_dataset(ID, tmp_path / "faces")
     assert tree(tmp_path / "faces") == {name: content[name] for name in taken}
     packed = [name for name in taken if Path(name).suffix in weights]
     assert done["archives"] == [tmp_path / "faces" / name for name in packed]
@@ -213,7 +212,7 @@ def test_who_may_not_read_hears_why(hub, tmp_path, repo, token, words):
 
 def test_a_private_dataset_comes_with_a_token_that_is_nowhere_on_the_disk(hub, tmp_path):
     hub.commit(ID, strips(), private=True)
-    pull_dataset(ID, tmp_path / "faces", token=f" {READER}\n", endpoint=hub.endpoint)
+    pull_dataset(ID, tmp_path / "faces", token=f" {READER}\n")
     assert tree(tmp_path / "faces") == strips()
     assert {authorization for *_, authorization in hub.asked} == {f"Bearer {READER}"}
     assert all(READER.encode() not in content for content in tree(tmp_path).values())
@@ -224,7 +223,7 @@ def test_a_login_of_this_machine_is_used_only_when_told(hub, tmp_path, monkeypat
     hub.commit(ID, strips(), private=True)
     assert "no public dataset" in refusal(hub, tmp_path / "d" / "faces")
     assert {authorization for *_, authorization in hub.asked} == {""}
-    pull_dataset(ID, tmp_path / "faces", token=True, endpoint=hub.endpoint)
+    pull_dataset(ID, tmp_path / "faces", token=True)
     assert tree(tmp_path / "faces") == strips()
 
 
@@ -243,8 +242,9 @@ def test_a_hub_in_trouble_is_reported(hub, tmp_path, status, words):
     assert words in refusal(hub, tmp_path / "d" / "faces", token=READER)
 
 
-def test_no_network_is_reported(hub, tmp_path):
-    hub.endpoint = "http://127.0.0.1:1"  # nobody is there
+def test_no_network_is_reported(hub, tmp_path, monkeypatch):
+    nobody = "http://127.0.0.1:1"
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", nobody)
     assert "cannot be reached" in refusal(hub, tmp_path / "d" / "faces")
 
 
@@ -268,7 +268,7 @@ def test_a_folder_that_is_there_stays_as_it_is(hub, tmp_path):
     hub.commit(ID, strips())
     write(tmp_path / "faces", {"mine.txt": b"mine"})
     with pytest.raises(UserError, match="exists already"):
-        pull_dataset(ID, tmp_path / "faces", endpoint=hub.endpoint)
+        pull_dataset(ID, tmp_path / "faces")
     assert tree(tmp_path) == {"faces/mine.txt": b"mine"}
 
 
@@ -281,7 +281,6 @@ def test_a_stop_between_two_files_leaves_nothing(hub, tmp_path):
             tmp_path / "d" / "faces",
             should_stop=lambda: len(progress) > 3,
             on_progress=lambda *at: progress.append(at),
-            endpoint=hub.endpoint,
         )
     assert tree(tmp_path) == {} and progress[-1][0] < 40
 
@@ -293,7 +292,6 @@ def test_a_stop_amid_a_large_file_leaves_nothing(hub, tmp_path):
             ID,
             tmp_path / "d" / "faces",
             should_stop=lambda: ("GET", f"/datasets/{ID}/resolve") in began(hub),
-            endpoint=hub.endpoint,
         )
     assert tree(tmp_path) == {}
 
@@ -316,9 +314,7 @@ def built(folder: Path) -> Path:
 
 
 def push(hub: Hub, folder: Path, **options: object) -> str:
-    return push_dataset(
-        folder, ID, **{"token": WRITER, "card": "# Faces\n", "endpoint": hub.endpoint, **options}
-    )
+    return push_dataset(folder, ID, **{"token": WRITER, "card": "# Faces\n", **options})
 
 
 def test_a_push_makes_a_private_repository_in_one_commit(hub, tmp_path):
@@ -342,7 +338,7 @@ def test_a_push_makes_a_private_repository_in_one_commit(hub, tmp_path):
 
 def test_what_was_pushed_is_pulled_again(hub, tmp_path):
     push(hub, built(tmp_path / "one"))
-    done = pull_dataset(ID, tmp_path / "two", token=READER, endpoint=hub.endpoint)
+    done = pull_dataset(ID, tmp_path / "two", token=READER)
     found = tree(tmp_path / "two")
     assert found.pop("dataset.json") and found == strips()
     assert done["commit"] == hub.commits[ID][-1][0]
@@ -420,7 +416,7 @@ def test_a_folder_that_is_no_dataset_is_not_sent(hub, tmp_path, files, words):
 
 def test_a_push_goes_to_no_other_revision(hub, tmp_path):
     with pytest.raises(UserError, match="without a revision"):
-        push_dataset(built(tmp_path), f"{ID}@v1", token=WRITER, card="", endpoint=hub.endpoint)
+        push_dataset(built(tmp_path), f"{ID}@v1", token=WRITER, card="")
 
 
 def test_more_pictures_than_the_hub_takes_are_not_sent(hub, tmp_path, monkeypatch):
@@ -544,6 +540,6 @@ def test_an_archive_is_left_packed_and_its_path_returned(hub, tmp_path):
         for name, content in strips().items():
             packed.writestr(name, content)
     hub.commit(ID, {"faces.zip": buffer.getvalue(), "README.md": b"r"})
-    done = pull_dataset(ID, tmp_path / "faces", endpoint=hub.endpoint)
+    done = pull_dataset(ID, tmp_path / "faces")
     assert done["archives"] == [tmp_path / "faces" / "faces.zip"]
     assert done["archives"][0].read_bytes() == buffer.getvalue()

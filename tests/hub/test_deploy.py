@@ -30,6 +30,7 @@ from pix2pix.imaging.picture import data_url, save_png
 from pix2pix.imaging.strokes import draw_strokes
 from pix2pix.models.translator import Translator
 from scripts.examples.faces import example_faces
+from tests.support.fake_hub import asking
 from tests.support.models_and_servers import connected, free_port, load_script, traces, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,7 +117,8 @@ class Handler(BaseHTTPRequestHandler):
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(hub_deploy, "POLL_SECONDS", 0.01)
     server = Hub()
-    yield server
+    with asking(server.url):
+        yield server
     server.shutdown()
     server.server_close()
 
@@ -228,7 +230,7 @@ def test_each_call_is_one_that_the_installed_library_takes(small: Path) -> None:
 def test_the_hub_is_asked_for_everything_in_order(hub: Hub, small: Path) -> None:
     told: list[str] = []
     calls = plan_space("ann/studio", small, **EVERYTHING)
-    address = deploy(calls, "hf_token", hub.url, on_call=lambda call: told.append(str(call)))
+    address = deploy(calls, "hf_token", on_call=lambda call: told.append(str(call)))
     assert address == f"{hub.url}/spaces/ann/studio"
     made = {"name": "studio", "organization": "ann", "type": "space", "sdk": "gradio"}
     assert hub.bodies("/repos/create") == [{**made, "visibility": "private"}]
@@ -253,17 +255,17 @@ def test_what_is_there_and_public_is_refused_before_anything_is_told_to_it(
     kind: str, hub: Hub, small: Path
 ) -> None:
     hub.there = {"spaces": True, "buckets": True}
-    deploy(plan_space("ann/studio", small, **EVERYTHING), "hf_token", hub.url)
+    deploy(plan_space("ann/studio", small, **EVERYTHING), "hf_token")
     hub.asked.clear()
     hub.there[kind] = False
     words = "The bucket ann/work is public" if kind == "buckets" else "The Space ann/studio is"
     with pytest.raises(UserError, match=words):
-        deploy(plan_space("ann/studio", small, **EVERYTHING), "hf_token", hub.url)
+        deploy(plan_space("ann/studio", small, **EVERYTHING), "hf_token")
     paths = [path for _, path, _ in hub.asked]
     after = ("/preupload/", "/commit/", "/variables", "/secrets", "/volumes", "/hardware")
     assert paths and not any(part in path for path in paths for part in after)
     if kind == "spaces":  # nobody asked for a private one
-        deploy(plan_space("ann/studio", small), "hf_token", hub.url)
+        deploy(plan_space("ann/studio", small), "hf_token")
 
 
 def test_of_an_older_version_only_what_is_not_ours_stays(hub: Hub, small: Path) -> None:
@@ -271,7 +273,7 @@ def test_of_an_older_version_only_what_is_not_ours_stays(hub: Hub, small: Path) 
     (small / "checkpoints" / "x" / "config.json").write_text("{}")
     stale = ["pix2pix/old.py", "pix2pix/ui/old.js", "checkpoints/y/config.json", ".github/old.png"]
     hub.files = [*stale, ".gitattributes", "app.py", "checkpoints/x/config.json", "notes.txt"]
-    deploy(plan_space("ann/studio", small), "hf_token", hub.url)
+    deploy(plan_space("ann/studio", small), "hf_token")
     commits = [body["lines"] for _, path, body in hub.asked if "/commit/" in path]
     lines = [line for lines in commits for line in lines]
     assert {x["value"]["path"] for x in lines if x["key"] == "deletedFile"} == set(stale)
@@ -291,7 +293,7 @@ def test_a_deployment_ends_when_what_it_uploaded_runs(
     stages: list[str], hub: Hub, small: Path
 ) -> None:
     hub.stages = list(stages)
-    assert deploy(plan_space("ann/studio", small), "hf_token", hub.url).endswith("/ann/studio")
+    assert deploy(plan_space("ann/studio", small), "hf_token").endswith("/ann/studio")
     assert len(hub.stages) == 1, "the last stage was waited for"
 
 
@@ -313,7 +315,7 @@ def test_a_space_that_does_not_come_to_run_is_a_sentence(
     monkeypatch.setattr(hub_deploy, "FINAL_STAGES", 0.05)
     monkeypatch.setattr(hub_deploy, "MAX_WAIT", 1.0)
     with pytest.raises(UserError, match=words):
-        deploy(plan_space("ann/studio", small), "hf_token", hub.url)
+        deploy(plan_space("ann/studio", small), "hf_token")
 
 
 def test_a_running_space_of_which_no_commit_is_told_counts_once_it_lasts(
@@ -321,13 +323,13 @@ def test_a_running_space_of_which_no_commit_is_told_counts_once_it_lasts(
 ) -> None:
     hub.stages = ["RUNNING"]
     monkeypatch.setattr(hub_deploy, "FINAL_STAGES", 0.05)
-    assert deploy(plan_space("ann/studio", small), "hf_token", hub.url)
+    assert deploy(plan_space("ann/studio", small), "hf_token")
 
 
 def test_a_hub_that_refuses_is_a_sentence(hub: Hub, small: Path) -> None:
     hub.refuse = "/api"
     with pytest.raises(UserError, match="may not write to the Space ann/studio"):
-        deploy(plan_space("ann/studio", small), "hf_token", hub.url)
+        deploy(plan_space("ann/studio", small), "hf_token")
 
 
 def test_a_name_that_is_none_is_refused(small: Path) -> None:

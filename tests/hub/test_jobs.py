@@ -263,7 +263,9 @@ def test_a_bucket_cannot_write_elsewhere_nor_break_the_page(
     assert not (run / "model" / "x.pt").exists() and not (run / "process.json").exists()
 
 
-def test_trouble_while_watching_loses_nothing(hub: FakeHub, run: Path, tmp_path: Path) -> None:
+def test_trouble_while_watching_loses_nothing(
+    hub: FakeHub, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.put(job_folder(tmp_path / "there", "running", 2))
     hub.status = {"stage": "RUNNING", "message": None}
     sync_remote(run, OWNER)
@@ -279,8 +281,9 @@ def test_trouble_while_watching_loses_nothing(hub: FakeHub, run: Path, tmp_path:
         with pytest.raises(UserError, match=words):
             sync_remote(run, token)
     hub.refuse = {}
-    with pytest.raises(UserError, match="cannot be reached"):
-        sync_remote(run, OWNER, "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="cannot be reached"), monkeypatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+        sync_remote(run, OWNER)
     assert everything(run) == before
     assert sync_remote(run, OWNER).state == "running"
 

@@ -48,7 +48,7 @@ def resolved(hub: Hub) -> list[str]:
 
 
 def fetch(hub: Hub, cache: Path, repo: str = ID, **options: object) -> Path:
-    return fetch_model(repo, cache, endpoint=hub.endpoint, **options)
+    return fetch_model(repo, cache, **options)
 
 
 def refusal(hub: Hub, cache: Path, repo: str = ID, **options: object) -> str:
@@ -313,7 +313,7 @@ def mine(folder: Path) -> Path:
 
 
 def publish(hub: Hub, folder: Path, **options: object) -> str:
-    return publish_model(folder, ID, **{"token": WRITER, "endpoint": hub.endpoint, **options})
+    return publish_model(folder, ID, **{"token": WRITER, **options})
 
 
 def test_a_model_is_published_privately_in_one_commit(hub, tmp_path):

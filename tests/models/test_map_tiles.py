@@ -282,6 +282,7 @@ def test_two_rasters_become_pairs_where_they_overlap(tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio")
     from rasterio.warp import Resampling, calculate_default_transform, reproject
 
+    from pix2pix.data.build import build_dataset, rebuild
     from pix2pix.data.raster_pairs import raster_inputs
 
     values = write_geotiff(tmp_path / "aerial.tif", nodata=0)
@@ -307,6 +308,13 @@ def test_two_rasters_become_pairs_where_they_overlap(tmp_path: Path) -> None:
             for n in names
         ]
         assert np.mean(off) < 12  # the same place, softened twice
+    rasters = tmp_path / "aerial.tif", tmp_path / "map.tif"
+    made = build_dataset(*rasters, tmp_path / "made", size=32)
+    assert made["counts"]["pairs"] and made["recipe"]["together"] == r"^b\d+-\d+"
+    rebuild(tmp_path / "made" / "dataset.json", tmp_path / "again", *rasters)
+    for picture in (tmp_path / "made").rglob("*.png"):
+        again = tmp_path / "again" / picture.relative_to(tmp_path / "made")
+        assert again.read_bytes() == picture.read_bytes()
     with pytest.raises(UserError, match="does not say where"):
         noise(64, 64).save(tmp_path / "plain.tif")
         with raster_inputs(tmp_path / "plain.tif", tmp_path / "map.tif", tmp_path, 32):

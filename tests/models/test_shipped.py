@@ -23,7 +23,7 @@ from pix2pix.models.translator import Translator
 from pix2pix.models.weights import pack_weights
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.utils.files import write_atomically, write_json
-from scripts.publish_model import drawn
+from scripts.examples.sources import draw_sources
 from tests.support.models_and_servers import load_script, unpack_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,7 +166,7 @@ def pair(name: str, number: int) -> tuple[Image.Image, Image.Image | None]:
     if config.source_kind == "photo":
         with Image.open(sample_files(ROOT / "checkpoints" / name)[number]) as sample:
             return sample.convert(mode), None
-    return drawn(DRAWN[name], config)[number].picture, None
+    return draw_sources(DRAWN[name], config)[number].picture, None
 
 
 def far(one: Image.Image, other: Image.Image) -> float:
@@ -228,7 +228,7 @@ def test_weights_of_int8_give_pictures_that_the_eye_cannot_tell_apart(
     (small / WEIGHTS).write_bytes(unpack_weights(pack_weights(folder / WEIGHTS)))
     exact, packed = (Translator.load(one, "cpu") for one in (folder, small))
     if name in DRAWN:
-        sources = [one.picture for one in drawn(DRAWN[name], exact.config)]
+        sources = [one.picture for one in draw_sources(DRAWN[name], exact.config)]
     else:
         mode = "L" if exact.config.colours_grey else "RGB"
         sources = [Image.open(file).convert(mode) for file in sample_files(folder)]

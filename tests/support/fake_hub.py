@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
+
 READER, WRITER = "hf_readerSecret", "hf_writerSecret"
 PAGE = 3  # files in one answer of the server's listing
 
@@ -233,8 +235,18 @@ ROUTES = [
 
 
 @contextlib.contextmanager
+def asking(endpoint: str) -> Iterator[None]:
+    """Let the Hub's library ask another server than the Hub."""
+    url = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+        patch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url)
+        yield
+
+
+@contextlib.contextmanager
 def serving() -> Iterator[Hub]:
-    """A Hub without repositories; `endpoint` is its address."""
+    """A Hub without repositories, which this process asks meanwhile; `endpoint` is its address."""
     hub = Hub()
     handler = type("OneHub", (Handler,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -242,7 +254,8 @@ def serving() -> Iterator[Hub]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
-    yield hub
+    with asking(hub.endpoint):
+        yield hub
     server.shutdown()
     thread.join()
     server.server_close()

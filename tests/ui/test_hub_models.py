@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import tempfile
 import uuid
@@ -18,7 +17,6 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from pix2pix.errors import UserError
-from pix2pix.hub.models import fetch_model, publish_model
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
@@ -44,9 +42,6 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
         for repo, private in ((ID, False), ("ann/secret", True)):
             files = {file.name: file.read_bytes() for file in theirs.iterdir()}
             hub.commit(repo, files, private)
-        for function in (fetch_model, publish_model):
-            asking = functools.partial(function, endpoint=hub.endpoint)
-            patch.setattr(f"pix2pix.ui.components.hub_forms.{function.__name__}", asking)
         patch.setattr(tempfile, "tempdir", str(folder))
         patch.setenv("HF_TOKEN", READER)  # the server's own
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))

@@ -10,6 +10,7 @@ from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
 from pix2pix.data.reading import reading_options
 from pix2pix.data.records import Recipe
+from pix2pix.data.report import summarise_report
 from pix2pix.errors import UserError
 from pix2pix.ui.dataset.form import shares, whole_number
 from pix2pix.ui.dataset.library import datasets_folder
@@ -63,11 +64,7 @@ def build_dataset(
         inputs = gather_inputs(uploads, temp_dir.folder, never, silent)
         plan = make_plan(inputs, source_range=recipe.source_range, target_range=recipe.target_range)
         made = build(plan, recipe, datasets_folder() / name)
-    refused = [{"file": r["file"], "reason": r["reason"]} for r in made["refused"]]
-    return {
-        "dataset": name, **made["counts"], "rule": made["rule"], "ranges": made["ranges"],
-        "refused": refused, "doubts": made["doubts"],
-    }  # fmt: skip
+    return {"dataset": name, **summarise_report(made)}
 
 
 def dataset_api() -> None:
