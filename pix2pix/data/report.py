@@ -13,10 +13,9 @@ import PIL
 
 from pix2pix.config import TrainConfig
 from pix2pix.data.layout import find_splits
-from pix2pix.data.ranges import SideRange, parse_range
+from pix2pix.data.ranges import EIGHT_BITS, SideRange, parse_range
 from pix2pix.data.reading import class_colours
 from pix2pix.data.records import (
-    EIGHT_BITS,
     SIDES,
     SPLITS,
     Inputs,
