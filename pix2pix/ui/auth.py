@@ -16,7 +16,6 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from pix2pix.errors import UserError
-from pix2pix.ui.events import page_error
 
 ALLOW, OWNERS = "PIX2PIX_ALLOW_TRAINING", "PIX2PIX_OWNERS"
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -118,7 +117,7 @@ def guard_events(page: gr.Blocks, roles: Roles, events: set[int], components: se
             silent = {name for _, name in event.targets} in ({"load"}, {"unload"})
             nothing = gr.skip() if event.outputs else None
             event.fn = require_owner(
-                event.fn, roles, (lambda _, n=nothing: n) if silent else _raise_page_error
+                event.fn, roles, (lambda _, n=nothing: n) if silent else _raise_error
             )
     for number, block in page.blocks.items():
         for function in getattr(block, "server_fns", None) or []:
@@ -138,8 +137,8 @@ def require_owner(function: Callable, roles: Roles, refuse: Callable[[str], Any]
     return guarded
 
 
-def _raise_page_error(sentence: str) -> Any:
-    raise page_error(sentence)
+def _raise_error(sentence: str) -> Any:
+    raise UserError(sentence)
 
 
 def _error_reply(sentence: str) -> dict[str, str]:

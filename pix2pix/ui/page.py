@@ -10,11 +10,10 @@ import gradio as gr
 from pix2pix.hub import bucket_backup
 from pix2pix.ui.auth import Roles, guard_events, owner_only
 from pix2pix.ui.components.hub_forms import export_form, publish_form
-from pix2pix.ui.components.model_cards import ModelSource, known_models, model_card_items
-from pix2pix.ui.dataset.tab import dataset_tab
-from pix2pix.ui.events import HIDDEN_EVENT
-from pix2pix.ui.gradio_patches import block_url_downloads, escape_template
-from pix2pix.ui.long_work import RESULT_SECONDS
+from pix2pix.ui.dataset.tab import DatasetTab
+from pix2pix.ui.events import HIDDEN_EVENT, RESULT_SECONDS
+from pix2pix.ui.gradio_patches import block_url_downloads
+from pix2pix.ui.model_view import ModelSource, known_models, model_card_items
 from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab
 from pix2pix.ui.web_files import WebPage
@@ -81,7 +80,7 @@ def build_page(
                     export_form(models, parts.name)
             with gr.Tab("Dataset", id="dataset"), owner_only(page, roles):
                 notes = [storage_note()]
-                dataset_tab(page, take_to(to_train, tabs) if train_tab else None)
+                DatasetTab(page, take_to(to_train, tabs) if train_tab else None)
             if train_tab:
                 with gr.Tab("Train", id="train"), owner_only(page, roles):
                     notes.append(storage_note())
@@ -129,11 +128,9 @@ def show_new_models(
     """Show a model that was published since when the page or the tab is opened."""
 
     def refresh(shown: dict[str, Any], mine: dict[str, str]) -> Any:
-        models_now, shown_models = known_models(models, mine), shown["models"]
-        if [card["name"] for card in shown_models] == escape_template(list(models_now)):
-            return gr.skip()
-        chosen = next((card["name"] for card in shown_models if card["chosen"] == "true"), "")
-        return model_card_items(models_now, chosen)
+        chosen = next((card["name"] for card in shown["models"] if card["chosen"] == "true"), "")
+        now = model_card_items(known_models(models, mine), chosen)
+        return gr.skip() if now == shown else now
 
     for opened in (page.load, tab.select):
         opened(refresh, [row, mine], row, show_progress="hidden", api_visibility="private")

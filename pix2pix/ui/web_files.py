@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from pix2pix.errors import UserError
 from pix2pix.models.folder import GRAPH, WEIGHTS, read_config
 from pix2pix.ui.device_engine import (
     INSTALLED,
@@ -32,6 +33,7 @@ from pix2pix.ui.device_engine import (
     runtime_addresses,
     runtime_version,
 )
+from pix2pix.ui.gradio_patches import page_error
 from pix2pix.utils.workspace import hub_model_cache
 
 WEB = Path(__file__).parent / "web"
@@ -62,8 +64,9 @@ def mount_script(module: str, events: Sequence[str] = ()) -> str:
 
 
 class WebPage(gr.Blocks):
-    """Blocks that serve the files of their modules, whoever launches them; `folders()` are the
-    models, name -> folder, whose files are given away."""
+    """Blocks that serve the files of their modules, whoever launches them, and show a UserError of
+    any event as its sentence; `folders()` are the models, name -> folder, whose files are given
+    away."""
 
     folders: Callable[[], dict[str, Path]] = staticmethod(dict)
 
@@ -72,6 +75,13 @@ class WebPage(gr.Blocks):
         more = app_kwargs or {}
         routes = [*web_routes(lambda: self.folders()), *more.get("routes", [])]
         return super().launch(*args, app_kwargs={**more, "routes": routes}, **options)
+
+    async def call_function(self, *args: Any, **options: Any) -> Any:
+        """Call an event's function as ``gr.Blocks.call_function`` does."""
+        try:
+            return await super().call_function(*args, **options)
+        except UserError as error:
+            raise page_error(str(error)) from error
 
 
 def device_files(name: str, folder: Path) -> dict[str, Any] | None:

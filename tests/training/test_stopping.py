@@ -10,9 +10,10 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from pix2pix.errors import UserError
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator_cache import TranslatorCache
-from pix2pix.ui.long_work import CancelSwitches
+from pix2pix.ui.events import CancelSwitches
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.evaluate import STOPPED
 from pix2pix.ui.train.tab import train_tab
@@ -52,7 +53,7 @@ def stopped(page: gr.Blocks) -> None:
 def test_a_batch_that_waits_is_stopped(page: gr.Blocks, stopped: None, tmp_path: Path) -> None:
     save_png(noise(64, 64), tmp_path / "a.png")
     (translate,) = functions(page, "translate_batch")
-    with pytest.raises(gr.Error, match="0 of 1 translated"):
+    with pytest.raises(UserError, match="0 of 1 translated"):
         translate([str(tmp_path / "a.png")], "tiny", "", "", "", VISITOR, silent)
     for visitor in (VISITOR, OTHER):  # it is over; and others go on
         assert translate([str(tmp_path / "a.png")], "tiny", "", "", "", visitor, silent)[0]

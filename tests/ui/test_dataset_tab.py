@@ -32,16 +32,17 @@ from pix2pix.data.records import Inputs, Plan
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import from_data_url
 from pix2pix.ui.components.pairs_view import dataset_pair_views, planned_pair_views
-from pix2pix.ui.dataset.plan_cache import CheckedPlan, PlanCache, TempDir
-from pix2pix.ui.dataset.table_form import examples
+from pix2pix.ui.dataset.build import CheckedPlan, PlanCache
+from pix2pix.ui.dataset.sources_form import table_examples
 from pix2pix.ui.dataset.uploads import (
+    TempDir,
     UploadedInputs,
     gather_inputs,
     link_files,
     look,
     resolve_inside,
 )
-from pix2pix.ui.long_work import CancelSwitches, time_left
+from pix2pix.ui.events import CancelSwitches, time_left
 from pix2pix.ui.page import build_page
 from tests.support.drawn_pairs import draw_folders, drawn_pair, drawn_strip
 from tests.support.models_and_servers import connected
@@ -566,7 +567,7 @@ def test_a_table_is_looked_at_and_taken_by_its_columns(tmp_path: Path, workspace
     for number, place in enumerate(({"archive": str(file)}, {"source_path": "houses.parquet"})):
         found = look(UploadedInputs(**place))
         assert found.chosen == ("imageA", "imageB") and found.counts == {"": 6}
-        shown = examples(found)["pairs"]
+        shown = table_examples(found)["pairs"]
         assert [pair["row"] for pair in shown] == ["row 1", "row 2", "row 3"]
         taken = gather_inputs(
             UploadedInputs(**place, columns=("imageB", "imageA"), limit=4),

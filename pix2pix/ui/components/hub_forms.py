@@ -12,13 +12,12 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_space
 
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import UserError
 from pix2pix.hub.models import fetch_model, publish_model
 from pix2pix.ui.auth import visitor_token
-from pix2pix.ui.components.model_cards import ModelSource
-from pix2pix.ui.events import user_errors
+from pix2pix.ui.events import CancelSwitches, page_progress, results_folder, wire_work
 from pix2pix.ui.limits import check_disk
-from pix2pix.ui.long_work import CancelSwitches, page_progress, results_folder, wire_work
+from pix2pix.ui.model_view import ModelSource
 from pix2pix.ui.static_page import export_page
 from pix2pix.ui.translate.options import Limits
 from pix2pix.utils.text import escape_text
@@ -75,17 +74,14 @@ def download_form(
         request: gr.Request, signed_in: gr.OAuthToken | None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
-        try:
-            with running.at_work(str(request.session_hash), "fetch") as switch, user_errors():
-                check_disk()
-                folder = fetch_model(
-                    repo_name or "", hub_model_cache(), token=visitor_token(typed, signed_in),
-                    most_work=limits.work, visitor_models=map(Path, had.values()),
-                    should_stop=switch.is_set, on_progress=page_progress(progress, "Loading"),
-                )  # fmt: skip
-                models.get(folder.name)
-        except Cancelled:
-            return {message: "Stopped."}
+        with running.at_work(str(request.session_hash), "fetch") as switch:
+            check_disk()
+            folder = fetch_model(
+                repo_name or "", hub_model_cache(), token=visitor_token(typed, signed_in),
+                most_work=limits.work, visitor_models=map(Path, had.values()),
+                should_stop=switch.is_set, on_progress=page_progress(progress, "Loading"),
+            )  # fmt: skip
+            models.get(folder.name)
         has = {**had, folder.name: str(folder)}
         view = show_model(folder.name, before, mode, has)
         words = f"Loaded, and chosen above: {escape_text(folder.name)}"
@@ -93,7 +89,8 @@ def download_form(
 
     wire_work(
         running, "fetch", [load, stop], fetch, [repo, token, mine, *event_ids],
-        [token, message, mine, *outputs], show_progress_on=message, api_visibility="private",
+        [token, message, mine, *outputs], stopped={message: "Stopped."}, show_progress_on=message,
+        api_visibility="private",
     )  # fmt: skip
 
 
@@ -115,15 +112,14 @@ def export_form(models: ModelSource, name: gr.Textbox) -> None:
     packed = gr.File(visible=False, label="The page, as a ZIP", elem_id="exported-web")
 
     def export(chosen: str) -> Any:
-        with user_errors():
-            folder = models.models().get(chosen)
-            if folder is None:
-                raise UserError("Only models that are kept here can be exported: choose one.")
-            check_disk()
-            place = Path(tempfile.mkdtemp(dir=results_folder()))
-            export_page({chosen: folder}, place / chosen)
-            made = shutil.make_archive(str(place / f"{chosen}-page"), "zip", place, chosen)
-            shutil.rmtree(place / chosen)
+        folder = models.models().get(chosen)
+        if folder is None:
+            raise UserError("Only models that are kept here can be exported: choose one.")
+        check_disk()
+        place = Path(tempfile.mkdtemp(dir=results_folder()))
+        export_page({chosen: folder}, place / chosen)
+        made = shutil.make_archive(str(place / f"{chosen}-page"), "zip", place, chosen)
+        shutil.rmtree(place / chosen)
         return gr.File(made, visible=True)
 
     button.click(export, name, packed, api_visibility="private")
@@ -148,11 +144,10 @@ def upload_form(name: gr.Textbox, push: Callable[..., str], elem_id: str) -> Non
         chosen: str, repo_name: str, typed: str, private: bool, signed_in: gr.OAuthToken | None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[str, str]:  # fmt: skip
-        with user_errors():
-            page = push(
-                chosen, repo_name or "", token=visitor_token(typed, signed_in), private=private,
-                on_progress=page_progress(progress, "Sending", "files"),
-            )  # fmt: skip
+        page = push(
+            chosen, repo_name or "", token=visitor_token(typed, signed_in), private=private,
+            on_progress=page_progress(progress, "Sending", "files"),
+        )  # fmt: skip
         return "", f"Sent: [{escape_text(repo_name.strip())}]({page})"
 
     start.click(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,11 @@ from pix2pix.errors import UserError
 from pix2pix.hub.datasets import push_dataset
 from pix2pix.imaging.picture import data_url, resize
 from pix2pix.ui.components.hub_forms import upload_form
-from pix2pix.ui.components.model_cards import CHOOSE
 from pix2pix.ui.components.pairs_view import dataset_pair_views, join_pair, pairs_view
-from pix2pix.ui.dataset.plan_cache import CONCURRENCY
+from pix2pix.ui.custom_html import CHOOSE_CARD, custom_html
+from pix2pix.ui.dataset.uploads import CONCURRENCY
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
-from pix2pix.ui.events import HIDDEN_EVENT, user_errors
-from pix2pix.ui.gradio_patches import escape_template
-from pix2pix.ui.long_work import page_progress, results_folder
-from pix2pix.ui.theme import read_asset
+from pix2pix.ui.events import HIDDEN_EVENT, page_progress, results_folder
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import workspace
 
@@ -50,26 +46,82 @@ DOWNLOAD = """(file) => {
 }"""
 
 
-@dataclass(frozen=True)
 class DatasetLibrary:
     """The components: `cards` of all datasets, and below them `detail`, the chosen one, whose name
     `name` holds. `trains` says that there is a button that takes it to training."""
 
-    cards: gr.HTML
-    sample: gr.Button  # seen while there are none
-    name: gr.Textbox
-    detail: gr.Column
-    about: gr.Markdown
-    message: gr.Markdown
-    pictures: gr.HTML
-    to_zip: gr.Button
-    to_npz: gr.Button
-    trains: bool
+    def __init__(self, page: gr.Blocks, train: Callable[..., None] | None) -> None:
+        """Lay it out in `page` and wire it; `train(button, name)` wires the button that takes a
+        dataset to training, and without it there is no such button."""
+        self.trains = train is not None
+        gr.HTML("<h2 class='step-title'>Your datasets</h2>", elem_classes="bare")
+        self.cards = custom_html(
+            "dataset/library.html", ["components/cards.css", WIDE_STYLE], js_on_load=CHOOSE_CARD,
+            value={"datasets": []},  # everybody gets what a page begins with: see below
+            elem_id="datasets", elem_classes="bare",
+        )  # fmt: skip
+        self.sample = gr.Button(
+            "Make a sample dataset", visible=False, size="md", elem_id="make-sample"
+        )
+        # A callable value would be called as the page is built, and be in its public configuration.
+        page.load(library_items, None, [self.cards, self.sample], **HIDDEN_EVENT)
+        self.name = gr.Textbox("", visible=False, label="Dataset")
+        with (
+            gr.Column(visible=False, elem_id="dataset") as self.detail,
+            gr.Row(elem_classes="shelf"),
+        ):
+            with gr.Column(min_width=0):
+                self.lay_out_detail(train)
+            with gr.Column(min_width=0):
+                self.pictures = pairs_view("", elem_id="dataset-pairs")
+        self.wire()
+
+    def lay_out_detail(self, train: Callable[..., None] | None) -> None:
+        """Lay out what can be done with the chosen dataset."""
+        self.about = gr.Markdown(elem_id="dataset-about")
+        if train:
+            train(gr.Button("Train on this dataset", variant="primary"), self.name)
+        with gr.Row():
+            self.to_zip, self.to_npz = (
+                gr.Button(f"Download {words}", size="md", elem_id=f"dataset-{kind}", min_width=0)
+                for kind, words in (("zip", "ZIP"), ("npz", ".npz"))
+            )
+        with gr.Accordion("Send to the Hugging Face Hub", open=False):
+            upload_form(self.name, push, "dataset-push")
+        self.message = gr.Markdown(elem_classes="quiet")
 
     def outputs(self) -> list[Any]:
         """List what `show_dataset` gives the values of."""
         chosen = [self.name, self.detail, self.pictures, self.about, self.message]
         return [*chosen, self.cards, self.sample]
+
+    def wire(self) -> None:
+        """Wire the cards, the pairs of the chosen dataset, and its downloads."""
+
+        def make(progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+            return show_dataset(ready_sample(progress).name)
+
+        self.sample.click(
+            make, None, self.outputs(), show_progress_on=self.cards, api_visibility="private",
+            **CONCURRENCY,
+        )  # fmt: skip
+
+        def choose(event: gr.EventData) -> list[Any]:
+            return show_dataset(str(event.value))
+
+        self.cards.select(choose, None, self.outputs(), **HIDDEN_EVENT)
+
+        def turn(chosen: str, event: gr.EventData) -> dict[str, Any]:
+            return dataset_pair_views(chosen_folder(chosen), int(event.value))
+
+        self.pictures.select(turn, self.name, self.pictures, **HIDDEN_EVENT)
+        packed = gr.File(visible="hidden", label="Packed dataset")
+        for button, pack in ((self.to_zip, pack_as_zip), (self.to_npz, pack_as_npz)):
+            packing = button.click(
+                pack, self.name, [packed, self.message], show_progress_on=self.message,
+                api_visibility="private",
+            )  # fmt: skip
+            packing.success(None, packed, None, js=DOWNLOAD)
 
 
 def datasets_folder() -> Path:
@@ -85,79 +137,10 @@ def chosen_folder(name: str) -> Path:
     return datasets[name]
 
 
-def dataset_library(page: gr.Blocks, train: Callable[..., None] | None) -> DatasetLibrary:
-    """Lay it out in `page`; `train(button, name)` wires the button that takes a dataset to
-    training, and without it there is no such button."""
-    gr.HTML("<h2 class='step-title'>Your datasets</h2>", elem_classes="bare")
-    row = gr.HTML(
-        value={"datasets": []},  # everybody gets what a page begins with: see below
-        html_template=read_asset("dataset/library.html"),
-        css_template=read_asset("components/cards.css") + WIDE_STYLE,
-        js_on_load=CHOOSE,
-        apply_default_css=False,
-        elem_id="datasets",
-        elem_classes="bare",
-    )
-    sample = gr.Button("Make a sample dataset", visible=False, size="md", elem_id="make-sample")
-    # A callable value would be called as the page is built, and be in its public configuration.
-    page.load(library_items, None, [row, sample], **HIDDEN_EVENT)
-    name = gr.Textbox("", visible=False, label="Dataset")
-    with gr.Column(visible=False, elem_id="dataset") as detail, gr.Row(elem_classes="shelf"):
-        with gr.Column(min_width=0):
-            about = gr.Markdown(elem_id="dataset-about")
-            if train:
-                train(gr.Button("Train on this dataset", variant="primary"), name)
-            with gr.Row():
-                to_zip = gr.Button("Download ZIP", size="md", elem_id="dataset-zip", min_width=0)
-                to_npz = gr.Button("Download .npz", size="md", elem_id="dataset-npz", min_width=0)
-            with gr.Accordion("Send to the Hugging Face Hub", open=False):
-                upload_form(name, push, "dataset-push")
-            message = gr.Markdown(elem_classes="quiet")
-        with gr.Column(min_width=0):
-            pictures = pairs_view("", elem_id="dataset-pairs")
-    trains = train is not None
-    library = DatasetLibrary(
-        row, sample, name, detail, about, message, pictures, to_zip, to_npz, trains
-    )
-    wire_library(library)
-    return library
-
-
-def wire_library(library: DatasetLibrary) -> None:
-    """Wire the cards, the pairs of the chosen dataset, and its downloads."""
-
-    def make(progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
-        return show_dataset(ready_sample(progress).name)
-
-    library.sample.click(
-        make, None, library.outputs(), show_progress_on=library.cards, api_visibility="private",
-        **CONCURRENCY,
-    )  # fmt: skip
-
-    def choose(event: gr.EventData) -> list[Any]:
-        return show_dataset(str(event.value))
-
-    library.cards.select(choose, None, library.outputs(), **HIDDEN_EVENT)
-
-    def turn(chosen: str, event: gr.EventData) -> dict[str, Any]:
-        with user_errors():
-            return dataset_pair_views(chosen_folder(chosen), int(event.value))
-
-    library.pictures.select(turn, library.name, library.pictures, **HIDDEN_EVENT)
-    packed = gr.File(visible="hidden", label="Packed dataset")
-    for button, pack in ((library.to_zip, pack_as_zip), (library.to_npz, pack_as_npz)):
-        packing = button.click(
-            pack, library.name, [packed, library.message], show_progress_on=library.message,
-            api_visibility="private",
-        )  # fmt: skip
-        packing.success(None, packed, None, js=DOWNLOAD)
-
-
 def show_dataset(name: str) -> list[Any]:
     """Give the values of a library's `outputs` for a dataset."""
-    with user_errors():
-        folder = chosen_folder(name)
-        view, words = dataset_pair_views(folder), about_dataset(folder)
+    folder = chosen_folder(name)
+    view, words = dataset_pair_views(folder), about_dataset(folder)
     return [name, gr.Column(visible=True), view, words, "", *library_items(name)]
 
 
@@ -189,10 +172,9 @@ def packed_dataset(
     name: str, suffix: str, write: Callable[..., Any], progress: gr.Progress
 ) -> tuple[str, str]:
     """Pack the dataset into a temporary file; returns it and a message."""
-    with user_errors():
-        folder = chosen_folder(name)
-        file = Path(tempfile.mkdtemp(dir=results_folder())) / f"{name}{suffix}"
-        write(folder, file, on_progress=page_progress(progress, "Packing"))
+    folder = chosen_folder(name)
+    file = Path(tempfile.mkdtemp(dir=results_folder())) / f"{name}{suffix}"
+    write(folder, file, on_progress=page_progress(progress, "Packing"))
     return str(file), f"{escape_text(file.name)} is packed and comes as a download."
 
 
@@ -200,8 +182,7 @@ def ready_sample(progress: gr.Progress) -> Path:
     """Return the folder of the sample dataset, made if it is not there."""
     folder = datasets_folder() / SAMPLE_NAME
     if not folder.exists():
-        with user_errors():
-            make_sample_dataset(folder, on_progress=page_progress(progress, "Drawing", "pairs"))
+        make_sample_dataset(folder, on_progress=page_progress(progress, "Drawing", "pairs"))
     return folder
 
 
@@ -212,10 +193,8 @@ def library_items(chosen: str = "") -> list[Any]:
 
 
 def dataset_card_items(chosen: str = "") -> dict[str, Any]:
-    """List what the cards show, every text escaped."""
-    return escape_template(
-        {"datasets": [dataset_card_item(folder, chosen) for folder in workspace_datasets()]}
-    )
+    """List what the cards show."""
+    return {"datasets": [dataset_card_item(folder, chosen) for folder in workspace_datasets()]}
 
 
 def workspace_datasets() -> list[Path]:

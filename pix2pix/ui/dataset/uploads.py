@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,12 +25,23 @@ from pix2pix.errors import UserError
 from pix2pix.hub.datasets import look_at_hub, pull_dataset, pull_pairs
 from pix2pix.imaging.video import is_video
 from pix2pix.ui.dataset.draw import drawn_inputs
+from pix2pix.ui.events import results_folder
 from pix2pix.utils.files import remove_old
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 from pix2pix.utils.workspace import workspace
 
+# Of what reads or writes whole datasets, so many at once: for an event of Gradio's.
+CONCURRENCY = {"concurrency_id": "datasets", "concurrency_limit": 2}
 KEPT_TRANSFERS = 24 * 3600  # seconds
+
+
+class TempDir:
+    """A temporary folder that is deleted when nobody holds this object any more."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="check-", dir=results_folder()))
+        self.delete = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Read run folders for the page, once for everybody who looks."""
+"""Read run folders for the page, once for everybody who looks, and put them into words."""
 
 from __future__ import annotations
 
@@ -15,10 +15,27 @@ from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import Checkpoint, best_checkpoint, list_checkpoints
 from pix2pix.training.diagnostics import diagnose
 from pix2pix.training.metrics_log import Curves, read_jsonl
+from pix2pix.training.run_folder import RESUMABLE, Status
 from pix2pix.ui.train.launch import find_run
-from pix2pix.ui.train.wording import describe_settings, run_list_item, state_line
 from pix2pix.utils.files import is_number
+from pix2pix.utils.text import format_duration, format_memory
 
+STATE_TEXTS = {
+    "queued": "Waiting",
+    "starting": "Starting",
+    "running": "Running",
+    "stopping": "Stopping after this step",
+    "paused": "Paused",
+    "stopped": "Stopped",
+    "finished": "Finished",
+    "interrupted": "Interrupted",
+    "failed": "Failed",
+}
+STATE_SENTENCES = {
+    "starting": "The networks and the first pairs are being loaded.",
+    "paused": "It goes on from here when you resume it.",
+    "stopped": "It goes on from here when you resume it.",
+}
 MEASURES = ("l1", "psnr", "ssim", "perceptual")  # of the validation pairs
 MAX_WATCHED = 8  # runs whose curves are kept in memory, about a MB each
 MAX_ROWS = 400  # of a validation curve
@@ -199,3 +216,88 @@ def checkpoint_item(checkpoint: Checkpoint, favourite: Checkpoint | None) -> dic
 def finite_number(value: Any) -> float | None:
     """Return a finite number to 5 digits, else None: JSON has no other."""
     return float(f"{value:.5g}") if is_number(value) and abs(value) < 1e300 else None
+
+
+# ----------------------------------------------------------------------------------- in words
+
+
+def state_line(status: Status, ahead: int, last: dict[str, Any]) -> dict[str, Any]:
+    """Describe a run for the page's head; `last` is its last line of losses."""
+    step = max(status.step, int(last.get("step", 0)))
+    steps = status.steps or int(status.config.get("steps") or 0)
+    epoch = max(status.epoch, int(last.get("epoch", 0)))
+    word = STATE_TEXTS.get(status.state, status.state)
+    if status.state == "queued" and ahead:
+        word = f"Waiting behind {ahead} {'run' if ahead == 1 else 'runs'}"
+    seconds_left = status.seconds_left
+    return {
+        "name": status.name,
+        "state": status.state,
+        "word": word,
+        "sentence": status.sentence or state_sentence(status, step),
+        "share": min(1.0, step / steps) if steps else (1.0 if status.state == "finished" else 0.0),
+        "active": status.is_active,
+        "resumable": status.state in RESUMABLE,
+        "facts": run_facts(status, step, steps, epoch, seconds_left),
+    }
+
+
+def state_sentence(status: Status, step: int) -> str:
+    """Describe a state of which the run itself says nothing."""
+    first = status.config.get("sample_every_steps")
+    if status.state == "running" and isinstance(first, int) and step < first:
+        return f"The first pictures come by step {first:,}."
+    return STATE_SENTENCES.get(status.state, "")
+
+
+def run_facts(
+    status: Status, step: int, steps: int, epoch: int, seconds_left: float | None
+) -> list[tuple[str, str]]:
+    """List (what, value) for the figures under the progress bar, without what is not known."""
+    facts = [("Step", f"{step:,} of {steps:,}" if steps else f"{step:,}")]
+    epochs = status.config.get("epochs")
+    by_epochs = isinstance(epochs, int) and not status.config.get("steps")
+    done = status.state == "finished" and by_epochs
+    now = epochs if done else epoch + 1
+    facts.append(("Epoch", f"{now:,} of {epochs:,}" if by_epochs else f"{now:,}"))
+    if status.seconds_per_step:
+        facts.append(("Speed", format_pace(status.seconds_per_step)))
+    if seconds_left is not None:
+        facts.append(("Time left", format_duration(seconds_left)))
+    if status.memory_mib:
+        facts.append(("Memory", format_memory(status.memory_mib)))
+    return facts
+
+
+def run_list_item(status: Status) -> dict[str, Any]:
+    """Describe a run in the list of all."""
+    steps = status.steps or int(status.config.get("steps") or 0)
+    done = min(1.0, status.step / steps) if steps else 0.0
+    word = STATE_TEXTS.get(status.state, status.state)
+    return {
+        "name": status.name,
+        "state": status.state,
+        "word": f"{word}, {done:.0%}" if done and status.state != "finished" else word,
+        "data": Path(str(status.config.get("data", ""))).name,
+        "started": status.started,
+    }
+
+
+def describe_settings(status: Status) -> list[tuple[str, str]]:
+    """List what the run was started with, as (what, value)."""
+    config = status.config
+    values = [(key, config.get(key)) for key in config if key not in ("data", "start_from")]
+    first = [("dataset", Path(str(config.get("data", ""))).name)]
+    if config.get("start_from"):
+        start = Path(str(config["start_from"]))
+        first.append(("start from", start.parent.name if start.name == "model" else start.name))
+    settings_text = (
+        (name, ("yes" if value else "no") if isinstance(value, bool) else str(value))
+        for name, value in values
+    )
+    return first + [(name, value) for name, value in settings_text if value != ""]
+
+
+def format_pace(seconds: float) -> str:
+    """Format a speed: 0.63 s a step, 25 steps a second."""
+    return f"{seconds:.2g} s a step" if seconds >= 0.1 else f"{1 / seconds:.0f} steps a second"

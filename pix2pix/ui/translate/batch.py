@@ -29,13 +29,12 @@ from pix2pix.models.batch import (
 )
 from pix2pix.models.folder import read_config
 from pix2pix.models.map_tiles import count_mbtiles
-from pix2pix.ui.components.model_cards import ModelSource
-from pix2pix.ui.events import user_errors
+from pix2pix.ui.events import CancelSwitches, results_folder, wire_work
 from pix2pix.ui.limits import DISK_FULL, DiskFull, check_disk
-from pix2pix.ui.long_work import CancelSwitches, results_folder, wire_work
+from pix2pix.ui.model_view import ModelSource
 from pix2pix.ui.translate.options import (
-    FITS,
     Limits,
+    fit_choice,
     norm_choice,
     parse_fit,
     parse_seed,
@@ -63,10 +62,7 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
             stop = gr.Button("Stop", visible=False, elem_id="stop")
             with gr.Accordion("More", open=False):
-                fit = gr.Radio(
-                    list(FITS.items()), value="", label="Pictures larger than the model's size"
-                )
-                norm = norm_choice(read_config(first))
+                fit, norm = fit_choice(), norm_choice(read_config(first))
                 seed = gr.Textbox("", label="Seed", info="A number gives noise.")
     message = gr.Markdown(elem_classes=["quiet", "squares"], elem_id="said")
     with gr.Column(elem_classes="squares"):
@@ -80,7 +76,7 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
         files: list[str] | None, model: str, seed: str = "", fit: str = "", norm: str = "",
         request: gr.Request = None, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:  # fmt: skip
-        with running.at_work(str(request.session_hash), "batch") as switch, user_errors():
+        with running.at_work(str(request.session_hash), "batch") as switch:
             check_count(files, limits)
             options = {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm}
             options["should_stop"] = switch.is_set

@@ -9,8 +9,7 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.numbers import range_notice
-from pix2pix.imaging.picture import MAX_PIXELS, Picture
+from pix2pix.imaging.picture import MAX_PIXELS
 from pix2pix.model_config import ModelConfig
 from pix2pix.nn.layers import has_stored_statistics
 from pix2pix.utils.progress import Progress
@@ -34,12 +33,6 @@ class Limits:
 # Where strangers share a server. The paper's U-Net takes 6 billion multiply-adds at 256 pixels and
 # 97 at 1024, a ResNet 199 at 512: no forward holds up the others for more than seconds on a CPU.
 PUBLIC_LIMITS = Limits(files=50, pixels=25_000_000, frames=240, work=250e9)
-
-
-def notice_of(config: ModelConfig, picture: Picture, name: str) -> str:
-    """Say where a picture does not go with the range of a model's sources; empty where it does."""
-    known = config.number_range("source")
-    return range_notice(picture, name, *known) if known else ""
 
 
 def parse_seed(value: Any) -> int | None:
@@ -66,6 +59,11 @@ def parse_fit(value: str) -> str:
     if value not in FITS.values():
         raise UserError("fit must be whole, tiles, or empty for the model's own.")
     return value
+
+
+def fit_choice() -> gr.Radio:
+    """Lay out the choice of how larger pictures are fitted."""
+    return gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
 
 
 def norm_choice(config: ModelConfig) -> gr.Radio:
