@@ -11,7 +11,7 @@ import gradio as gr
 
 from pix2pix.errors import UserError
 from pix2pix.ui.gradio_patches import escape_values
-from pix2pix.ui.theme import UI
+from pix2pix.ui.model_view import read_asset
 from pix2pix.ui.web_files import mount_script
 
 Request = dict[str, Any]
@@ -45,11 +45,6 @@ def custom_html(
     if "{{" in html:
         escape_values(made)
     return made
-
-
-def read_asset(name: str) -> str:
-    """Read an HTML or CSS file, named by its path below `pix2pix/ui`."""
-    return (UI / name).read_text(encoding="utf-8")
 
 
 def server_function(

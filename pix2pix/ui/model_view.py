@@ -23,7 +23,8 @@ MAX_SAMPLES = 6  # photos of a model to try it on
 # a device translates tile by tile in seconds.
 PHOTO_SIDES = {"whole": 4096, "tiles": 1024}
 
-COMPONENTS = Path(__file__).parent / "components"
+UI = Path(__file__).parent
+DRAWING = "translate/drawing.html"
 
 
 class ModelSource(Protocol):
@@ -88,14 +89,15 @@ def sample_photos(folder: Path) -> list[tuple[Image.Image, str]]:
     return photos
 
 
-def pad_html(name: str) -> str:
-    """Read a component with paper to draw on, its tools at the place of ``{drawing}``."""
-    page, drawing = ((COMPONENTS / f).read_text(encoding="utf-8") for f in (name, "drawing.html"))
-    return page.replace("{drawing}", drawing)
+def read_asset(name: str) -> str:
+    """Read an HTML or CSS file, named by its path below `pix2pix/ui`; at the place of ``{drawing}``
+    stands the paper with its tools."""
+    text = (UI / name).read_text(encoding="utf-8")
+    return text.replace("{drawing}", read_asset(DRAWING)) if "{drawing}" in text else text
 
 
 def pad_state(name: str, folder: Path, engine: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the pad's state for a model (see ``pix2pix.ui.components.pad``); `engine` are the
+    """Return the pad's state for a model (see ``pix2pix.ui.translate.pad``); `engine` are the
     files by which the visitor's own device draws."""
     config = read_config(folder)
     labels = config.source_kind == "labels" and config.palette

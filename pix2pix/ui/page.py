@@ -9,10 +9,10 @@ import gradio as gr
 
 from pix2pix.hub import bucket_backup
 from pix2pix.ui.auth import Roles, guard_events, owner_only
-from pix2pix.ui.components.hub_forms import export_form, publish_form
 from pix2pix.ui.dataset.tab import DatasetTab
 from pix2pix.ui.events import HIDDEN_EVENT, RESULT_SECONDS
 from pix2pix.ui.gradio_patches import block_url_downloads
+from pix2pix.ui.hub_forms import export_form, publish_form
 from pix2pix.ui.model_view import ModelSource, known_models, model_card_items
 from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab

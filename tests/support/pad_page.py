@@ -18,7 +18,7 @@ import psutil
 from PIL import Image
 
 from pix2pix.imaging.example_faces import example_faces
-from pix2pix.ui.components.pad import pad
+from pix2pix.ui.translate.pad import pad
 from pix2pix.ui.web_files import WebPage
 from tests.support.page_server import launched
 

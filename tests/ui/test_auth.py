@@ -26,7 +26,6 @@ from starlette.requests import Request
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import save_png
 from pix2pix.ui.auth import ALLOW, OWNERS, Roles, is_local_only, is_loopback, signed_in_user
-from pix2pix.ui.components.pad import PadQueue
 from pix2pix.ui.dataset.draw import FUNCTIONS
 from pix2pix.ui.gradio_patches import NO_ADDRESS
 from pix2pix.ui.limits import (
@@ -40,6 +39,7 @@ from pix2pix.ui.limits import (
 )
 from pix2pix.ui.server import main as start_app
 from pix2pix.ui.translate.options import PUBLIC_LIMITS
+from pix2pix.ui.translate.pad import PadQueue
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.models_and_servers import connected, noise, save_tiny_model, tiny_config
 from tests.support.page_server import Server, arguments
@@ -397,7 +397,7 @@ def test_a_stranger_is_told_how_heavy_a_model_may_be(server: Server, monkeypatch
     def fetch(*given: Any, most_work: float, **more: Any) -> Path:
         raise UserError(f"At most {most_work:.0f}.")
 
-    monkeypatch.setattr("pix2pix.ui.components.hub_forms.fetch_model", fetch)
+    monkeypatch.setattr("pix2pix.ui.hub_forms.fetch_model", fetch)
     number = next(n for n, event in server.page.fns.items() if event.name == "fetch")
     data = ["ann/faces", "", {}, *arguments(server.page.fns[number])[3:]]
     assert server.ask(number, data)["output"]["error"] == f"At most {PUBLIC_LIMITS.work:.0f}."

@@ -31,8 +31,8 @@ from pix2pix.data.recipe import Recipe
 from pix2pix.data.records import Inputs, Plan
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import from_data_url
-from pix2pix.ui.components.pairs_view import dataset_pair_views, planned_pair_views
 from pix2pix.ui.dataset.build import CheckedPlan, PlanCache
+from pix2pix.ui.dataset.pairs_view import dataset_pair_views, planned_pair_views
 from pix2pix.ui.dataset.sources_form import table_examples
 from pix2pix.ui.dataset.uploads import (
     TempDir,

@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("gradio")
 
-from pix2pix.ui.components.pad import pad
+from pix2pix.ui.translate.pad import pad
 from tests.support.models_and_servers import awaited
 from tests.support.pad_page import (
     DOOR,

@@ -30,10 +30,9 @@ from pix2pix.imaging.decode import from_data_url, open_picture
 from pix2pix.imaging.example_houses import PALETTE
 from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import list_models, read_config
-from pix2pix.ui.components.pad import MAX_IMAGE_BYTES
 from pix2pix.ui.custom_html import Reply, Request, custom_html, server_function
 from pix2pix.ui.limits import check_disk
-from pix2pix.ui.model_view import pad_html
+from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES
 from pix2pix.utils.workspace import model_folders, workspace
 
 THUMBNAIL = 72  # pixels
@@ -43,7 +42,7 @@ FAILED = "That did not work; the server's log says why."
 def draw_board() -> gr.HTML:
     """Lay out the board. Its ``change`` event says that what is done is another."""
     return custom_html(
-        pad_html("trace.html"), ["components/pad.css", "components/trace.css"], "trace.js",
+        "dataset/trace.html", ["translate/pad.css", "dataset/trace.css"], "trace.js",
         value={}, elem_id="draw-board",
         server_functions=[server_function(ask.__name__, ask, FAILED) for ask in FUNCTIONS],
     )  # fmt: skip

@@ -22,12 +22,12 @@ from pix2pix.data.transfer import write_npz
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import push_dataset
 from pix2pix.imaging.picture import data_url, resize
-from pix2pix.ui.components.hub_forms import upload_form
-from pix2pix.ui.components.pairs_view import dataset_pair_views, join_pair, pairs_view
 from pix2pix.ui.custom_html import CHOOSE_CARD, custom_html
+from pix2pix.ui.dataset.pairs_view import dataset_pair_views, join_pair, pairs_view
 from pix2pix.ui.dataset.uploads import CONCURRENCY
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
 from pix2pix.ui.events import HIDDEN_EVENT, page_progress, results_folder
+from pix2pix.ui.hub_forms import upload_form
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import workspace
 
@@ -56,7 +56,7 @@ class DatasetLibrary:
         self.trains = train is not None
         gr.HTML("<h2 class='step-title'>Your datasets</h2>", elem_classes="bare")
         self.cards = custom_html(
-            "dataset/library.html", ["components/cards.css", WIDE_STYLE], js_on_load=CHOOSE_CARD,
+            "dataset/library.html", ["cards.css", WIDE_STYLE], js_on_load=CHOOSE_CARD,
             value={"datasets": []},  # everybody gets what a page begins with: see below
             elem_id="datasets", elem_classes="bare",
         )  # fmt: skip

@@ -13,9 +13,9 @@ from pix2pix.data.table_rows import TableLook
 from pix2pix.errors import UserError
 from pix2pix.hub.datasets import PUBLISHED
 from pix2pix.imaging.video import VIDEO_SUFFIXES
-from pix2pix.ui.components.pairs_view import encode_pair, join_pictures
 from pix2pix.ui.custom_html import custom_html
 from pix2pix.ui.dataset.draw import draw_board
+from pix2pix.ui.dataset.pairs_view import encode_pair, join_pictures
 from pix2pix.ui.dataset.recipe_form import whole_number
 from pix2pix.ui.dataset.uploads import CONCURRENCY, UploadedInputs, look
 from pix2pix.ui.dataset.wording import DERIVE_TEXTS

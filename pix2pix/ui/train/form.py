@@ -22,9 +22,9 @@ from pix2pix.presets import PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import describe_losses, matching_direction
 from pix2pix.training.run_control import past_step_time
 from pix2pix.training.run_folder import runs_folder
-from pix2pix.ui.components.pairs_view import encode_pair, join_pair
 from pix2pix.ui.custom_html import custom_html
 from pix2pix.ui.dataset.library import chosen_folder, dataset_version
+from pix2pix.ui.dataset.pairs_view import encode_pair, join_pair
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
 from pix2pix.ui.train.launch import (
     form_config,

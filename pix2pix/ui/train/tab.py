@@ -9,9 +9,9 @@ import gradio as gr
 
 from pix2pix.data.dataset import list_datasets
 from pix2pix.training.run_folder import list_runs
-from pix2pix.ui.custom_html import read_asset
 from pix2pix.ui.dataset.library import datasets_folder, ready_sample
 from pix2pix.ui.events import HIDDEN_EVENT
+from pix2pix.ui.model_view import read_asset
 from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.ui.train.evaluate import evaluate_form
 from pix2pix.ui.train.form import (

@@ -16,10 +16,9 @@ from pix2pix.imaging.hints import photo_hints
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import read_config
-from pix2pix.ui.components.hub_forms import hub_models
-from pix2pix.ui.components.pad import MAX_IMAGE_BYTES, pad
 from pix2pix.ui.custom_html import CHOOSE_CARD, Reply, Request, custom_html
 from pix2pix.ui.events import HIDDEN_EVENT
+from pix2pix.ui.hub_forms import hub_models
 from pix2pix.ui.model_view import (
     ModelSource,
     first_model,
@@ -31,6 +30,7 @@ from pix2pix.ui.model_view import (
 from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.ui.translate.batch import tiles_mode
 from pix2pix.ui.translate.options import Limits, norm_choice, parse_seed, seeds_from
+from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES, pad
 from pix2pix.ui.translate.photo import PhotoMode
 from pix2pix.ui.web_files import device_files
 
@@ -74,7 +74,7 @@ class TranslateTab:
         folder = names[first]
         drawn = read_config(folder).source_kind != "photo"
         self.row = custom_html(
-            "components/cards.html", ["components/cards.css"], js_on_load=CHOOSE_CARD,
+            "cards.html", ["cards.css"], js_on_load=CHOOSE_CARD,
             value=model_card_items(names, first), elem_id="models",
         )  # fmt: skip
         self.mine = gr.State({})

@@ -1,11 +1,10 @@
 /* The drawing pad: what puts the other modules together. */
 
-import { exampleButton, sampleButton } from "./brushes.js";
 import { make } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { EngineChoice } from "./engine_choice.js";
 import { LivePicture } from "./live.js";
-import { isColour } from "./paint.js";
+import { isColour, paintExample, resize, surface } from "./paint.js";
 import { Camera, openPhoto } from "./photo.js";
 import { Pointer } from "./pointer.js";
 import { Tools, toggle } from "./tools.js";
@@ -22,6 +21,28 @@ function invitation({ kind, source, opensPhotos }) {
   }
   if (kind === "photo") return make("span", {}, "Photos go in under Photo, above");
   return make("span", {}, source === "drawing" ? "Draw here" : `Draw ${withArticle(source)} here`);
+}
+
+/** An example as a small picture; a click gives its strokes. */
+export function exampleButton(example, config, onChoose) {
+  const thumb = surface(make("canvas"));
+  resize(thumb, 144);
+  paintExample(thumb, example, config);
+  const onclick = () => onChoose(example.strokes.map((op) => ({ ...op, borrowed: true })));
+  const properties = { type: "button", title: "Put this drawing on the pad", onclick };
+  return make("button", properties, thumb.canvas, make("span", {}, example.name));
+}
+
+/** A photo to try the model on; a click gives it as a file. */
+function sampleButton({ name, url }, root, onChoose) {
+  const photo = make("img", { src: new URL(url, root).href, alt: "" });
+  const onclick = () => {
+    const canvas = make("canvas", { width: photo.naturalWidth, height: photo.naturalHeight });
+    canvas.getContext("2d").drawImage(photo, 0, 0); // no second fetch: it works without a network
+    canvas.toBlob(onChoose);
+  };
+  const properties = { type: "button", title: "Put this photo on the pad", onclick };
+  return make("button", properties, photo, make("span", {}, name));
 }
 
 /** The pad's configuration with every gap filled, so that nothing else need ask. */

@@ -13,7 +13,6 @@ from gradio.context import LocalContext
 
 from pix2pix.ui.custom_html import Reply, Request, custom_html, server_function
 from pix2pix.ui.limits import visitor_address
-from pix2pix.ui.model_view import pad_html
 
 Handler = Callable[[Request], Reply]
 
@@ -52,7 +51,7 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
         server_function("variations", variations, FAILED),
     )
     return custom_html(
-        pad_html("pad.html"), ["components/pad.css"], "pad.js", value=state,
+        "translate/pad.html", ["translate/pad.css"], "pad.js", value=state,
         server_functions=[line.run_in_turn(function) for function in guarded],
     )  # fmt: skip
 

@@ -32,7 +32,7 @@ def pairs_view(empty: str, **options: Any) -> gr.HTML:
     """Lay out a grid of pairs, the chosen one above it. Its ``select`` event carries the number
     of the first pair of another dozen."""
     return custom_html(
-        "components/pairs_view.html", ["components/pairs_view.css"], "pairs_view.js", ["select"],
+        "dataset/pairs_view.html", ["dataset/pairs_view.css"], "pairs_view.js", ["select"],
         value={"empty": empty}, **options,
     )  # fmt: skip
 
