@@ -6,10 +6,8 @@ a number that changes with what of it is done. What it does it asks of server fu
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import io
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +169,7 @@ def thumbnail(photo: Path, time: int) -> str:
     """Return a small JPEG of a photo as a data URL; the `time` only says when to look again."""
     picture = open_picture(photo).to_pil(3)
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return data_url(picture, quality=80)
 
 
 def palettes() -> list[dict[str, Any]]:

@@ -116,12 +116,12 @@ class DatasetLibrary:
 
         self.pictures.select(turn, self.name, self.pictures, **HIDDEN_EVENT)
         packed = gr.File(visible="hidden", label="Packed dataset")
-        for button, pack in ((self.to_zip, pack_as_zip), (self.to_npz, pack_as_npz)):
-            packing = button.click(
+        kinds = (self.to_zip, packing(".zip", pack_zip)), (self.to_npz, packing(".npz", pack_npz))
+        for button, pack in kinds:
+            button.click(
                 pack, self.name, [packed, self.message], show_progress_on=self.message,
                 api_visibility="private",
-            )  # fmt: skip
-            packing.success(None, packed, None, js=DOWNLOAD)
+            ).success(None, packed, None, js=DOWNLOAD)  # fmt: skip
 
 
 def datasets_folder() -> Path:
@@ -129,9 +129,14 @@ def datasets_folder() -> Path:
     return workspace() / "datasets"
 
 
+def workspace_datasets() -> dict[str, Path]:
+    """Name -> folder of all datasets."""
+    return list_datasets(datasets_folder())
+
+
 def chosen_folder(name: str) -> Path:
     """Return the folder of a dataset that the page named; it may be gone by now."""
-    datasets = list_datasets(datasets_folder())
+    datasets = workspace_datasets()
     if name not in datasets:
         raise UserError("This dataset is gone: reload the page." if name else "Choose a dataset.")
     return datasets[name]
@@ -152,30 +157,23 @@ def push(chosen: str, repo: str, **options: Any) -> str:
     return push_dataset(folder, repo, card=card, **options)
 
 
-def pack_as_zip(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
-    """Pack its folder; returns the file and a message."""
-    return packed_dataset(name, ".zip", pack_zip, progress)
+def packing(suffix: str, write: Callable[..., Any]) -> Callable[..., tuple[str, str]]:
+    """Make what packs a dataset into a temporary file; it returns that and a message."""
+
+    def pack(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
+        folder = chosen_folder(name)
+        file = Path(tempfile.mkdtemp(dir=results_folder())) / f"{name}{suffix}"
+        write(folder, file, on_progress=page_progress(progress, "Packing"))
+        return str(file), f"{escape_text(file.name)} is packed and comes as a download."
+
+    return pack
 
 
-def pack_as_npz(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
-    """Pack its pairs as arrays, those of several sizes at 256 pixels."""
-
-    def write(folder: Path, file: Path, **options: Any) -> None:
-        size = dataset_info(folder).size
-        square = size is not None and size[0] == size[1]
-        write_npz(folder, file, size=size[0] if square else 256, **options)
-
-    return packed_dataset(name, ".npz", write, progress)
-
-
-def packed_dataset(
-    name: str, suffix: str, write: Callable[..., Any], progress: gr.Progress
-) -> tuple[str, str]:
-    """Pack the dataset into a temporary file; returns it and a message."""
-    folder = chosen_folder(name)
-    file = Path(tempfile.mkdtemp(dir=results_folder())) / f"{name}{suffix}"
-    write(folder, file, on_progress=page_progress(progress, "Packing"))
-    return str(file), f"{escape_text(file.name)} is packed and comes as a download."
+def pack_npz(folder: Path, file: Path, **options: Any) -> None:
+    """Pack a dataset's pairs as arrays, those of several sizes at 256 pixels."""
+    size = dataset_info(folder).size
+    square = size is not None and size[0] == size[1]
+    write_npz(folder, file, size=size[0] if square else 256, **options)
 
 
 def ready_sample(progress: gr.Progress) -> Path:
@@ -188,25 +186,12 @@ def ready_sample(progress: gr.Progress) -> Path:
 
 def library_items(chosen: str = "") -> list[Any]:
     """List the datasets' cards, and the button that makes the first where there are none."""
-    cards = dataset_card_items(chosen)
-    return [cards, gr.Button(visible=not cards["datasets"])]
-
-
-def dataset_card_items(chosen: str = "") -> dict[str, Any]:
-    """List what the cards show."""
-    return {"datasets": [dataset_card_item(folder, chosen) for folder in workspace_datasets()]}
-
-
-def workspace_datasets() -> list[Path]:
-    """List the datasets' folders."""
-    return list(list_datasets(datasets_folder()).values())
-
-
-def dataset_card_item(folder: Path, chosen: str) -> dict[str, str]:
-    """Return what the card of a dataset shows."""
-    about, thumbnail = dataset_thumbnail(folder, dataset_version(folder))
-    is_chosen = "true" if folder.name == chosen else "false"
-    return {"name": folder.name, "about": about, "thumbnail": thumbnail, "chosen": is_chosen}
+    cards = []
+    for name, folder in workspace_datasets().items():
+        about, thumbnail = dataset_thumbnail(folder, dataset_version(folder))
+        is_chosen = "true" if name == chosen else "false"
+        cards.append({"name": name, "about": about, "thumbnail": thumbnail, "chosen": is_chosen})
+    return [{"datasets": cards}, gr.Button(visible=not cards)]
 
 
 def dataset_version(folder: Path) -> tuple[int, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from pix2pix.errors import UserError
 from pix2pix.hub.jobs_follow import stop_run
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.grids import GAP
+from pix2pix.imaging.picture import data_url
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import publish_checkpoint
 from pix2pix.ui.custom_html import Reply, Request, custom_html, server_function
@@ -26,6 +25,7 @@ from pix2pix.ui.train.watch import RunWatcher
 from pix2pix.utils.text import printable
 
 SIDE, SMALL = 224, 88  # pixels of one picture of a grid, and of a run's picture in the list
+QUALITY = 90  # of JPEG, for pictures that only travel
 ROWS = 3  # of a grid of samples: source, generated, target
 MAX_MORE_EPOCHS = 100_000
 
@@ -101,7 +101,7 @@ def sample_grid(file: Path, changed: int) -> Reply:
             picture.resize((shown_side, shown_side), Image.Resampling.LANCZOS),
             (x * shown_side, y * shown_side),
         )
-    return {"image": jpeg_url(packed), "count": count}
+    return {"image": data_url(packed, QUALITY), "count": count}
 
 
 @functools.lru_cache(maxsize=128)
@@ -109,19 +109,13 @@ def small_sample(file: Path, changed: int) -> str:
     """Make the small picture of a run in the list, once for all who look."""
     sheet = open_picture(file).to_pil(3)
     side = (sheet.height + GAP) // ROWS - GAP
-    return jpeg_url(sheet.crop(_box(0, 1, side)).resize((SMALL, SMALL), Image.Resampling.LANCZOS))
+    small = sheet.crop(_box(0, 1, side)).resize((SMALL, SMALL), Image.Resampling.LANCZOS)
+    return data_url(small, QUALITY)
 
 
 def _box(x: int, y: int, side: int) -> tuple[int, int, int, int]:
     left, top = x * (side + GAP), y * (side + GAP)
     return left, top, left + side, top + side
-
-
-def jpeg_url(picture: Image.Image) -> str:
-    """Encode a picture that only travels as JPEG, with its colours at full resolution."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=90, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 # ---------------------------------------------------------------------------------------- actions
@@ -142,8 +136,7 @@ def handle_action(watch: RunWatcher, request: Request) -> Reply:
         if dataset := request.get("dataset"):
             run_control.choose_data(run, chosen_folder(str(dataset)))
         elif sentence := missing_data(run):
-            datasets = [folder.name for folder in workspace_datasets()]
-            return {"said": sentence, "datasets": datasets, "action": action}
+            return {"said": sentence, "datasets": list(workspace_datasets()), "action": action}
         if action == "extend":
             run_control.extend_run(run, more_epochs(request.get("epochs")))
         run_control.start_process(run)

@@ -7,9 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.data.dataset import list_datasets
 from pix2pix.training.run_folder import list_runs
-from pix2pix.ui.dataset.library import datasets_folder, ready_sample
+from pix2pix.ui.dataset.library import ready_sample, workspace_datasets
 from pix2pix.ui.events import HIDDEN_EVENT
 from pix2pix.ui.model_view import read_asset
 from pix2pix.ui.theme import OFFSCREEN
@@ -147,7 +146,7 @@ def wire_start(form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
 def dataset_choices(chosen: str | None, sent: str) -> Any:
     """List the datasets as they are now. The choice stays; where it is gone, it becomes the one
     that was sent from elsewhere, or the first."""
-    names = list(list_datasets(datasets_folder()))
+    names = list(workspace_datasets())
     info = "" if names else NO_DATASET
     if chosen in names:
         return gr.Dropdown(names, info=info)

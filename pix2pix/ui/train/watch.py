@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -50,22 +50,22 @@ READ_FOR = 0.3  # seconds at most that one look reads a long file
 class RunWatcher:
     """Answers any number of pages; a run's files are read at most once in `every` seconds.
 
-    What is shown comes in parts, each with a version. A page says which versions it has and gets
-    the parts that are newer, as JSON text that is made once for all pages.
+    What is shown comes in parts, JSON text that is made once for all pages. A page says by their
+    checksums which it has and gets the others.
     """
 
     def __init__(self, every: float = 1.0, now: Callable[[], float] = time.monotonic) -> None:
         self.every, self.now = every, now
         self.lock = threading.Lock()
         self.watched: OrderedDict[Path, _WatchedRun] = OrderedDict()
-        self.list = _VersionedParts()
+        self.list = "[]"
         self.listed_at, self.favourite = -float("inf"), ""
         self.free_at = -float("inf")  # when the next slot is that no page has taken
 
-    def look(self, name: str, known_versions: dict[str, int]) -> dict[str, Any]:
+    def look(self, name: str, seen: dict[str, int]) -> dict[str, Any]:
         """Answer {"run": name of the run that is shown, "parts": {part: JSON}, "versions":
-        {part: n}, "wait": seconds until the page should look again}, longer the more pages there
-        are.
+        {part: checksum}, "wait": seconds until the page should look again}, longer the more pages
+        there are.
 
         Without a `name` it is the run that trains, or whose turn is next, else the newest. Raises a
         UserError where there is no run of that name.
@@ -73,7 +73,7 @@ class RunWatcher:
         with self.lock:
             self._list()
             name = name or self.favourite
-            parts, wait = dict(self.list.parts), self._slot()
+            parts, wait = {"runs": self.list}, self._slot()
             if name:
                 run = find_run(name)
                 if run not in self.watched:
@@ -82,13 +82,9 @@ class RunWatcher:
                         self.watched.popitem(last=False)
                 self.watched.move_to_end(run)
                 self.watched[run].refresh(self.now(), self.every)
-                parts |= self.watched[run].parts.parts
-        newer = {
-            part: text
-            for part, (version, text) in parts.items()
-            if version != known_versions.get(part)
-        }
-        versions = {part: parts[part][0] for part in newer}
+                parts |= self.watched[run].parts
+        versions = {part: zlib.crc32(text.encode()) for part, text in parts.items()}
+        newer = {part: text for part, text in parts.items() if versions[part] != seen.get(part)}
         return {"run": name, "parts": newer, "versions": versions, "wait": wait}
 
     def _slot(self) -> float:
@@ -111,21 +107,7 @@ class RunWatcher:
         runs = run_folder.list_runs()
         active = [status.name for status in runs if status.is_active]
         self.favourite = next(iter([*active[-1:], *(status.name for status in runs)]), "")
-        self.list.put("runs", [run_list_item(status) for status in runs[:MAX_LISTED]])
-
-
-class _VersionedParts:
-    """Named values with versions that no earlier server gave out."""
-
-    _numbers = itertools.count(time.time_ns() // 1_000_000)
-
-    def __init__(self) -> None:
-        self.parts: dict[str, tuple[int, str]] = {}
-
-    def put(self, part: str, value: Any) -> None:
-        text = json.dumps(value)
-        if part not in self.parts or self.parts[part][1] != text:
-            self.parts[part] = next(self._numbers), text
+        self.list = json.dumps([run_list_item(status) for status in runs[:MAX_LISTED]])
 
 
 class _WatchedRun:
@@ -133,7 +115,7 @@ class _WatchedRun:
 
     def __init__(self, run: Path) -> None:
         self.run = run
-        self.parts = _VersionedParts()
+        self.parts: dict[str, str] = {}
         self.curves = Curves(run / "metrics.jsonl")
         self.read_at = self.drawn_at = -float("inf")
         self.drawn: tuple[int, int] | None = None  # what the curves on the page end with
@@ -153,8 +135,11 @@ class _WatchedRun:
         )
         state["force"] = status.state == "stopping" and self._stopping_seconds() > FORCE_AFTER
         state["has_model"] = (self.run / "model" / "config.json").exists()
-        self.parts.put("status", state)
-        self.parts.put("about", describe_settings(status))
+        self._put("status", state)
+        self._put("about", describe_settings(status))
+
+    def _put(self, part: str, value: Any) -> None:
+        self.parts[part] = json.dumps(value)
 
     def _read_losses(self, now: float, config: dict[str, Any]) -> None:
         until = time.monotonic() + READ_FOR
@@ -167,14 +152,12 @@ class _WatchedRun:
             return
         self.drawn, self.drawn_at = end, now
         columns = self.curves.columns()
-        self.parts.put(
-            "curves", {k: v for k, v in columns.items() if k[-4:] not in ("_min", "_max")}
-        )
+        self._put("curves", {k: v for k, v in columns.items() if k[-4:] not in ("_min", "_max")})
         self._judge(config)
 
     def _judge(self, config: dict[str, Any]) -> None:
         diagnosis = diagnose(self.curves.recent, self.validation, config)
-        self.parts.put("health", vars(diagnosis))
+        self._put("health", vars(diagnosis))
 
     def _read_checkpoints(self, config: dict[str, Any]) -> None:
         files = (self.run / part for part in ("samples", "checkpoints", "validation.jsonl"))
@@ -184,14 +167,12 @@ class _WatchedRun:
         self.times = times
         rows = self.validation = read_jsonl(self.run / "validation.jsonl")
         favourite = best_checkpoint(self.run)
-        self.parts.put(
+        self._put(
             "checkpoints", [checkpoint_item(one, favourite) for one in list_checkpoints(self.run)]
         )
         thinned = rows[:: -(-len(rows) // MAX_ROWS)] if rows else []
         names = ("step", "train_l1", *MEASURES)
-        self.parts.put(
-            "validation", {n: [finite_number(row.get(n)) for row in thinned] for n in names}
-        )
+        self._put("validation", {n: [finite_number(row.get(n)) for row in thinned] for n in names})
         if self.curves.recent:
             self._judge(config)
 
