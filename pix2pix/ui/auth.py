@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
+from gradio.utils import get_space
 
 from pix2pix.errors import UserError
 
@@ -148,3 +149,9 @@ def _error_reply(sentence: str) -> dict[str, str]:
 def visitor_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str | None:
     """Return the token that a visitor typed, else that of their sign-in; never the server's."""
     return (typed or "").strip() or (signed_in.token if signed_in else None)
+
+
+def can_sign_in() -> bool:
+    """Return whether this is a Space with OAuth: elsewhere Gradio would hand every visitor the
+    login that is saved on the server."""
+    return bool(os.environ.get("OAUTH_CLIENT_ID") and get_space())

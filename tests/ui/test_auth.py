@@ -397,7 +397,7 @@ def test_a_stranger_is_told_how_heavy_a_model_may_be(server: Server, monkeypatch
     def fetch(*given: Any, most_work: float, **more: Any) -> Path:
         raise UserError(f"At most {most_work:.0f}.")
 
-    monkeypatch.setattr("pix2pix.ui.hub_forms.fetch_model", fetch)
+    monkeypatch.setattr("pix2pix.ui.translate.tab.fetch_model", fetch)
     number = next(n for n, event in server.page.fns.items() if event.name == "fetch")
     data = ["ann/faces", "", {}, *arguments(server.page.fns[number])[3:]]
     assert server.ask(number, data)["output"]["error"] == f"At most {PUBLIC_LIMITS.work:.0f}."

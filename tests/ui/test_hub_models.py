@@ -22,8 +22,7 @@ from pix2pix.hub.models import fetch_model, publish_model
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
-from pix2pix.ui.auth import visitor_token
-from pix2pix.ui.hub_forms import can_sign_in
+from pix2pix.ui.auth import can_sign_in, visitor_token
 from pix2pix.ui.page import build_page
 from pix2pix.utils.workspace import hub_model_cache
 from tests.support.fake_hub import READER, WRITER, serving
@@ -44,9 +43,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
         for repo, private in ((ID, False), ("ann/secret", True)):
             files = {file.name: file.read_bytes() for file in theirs.iterdir()}
             hub.commit(repo, files, private)
-        for function in (fetch_model, publish_model):
+        for module, function in (("translate.tab", fetch_model), ("hub_forms", publish_model)):
             asking = functools.partial(function, endpoint=hub.endpoint)
-            patch.setattr(f"pix2pix.ui.hub_forms.{function.__name__}", asking)
+            patch.setattr(f"pix2pix.ui.{module}.{function.__name__}", asking)
         patch.setattr(tempfile, "tempdir", str(folder))
         patch.setenv("HF_TOKEN", READER)  # the server's own
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))

@@ -16,7 +16,7 @@ from pix2pix.imaging.video import VIDEO_SUFFIXES
 from pix2pix.ui.custom_html import custom_html
 from pix2pix.ui.dataset.draw import draw_board
 from pix2pix.ui.dataset.pairs_view import encode_pair, join_pictures
-from pix2pix.ui.dataset.recipe_form import whole_number
+from pix2pix.ui.dataset.recipe_form import Values, whole_number
 from pix2pix.ui.dataset.uploads import CONCURRENCY, UploadedInputs, look
 from pix2pix.ui.dataset.wording import DERIVE_TEXTS
 from pix2pix.ui.events import HIDDEN_EVENT
@@ -42,7 +42,6 @@ EXAMPLES = """{{#each value.pairs}}
 <img src="{{image}}" alt="{{row}}" title="{{row}}">
 {{/each}}"""
 STYLE = "img { width: 100%; border-radius: 6px; margin-bottom: 6px; display: block; }"
-Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
 
 
 class SourcesForm:

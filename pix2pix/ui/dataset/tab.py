@@ -14,8 +14,8 @@ from pix2pix.ui.custom_html import custom_html
 from pix2pix.ui.dataset.build import PlanCache, build_checked, dataset_api, make_checked_plan
 from pix2pix.ui.dataset.library import DatasetLibrary, datasets_folder, show_dataset
 from pix2pix.ui.dataset.pairs_view import pairs_view, planned_pair_views
-from pix2pix.ui.dataset.recipe_form import RecipeForm
-from pix2pix.ui.dataset.sources_form import SourcesForm, Values
+from pix2pix.ui.dataset.recipe_form import RecipeForm, Values
+from pix2pix.ui.dataset.sources_form import SourcesForm
 from pix2pix.ui.dataset.uploads import CONCURRENCY
 from pix2pix.ui.dataset.wording import (
     HEADERS,

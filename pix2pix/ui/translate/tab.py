@@ -11,14 +11,17 @@ import gradio as gr
 from PIL import Image
 
 from pix2pix.errors import UserError
+from pix2pix.hub.models import fetch_model
 from pix2pix.imaging.decode import from_data_url, open_picture
 from pix2pix.imaging.hints import photo_hints
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import read_config
+from pix2pix.ui.auth import can_sign_in, visitor_token
 from pix2pix.ui.custom_html import CHOOSE_CARD, Reply, Request, custom_html
-from pix2pix.ui.events import HIDDEN_EVENT
-from pix2pix.ui.hub_forms import hub_models
+from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, page_progress, wire_work
+from pix2pix.ui.hub_forms import TOKEN_NOTE
+from pix2pix.ui.limits import check_disk
 from pix2pix.ui.model_view import (
     ModelSource,
     first_model,
@@ -33,6 +36,8 @@ from pix2pix.ui.translate.options import Limits, norm_choice, parse_seed, seeds_
 from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES, pad
 from pix2pix.ui.translate.photo import PhotoMode
 from pix2pix.ui.web_files import device_files
+from pix2pix.utils.text import escape_text
+from pix2pix.utils.workspace import hub_model_cache
 
 MODES = ("Draw", "Photo", "Tiles")
 MAX_DRAWING_SIDE = 1024
@@ -121,10 +126,52 @@ class TranslateTab:
             to_pad, [photo.photo, photo.style, photo.hints, self.name, self.mine],
             [self.drawing, self.mode, *self.columns], api_visibility="private",
         )  # fmt: skip
-        asked = [self.before, self.mode]
-        self.to_hub = hub_models(
-            self.models, self.mine, asked, outputs, self.show_model, self.limits
-        )
+        with gr.Column(elem_classes="squares"):
+            with gr.Accordion("A model from the Hugging Face Hub", open=False, elem_id="hub-load"):
+                self.lay_out_hub_model(outputs)
+            title = "Publish this model: on the Hugging Face Hub, or as a web page"
+            self.to_hub = gr.Accordion(title, open=False, elem_id="hub-send")
+            if can_sign_in():
+                with gr.Row():
+                    gr.LoginButton(size="md", scale=0, min_width=280)
+
+    def lay_out_hub_model(self, outputs: list[Any]) -> None:
+        """Lay out and wire the form that fetches a model and shows it; `outputs` are what another
+        model changes."""
+        repo = gr.Textbox(
+            label="Model", placeholder="owner/name or owner/name@revision", elem_id="hub-model",
+            info="A model of Pix2Pix Studio. Until you reload the page, it is among your models "
+            "above.",
+        )  # fmt: skip
+        token = gr.Textbox(label="Token, where it is not public", type="password", info=TOKEN_NOTE)
+        load = gr.Button("Load", elem_id="hub-load-start")
+        stop = gr.Button("Stop", visible=False)
+        message = gr.Markdown(elem_classes="quiet", elem_id="hub-load-said")
+        running = CancelSwitches()
+
+        def fetch(
+            repo_name: str, typed: str, had: dict[str, str], before: str, mode: str,
+            request: gr.Request, signed_in: gr.OAuthToken | None,
+            progress: gr.Progress = gr.Progress(),  # noqa: B008
+        ) -> dict[Any, Any]:  # fmt: skip
+            with running.at_work(str(request.session_hash), "fetch") as switch:
+                check_disk()
+                folder = fetch_model(
+                    repo_name or "", hub_model_cache(), token=visitor_token(typed, signed_in),
+                    most_work=self.limits.work, visitor_models=map(Path, had.values()),
+                    should_stop=switch.is_set, on_progress=page_progress(progress, "Loading"),
+                )  # fmt: skip
+                self.models.get(folder.name)
+            has = {**had, folder.name: str(folder)}
+            view = self.show_model(folder.name, before, mode, has)
+            words = f"Loaded, and chosen above: {escape_text(folder.name)}"
+            return {token: "", message: words, self.mine: has, **dict(zip(outputs, view))}
+
+        wire_work(
+            running, "fetch", [load, stop], fetch, [repo, token, self.mine, self.before, self.mode],
+            [token, message, self.mine, *outputs], stopped={message: "Stopped."},
+            show_progress_on=message, api_visibility="private",
+        )  # fmt: skip
 
     def show_model(self, chosen: str, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
         """Give the values of what another model changes."""
