@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -14,6 +13,7 @@ from pix2pix.ui.events import HIDDEN_EVENT, RESULT_SECONDS
 from pix2pix.ui.gradio_patches import block_url_downloads
 from pix2pix.ui.hub_forms import export_form, publish_form
 from pix2pix.ui.model_view import ModelSource, known_models, model_card_items
+from pix2pix.ui.train.tab import train_tab
 from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab
 from pix2pix.ui.web_files import WebPage
@@ -51,69 +51,47 @@ MASTHEAD = (
 
 
 def build_page(
-    models: ModelSource, train_tab: Callable[[gr.Textbox], None] | None = None,
+    models: ModelSource,
     roles: Roles = Roles(everybody=True),  # noqa: B008
     queued: ModelSource | None = None,
-) -> gr.Blocks:  # fmt: skip
+) -> gr.Blocks:
     """Build the app, not yet launched.
 
-    `train_tab` lays out a third tab; the textbox it gets holds the name of the dataset that a
-    person chose to train on, until it is emptied by who takes it. By `roles` all but the first
-    tab may be closed to visitors. `queued` are the models of what waits in the queue, if not those
-    of the pad.
+    By `roles` all but the first tab may be closed to visitors. `queued` are the models of what
+    waits in the queue, if not those of the pad.
     """
     block_url_downloads()
     with WebPage(title=TITLE, analytics_enabled=False, delete_cache=CACHE_TIMES) as page:
         page.folders = models.models
         gr.HTML(MASTHEAD)
-        to_train = gr.Textbox("", visible=False, label="Dataset to train on")
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Translate", id="translate") as translate:
+            with gr.Tab("Translate", id="translate") as tab:
                 limits = Limits() if roles.everybody else PUBLIC_LIMITS
-                parts = translate_tab(models, queued or models, limits)
-            if parts:
-                show_new_models(page, translate, parts.row, parts.mine, models)
+                translate = translate_tab(models, queued or models, limits)
+            if translate:
+                show_new_models(page, tab, translate.row, translate.mine, models)
             for_all = set(page.fns), set(page.blocks)
-            if parts:
-                with parts.to_hub, owner_only(page, roles):
-                    publish_form(models, parts.name)
-                    export_form(models, parts.name)
+            if translate:
+                with translate.to_hub, owner_only(page, roles):
+                    publish_form(models, translate.name)
+                    export_form(models, translate.name)
+            notes = []  # where the tabs say, as the page is loaded, what this machine cannot do
             with gr.Tab("Dataset", id="dataset"), owner_only(page, roles):
-                notes = [storage_note()]
-                DatasetTab(page, take_to(to_train, tabs) if train_tab else None)
-            if train_tab:
-                with gr.Tab("Train", id="train"), owner_only(page, roles):
-                    notes.append(storage_note())
-                    train_tab(to_train)
-        warn_on_load(page, notes)
+                notes.append(gr.Markdown(elem_classes=["quiet", "note"]))
+                library = DatasetTab(page).library
+            with gr.Tab("Train", id="train"), owner_only(page, roles):
+                notes.append(gr.Markdown(elem_classes=["quiet", "note"]))
+                to_train = gr.Textbox("", visible=False, label="Dataset to train on")
+                train_tab(to_train)
+        library.train.click(
+            lambda name: [name, gr.Tabs(selected="train")], library.name, [to_train, tabs],
+            **HIDDEN_EVENT,
+        )  # fmt: skip
+        page.load(warnings, None, notes, **HIDDEN_EVENT)
         page.load(None, None, None, js=TAB_SCRIPT)
     guard_events(page, roles, *for_all)
     page.queue(max_size=256, default_concurrency_limit=2, api_open=False)  # nothing goes past it
     return page
-
-
-def take_to(to_train: gr.Textbox, tabs: gr.Tabs) -> Callable[[gr.Button, gr.Textbox], None]:
-    """Return what wires a button to bring a dataset, by its name, and the person to training."""
-
-    def wire(button: gr.Button, name: gr.Textbox) -> None:
-        shown = [to_train, tabs]
-        button.click(lambda x: [x, gr.Tabs(selected="train")], name, shown, **HIDDEN_EVENT)
-
-    return wire
-
-
-def storage_note() -> gr.Markdown:
-    """Lay out where a tab says, as the page is loaded, what this machine cannot do."""
-    return gr.Markdown(elem_classes=["quiet", "note"])
-
-
-def warn_on_load(page: gr.Blocks, notes: list[gr.Markdown]) -> None:
-    """Fill the tabs' notes when the page is loaded."""
-
-    def warn() -> dict[gr.Markdown, str]:
-        return dict(zip(notes, warnings()))
-
-    page.load(warn, None, notes, **HIDDEN_EVENT)
 
 
 def warnings() -> list[str]:

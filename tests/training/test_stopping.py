@@ -16,7 +16,6 @@ from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.events import CancelSwitches
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.evaluate import STOPPED
-from pix2pix.ui.train.tab import train_tab
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.models_and_servers import noise, save_tiny_model
 
@@ -30,7 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> gr.Blocks:
         patch.setenv("PIX2PIX_WORKSPACE", str(folder))
         draw_dataset(folder / "datasets" / "faces", train=1, val=1)
         save_tiny_model(folder / "models" / "tiny")
-        yield build_page(TranslatorCache(lambda: [folder / "models"]), train_tab)
+        yield build_page(TranslatorCache(lambda: [folder / "models"]))
 
 
 def functions(page: gr.Blocks, *names: str) -> list[Callable[..., Any]]:

@@ -21,7 +21,6 @@ from pix2pix.errors import UserError
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.model_view import card_words
 from pix2pix.ui.page import build_page
-from pix2pix.ui.train.tab import train_tab
 from pix2pix.ui.translate import batch as tiles
 from pix2pix.ui.translate.options import Limits
 from tests.imaging.test_picture import tiff
@@ -58,7 +57,7 @@ def opened(folder: Path, models: TranslatorCache) -> Iterator[tuple[gr.Blocks, s
         patch.setattr(tempfile, "tempdir", str(folder))
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
         patch.setenv("PIX2PIX_WORKSPACE", str(folder))
-        page = build_page(models, train_tab)
+        page = build_page(models)
         yield page, launched(page, themed=True)
         page.close()
 

@@ -48,12 +48,10 @@ DOWNLOAD = """(file) => {
 
 class DatasetLibrary:
     """The components: `cards` of all datasets, and below them `detail`, the chosen one, whose name
-    `name` holds. `trains` says that there is a button that takes it to training."""
+    `name` holds. The button `train` is wired by the page, for it leads to another tab."""
 
-    def __init__(self, page: gr.Blocks, train: Callable[..., None] | None) -> None:
-        """Lay it out in `page` and wire it; `train(button, name)` wires the button that takes a
-        dataset to training, and without it there is no such button."""
-        self.trains = train is not None
+    def __init__(self, page: gr.Blocks) -> None:
+        """Lay it out in `page` and wire it."""
         gr.HTML("<h2 class='step-title'>Your datasets</h2>", elem_classes="bare")
         self.cards = custom_html(
             "dataset/library.html", ["cards.css", WIDE_STYLE], js_on_load=CHOOSE_CARD,
@@ -71,16 +69,15 @@ class DatasetLibrary:
             gr.Row(elem_classes="shelf"),
         ):
             with gr.Column(min_width=0):
-                self.lay_out_detail(train)
+                self.lay_out_detail()
             with gr.Column(min_width=0):
                 self.pictures = pairs_view("", elem_id="dataset-pairs")
         self.wire()
 
-    def lay_out_detail(self, train: Callable[..., None] | None) -> None:
+    def lay_out_detail(self) -> None:
         """Lay out what can be done with the chosen dataset."""
         self.about = gr.Markdown(elem_id="dataset-about")
-        if train:
-            train(gr.Button("Train on this dataset", variant="primary"), self.name)
+        self.train = gr.Button("Train on this dataset", variant="primary")
         with gr.Row():
             self.to_zip, self.to_npz = (
                 gr.Button(f"Download {words}", size="md", elem_id=f"dataset-{kind}", min_width=0)

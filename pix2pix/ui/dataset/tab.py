@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -45,12 +44,8 @@ SCROLL = """(said) => {
 class DatasetTab:
     """The components of the three steps, and the `library` of what was built."""
 
-    def __init__(self, page: gr.Blocks, train: Callable[..., None] | None = None) -> None:
-        """Lay out the tab inside the current ``gr.Blocks``, which is `page`, and wire it.
-
-        `train(button, name)` wires a button "Train on this dataset" to where training is set up;
-        `name` is a textbox that holds the dataset's name. Without `train` there is no such button.
-        """
+    def __init__(self, page: gr.Blocks) -> None:
+        """Lay out the tab inside the current ``gr.Blocks``, which is `page`, and wire it."""
         self.plans = plans = PlanCache()
         with gr.Row(elem_classes="steps", elem_id="steps"):
             with gr.Column(min_width=0, elem_classes="step"):
@@ -69,7 +64,7 @@ class DatasetTab:
                 self.build = gr.Button("Build the dataset", interactive=False, elem_id="build")
                 self.stop_build = gr.Button("Stop", visible=False, elem_id="stop-build")
                 self.built = gr.Markdown(elem_classes="quiet", elem_id="built")
-        self.library = DatasetLibrary(page, train)
+        self.library = DatasetLibrary(page)
         self.wire_check()
         self.wire_changes()
         self.wire_preview()
@@ -220,10 +215,11 @@ class DatasetTab:
             name = safe_name(values[self.name] or "")
             recipe = None if values[self.recipe.as_is] else self.recipe.recipe(values)
             build_checked(self.plans, request.session_hash, name, recipe, progress)
-            updates = dict(zip(library.outputs(), show_dataset(name)))
-            if library.trains:  # that is the next step, and the one primary button
-                updates[self.build] = gr.Button(variant="secondary")
-            return {self.built: f"{escape_text(name)} is ready, see below.", **updates}
+            return {
+                self.built: f"{escape_text(name)} is ready, see below.",
+                self.build: gr.Button(variant="secondary"),  # training is the next step
+                **dict(zip(library.outputs(), show_dataset(name))),
+            }
 
         ended = wire_work(
             self.plans.running, "build", [self.build, self.stop_build], make,
