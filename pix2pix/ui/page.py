@@ -13,7 +13,7 @@ from pix2pix.ui.events import HIDDEN_EVENT, RESULT_SECONDS
 from pix2pix.ui.gradio_patches import block_url_downloads
 from pix2pix.ui.hub_forms import export_form, publish_form
 from pix2pix.ui.model_view import ModelSource, known_models, model_card_items
-from pix2pix.ui.train.tab import train_tab
+from pix2pix.ui.train.tab import dataset_choices, train_tab
 from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab
 from pix2pix.ui.web_files import WebPage
@@ -81,12 +81,12 @@ def build_page(
                 library = DatasetTab(page).library
             with gr.Tab("Train", id="train"), owner_only(page, roles):
                 notes.append(gr.Markdown(elem_classes=["quiet", "note"]))
-                to_train = gr.Textbox("", visible=False, label="Dataset to train on")
-                train_tab(to_train)
-        library.train.click(
-            lambda name: [name, gr.Tabs(selected="train")], library.name, [to_train, tabs],
-            **HIDDEN_EVENT,
-        )  # fmt: skip
+                run = train_tab()
+
+        def take_to_train(name: str) -> list[Any]:
+            return [dataset_choices(None, name), gr.Tabs(selected="train")]
+
+        library.train.click(take_to_train, library.name, [run.dataset, tabs], **HIDDEN_EVENT)
         page.load(warnings, None, notes, **HIDDEN_EVENT)
         page.load(None, None, None, js=TAB_SCRIPT)
     guard_events(page, roles, *for_all)

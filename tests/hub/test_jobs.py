@@ -379,7 +379,7 @@ def page(hub: FakeHub, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(jobs_follow, "FOLLOWERS", followers)
     monkeypatch.setattr("pix2pix.ui.train.jobs.FOLLOWERS", followers)
     with gr.Blocks() as blocks:
-        train_tab(gr.Textbox())
+        train_tab()
     yield blocks
     followers.followed.clear()
 

@@ -31,9 +31,8 @@ STYLE = read_asset("train/tab.css")
 TRIAL = "quick"  # preset of the first run of who only wants to see
 
 
-def train_tab(dataset: gr.Textbox) -> None:
-    """Lay out the tab inside the current ``gr.Blocks``; `dataset` holds the name of one that was
-    chosen elsewhere to train on."""
+def train_tab() -> TrainForm:
+    """Lay out the tab inside the current ``gr.Blocks``; returns the set-up of a run."""
     watch = RunWatcher()
     with gr.Row(elem_classes="shelf", elem_id="train"):
         with gr.Column(min_width=0, elem_classes="step", elem_id="setup"):
@@ -43,30 +42,25 @@ def train_tab(dataset: gr.Textbox) -> None:
         with gr.Column(min_width=0, elem_classes="step"):
             live = live_view(watch, elem_id="live")
     evaluate_form(form.dataset, live)
-    wire_choices(form, live, dataset)
+    wire_choices(form, live)
     wire_fields(form, live)
     wire_start(form, live, watch)
     jobs.wire(live, watch)
     train_api()
+    return form
 
 
-def wire_choices(form: TrainForm, live: gr.HTML, chosen: gr.Textbox) -> None:
+def wire_choices(form: TrainForm, live: gr.HTML) -> None:
     """Wire what the tab lists, which changes while it is open, and the choice of a dataset."""
 
-    def refresh(dataset: str | None, sent: str, start_from: str) -> list[Any]:
+    def refresh(dataset: str | None, start_from: str) -> list[Any]:
         """Update the choices, which change while the page is open; a trial is offered while nothing
         has been trained here."""
         offer = gr.Button(visible=not list_runs())
-        return [dataset_choices(dataset, sent), start_choices(start_from), offer]
+        return [dataset_choices(dataset), start_choices(start_from), offer]
 
     choices = [form.dataset, form.start_from, form.trial]
-    live.shown(refresh, [form.dataset, chosen, form.start_from], choices, **HIDDEN_EVENT)
-
-    def take(sent: str) -> list[Any]:
-        """Choose what was sent; what sent it is emptied, so that the same can be sent again."""
-        return [dataset_choices(None, sent), ""] if sent else [gr.skip(), gr.skip()]
-
-    chosen.change(take, chosen, [form.dataset, chosen], **HIDDEN_EVENT)
+    live.shown(refresh, [form.dataset, form.start_from], choices, **HIDDEN_EVENT)
 
     def show_dataset(values: Values) -> dict[Any, Any]:
         name = values[form.dataset]
@@ -143,9 +137,9 @@ def wire_start(form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
     )  # fmt: skip
 
 
-def dataset_choices(chosen: str | None, sent: str) -> Any:
-    """List the datasets as they are now. The choice stays; where it is gone, it becomes the one
-    that was sent from elsewhere, or the first."""
+def dataset_choices(chosen: str | None, sent: str = "") -> Any:
+    """List the datasets as they are now. The choice stays; where there is none, or it is gone, it
+    becomes the one that was sent from elsewhere, or the first."""
     names = list(workspace_datasets())
     info = "" if names else NO_DATASET
     if chosen in names:
