@@ -1,4 +1,4 @@
-"""Limit what a visitor may send: judged before it is taken, and refused with a sentence.
+"""Limit what a visitor may send and ask: judged before it is taken, refused with a sentence.
 
 Large uploads, too many of them, and too much waiting work of one visitor are turned away in front
 of Gradio, which would take them all. Nor does Gradio download for a visitor what an address names.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -29,6 +31,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pix2pix.errors import UserError
+from pix2pix.imaging.picture import MAX_PIXELS
 from pix2pix.ui.auth import ALLOW, Roles, is_loopback
 from pix2pix.ui.gradio_patches import NO_ADDRESS, queued_events
 
@@ -60,6 +63,21 @@ FOREIGN_HOST = (
     "This app is for its own machine: open it as http://127.0.0.1 or localhost there, or behind a "
     f"proxy of yours start it with {ALLOW}=0 or 1."
 )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a visitor may ask for at a time."""
+
+    files: int = 200  # of one batch
+    pixels: int = MAX_PIXELS  # of one picture
+    frames: int = 20_000  # of the videos of one batch
+    work: float = math.inf  # of a model of the Hub for one picture, in multiply-adds
+
+
+# Where strangers share a server. The paper's U-Net takes 6 billion multiply-adds at 256 pixels and
+# 97 at 1024, a ResNet 199 at 512: no forward holds up the others for more than seconds on a CPU.
+PUBLIC_LIMITS = Limits(files=50, pixels=25_000_000, frames=240, work=250e9)
 
 
 class DiskFull(UserError):

@@ -12,9 +12,9 @@ from pix2pix.ui.dataset.tab import DatasetTab
 from pix2pix.ui.events import HIDDEN_EVENT, RESULT_SECONDS
 from pix2pix.ui.gradio_patches import block_url_downloads
 from pix2pix.ui.hub_forms import export_form, publish_form
+from pix2pix.ui.limits import PUBLIC_LIMITS, Limits
 from pix2pix.ui.model_view import ModelSource, known_models, model_card_items
 from pix2pix.ui.train.tab import dataset_choices, train_tab
-from pix2pix.ui.translate.options import PUBLIC_LIMITS, Limits
 from pix2pix.ui.translate.tab import translate_tab
 from pix2pix.ui.web_files import WebPage
 from pix2pix.ui.zero_gpu import training_hint

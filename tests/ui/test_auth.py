@@ -35,10 +35,10 @@ from pix2pix.ui.limits import (
     MAX_PER_HOUR,
     MAX_UPLOAD,
     MAX_WAITING,
+    PUBLIC_LIMITS,
     LimitsMiddleware,
 )
 from pix2pix.ui.server import main as start_app
-from pix2pix.ui.translate.options import PUBLIC_LIMITS
 from pix2pix.ui.translate.pad import PadQueue
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.models_and_servers import connected, noise, save_tiny_model, tiny_config

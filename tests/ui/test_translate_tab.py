@@ -19,10 +19,10 @@ from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.models.translator_cache import TranslatorCache
+from pix2pix.ui.limits import Limits
 from pix2pix.ui.model_view import card_words
 from pix2pix.ui.page import build_page
 from pix2pix.ui.translate import batch as tiles
-from pix2pix.ui.translate.options import Limits
 from tests.imaging.test_picture import tiff
 from tests.support.clips import house_frames, write_clip
 from tests.support.drawn_pairs import drawn_strip

@@ -79,7 +79,6 @@ def wire_choices(form: TrainForm, live: gr.HTML) -> None:
 
 def wire_fields(form: TrainForm, live: gr.HTML) -> None:
     """Wire what a preset, a model to start from and the length bring with them."""
-
     begin = {form.start_from, form.preset, form.dataset}
     form.preset.input(form.preset_fields, begin, form.preset_outputs(), **HIDDEN_EVENT)
     form.start_from.change(

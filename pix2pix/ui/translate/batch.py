@@ -30,10 +30,9 @@ from pix2pix.models.batch import (
 from pix2pix.models.folder import read_config
 from pix2pix.models.map_tiles import count_mbtiles
 from pix2pix.ui.events import CancelSwitches, results_folder, wire_work
-from pix2pix.ui.limits import DISK_FULL, DiskFull, check_disk
+from pix2pix.ui.limits import DISK_FULL, DiskFull, Limits, check_disk
 from pix2pix.ui.model_view import ModelSource
 from pix2pix.ui.translate.options import (
-    Limits,
     fit_choice,
     norm_choice,
     parse_fit,

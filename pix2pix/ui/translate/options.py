@@ -1,15 +1,12 @@
-"""Check the options of a translation: seed, fit, norm, and how much at once."""
+"""The options of a translation: seed, fit and norm, and its progress."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.picture import MAX_PIXELS
 from pix2pix.model_config import ModelConfig
 from pix2pix.nn.layers import has_stored_statistics
 from pix2pix.utils.progress import Progress
@@ -18,21 +15,6 @@ MAX_SEED = 2**32 - 1
 VARIATIONS = 4
 FITS = {"As the model prefers": "", "Scale the whole picture": "whole", "In tiles": "tiles"}
 NORMS = {"As the model prefers": "", "The picture itself": "batch", "Training averages": "stored"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a visitor may ask for at a time."""
-
-    files: int = 200  # of one batch
-    pixels: int = MAX_PIXELS  # of one picture
-    frames: int = 20_000  # of the videos of one batch
-    work: float = math.inf  # of a model of the Hub for one picture, in multiply-adds
-
-
-# Where strangers share a server. The paper's U-Net takes 6 billion multiply-adds at 256 pixels and
-# 97 at 1024, a ResNet 199 at 512: no forward holds up the others for more than seconds on a CPU.
-PUBLIC_LIMITS = Limits(files=50, pixels=25_000_000, frames=240, work=250e9)
 
 
 def parse_seed(value: Any) -> int | None:

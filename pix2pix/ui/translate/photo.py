@@ -21,10 +21,9 @@ from pix2pix.imaging.picture import save_png
 from pix2pix.models.folder import read_config
 from pix2pix.ui.events import HIDDEN_EVENT, results_folder
 from pix2pix.ui.gradio_patches import keep_file
-from pix2pix.ui.limits import check_disk
+from pix2pix.ui.limits import Limits, check_disk
 from pix2pix.ui.model_view import ModelSource, sample_photos
 from pix2pix.ui.translate.options import (
-    Limits,
     fit_choice,
     norm_choice,
     parse_fit,

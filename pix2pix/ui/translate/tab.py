@@ -21,7 +21,7 @@ from pix2pix.ui.auth import can_sign_in, visitor_token
 from pix2pix.ui.custom_html import CHOOSE_CARD, Reply, Request, custom_html
 from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, page_progress, wire_work
 from pix2pix.ui.hub_forms import TOKEN_NOTE
-from pix2pix.ui.limits import check_disk
+from pix2pix.ui.limits import Limits, check_disk
 from pix2pix.ui.model_view import (
     ModelSource,
     first_model,
@@ -32,7 +32,7 @@ from pix2pix.ui.model_view import (
 )
 from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.ui.translate.batch import tiles_mode
-from pix2pix.ui.translate.options import Limits, norm_choice, parse_seed, seeds_from
+from pix2pix.ui.translate.options import norm_choice, parse_seed, seeds_from
 from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES, pad
 from pix2pix.ui.translate.photo import PhotoMode
 from pix2pix.ui.web_files import device_files
