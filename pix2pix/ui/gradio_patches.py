@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import gradio as gr
 from gradio import processing_utils
 from gradio.utils import get_upload_folder, is_in_or_equal
+from starlette.exceptions import HTTPException
 
 NO_ADDRESS = "Send the file itself, not its address."
 MCP_TOOLS = ("translate", "list_models")  # of programs that speak MCP: nothing trains or writes
@@ -98,7 +99,17 @@ def keep_file(photo: gr.Image) -> None:
     photo.preprocess = lambda sent: sent.path if sent and sent.path else opened(sent)
 
 
-def queued_events(page: gr.Blocks) -> list[Any]:
-    """List the events that wait in the page's queue, which Gradio tells nobody."""
-    queues = page._queue.event_queue_per_concurrency_id.values()
-    return [event for queue in queues for event in list(queue.queue)]
+def limit_queue(page: gr.Blocks, owner: Callable[[Any, str], str], limit: int, words: str) -> None:
+    """Refuse an event, with these words, of whom so many wait in the page's queue already, which
+    Gradio limits for all together alone. ``owner(request, session)`` says whose an event is."""
+    queue, push = page._queue, page._queue.push
+
+    async def limited(body: Any, request: Any, username: str | None) -> Any:
+        queues = queue.event_queue_per_concurrency_id.values()
+        waiting = [event for one in queues for event in list(one.queue)]
+        mine = owner(request, body.session_hash)
+        if [owner(event.request, event.session_hash) for event in waiting].count(mine) >= limit:
+            raise HTTPException(429, words)
+        return await push(body=body, request=request, username=username)
+
+    queue.push = limited

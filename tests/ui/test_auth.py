@@ -289,7 +289,7 @@ class Clock:
     time, disk = 0.0, 10**12
 
     def limits(self, roles: Roles = ROLES) -> LimitsMiddleware:
-        return LimitsMiddleware(None, roles, list, False, lambda: self.time, lambda: self.disk)
+        return LimitsMiddleware(None, roles, False, lambda: self.time, lambda: self.disk)
 
 
 def test_the_volume_of_an_hour_counts_by_address_and_is_forgotten() -> None:
@@ -321,7 +321,7 @@ def test_on_a_space_one_visitor_uses_up_nobody_elses_hour(monkeypatch: pytest.Mo
 
 
 def test_a_page_whose_name_was_led_to_this_machine_is_refused() -> None:
-    own = LimitsMiddleware(None, Roles(everybody=True), list, loopback_only=True)
+    own = LimitsMiddleware(None, Roles(everybody=True), loopback_only=True)
 
     def send(host: str) -> tuple[int, str]:
         scope = {"type": "http", "path": "/gradio_api/queue/join", "client": ("127.0.0.1", 1)}
