@@ -96,7 +96,7 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
             continue
         (silent if hasattr(event.fn, "__wrapped__") else allowed).add(event.name)
     assert allowed == {
-        *("pick", "compare", "vary", "translate", "translate_batch", "show_mode"),
+        *("pick", "compare", "vary", "translate", "translate_batch"),
         *("choose", "to_pad", "list_models", "refresh"),
         *("look", "use"),  # a pair that was given for a photo
         *("begin", "fetch", "cancel", "end"),  # a model from the Hub, for oneself

@@ -36,6 +36,9 @@ from pix2pix.ui.translate.photo import PhotoMode, photo_mode
 from pix2pix.ui.web_files import device_files
 
 MODES = ("Draw", "Photo", "Tiles")
+# Shows the columns of one mode at once, by the page alone; the others stay in it, unseen.
+SHOW_MODE = f"""(mode) => {list(MODES)}.map((one) => (
+  {{ __type__: "update", elem_classes: one === mode ? [] : ["{OFFSCREEN}"] }}))"""
 MAX_DRAWING_SIDE = 1024
 
 
@@ -80,7 +83,7 @@ def translate_tab(models: ModelSource, queued: ModelSource, limits: Limits) -> T
         )
         return None
     parts = lay_out(models, queued, limits, first_model(names), names)
-    parts.mode.change(show_mode, parts.mode, parts.columns, **HIDDEN_EVENT)
+    parts.mode.change(None, parts.mode, parts.columns, js=SHOW_MODE)
     outputs, show_model = wire_model_choice(models, parts)
     wire_to_pad(models, limits, parts)
 
@@ -115,11 +118,6 @@ def lay_out(
         tiles_norm = tiles_mode(queued, name, names[first], limits)
     before, columns = gr.State(first), [draw, photo, tiles]
     return _Parts(row, mine, name, before, mode, columns, drawing, photo_parts, tiles_norm)
-
-
-def show_mode(mode: str) -> list[Any]:
-    """Show the columns of one mode; the others stay in the page, unseen."""
-    return [gr.Column(elem_classes=[] if mode == m else [OFFSCREEN]) for m in MODES]
 
 
 def wire_model_choice(
@@ -195,12 +193,12 @@ def wire_to_pad(models: ModelSource, limits: Limits, parts: _Parts) -> None:
         found = photo_hints(photo) if hints and state["hints"] else []
         strokes = [hint.within(*box).to_json() for hint in found]
         state["raster"] = {"id": next(rasters), "image": data_url(paper), "strokes": strokes}
-        return [state, MODES[0], *show_mode(MODES[0])]
+        return [state, MODES[0]]
 
     photo = parts.photo
     photo.to_pad.click(
         to_pad, [photo.photo, photo.style, photo.hints, parts.name, parts.mine],
-        [parts.drawing, parts.mode, *parts.columns], api_visibility="private",
+        [parts.drawing, parts.mode], api_visibility="private",
     )  # fmt: skip
 
 
