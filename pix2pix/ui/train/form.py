@@ -53,6 +53,7 @@ REPORTS = {
 }
 FIXED_WIDTH = "The small U-Net's is fixed."
 PREVIEW_PAIRS = 4  # pairs of the preview
+TRY_IT = "Try it in two minutes"
 NO_DATASET = "No dataset yet: build one in the Dataset tab."
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
 
@@ -116,7 +117,7 @@ def training_form() -> TrainForm:
         start = gr.Button(
             "Start training", variant="primary", size="md", min_width=0, elem_id="start-training"
         )
-    trial = gr.Button("Try it in two minutes", size="md", visible=False, elem_id="trial")
+    trial = gr.Button(TRY_IT, size="md", visible=False, elem_id="trial")
     dataset = gr.Dropdown([], value=None, label="Dataset", info=NO_DATASET, elem_id="train-dataset")
     preview = read_template("train/preview.html", {}, elem_id="train-preview")
     presets = [(f"{PRESET_TEXTS[key][0]} ({key})", key) for key in PRESETS]
