@@ -81,6 +81,15 @@ PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
 
 
+# Browsers show no TIFF, and a sign of a broken picture where one lies.
+MARK_UNSEEN = """async () => {
+  await new Promise(requestAnimationFrame);
+  const frame = document.querySelector('#photo .image-frame');
+  const isSeen = frame && await frame.querySelector('img').decode().then(() => true, () => false);
+  frame?.toggleAttribute('data-unseen', !isSeen);
+}"""
+
+
 @dataclass(frozen=True)
 class PhotoMode:
     """The components that handlers and the rest of the tab use."""
@@ -177,6 +186,7 @@ def wire_photo(parts: PhotoMode, name: gr.Textbox, handlers: PhotoHandlers) -> N
         [parts.run.click, parts.photo.change], handlers.compare, options,
         [parts.result, parts.numbers], api_visibility="private", **PHOTOS,
     )  # fmt: skip
+    parts.photo.change(None, None, None, js=MARK_UNSEEN)
     parts.several.click(handlers.vary, options, parts.gallery, api_visibility="private", **PHOTOS)
     # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
     answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
