@@ -48,7 +48,7 @@ def diagnose(rows: Rows, validation: Rows, config: Mapping[str, Any]) -> Diagnos
     rows = list(rows)[-RECENT:]
     diagnosis = _not_a_number(rows)
     if not diagnosis and len(rows) < WINDOW:
-        done = f"{len(rows)} of the {WINDOW} steps that a first judgement takes."
+        done = f"A first judgement takes {WINDOW} steps; this run has {len(rows)} so far."
         return Diagnosis("good", "Too early to say.", done)
     found = _strong_discriminator(rows, config), _collapse(validation), _overfitting(validation)
     diagnosis = diagnosis or _worst(found)

@@ -97,7 +97,7 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
         is_guarded = event.fn.__code__.co_name == "guarded"
         (silent if is_guarded else allowed).add(event.name)
     assert allowed == {
-        *("pick", "compare", "vary", "translate", "translate_batch", "show_mode"),
+        *("pick", "compare", "vary", "translate", "translate_batch"),
         *("choose", "to_pad", "list_models", "refresh"),
         *("look", "use"),  # a pair that was given for a photo
         *("begin", "fetch", "cancel", "end"),  # a model from the Hub, for oneself

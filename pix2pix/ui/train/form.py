@@ -61,6 +61,7 @@ NOT_SHOWN = ("preset", "source_channels", "target_channels", "ranges", "numbers"
 FIXED_WIDTH = "The small U-Net's is fixed."
 STYLE = ["train/preview.css"]  # of the templates
 PREVIEW_PAIRS = 4  # pairs of the preview
+TRY_IT = "Try it in two minutes"
 NO_DATASET = "No dataset yet: build one in the Dataset tab."
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
 
@@ -78,7 +79,7 @@ class TrainForm:
                 elem_id="start-training",
             )  # fmt: skip
         # Seen while there are no runs.
-        self.trial = gr.Button("Try it in two minutes", size="md", visible=False, elem_id="trial")
+        self.trial = gr.Button(TRY_IT, size="md", visible=False, elem_id="trial")
         self.dataset = gr.Dropdown(
             [], value=None, label="Dataset", info=NO_DATASET, elem_id="train-dataset"
         )

@@ -17,6 +17,7 @@ from pix2pix.ui.train.form import (
     NO_DATASET,
     PRESET_TEXTS,
     SCRATCH,
+    TRY_IT,
     TrainForm,
     Values,
     dataset_preview,
@@ -29,6 +30,8 @@ from pix2pix.ui.train.watch import RunWatcher
 
 STYLE = read_asset("train/tab.css")
 TRIAL = "quick"  # preset of the first run of who only wants to see
+TRYING = """() => (
+  { __type__: "update", value: "Drawing little houses…", interactive: false })"""
 
 
 def train_tab() -> TrainForm:
@@ -112,7 +115,7 @@ def wire_start(form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
             live: {"run": name, "at": next(numbers)},
             form.name: proposed,
             form.proposed: proposed,
-            form.trial: gr.Button(visible=False),
+            form.trial: gr.Button(TRY_IT, visible=False, interactive=True),
         }
 
     def begin(values: Values) -> dict[Any, Any]:
@@ -130,9 +133,13 @@ def wire_start(form: TrainForm, live: gr.HTML, watch: RunWatcher) -> None:
         chosen[form.preset] = gr.Dropdown(value=TRIAL, info=PRESET_TEXTS[TRIAL][1])
         return {**started(name, dataset), **chosen, form.dataset: dataset_choices(None, dataset)}
 
+    # A button shows no progress of its own.
+    form.trial.click(None, None, form.trial, js=TRYING)
     form.trial.click(
         try_it, None, [*outputs, *form.preset_outputs(), form.start_from, form.dataset],
-        show_progress_on=form.trial, api_visibility="private",
+        show_progress_on=live, api_visibility="private",
+    ).failure(
+        lambda: gr.Button(TRY_IT, interactive=True), None, form.trial, **HIDDEN_EVENT
     )  # fmt: skip
 
 

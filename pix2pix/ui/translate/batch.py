@@ -60,6 +60,10 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
             stop = gr.Button("Stop", visible=False, elem_id="stop")
+            gr.Markdown(
+                "Each comes back in its own size and under its own name, and all of them as a ZIP.",
+                elem_classes="quiet",
+            )
             with gr.Accordion("More", open=False):
                 fit, norm = fit_choice(), norm_choice(read_config(first))
                 seed = gr.Textbox("", label="Seed", info="A number gives noise.")
@@ -105,7 +109,7 @@ def batch_results(
 def check_count(files: list[str] | None, limits: Limits) -> None:
     """Raise UserError for no files, and for more than a visitor may send at a time."""
     if not files:
-        raise UserError("Choose some pictures first: drop them on the left.")
+        raise UserError("Choose some pictures first: drop them into the box.")
     if len(files) > limits.files:
         raise UserError(f"At most {limits.files} pictures at a time: choose fewer.")
 

@@ -73,14 +73,19 @@ def ab_pair_notice(photo: gr.Image, max_pixels: int) -> None:
 # So many at once: the pad has the larger share of the forwards.
 PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
+# Browsers show no TIFF, and a sign of a broken picture where one lies.
+MARK_UNSEEN = """async () => {
+  await new Promise(requestAnimationFrame);
+  const frame = document.querySelector('#photo .image-frame');
+  const isSeen = frame && await frame.querySelector('img').decode().then(() => true, () => false);
+  frame?.toggleAttribute('data-unseen', !isSeen);
+}"""
 
 
 class PhotoMode:
     """The mode's components, and what happens to a photo: translated, compared, varied."""
 
-    def __init__(
-        self, models: ModelSource, name: gr.Textbox, first: Path, limits: Limits
-    ) -> None:  # fmt: skip
+    def __init__(self, models: ModelSource, name: gr.Textbox, first: Path, limits: Limits) -> None:
         """Lay the mode out; `name` holds the model, which is that of `first` now."""
         self.models, self.limits = models, limits
         self.lay_out_photo()
@@ -146,6 +151,7 @@ class PhotoMode:
             [self.run.click, self.photo.change], self.compare, options,
             [self.result, self.numbers], api_visibility="private", **PHOTOS,
         )  # fmt: skip
+        self.photo.change(None, None, None, js=MARK_UNSEEN)
         self.several.click(self.vary, options, self.gallery, api_visibility="private", **PHOTOS)
         # The endpoint is a click on a button that nobody sees, so that its answer is one image.
         answer = gr.Image(format="png", type="pil", visible=False, label="Translation")

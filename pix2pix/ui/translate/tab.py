@@ -40,6 +40,9 @@ from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import hub_model_cache
 
 MODES = ("Draw", "Photo", "Tiles")
+# Shows the columns of one mode at once, by the page alone; the others stay in it, unseen.
+SHOW_MODE = f"""(mode) => {list(MODES)}.map((one) => (
+  {{ __type__: "update", elem_classes: one === mode ? [] : ["{OFFSCREEN}"] }}))"""
 MAX_DRAWING_SIDE = 1024
 
 
@@ -101,7 +104,7 @@ class TranslateTab:
     def wire(self) -> None:
         """Wire the switch of modes, the models' cards, and what puts a photo on the pad."""
         photo = self.photo
-        self.mode.change(show_mode, self.mode, self.columns, **HIDDEN_EVENT)
+        self.mode.change(None, self.mode, self.columns, js=SHOW_MODE)
         outputs = [self.before, self.name, self.drawing, self.row, self.mode]
         outputs += [photo.samples, photo.to_pad, photo.hints, photo.norm, self.tiles_norm]
         outputs += photo.of_lines
@@ -120,11 +123,11 @@ class TranslateTab:
         def to_pad(*asked: Any) -> list[Any]:
             state = self.photo_state(*asked)
             state["raster"]["id"] = next(rasters)
-            return [state, MODES[0], *show_mode(MODES[0])]
+            return [state, MODES[0]]
 
         photo.to_pad.click(
             to_pad, [photo.photo, photo.style, photo.hints, self.name, self.mine],
-            [self.drawing, self.mode, *self.columns], api_visibility="private",
+            [self.drawing, self.mode], api_visibility="private",
         )  # fmt: skip
         with gr.Column(elem_classes="squares"):
             with gr.Accordion("A model from the Hugging Face Hub", open=False, elem_id="hub-load"):
@@ -211,11 +214,6 @@ class TranslateTab:
         found = photo_hints(photo) if hints and state["hints"] else []
         strokes = [hint.within(*box).to_json() for hint in found]
         return {**state, "raster": {"image": data_url(paper), "strokes": strokes}}
-
-
-def show_mode(mode: str) -> list[Any]:
-    """Show the columns of one mode; the others stay in the page, unseen."""
-    return [gr.Column(elem_classes=[] if mode == m else [OFFSCREEN]) for m in MODES]
 
 
 def other_mode(mode: str, is_photo: bool, was_photo: bool) -> Any:

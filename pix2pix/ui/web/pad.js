@@ -15,11 +15,12 @@ function withArticle(noun) {
 }
 
 /** What the empty paper asks for: words, or a button. */
-function invitation({ kind, source, opensPhotos }) {
+function invitation({ kind, source, palette, opensPhotos }) {
   if (kind === "photo" && opensPhotos) {
     return make("button", { type: "button", className: "worded", data: { do: "photo" } }, "Open a photo");
   }
   if (kind === "photo") return make("span", {}, "Photos go in under Photo, above");
+  if (palette) return make("span", {}, "Pick a colour below and paint here");
   return make("span", {}, source === "drawing" ? "Draw here" : `Draw ${withArticle(source)} here`);
 }
 
@@ -88,6 +89,8 @@ export class Pad {
     this.live.markSeed();
     this.configure(value);
     this.listen();
+    // A drawing that a reload kept is to be seen at once, by who draws it here.
+    if (!this.engines.server && this.drawing.seen().length) this.engines.begin();
     return this;
   }
 
