@@ -1,4 +1,5 @@
-"""Handle text from strangers: safe file names, their order, and escapes for Markdown and HTML."""
+"""Handle text from strangers: safe file names, their order, and escapes for Markdown and HTML; put
+durations and memory into words."""
 
 from __future__ import annotations
 
