@@ -156,10 +156,14 @@ class LimitsMiddleware:
             return True
 
 
-def limits_middleware(page: gr.Blocks, roles: Roles, loopback_only: bool = False) -> Middleware:
-    """Make the middleware for ``page.launch``, and limit what of one visitor waits in the queue."""
-    limit_queue(page, event_owner, MAX_WAITING, MUCH_WAITING)
+def limits_middleware(roles: Roles, loopback_only: bool = False) -> Middleware:
+    """Make the middleware for ``page.launch``."""
     return Middleware(LimitsMiddleware, roles=roles, loopback_only=loopback_only)
+
+
+def limit_waiting(page: gr.Blocks) -> None:
+    """Limit what of one visitor waits in the page's queue."""
+    limit_queue(page, event_owner, MAX_WAITING, MUCH_WAITING)
 
 
 def upload_disk() -> Any:

@@ -12,7 +12,7 @@ from pix2pix.ui.dataset.tab import DatasetTab
 from pix2pix.ui.events import HIDDEN_EVENT, RESULT_SECONDS
 from pix2pix.ui.gradio_patches import block_url_downloads
 from pix2pix.ui.hub_forms import export_form, publish_form
-from pix2pix.ui.limits import PUBLIC_LIMITS, Limits
+from pix2pix.ui.limits import PUBLIC_LIMITS, Limits, limit_waiting
 from pix2pix.ui.model_view import ModelSource, known_models, model_card_items
 from pix2pix.ui.train.tab import dataset_choices, train_tab
 from pix2pix.ui.translate.tab import translate_tab
@@ -91,6 +91,7 @@ def build_page(
         page.load(None, None, None, js=TAB_SCRIPT)
     guard_events(page, roles, *for_all)
     page.queue(max_size=256, default_concurrency_limit=2, api_open=False)  # nothing goes past it
+    limit_waiting(page)
     return page
 
 

@@ -57,7 +57,7 @@ def main() -> None:
         footer_links=["api", "settings"],
         mcp_server=args.mcp,
         max_file_size="500mb",
-        app_kwargs={"middleware": [limits_middleware(page, roles, is_local_only(args.host))]},
+        app_kwargs={"middleware": [limits_middleware(roles, is_local_only(args.host))]},
         state_session_capacity=500,  # of about 0.4 MB each
         # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
         _frontend=False,

@@ -31,7 +31,7 @@ class Server:
     def __init__(self, workspace: Path, roles: Roles, *middleware: Middleware) -> None:
         self.workspace = workspace
         self.page = build_page(TranslatorCache(lambda: [workspace / "models"]), roles)
-        middleware = [*middleware, limits_middleware(self.page, roles)]
+        middleware = [*middleware, limits_middleware(roles)]
         self.url = launched(self.page, app_kwargs={"middleware": middleware})
         self.http = httpx.Client(base_url=self.url, timeout=120)
 
