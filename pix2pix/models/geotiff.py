@@ -31,7 +31,7 @@ def translate_geotiff(
 
     def write(partial: Path) -> None:
         nonlocal notice
-        with rasterio.open(file) as source:
+        with rasterio.open(file, driver="GTiff") as source:  # no format that leads elsewhere
             if max_pixels and source.width * source.height > max_pixels:
                 raise UserError(f"{name} has more than {max_pixels:,} pixels: cut it.")
             raster = Raster(source, name, translator.config.number_range("source"))

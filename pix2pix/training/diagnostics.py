@@ -49,7 +49,7 @@ def diagnose(rows: Rows, validation: Rows, config: Mapping[str, Any], steps: int
     window = min(WINDOW, steps or WINDOW)
     diagnosis = _not_a_number(rows)
     if not diagnosis and len(rows) < window:
-        done = f"{len(rows)} of the {window} steps that a first judgement takes."
+        done = f"A first judgement takes {window} steps; this run has {len(rows)} so far."
         return Diagnosis("good", "Too early to say.", done)
     strong = _strong_discriminator(rows, config, window)
     found = strong, _collapse(validation), _overfitting(validation)

@@ -14,9 +14,9 @@ from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
+from gradio.utils import get_space
 
 from pix2pix.errors import UserError
-from pix2pix.ui.events import page_error
 
 ALLOW, OWNERS = "PIX2PIX_ALLOW_TRAINING", "PIX2PIX_OWNERS"
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -118,7 +118,7 @@ def guard_events(page: gr.Blocks, roles: Roles, events: set[int], components: se
             silent = {name for _, name in event.targets} in ({"load"}, {"unload"})
             nothing = gr.skip() if event.outputs else None
             event.fn = require_owner(
-                event.fn, roles, (lambda _, n=nothing: n) if silent else _raise_page_error
+                event.fn, roles, (lambda _, n=nothing: n) if silent else _raise_error
             )
     for number, block in page.blocks.items():
         for function in getattr(block, "server_fns", None) or []:
@@ -138,8 +138,8 @@ def require_owner(function: Callable, roles: Roles, refuse: Callable[[str], Any]
     return guarded
 
 
-def _raise_page_error(sentence: str) -> Any:
-    raise page_error(sentence)
+def _raise_error(sentence: str) -> Any:
+    raise UserError(sentence)
 
 
 def _error_reply(sentence: str) -> dict[str, str]:
@@ -149,3 +149,9 @@ def _error_reply(sentence: str) -> dict[str, str]:
 def visitor_token(typed: str | None, signed_in: gr.OAuthToken | None) -> str | None:
     """Return the token that a visitor typed, else that of their sign-in; never the server's."""
     return (typed or "").strip() or (signed_in.token if signed_in else None)
+
+
+def can_sign_in() -> bool:
+    """Return whether this is a Space with OAuth: elsewhere Gradio would hand every visitor the
+    login that is saved on the server."""
+    return bool(os.environ.get("OAUTH_CLIENT_ID") and get_space())

@@ -19,11 +19,11 @@ from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import GRAPH, WEIGHTS
 from pix2pix.utils.files import write_atomically
 
-UI = Path(__file__).parent
 MAX_HEADER = 2**24  # bytes of a safetensors file
 SWITCH = "PIX2PIX_ON_DEVICE"  # "off": the server draws for everybody and gives no weights away
 PACKAGE = "onnxruntime-web"
-INSTALLED = UI / "runtime" / "node_modules" / PACKAGE / "dist"
+RUNTIME_FOLDER = Path(__file__).parent / "runtime"
+INSTALLED = RUNTIME_FOLDER / "node_modules" / PACKAGE / "dist"
 CDN = "https://cdn.jsdelivr.net/npm/{package}@{version}/dist/{file}"
 # Of each of the two kinds the code and its binary, with what npm's files hash to.
 RUNTIME = {
@@ -53,7 +53,7 @@ RUNTIME_FILES = tuple(name for kind in RUNTIME.values() for name, _ in kind.valu
 
 def runtime_version() -> str:
     """Return the version of the runtime that `package.json` pins."""
-    package = json.loads((UI / "runtime" / "package.json").read_text(encoding="utf-8"))
+    package = json.loads((RUNTIME_FOLDER / "package.json").read_text(encoding="utf-8"))
     return package["dependencies"][PACKAGE]
 
 

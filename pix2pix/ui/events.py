@@ -1,57 +1,152 @@
-"""Handle events of the page: errors as sentences, server functions, events nobody need see."""
+"""Events of the page that nobody need see, and work that takes long: its progress, its Stop button,
+its results."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Callable
+import functools
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
-from pix2pix.errors import UserError
-
-log = logging.getLogger(__name__)
+from pix2pix.errors import Cancelled
+from pix2pix.utils.files import remove_old
+from pix2pix.utils.progress import Progress
 
 # Of an event of the page's own.
 HIDDEN_EVENT = {"show_progress": "hidden", "api_visibility": "private"}
+RESULT_SECONDS = 24 * 3600  # that uploads and results stay on disk
 
 
-class user_errors:
-    """``with sentences():`` shows a UserError to the person instead of a trace in the log."""
+class CancelSwitches:
+    """What stops the work that visitors have under way, by kind of work."""
 
-    def __enter__(self) -> None: ...
+    # Work that did not begin, as many as the queue takes: some visitors are gone.
+    MAX_REQUESTED = 256
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, UserError):
-            raise page_error(str(error)) from error
+    def __init__(self) -> None:
+        self.requested: dict[tuple[str, str], threading.Event] = {}
+        self.running_work: dict[tuple[str, str], threading.Event] = {}
+        self.lock = threading.Lock()
 
+    def switch(self, session: str, work: str) -> threading.Event:
+        """Make a switch for work that was asked for, and stop the visitor's earlier work of that
+        kind."""
+        self.stop(session, work)
+        with self.lock:
+            self.requested.pop((session, work), None)  # the new one goes to the end
+            new = self.requested[session, work] = threading.Event()
+            while len(self.requested) > self.MAX_REQUESTED:
+                del self.requested[next(iter(self.requested))]
+        return new
 
-# Gradio shows an error as HTML, and tells programs the same words. These signs stay legible there.
-LOOKALIKES = str.maketrans("<>", "‹›")
-
-
-def page_error(sentence: str) -> gr.Error:
-    """Make the error that the page shows; names in its sentence cannot become HTML."""
-    words = re.sub(r"&(?=#|\w+;)", "＆", sentence.translate(LOOKALIKES))
-    return gr.Error(words, print_exception=False)
-
-
-def server_function(
-    name: str, handler: Callable[[Any], dict[str, Any]], failed: str
-) -> Callable[[Any], dict[str, Any]]:
-    """Make `handler` a function that the page calls as ``server.<name>``. A UserError is
-    answered as {"error": sentence}, and so is what should not happen, with `failed`; its trace
-    is logged."""
-
-    def guarded(request: Any) -> dict[str, Any]:
+    @contextmanager
+    def at_work(self, session: str, work: str) -> Iterator[threading.Event]:
+        """Give the `switch` of the work that begins, for as long as it goes on; programs have
+        none."""
+        key = session, work
+        with self.lock:
+            switch = (
+                self.requested.pop(key, None) or self.running_work.get(key) or threading.Event()
+            )
+            self.running_work[key] = switch
         try:
-            return handler(request)
-        except UserError as error:
-            return {"error": str(error)}
-        except Exception:
-            log.exception("%s failed", name)
-            return {"error": failed}
+            yield switch
+        finally:
+            with self.lock:
+                if self.running_work.get(key) is switch:
+                    del self.running_work[key]
 
-    guarded.__name__ = name
-    return guarded
+    def stop(self, session: str, work: str) -> None:
+        """Stop the visitor's work of that kind, also where it still waits."""
+        with self.lock:
+            for switches in (self.requested, self.running_work):
+                if switch := switches.get((session, work)):
+                    switch.set()
+
+
+def wire_work(
+    running: CancelSwitches, work: str, buttons: list[gr.Button], function: Callable[..., Any],
+    inputs: Any, outputs: Any, starts: Sequence[Any] = (),
+    stopped: dict[Any, Any] | None = None, **options: Any,
+) -> Dependency:  # fmt: skip
+    """Wire two `buttons`: the first starts `function`, as do the events `starts`, and the second
+    stops it and is seen meanwhile. Returns the event of `function`.
+
+    `function` works inside `running.at_work(session, work)`; where it raises Cancelled its event
+    answers with the values of `stopped`. `options` are those of its event.
+    """
+    start, stop = buttons
+
+    @functools.wraps(function)
+    def until_stopped(*args: Any, **named: Any) -> Any:
+        try:
+            return function(*args, **named)
+        except Cancelled:
+            return stopped
+
+    def begin(request: gr.Request) -> list[Any]:
+        """Swap the buttons; stops work that still waits in the queue."""
+        running.switch(str(request.session_hash), work)
+        return [gr.Button(interactive=False), gr.Button(visible=True)]
+
+    def end() -> list[Any]:
+        return [gr.Button(interactive=True), gr.Button(visible=False)]
+
+    at_once = {"queue": False, **HIDDEN_EVENT}
+    started = gr.on([start.click, *starts], begin, None, buttons, **at_once)
+    ended = started.then(until_stopped, inputs, outputs, **options)
+    for after in (ended.then, ended.failure):  # a failure triggers only the latter
+        after(end, None, buttons, **at_once)
+
+    def cancel(request: gr.Request) -> None:
+        running.stop(str(request.session_hash), work)
+
+    stop.click(cancel, None, None, queue=False, api_visibility="private")
+    return ended
+
+
+def results_folder() -> Path:
+    """Return where temporary results lie, and delete those of more than a day ago. Not below
+    ``GRADIO_TEMP_DIR``: what lies there Gradio hands to whoever knows its path."""
+    folder = Path(tempfile.gettempdir()) / "pix2pix-studio"
+    folder.mkdir(exist_ok=True)
+    remove_old(folder.iterdir(), RESULT_SECONDS)
+    return folder
+
+
+def page_progress(progress: gr.Progress, what: str, unit: str = "") -> Progress:
+    """Make an ``on_progress`` that moves the page's bar and says the time left, a few times a
+    second at most; without a `unit` it counts in per cent."""
+    started = time.monotonic()
+    last = started - 1.0
+
+    def on_progress(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < 0.2 and done < total:
+            return
+        last = now
+        share = min(1.0, done / total) if total else 0.0
+        count = f"{done} of {total} {unit}" if unit else f"{share:.0%}"
+        progress(share, desc=f"{what}: {count}{time_left(now - started, share)}")
+
+    return on_progress
+
+
+def time_left(seconds: float, share: float) -> str:
+    """Say how long the rest takes at this pace; empty while that is a guess."""
+    if seconds < 2 or not 0.02 < share < 1:
+        return ""
+    remaining = seconds * (1 - share) / share
+    return (
+        f", about {remaining:.0f} s left"
+        if remaining < 90
+        else f", about {remaining / 60:.0f} min left"
+    )

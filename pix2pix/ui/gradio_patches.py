@@ -6,6 +6,8 @@ without each of them; `tests/ui` says which are still needed.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,26 +15,39 @@ from urllib.parse import unquote
 import gradio as gr
 from gradio import processing_utils
 from gradio.utils import get_upload_folder, is_in_or_equal
-
-from pix2pix.ui.events import page_error
+from starlette.exceptions import HTTPException
 
 NO_ADDRESS = "Send the file itself, not its address."
 MCP_TOOLS = ("translate", "list_models")  # of programs that speak MCP: nothing trains or writes
 
 
-def escape_template(value: Any) -> Any:
-    """Escape a value for an ``html_template``.
+# Gradio shows an error as HTML, and tells programs the same words. These signs stay legible there.
+LOOKALIKES = str.maketrans("<>", "‹›")
+
+
+def page_error(sentence: str) -> gr.Error:
+    """Make the error that the page shows; names in its sentence cannot become HTML."""
+    words = re.sub(r"&(?=#|\w+;)", "＆", sentence.translate(LOOKALIKES))
+    return gr.Error(words, print_exception=False)
+
+
+def escape_values(html: gr.HTML) -> None:
+    """Let no text of a value that is filled into the component's template become HTML or code.
 
     Gradio fills the braces, which escapes HTML, and then runs the result as a JavaScript template
     literal: there `\\` and `$` must be quoted (13299, closed).
     """
+    html.preprocess = lambda sent: _each_text(sent, lambda t: re.sub(r"\\([\\$])", r"\1", t))
+    html.postprocess = lambda value: _each_text(value, lambda t: re.sub(r"[\\$]", r"\\\g<0>", t))
+    html.value = html.postprocess(html.value)
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
-        return {key: escape_template(item) for key, item in value.items()}
+        return {key: _each_text(item, change) for key, item in value.items()}
     if isinstance(value, list):
-        return [escape_template(item) for item in value]
-    if isinstance(value, str):
-        return value.replace("\\", "\\\\").replace("$", "\\$")
-    return value
+        return [_each_text(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def block_url_downloads() -> None:
@@ -84,7 +99,17 @@ def keep_file(photo: gr.Image) -> None:
     photo.preprocess = lambda sent: sent.path if sent and sent.path else opened(sent)
 
 
-def queued_events(page: gr.Blocks) -> list[Any]:
-    """List the events that wait in the page's queue, which Gradio tells nobody."""
-    queues = page._queue.event_queue_per_concurrency_id.values()
-    return [event for queue in queues for event in list(queue.queue)]
+def limit_queue(page: gr.Blocks, owner: Callable[[Any, str], str], limit: int, words: str) -> None:
+    """Refuse an event, with these words, of whom so many wait in the page's queue already, which
+    Gradio limits for all together alone. ``owner(request, session)`` says whose an event is."""
+    queue, push = page._queue, page._queue.push
+
+    async def limited(body: Any, request: Any, username: str | None) -> Any:
+        queues = queue.event_queue_per_concurrency_id.values()
+        waiting = [event for one in queues for event in list(one.queue)]
+        mine = owner(request, body.session_hash)
+        if [owner(event.request, event.session_hash) for event in waiting].count(mine) >= limit:
+            raise HTTPException(429, words)
+        return await push(body=body, request=request, username=username)
+
+    queue.push = limited

@@ -1,4 +1,4 @@
-"""Limit what a visitor may send: judged before it is taken, and refused with a sentence.
+"""Limit what a visitor may send and ask: judged before it is taken, refused with a sentence.
 
 Large uploads, too many of them, and too much waiting work of one visitor are turned away in front
 of Gradio, which would take them all. Nor does Gradio download for a visitor what an address names.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,11 +27,12 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pix2pix.errors import UserError
+from pix2pix.imaging.picture import MAX_PIXELS
 from pix2pix.ui.auth import ALLOW, Roles, is_loopback
-from pix2pix.ui.gradio_patches import NO_ADDRESS, queued_events
+from pix2pix.ui.gradio_patches import NO_ADDRESS, limit_queue
 
 MIB = 2**20
 MAX_WAITING = 16  # events of one visitor in the queue: a page load brings about ten
@@ -52,14 +54,29 @@ POST_ROUTES = {
     "reset",
     "mcp",
 }
-QUEUE_ROUTE = re.compile(r"/gradio_api/(queue/join|call/.+)$")  # the queue: a page, a program
 # Where Gradio would hand on what lies elsewhere. `C:` is no scheme but a disk.
 PROXY_ROUTE = re.compile(r"/gradio_api/(proxy=|file[=/][a-z][a-z0-9+.-]+:)", re.IGNORECASE)
+MUCH_WAITING = "You have much waiting here already: let it finish first."
 DISK_FULL = "The server's disk is full: try again tomorrow, or tell its owner."
 FOREIGN_HOST = (
     "This app is for its own machine: open it as http://127.0.0.1 or localhost there, or behind a "
     f"proxy of yours start it with {ALLOW}=0 or 1."
 )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a visitor may ask for at a time."""
+
+    files: int = 200  # of one batch
+    pixels: int = MAX_PIXELS  # of one picture
+    frames: int = 20_000  # of the videos of one batch
+    work: float = math.inf  # of a model of the Hub for one picture, in multiply-adds
+
+
+# Where strangers share a server. The paper's U-Net takes 6 billion multiply-adds at 256 pixels and
+# 97 at 1024, a ResNet 199 at 512: no forward holds up the others for more than seconds on a CPU.
+PUBLIC_LIMITS = Limits(files=50, pixels=25_000_000, frames=240, work=250e9)
 
 
 class DiskFull(UserError):
@@ -69,21 +86,19 @@ class DiskFull(UserError):
 class LimitsMiddleware:
     """ASGI middleware that judges requests before Gradio takes them.
 
-    `waiting()` lists the owner of each event that waits, see `event_owner`. With `loopback_only`
-    only what was sent to an address of this machine is taken: a foreign page may have its own name
-    lead here, and the browser believes that both are one.
+    With `loopback_only` only what was sent to an address of this machine is taken: a foreign page
+    may have its own name lead here, and the browser believes that both are one.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         roles: Roles,
-        waiting: Callable[[], list[str]],
         loopback_only: bool = False,
         now: Callable[[], float] = time.monotonic,
         free: Callable[[], int] = lambda: upload_disk().free,
     ) -> None:
-        self.app, self.roles, self.waiting, self.loopback_only = app, roles, waiting, loopback_only
+        self.app, self.roles, self.loopback_only = app, roles, loopback_only
         self.now, self.free = now, free
         self.sent: dict[str, deque[tuple[float, int]]] = {}  # uploads of the last hour, by address
         self.lock = threading.Lock()
@@ -94,14 +109,7 @@ class LimitsMiddleware:
             return await PlainTextResponse(NO_ADDRESS, 403)(scope, receive, send)
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self.app(scope, receive, send)
-        request = Request(scope)
-        code, sentence = self.judge(request)
-        joins = not code and QUEUE_ROUTE.search(scope["path"])
-        if joins and len(all_waiting := self.waiting()) >= MAX_WAITING:  # else nobody has too many
-            body = await read_body(receive)
-            receive = replay_body(body, receive)
-            if all_waiting.count(event_owner(request, parse_session(body))) >= MAX_WAITING:
-                code, sentence = 429, "You have much waiting here already: let it finish first."
+        code, sentence = self.judge(Request(scope))
         if code:  # in the form in which the page shows it
             upload = scope["path"].endswith("/upload")
             answer = PlainTextResponse(sentence, code) if upload else None
@@ -148,13 +156,14 @@ class LimitsMiddleware:
             return True
 
 
-def limits_middleware(page: gr.Blocks, roles: Roles, loopback_only: bool = False) -> Middleware:
+def limits_middleware(roles: Roles, loopback_only: bool = False) -> Middleware:
     """Make the middleware for ``page.launch``."""
+    return Middleware(LimitsMiddleware, roles=roles, loopback_only=loopback_only)
 
-    def waiting() -> list[str]:
-        return [event_owner(event.request, event.session_hash) for event in queued_events(page)]
 
-    return Middleware(LimitsMiddleware, roles=roles, waiting=waiting, loopback_only=loopback_only)
+def limit_waiting(page: gr.Blocks) -> None:
+    """Limit what of one visitor waits in the page's queue."""
+    limit_queue(page, event_owner, MAX_WAITING, MUCH_WAITING)
 
 
 def upload_disk() -> Any:
@@ -199,36 +208,3 @@ def event_owner(request: Request, session: str) -> str:
     """Return whom an event counts for: the page it comes from, or the address of a program that
     calls without one, and so by another session each time."""
     return visitor_address(request) if "/gradio_api/call/" in request.url.path else session
-
-
-async def read_body(receive: Receive) -> bytes:
-    """Read the body of a request whose length was judged."""
-    parts, more = [], True
-    while more:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        more = message["type"] == "http.request" and message.get("more_body", False)
-    return b"".join(parts)
-
-
-def replay_body(body: bytes, receive: Receive) -> Receive:
-    """Make a `receive` that begins with a body that was read already."""
-    is_sent = False
-
-    async def replay() -> Message:
-        nonlocal is_sent
-        if is_sent:
-            return await receive()
-        is_sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
-def parse_session(body: bytes) -> str:
-    """Return the visitor's session in the body of an event, or nothing."""
-    try:
-        event: Any = json.loads(body)
-        return str(event["session_hash"])
-    except (ValueError, RecursionError, TypeError, KeyError):
-        return ""

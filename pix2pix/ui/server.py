@@ -27,7 +27,6 @@ from pix2pix.ui.gradio_patches import expose_mcp_tools
 from pix2pix.ui.limits import limits_middleware
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
-from pix2pix.ui.train.tab import train_tab
 from pix2pix.utils.workspace import hub_model_cache, model_folders
 
 
@@ -47,7 +46,7 @@ def main() -> None:
     except UserError as error:
         parser.exit(2, f"{error}\n")
     start_bucket_backup()
-    page = build_page(models, train_tab, roles, borrow_models(models))
+    page = build_page(models, roles, borrow_models(models))
     page.launch(
         server_name=args.host,
         server_port=args.port and int(args.port),
@@ -58,7 +57,7 @@ def main() -> None:
         footer_links=["api", "settings"],
         mcp_server=args.mcp,
         max_file_size="500mb",
-        app_kwargs={"middleware": [limits_middleware(page, roles, is_local_only(args.host))]},
+        app_kwargs={"middleware": [limits_middleware(roles, is_local_only(args.host))]},
         state_session_capacity=500,  # of about 0.4 MB each
         # Gradio gives up where its own first page takes 3 s, as it may while a run is training.
         _frontend=False,

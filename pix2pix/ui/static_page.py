@@ -27,14 +27,13 @@ from pix2pix.models.weights import pack_weights
 from pix2pix.ui.device_engine import (
     INSTALLED,
     RUNTIME_FILES,
-    UI,
     compressed,
     engine_files,
     has_graph,
     has_runtime,
     runtime_addresses,
 )
-from pix2pix.ui.model_view import MAX_SAMPLES, card_words, pad_html, pad_state, thumbnail
+from pix2pix.ui.model_view import MAX_SAMPLES, UI, card_words, pad_state, read_asset, thumbnail
 from pix2pix.utils.files import copy_folder, write_atomically, write_errors
 from pix2pix.utils.text import printable
 
@@ -82,21 +81,20 @@ def write_page(folders: dict[str, Path], stage: Path, runtime: Path | None, smal
         addresses = copy_runtime(runtime, stage / "runtime", addresses)
     models = [copy_model(name, folder, stage, addresses, small) for name, folder in folders.items()]
     title = models[0]["title"] if len(models) == 1 else "Pix2Pix Studio"
-    components = UI / "components"
-    page = (components / "static_page.html").read_text(encoding="utf-8")
+    page = read_asset("static_page.html")
     # As JSON in a script: only `<` could end it.
     listed = json.dumps(models, ensure_ascii=False, separators=(",", ":"))
     listed = listed.replace("<", "\\u003c")
-    texts = {"{title}": html.escape(title), "{pad}": pad_html("pad.html"), "{models}": listed}
+    texts = {
+        "{title}": html.escape(title),
+        "{pad}": read_asset("translate/pad.html"),
+        "{models}": listed,
+    }
     page = re.sub("{(?:title|pad|models)}", lambda mark: texts[mark[0]], page)
     (stage / "index.html").write_text(page, encoding="utf-8")
-    styles = [
-        (components / name).read_text(encoding="utf-8") for name in ("static_page.css", "cards.css")
-    ]
-    nested = (components / "pad.css").read_text(encoding="utf-8")
-    (stage / "page.css").write_text(
-        "\n".join([*styles, f"#studio {{\n{nested}\n}}\n"]), encoding="utf-8"
-    )
+    nested = f"#studio {{\n{read_asset('translate/pad.css')}\n}}\n"
+    styles = "\n".join([read_asset("static_page.css"), read_asset("cards.css"), nested])
+    (stage / "page.css").write_text(styles, encoding="utf-8")
 
 
 def write_space_card(page: Path, name: str) -> None:

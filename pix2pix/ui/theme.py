@@ -13,11 +13,6 @@ CSS_FILE = UI / "page.css"
 OFFSCREEN = "away"  # hidden by CSS: what is in it stays in the page, such as the drawing on the pad
 
 
-def read_asset(name: str) -> str:
-    """Read an HTML, CSS or JavaScript file, named by its path below `pix2pix/ui`."""
-    return (UI / name).read_text(encoding="utf-8")
-
-
 def theme() -> gr.themes.Base:
     """Make the theme. No font is fetched from elsewhere: the page must work on a closed network."""
     base = gr.themes.Base(

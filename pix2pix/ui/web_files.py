@@ -7,7 +7,6 @@ compresses well is sent compressed.
 from __future__ import annotations
 
 import functools
-import gzip
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +15,13 @@ from urllib.parse import quote
 
 import gradio as gr
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from pix2pix.errors import UserError
 from pix2pix.models.folder import GRAPH, WEIGHTS, read_config
 from pix2pix.ui.device_engine import (
     INSTALLED,
@@ -32,6 +34,7 @@ from pix2pix.ui.device_engine import (
     runtime_addresses,
     runtime_version,
 )
+from pix2pix.ui.gradio_patches import page_error
 from pix2pix.utils.workspace import hub_model_cache
 
 WEB = Path(__file__).parent / "web"
@@ -62,8 +65,9 @@ def mount_script(module: str, events: Sequence[str] = ()) -> str:
 
 
 class WebPage(gr.Blocks):
-    """Blocks that serve the files of their modules, whoever launches them; `folders()` are the
-    models, name -> folder, whose files are given away."""
+    """Blocks that serve the files of their modules, whoever launches them, and show a UserError of
+    any event as its sentence; `folders()` are the models, name -> folder, whose files are given
+    away."""
 
     folders: Callable[[], dict[str, Path]] = staticmethod(dict)
 
@@ -72,6 +76,13 @@ class WebPage(gr.Blocks):
         more = app_kwargs or {}
         routes = [*web_routes(lambda: self.folders()), *more.get("routes", [])]
         return super().launch(*args, app_kwargs={**more, "routes": routes}, **options)
+
+    async def call_function(self, *args: Any, **options: Any) -> Any:
+        """Call an event's function as ``gr.Blocks.call_function`` does."""
+        try:
+            return await super().call_function(*args, **options)
+        except UserError as error:
+            raise page_error(str(error)) from error
 
 
 def device_files(name: str, folder: Path) -> dict[str, Any] | None:
@@ -87,13 +98,12 @@ def device_files(name: str, folder: Path) -> dict[str, Any] | None:
 
 @functools.cache
 def _modules() -> tuple[str, dict[str, bytes]]:
-    """Return the digest of all modules, which import each other, and their text, compressed."""
+    """Return the digest of all modules, which import each other, and their text."""
     files = {file.name: file.read_bytes() for file in sorted(WEB.glob("*.js"))}
     digest = hashlib.blake2b(digest_size=8)
     for name, content in files.items():
         digest.update(name.encode() + content)
-    packed = {name: gzip.compress(content, 9, mtime=0) for name, content in files.items()}
-    return digest.hexdigest(), packed
+    return digest.hexdigest(), files
 
 
 def web_routes(folders: Callable[[], dict[str, Path]]) -> list[Route]:
@@ -101,19 +111,20 @@ def web_routes(folders: Callable[[], dict[str, Path]]) -> list[Route]:
 
     def module(request: Request) -> Response:
         content = _modules()[1].get(request.path_params["name"])
-        return _packed(content, TYPES[".js"], request) if content else _missing()
+        if not content:
+            return _missing()
+        return Response(content, media_type=TYPES[".js"], headers=FOR_EVER)
 
     async def runtime(request: Request) -> Response:
         name = request.path_params["name"]
         known = name in RUNTIME_FILES and (INSTALLED / name).is_file()
         if not known or request.path_params["version"] != runtime_version():
             return _missing()
-        file = INSTALLED / name
-        if not _takes_gzip(request):
-            return FileResponse(file, media_type=TYPES[file.suffix], headers=FOR_EVER)
-        packed = await run_in_threadpool(compressed, file)
-        headers = {**FOR_EVER, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-        return FileResponse(packed, media_type=TYPES[file.suffix], headers=headers)
+        file, headers = INSTALLED / name, {**FOR_EVER, "Vary": "Accept-Encoding"}
+        kind = TYPES[file.suffix]
+        if "gzip" in request.headers.get("accept-encoding", ""):  # 14 MB: compressed once for all
+            file, headers["Content-Encoding"] = await run_in_threadpool(compressed, file), "gzip"
+        return FileResponse(file, media_type=kind, headers=headers)
 
     def model(request: Request) -> Response:
         wanted = request.path_params
@@ -125,21 +136,12 @@ def web_routes(folders: Callable[[], dict[str, Path]]) -> list[Route]:
         return FileResponse(folder / wanted["file"], media_type=kind, headers=FOR_EVER)
 
     return [
-        Route(f"/{PREFIX}/web/{{digest}}/{{name}}", module),
+        Route(
+            f"/{PREFIX}/web/{{digest}}/{{name}}", module, middleware=[Middleware(GZipMiddleware)]
+        ),
         Route(f"/{PREFIX}/runtime/{{version}}/{{name}}", runtime),
         Route(f"/{PREFIX}/models/{{name}}/{{digest}}/{{file}}", model),
     ]
-
-
-def _packed(content: bytes, kind: str, request: Request) -> Response:
-    headers = {**FOR_EVER, "Vary": "Accept-Encoding"}
-    if not _takes_gzip(request):
-        return Response(gzip.decompress(content), media_type=kind, headers=headers)
-    return Response(content, media_type=kind, headers={**headers, "Content-Encoding": "gzip"})
-
-
-def _takes_gzip(request: Request) -> bool:
-    return "gzip" in request.headers.get("accept-encoding", "")
 
 
 def _missing() -> Response:

@@ -26,8 +26,6 @@ from PIL import Image
 
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.picture import Picture, as_picture
-from pix2pix.model_config import ModelConfig
-from pix2pix.models.tiling import LargePicture
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.nn.device import on_zero_gpu
@@ -99,22 +97,9 @@ class ZeroGpuTranslator:
     own: Translator
     borrow: Callable[..., Image.Image | str]
 
-    @property
-    def config(self) -> ModelConfig:
-        """The model's config."""
-        return self.own.config
-
-    def by_range(self, picture: Picture) -> Picture:
-        """Do as `Translator.by_range` does."""
-        return self.own.by_range(picture)
-
-    def range_notice(self, picture: Picture | Image.Image, name: str = "The picture") -> str:
-        """Do as `Translator.range_notice` does."""
-        return self.own.range_notice(picture, name)
-
-    def translate_large(self, picture: LargePicture, **options: Any) -> None:
-        """Do as `Translator.translate_large` does."""
-        self.own.translate_large(picture, **options)
+    def __getattr__(self, name: str) -> Any:
+        """Leave all else to `own`."""
+        return getattr(self.own, name)
 
     def translate(
         self,

@@ -1,4 +1,5 @@
-"""Handle text from strangers: safe file names, their order, and escapes for Markdown and HTML."""
+"""Handle text from strangers: safe file names, their order, and escapes for Markdown and HTML; put
+durations and memory into words."""
 
 from __future__ import annotations
 
@@ -161,3 +162,22 @@ def escape_markdown(value: Any) -> str:
 def escape_text(text: str) -> str:
     """Return text for the page, in which nothing becomes Markdown or HTML."""
     return "".join(f"&#{ord(c)};" if c in "<>&*_`[]()#|\\!~" else c for c in text)
+
+
+def format_memory(mib: int) -> str:
+    """Format a number of MiB: 800 MiB, 1.1 GiB."""
+    return f"{mib:,} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
+
+
+def format_duration(seconds: float) -> str:
+    """Format a duration: 50 s, 12 min, 1 h 5 min, 2 days 3 h."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} day{'s' * (days > 1)} {hours} h"

@@ -26,7 +26,6 @@ from pix2pix.imaging.strokes import Stroke
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
-from pix2pix.ui.train.tab import train_tab
 from pix2pix.utils.workspace import model_folders
 from scripts.examples.faces import example_faces
 from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
@@ -101,7 +100,7 @@ def show_run(view: Page) -> None:
 def open_app(width: int, height: int, look: str) -> Iterator[Page]:
     """Start the app and open it in a headless Chromium, as soon as the pad is there."""
     os.environ["PIX2PIX_ON_DEVICE"] = "off"  # the server draws, and no badge says who
-    page = build_page(TranslatorCache(model_folders), train_tab)
+    page = build_page(TranslatorCache(model_folders))
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, theme=theme(), css_paths=CSS_FILE)
     with sync_playwright() as playwright:
         path = chromium_path(playwright.chromium.executable_path)

@@ -382,7 +382,7 @@ def page(hub: FakeHub, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(jobs_follow, "FOLLOWERS", followers)
     monkeypatch.setattr("pix2pix.ui.train.jobs.FOLLOWERS", followers)
     with gr.Blocks() as blocks:
-        train_tab(gr.Textbox())
+        train_tab()
     yield blocks
     followers.followed.clear()
 
@@ -402,7 +402,7 @@ def test_the_form_sends_watches_stops_and_watches_again(
     }  # fmt: skip
     values |= {part: given[part.elem_id] for part in values if part.elem_id in given}
     token = next(part for part in values if part.elem_id == "jobs-token")
-    with pytest.raises(gr.Error, match="Give your token first"):
+    with pytest.raises(UserError, match="Give your token first"):
         send.fn({**values, token: ""}, None)
     answer = send.fn(values, None)
     run = run_folder.runs_folder() / "faces"
@@ -421,7 +421,7 @@ def test_the_form_sends_watches_stops_and_watches_again(
     with pytest.raises(UserError, match="give your token"):
         handle_action(RunWatcher(), {"run": "faces", "action": "stop"})
     again = handler(page, "watch_again")
-    with pytest.raises(gr.Error, match="does not accept"):
+    with pytest.raises(UserError, match="does not accept"):
         again.fn("hf_unknown", "faces", None)
     assert not jobs_follow.FOLLOWERS.followed
     again.fn(OWNER, "faces", None)

@@ -40,7 +40,6 @@ from pix2pix.training.resolve_config import resolve_config
 from pix2pix.training.trainer import Trainer
 from pix2pix.ui.model_view import pad_state
 from pix2pix.ui.page import build_page
-from pix2pix.ui.train.tab import train_tab
 from tests.support.models_and_servers import (
     Recorder,
     load_script,
@@ -327,7 +326,7 @@ def test_a_photo_keeps_its_colours_as_hints(
     photo = Image.new("RGB", (96, 64), "white")
     photo.paste(thing(64), (16, 0))
     photo.save(file)
-    page = build_page(models, train_tab)
+    page = build_page(models)
     by_name = {f.name: f.fn for f in page.fns.values()}
     drawing = line_drawing(photo)
     for name in ("follows", "plain"):

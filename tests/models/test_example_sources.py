@@ -10,7 +10,7 @@ from PIL import Image
 
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator_cache import TranslatorCache
-from pix2pix.ui.translate.options import Limits
+from pix2pix.ui.limits import Limits
 from pix2pix.ui.translate.tab import translate_tab
 from tests.support.models_and_servers import noise, save_tiny_model
 

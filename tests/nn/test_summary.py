@@ -27,7 +27,7 @@ from pix2pix.nn.layers import parameter_count
 from pix2pix.nn.summary import format_summary, multiply_adds, summarise
 from pix2pix.nn.training_memory import saved_activations, training_memory
 from pix2pix.presets import PRESETS
-from pix2pix.ui.translate.options import PUBLIC_LIMITS
+from pix2pix.ui.limits import PUBLIC_LIMITS
 from tests.support.fork_server import ForkServer
 
 ROOT = Path(__file__).resolve().parents[2]

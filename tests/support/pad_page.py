@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from pix2pix.ui.components.pad import pad
+from pix2pix.ui.translate.pad import pad
 from pix2pix.ui.web_files import WebPage
 from scripts.examples.faces import example_faces
 from tests.support.page_server import launched

@@ -16,7 +16,6 @@ from pix2pix.ui.auth import Roles
 from pix2pix.ui.limits import limits_middleware
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
-from pix2pix.ui.train.tab import train_tab
 
 
 def launched(page: Any, *, themed: bool = False, **more: Any) -> str:
@@ -31,8 +30,8 @@ class Server:
 
     def __init__(self, workspace: Path, roles: Roles, *middleware: Middleware) -> None:
         self.workspace = workspace
-        self.page = build_page(TranslatorCache(lambda: [workspace / "models"]), train_tab, roles)
-        middleware = [*middleware, limits_middleware(self.page, roles)]
+        self.page = build_page(TranslatorCache(lambda: [workspace / "models"]), roles)
+        middleware = [*middleware, limits_middleware(roles)]
         self.url = launched(self.page, app_kwargs={"middleware": middleware})
         self.http = httpx.Client(base_url=self.url, timeout=120)
 

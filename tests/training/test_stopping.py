@@ -10,12 +10,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from pix2pix.errors import UserError
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator_cache import TranslatorCache
-from pix2pix.ui.long_work import CancelSwitches
+from pix2pix.ui.events import CancelSwitches
 from pix2pix.ui.page import build_page
 from pix2pix.ui.train.evaluate import STOPPED
-from pix2pix.ui.train.tab import train_tab
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.models_and_servers import noise, save_tiny_model
 
@@ -29,7 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> gr.Blocks:
         patch.setenv("PIX2PIX_WORKSPACE", str(folder))
         draw_dataset(folder / "datasets" / "faces", train=1, val=1)
         save_tiny_model(folder / "models" / "tiny")
-        yield build_page(TranslatorCache(lambda: [folder / "models"]), train_tab)
+        yield build_page(TranslatorCache(lambda: [folder / "models"]))
 
 
 def functions(page: gr.Blocks, *names: str) -> list[Callable[..., Any]]:
@@ -52,7 +52,7 @@ def stopped(page: gr.Blocks) -> None:
 def test_a_batch_that_waits_is_stopped(page: gr.Blocks, stopped: None, tmp_path: Path) -> None:
     save_png(noise(64, 64), tmp_path / "a.png")
     (translate,) = functions(page, "translate_batch")
-    with pytest.raises(gr.Error, match="0 of 1 translated"):
+    with pytest.raises(UserError, match="0 of 1 translated"):
         translate([str(tmp_path / "a.png")], "tiny", "", "", "", VISITOR, silent)
     for visitor in (VISITOR, OTHER):  # it is over; and others go on
         assert translate([str(tmp_path / "a.png")], "tiny", "", "", "", visitor, silent)[0]

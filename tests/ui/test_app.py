@@ -106,7 +106,7 @@ def test_gradios_own_variables_say_where_to_listen(
 ) -> None:  # fmt: skip
     seen = {}
 
-    def page(models: object, train_tab: object, roles: Roles, borrowed: object) -> SimpleNamespace:
+    def page(models: object, roles: Roles, borrowed: object) -> SimpleNamespace:
         return SimpleNamespace(launch=lambda **said: seen.update(said, roles=roles))
 
     monkeypatch.setattr(server, "build_page", page)

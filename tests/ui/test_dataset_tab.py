@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import numpy as np
 import pytest
 import tifffile
@@ -30,17 +29,18 @@ from pix2pix.data.records import Inputs, Plan, Recipe
 from pix2pix.data.report import read_dataset_json
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import from_data_url
-from pix2pix.ui.components.pairs_view import dataset_pair_views, planned_pair_views
-from pix2pix.ui.dataset.plan_cache import CheckedPlan, PlanCache, TempDir
-from pix2pix.ui.dataset.table_form import examples
+from pix2pix.ui.dataset.build import CheckedPlan, PlanCache
+from pix2pix.ui.dataset.pairs_view import dataset_pair_views, planned_pair_views
+from pix2pix.ui.dataset.sources_form import table_examples
 from pix2pix.ui.dataset.uploads import (
+    TempDir,
     UploadedInputs,
     gather_inputs,
     link_files,
     look,
     resolve_inside,
 )
-from pix2pix.ui.long_work import CancelSwitches, time_left
+from pix2pix.ui.events import CancelSwitches, time_left
 from pix2pix.ui.page import build_page
 from tests.support.drawn_pairs import draw_folders, drawn_pair, drawn_strip
 from tests.support.models_and_servers import connected
@@ -517,22 +517,16 @@ def test_names_are_inert_text(page: Any, workspace: Path) -> None:
 
 
 @pytest.mark.browser
-def test_a_train_tab_gets_the_dataset(visit: Callable[..., Any], workspace: Path) -> None:
+def test_the_train_tab_gets_the_dataset(visit: Callable[..., Any], workspace: Path) -> None:
     (workspace / "datasets" / "ready" / "train").mkdir(parents=True)
     drawn_strip(1, 64).save(workspace / "datasets" / "ready" / "train" / "1.png")
-
-    def train_tab(dataset: gr.Textbox) -> None:
-        told = gr.Textbox(label="Told", elem_id="told")
-        dataset.change(lambda name: name, dataset, told)
-
-    page = build_page(NoModels(), train_tab)
+    page = build_page(NoModels())
     try:
         view = visit(launched(page, themed=True))
         view.get_by_role("tab", name="Dataset").click()
         view.locator('#datasets .card[data-name="ready"]').click()
         view.get_by_role("button", name="Train on this dataset").click()
-        told = "document.querySelector('#told input, #told textarea')"
-        view.wait_for_function(f"{told} && {told}.value === 'ready'")
+        view.wait_for_function("document.querySelector('#train-dataset input')?.value === 'ready'")
         assert view.get_by_role("tab", name="Train").get_attribute("aria-selected") == "true"
         view.close()
     finally:
@@ -565,7 +559,7 @@ def test_a_table_is_looked_at_and_taken_by_its_columns(tmp_path: Path, workspace
     for number, place in enumerate(({"archive": str(file)}, {"source_path": "houses.parquet"})):
         found = look(UploadedInputs(**place))
         assert found.chosen == ("imageA", "imageB") and found.counts == {"": 6}
-        shown = examples(found)["pairs"]
+        shown = table_examples(found)["pairs"]
         assert [pair["row"] for pair in shown] == ["row 1", "row 2", "row 3"]
         taken = gather_inputs(
             UploadedInputs(**place, columns=("imageB", "imageA"), limit=4),

@@ -23,7 +23,6 @@ from pix2pix.training import run_control
 from pix2pix.ui.auth import Roles
 from pix2pix.ui.dataset import library
 from pix2pix.ui.page import build_page
-from pix2pix.ui.train.tab import train_tab
 from tests.support.models_and_servers import save_tiny_model
 from tests.support.page_server import launched
 
@@ -62,7 +61,7 @@ def page(visit: Callable[..., Any], workspace: Path, tmp_path: Path) -> Iterator
     """The whole page, with a model that it came with and none of the person's."""
     save_tiny_model(tmp_path / "shipped" / "other")
     models = TranslatorCache(lambda: [workspace / "models", tmp_path / "shipped"])
-    app = build_page(models, train_tab, Roles(everybody=True))
+    app = build_page(models, Roles(everybody=True))
     opened = visit(launched(app, themed=True))
     yield opened
     opened.close()

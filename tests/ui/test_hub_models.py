@@ -20,8 +20,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
-from pix2pix.ui.auth import visitor_token
-from pix2pix.ui.components.hub_forms import can_sign_in
+from pix2pix.ui.auth import can_sign_in, visitor_token
 from pix2pix.ui.page import build_page
 from pix2pix.utils.workspace import hub_model_cache
 from tests.support.fake_hub import READER, WRITER, serving

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from torch import Tensor, nn
 
 from pix2pix.imaging.picture import data_url
-from pix2pix.ui.components.pad import BUSY, MAX_CONCURRENT, MAX_PER_VISITOR, MAX_WAITING, pad
+from pix2pix.ui.translate.pad import BUSY, MAX_CONCURRENT, MAX_PER_VISITOR, MAX_WAITING, pad
 from pix2pix.ui.translate.tab import live_functions
 from tests.support.models_and_servers import awaited, noise, translator
 

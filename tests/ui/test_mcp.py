@@ -18,7 +18,6 @@ from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui import server
 from pix2pix.ui.gradio_patches import expose_mcp_tools
 from pix2pix.ui.page import build_page
-from pix2pix.ui.train.tab import train_tab
 from tests.support.models_and_servers import awaited, noise, save_tiny_model
 from tests.support.page_server import launched
 
@@ -34,7 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Blocks]:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
         patch.setattr(gradio.mcp, "GradioMCPServer", gradio.mcp.GradioMCPServer)  # puts it back
         expose_mcp_tools()
-        yield build_page(TranslatorCache(lambda: [folder / "models"], "cpu"), train_tab)
+        yield build_page(TranslatorCache(lambda: [folder / "models"], "cpu"))
 
 
 def test_only_translation_becomes_a_tool_and_all_stay_endpoints(page: gr.Blocks) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("gradio")
 
-from pix2pix.ui.components.pad import pad
+from pix2pix.ui.translate.pad import pad
 from tests.support.models_and_servers import awaited
 from tests.support.pad_page import (
     DOOR,
@@ -50,7 +50,7 @@ def test_empty_pad_sends_only_the_example(page: Page) -> None:
     assert len(page.fake.requests) == 1
     assert (decode(page.fake.requests[0]["image"]) < 128).any(), "an empty canvas was sent"
     assert page.js("pad.ops.length") == 0 or (page.drawing() == 255).all()
-    assert "photo appears here" in page.page.locator(".caption").inner_text()
+    assert "picture appears here" in page.page.locator(".caption").inner_text()
 
 
 def test_stroke_changes_the_picture(page: Page) -> None:
@@ -345,3 +345,35 @@ def test_a_reload_after_a_long_session_keeps_what_is_on_the_pad(page: Page) -> N
     page.page.reload()
     page.until("pad.shownCount > 0 && pad.idle()")
     assert page.js("pad.png()") == before and page.fake.requests[-1]["image"] == before
+
+
+def test_variations_come_into_sight_and_what_is_made_is_said(page: Page) -> None:
+    page.page.set_viewport_size({"width": 1000, "height": 640})
+    page.draw(*STROKE)
+    page.settle()
+    page.fake.open.clear()
+    page.draw((0.5, 0.8))
+    page.do("variations")
+    assert page.message() == "Making four variations…"
+    page.fake.open.set()
+    page.settle()
+    last = page.page.locator(".variations button").last.bounding_box()
+    page.page.set_viewport_size({"width": 1000, "height": 900})
+    assert last["y"] + last["height"] <= 640 and page.message() == ""
+
+
+def test_on_a_phone_every_colour_and_the_first_picture_are_in_sight(page: Page) -> None:
+    page.use("labels")
+    page.page.set_viewport_size({"width": 390, "height": 600})
+    for state in ("labels", "hints"):
+        page.use(state)
+        boxes = [e.bounding_box() for e in page.page.locator(".palette > *").all()]
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes), state
+    page.page.evaluate("scrollTo(0, 0)")
+    page.js("pad.live.isRevealed = false")
+    page.draw(*STROKE)
+    page.settle()
+    page.page.wait_for_function(
+        "document.querySelector('.result').getBoundingClientRect().top < innerHeight / 2 + 150"
+    )
+    page.page.set_viewport_size({"width": 1000, "height": 900})

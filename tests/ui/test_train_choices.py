@@ -12,7 +12,7 @@ import pytest
 from pix2pix.errors import UserError
 from pix2pix.presets import PRESETS
 from pix2pix.ui.auth import Roles
-from pix2pix.ui.train.form import training_form
+from pix2pix.ui.train.form import TrainForm
 from pix2pix.ui.train.launch import run_settings, start_training
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.models_and_servers import save_tiny_model, tiny_config
@@ -98,7 +98,7 @@ def test_a_network_of_fixed_width_is_not_given_one(server: Server) -> None:
     width = after(server, "preset", "input", values)["width"]
     assert width["interactive"] and width["info"] == ""
     with gr.Blocks():
-        form = training_form()
+        form = TrainForm()
     filled = {part: getattr(part, "value", None) for part in form.inputs()}
     filled |= {form.width: 16, form.more: "generator=small-unet"}
     given = form.overrides(filled)

@@ -35,17 +35,11 @@ from pix2pix.training import run_control, run_folder
 from pix2pix.training.metrics_log import Curves, read_jsonl
 from pix2pix.ui.train import evaluate as train_evaluate
 from pix2pix.ui.train import watch as train_watch
-from pix2pix.ui.train.form import describe_length, training_form
-from pix2pix.ui.train.launch import read_overrides, run_settings, settings_table, start_run
+from pix2pix.ui.train.form import PRESET_TEXTS, TrainForm, format_memory_need, settings_table
+from pix2pix.ui.train.launch import read_overrides, run_settings, start_run
 from pix2pix.ui.train.live_view import handle_action, load_sample
-from pix2pix.ui.train.watch import SLOT, RunWatcher
-from pix2pix.ui.train.wording import (
-    PRESET_TEXTS,
-    format_duration,
-    format_memory_need,
-    format_pace,
-    run_facts,
-)
+from pix2pix.ui.train.watch import SLOT, RunWatcher, format_pace, run_facts
+from pix2pix.utils.text import format_duration
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.fork_server import ForkServer
 from tests.support.models_and_servers import (
@@ -772,20 +766,20 @@ def test_length_and_memory_are_told_before_a_start(
     workspace: Path, changes: dict, words: str
 ) -> None:
     with gr.Blocks():
-        form = training_form()
+        form = TrainForm()
     values = {part: getattr(part, "value", None) for part in form.inputs()}
     values |= {form.dataset: "blocks", form.more: ""}
     values |= {getattr(form, name): value for name, value in changes.items()}
-    told = describe_length(form, values)
+    told = form.describe_length(values)
     assert words in told if words else told == ""
 
 
 def test_the_time_is_told_where_a_run_did_the_same_work_before(workspace: Path) -> None:
     with gr.Blocks():
-        form = training_form()
+        form = TrainForm()
     values = {part: getattr(part, "value", None) for part in form.inputs()}
     values |= {form.dataset: "blocks", form.more: ""}
-    assert "at the pace of" not in describe_length(form, values)
+    assert "at the pace of" not in form.describe_length(values)
     for name, said in (("other", {"size": 128}), ("same", {"lr": 0.001, "epochs": 3})):
         config = dataclasses.replace(train_config("recommended"), **said)
         settings = {**dataclasses.asdict(config), "device": str(pick_device())}
@@ -794,7 +788,7 @@ def test_the_time_is_told_where_a_run_did_the_same_work_before(workspace: Path) 
         (folder / "config.json").write_text(json.dumps(settings))
         started = 2e9 + (name == "other")  # the last one, whose steps were other work
         run_folder.write_status(folder, state="finished", seconds_per_step=0.5, started=started)
-    assert "600 steps, about 5 min at the pace of same." in describe_length(form, values)
+    assert "600 steps, about 5 min at the pace of same." in form.describe_length(values)
 
 
 def test_figures_are_said_in_words(tmp_path: Path) -> None:

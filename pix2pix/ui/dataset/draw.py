@@ -6,11 +6,8 @@ a number that changes with what of it is done. What it does it asks of server fu
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,30 +28,22 @@ from pix2pix.imaging.decode import from_data_url, open_picture
 from pix2pix.imaging.example_houses import PALETTE
 from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import list_models, read_config
-from pix2pix.ui.components.pad import MAX_IMAGE_CHARS
-from pix2pix.ui.events import server_function
+from pix2pix.ui.custom_html import Reply, Request, custom_html, server_function
 from pix2pix.ui.limits import check_disk
-from pix2pix.ui.model_view import pad_html
-from pix2pix.ui.theme import read_asset
-from pix2pix.ui.web_files import mount_script
+from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES
 from pix2pix.utils.workspace import model_folders, workspace
 
 THUMBNAIL = 72  # pixels
 FAILED = "That did not work; the server's log says why."
-Request = dict[str, Any]
 
 
 def draw_board() -> gr.HTML:
     """Lay out the board. Its ``change`` event says that what is done is another."""
-    return gr.HTML(
-        value={},
-        html_template=pad_html("trace.html"),
-        css_template=read_asset("components/pad.css") + read_asset("components/trace.css"),
-        js_on_load=mount_script("trace.js"),
-        apply_default_css=False,
-        server_functions=[_answer(function) for function in FUNCTIONS],
-        elem_id="draw-board",
-    )
+    return custom_html(
+        "dataset/trace.html", ["translate/pad.css", "dataset/trace.css"], "trace.js",
+        value={}, elem_id="draw-board",
+        server_functions=[server_function(ask.__name__, ask, FAILED) for ask in FUNCTIONS],
+    )  # fmt: skip
 
 
 def drawn_inputs(value: Any) -> Inputs:
@@ -73,7 +62,7 @@ def sets_folder() -> Path:
 # ------------------------------------------------------------- what the page asks
 
 
-def open_board(request: Request) -> dict[str, Any]:
+def open_board(request: Request) -> Reply:
     """List the sets and palettes, and the photos of the set that is named, if it is there."""
     sets = []
     for name in list_sets(sets_folder()):
@@ -84,14 +73,14 @@ def open_board(request: Request) -> dict[str, Any]:
     return {"sets": [count_set(traced) for traced in sets], "palettes": palettes(), **shown}
 
 
-def open_photo(request: Request) -> dict[str, Any]:
+def open_photo(request: Request) -> Reply:
     """Return a photo as it is framed, and what was drawn over it."""
     traced, name = _place(request)
     photo = open_picture(traced.photo(name)).to_pil(3)
     return {"photo": data_url(photo), "strokes": traced.strokes(name)}
 
 
-def add_photo(request: Request) -> dict[str, Any]:
+def add_photo(request: Request) -> Reply:
     """Add an uploaded file to the set that is named, or to a new one."""
     check_disk()
     file = _uploaded(request.get("file"))
@@ -101,28 +90,28 @@ def add_photo(request: Request) -> dict[str, Any]:
     return {"set": traced.folder.name, "photo": describe_photo(traced, name)}
 
 
-def save_drawing(request: Request) -> dict[str, Any]:
+def save_drawing(request: Request) -> Reply:
     """Keep a drawing as it is now."""
     traced, name = _place(request)
-    drawing = from_data_url(request.get("image"), MAX_IMAGE_CHARS, SIDE * SIDE)
+    drawing = from_data_url(request.get("image"), MAX_IMAGE_BYTES, SIDE * SIDE)
     state = traced.save(name, request.get("strokes"), drawing, request.get("done") is True)
     return {"state": state}
 
 
-def remove_photo(request: Request) -> dict[str, Any]:
+def remove_photo(request: Request) -> Reply:
     """Remove a photo with its drawing."""
     traced, name = _place(request)
     traced.remove(name)
     return {}
 
 
-def change_set(request: Request) -> dict[str, Any]:
+def change_set(request: Request) -> Reply:
     """Take another kind or palette for the set."""
     changed = _set(request).change(*_kind(request))
     return {"kind": changed.kind, "palette": changed.palette}
 
 
-def delete_set(request: Request) -> dict[str, Any]:
+def delete_set(request: Request) -> Reply:
     """Delete a set with its photos and drawings."""
     remove_set(sets_folder(), request.get("set"))
     return {}
@@ -131,15 +120,6 @@ def delete_set(request: Request) -> dict[str, Any]:
 FUNCTIONS = (
     open_board, open_photo, add_photo, save_drawing, remove_photo, change_set, delete_set,
 )  # fmt: skip
-
-
-def _answer(function: Callable[[Request], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
-    def checked(request: Any) -> dict[str, Any]:
-        if not isinstance(request, dict):
-            raise UserError("The page asked for nothing: reload it.")
-        return function(request)
-
-    return server_function(function.__name__, checked, FAILED)
 
 
 def _set(request: Request) -> TracedSet:
@@ -189,9 +169,7 @@ def thumbnail(photo: Path, time: int) -> str:
     """Return a small JPEG of a photo as a data URL; the `time` only says when to look again."""
     picture = open_picture(photo).to_pil(3)
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return data_url(picture, quality=80)
 
 
 def palettes() -> list[dict[str, Any]]:

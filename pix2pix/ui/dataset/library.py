@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,12 @@ from pix2pix.errors import UserError
 from pix2pix.hub.dataset_repo import dataset_card
 from pix2pix.hub.datasets import push_dataset
 from pix2pix.imaging.picture import data_url, resize
-from pix2pix.ui.components.hub_forms import upload_form
-from pix2pix.ui.components.model_cards import CHOOSE
-from pix2pix.ui.components.pairs_view import dataset_pair_views, join_pair, pairs_view
-from pix2pix.ui.dataset.plan_cache import CONCURRENCY
+from pix2pix.ui.custom_html import CHOOSE_CARD, custom_html
+from pix2pix.ui.dataset.pairs_view import dataset_pair_views, join_pair, pairs_view
+from pix2pix.ui.dataset.uploads import CONCURRENCY
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
-from pix2pix.ui.events import HIDDEN_EVENT, user_errors
-from pix2pix.ui.gradio_patches import escape_template
-from pix2pix.ui.long_work import page_progress, results_folder
-from pix2pix.ui.theme import read_asset
+from pix2pix.ui.events import HIDDEN_EVENT, page_progress, results_folder
+from pix2pix.ui.hub_forms import upload_form
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import workspace
 
@@ -50,26 +46,79 @@ DOWNLOAD = """(file) => {
 }"""
 
 
-@dataclass(frozen=True)
 class DatasetLibrary:
     """The components: `cards` of all datasets, and below them `detail`, the chosen one, whose name
-    `name` holds. `trains` says that there is a button that takes it to training."""
+    `name` holds. The button `train` is wired by the page, for it leads to another tab."""
 
-    cards: gr.HTML
-    sample: gr.Button  # seen while there are none
-    name: gr.Textbox
-    detail: gr.Column
-    about: gr.Markdown
-    message: gr.Markdown
-    pictures: gr.HTML
-    to_zip: gr.Button
-    to_npz: gr.Button
-    trains: bool
+    def __init__(self, page: gr.Blocks) -> None:
+        """Lay it out in `page` and wire it."""
+        gr.HTML("<h2 class='step-title'>Your datasets</h2>", elem_classes="bare")
+        self.cards = custom_html(
+            "dataset/library.html", ["cards.css", WIDE_STYLE], js_on_load=CHOOSE_CARD,
+            value={"datasets": []},  # everybody gets what a page begins with: see below
+            elem_id="datasets", elem_classes="bare",
+        )  # fmt: skip
+        self.sample = gr.Button(
+            "Make a sample dataset", visible=False, size="md", elem_id="make-sample"
+        )
+        # A callable value would be called as the page is built, and be in its public configuration.
+        page.load(library_items, None, [self.cards, self.sample], **HIDDEN_EVENT)
+        self.name = gr.Textbox("", visible=False, label="Dataset")
+        with (
+            gr.Column(visible=False, elem_id="dataset") as self.detail,
+            gr.Row(elem_classes="shelf"),
+        ):
+            with gr.Column(min_width=0):
+                self.lay_out_detail()
+            with gr.Column(min_width=0):
+                self.pictures = pairs_view("", elem_id="dataset-pairs")
+        self.wire()
+
+    def lay_out_detail(self) -> None:
+        """Lay out what can be done with the chosen dataset."""
+        self.about = gr.Markdown(elem_id="dataset-about")
+        self.train = gr.Button("Train on this dataset", variant="primary")
+        with gr.Row():
+            self.to_zip, self.to_npz = (
+                gr.Button(f"Download {words}", size="md", elem_id=f"dataset-{kind}", min_width=0)
+                for kind, words in (("zip", "ZIP"), ("npz", ".npz"))
+            )
+        with gr.Accordion("Send to the Hugging Face Hub", open=False):
+            upload_form(self.name, push, "dataset-push")
+        self.message = gr.Markdown(elem_classes="quiet")
 
     def outputs(self) -> list[Any]:
         """List what `show_dataset` gives the values of."""
         chosen = [self.name, self.detail, self.pictures, self.about, self.message]
         return [*chosen, self.cards, self.sample]
+
+    def wire(self) -> None:
+        """Wire the cards, the pairs of the chosen dataset, and its downloads."""
+
+        def make(progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+            return show_dataset(ready_sample(progress).name)
+
+        self.sample.click(
+            make, None, self.outputs(), show_progress_on=self.cards, api_visibility="private",
+            **CONCURRENCY,
+        )  # fmt: skip
+
+        def choose(event: gr.EventData) -> list[Any]:
+            return show_dataset(str(event.value))
+
+        self.cards.select(choose, None, self.outputs(), **HIDDEN_EVENT)
+
+        def turn(chosen: str, event: gr.EventData) -> dict[str, Any]:
+            return dataset_pair_views(chosen_folder(chosen), int(event.value))
+
+        self.pictures.select(turn, self.name, self.pictures, **HIDDEN_EVENT)
+        packed = gr.File(visible="hidden", label="Packed dataset")
+        kinds = (self.to_zip, packing(".zip", pack_zip)), (self.to_npz, packing(".npz", pack_npz))
+        for button, pack in kinds:
+            button.click(
+                pack, self.name, [packed, self.message], show_progress_on=self.message,
+                api_visibility="private",
+            ).success(None, packed, None, js=DOWNLOAD)  # fmt: skip
 
 
 def datasets_folder() -> Path:
@@ -77,87 +126,23 @@ def datasets_folder() -> Path:
     return workspace() / "datasets"
 
 
+def workspace_datasets() -> dict[str, Path]:
+    """Name -> folder of all datasets."""
+    return list_datasets(datasets_folder())
+
+
 def chosen_folder(name: str) -> Path:
     """Return the folder of a dataset that the page named; it may be gone by now."""
-    datasets = list_datasets(datasets_folder())
+    datasets = workspace_datasets()
     if name not in datasets:
         raise UserError("This dataset is gone: reload the page." if name else "Choose a dataset.")
     return datasets[name]
 
 
-def dataset_library(page: gr.Blocks, train: Callable[..., None] | None) -> DatasetLibrary:
-    """Lay it out in `page`; `train(button, name)` wires the button that takes a dataset to
-    training, and without it there is no such button."""
-    gr.HTML("<h2 class='step-title'>Your datasets</h2>", elem_classes="bare")
-    row = gr.HTML(
-        value={"datasets": []},  # everybody gets what a page begins with: see below
-        html_template=read_asset("dataset/library.html"),
-        css_template=read_asset("components/cards.css") + WIDE_STYLE,
-        js_on_load=CHOOSE,
-        apply_default_css=False,
-        elem_id="datasets",
-        elem_classes="bare",
-    )
-    sample = gr.Button("Make a sample dataset", visible=False, size="md", elem_id="make-sample")
-    # A callable value would be called as the page is built, and be in its public configuration.
-    page.load(library_items, None, [row, sample], **HIDDEN_EVENT)
-    name = gr.Textbox("", visible=False, label="Dataset")
-    with gr.Column(visible=False, elem_id="dataset") as detail, gr.Row(elem_classes="shelf"):
-        with gr.Column(min_width=0):
-            about = gr.Markdown(elem_id="dataset-about")
-            if train:
-                train(gr.Button("Train on this dataset", variant="primary"), name)
-            with gr.Row():
-                to_zip = gr.Button("Download ZIP", size="md", elem_id="dataset-zip", min_width=0)
-                to_npz = gr.Button("Download .npz", size="md", elem_id="dataset-npz", min_width=0)
-            with gr.Accordion("Send to the Hugging Face Hub", open=False):
-                upload_form(name, push, "dataset-push")
-            message = gr.Markdown(elem_classes="quiet")
-        with gr.Column(min_width=0):
-            pictures = pairs_view("", elem_id="dataset-pairs")
-    trains = train is not None
-    library = DatasetLibrary(
-        row, sample, name, detail, about, message, pictures, to_zip, to_npz, trains
-    )
-    wire_library(library)
-    return library
-
-
-def wire_library(library: DatasetLibrary) -> None:
-    """Wire the cards, the pairs of the chosen dataset, and its downloads."""
-
-    def make(progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
-        return show_dataset(ready_sample(progress).name)
-
-    library.sample.click(
-        make, None, library.outputs(), show_progress_on=library.cards, api_visibility="private",
-        **CONCURRENCY,
-    )  # fmt: skip
-
-    def choose(event: gr.EventData) -> list[Any]:
-        return show_dataset(str(event.value))
-
-    library.cards.select(choose, None, library.outputs(), **HIDDEN_EVENT)
-
-    def turn(chosen: str, event: gr.EventData) -> dict[str, Any]:
-        with user_errors():
-            return dataset_pair_views(chosen_folder(chosen), int(event.value))
-
-    library.pictures.select(turn, library.name, library.pictures, **HIDDEN_EVENT)
-    packed = gr.File(visible="hidden", label="Packed dataset")
-    for button, pack in ((library.to_zip, pack_as_zip), (library.to_npz, pack_as_npz)):
-        packing = button.click(
-            pack, library.name, [packed, library.message], show_progress_on=library.message,
-            api_visibility="private",
-        )  # fmt: skip
-        packing.success(None, packed, None, js=DOWNLOAD)
-
-
 def show_dataset(name: str) -> list[Any]:
     """Give the values of a library's `outputs` for a dataset."""
-    with user_errors():
-        folder = chosen_folder(name)
-        view, words = dataset_pair_views(folder), about_dataset(folder)
+    folder = chosen_folder(name)
+    view, words = dataset_pair_views(folder), about_dataset(folder)
     return [name, gr.Column(visible=True), view, words, "", *library_items(name)]
 
 
@@ -169,65 +154,41 @@ def push(chosen: str, repo: str, **options: Any) -> str:
     return push_dataset(folder, repo, card=card, **options)
 
 
-def pack_as_zip(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
-    """Pack its folder; returns the file and a message."""
-    return packed_dataset(name, ".zip", pack_zip, progress)
+def packing(suffix: str, write: Callable[..., Any]) -> Callable[..., tuple[str, str]]:
+    """Make what packs a dataset into a temporary file; it returns that and a message."""
 
-
-def pack_as_npz(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
-    """Pack its pairs as arrays, those of several sizes at 256 pixels."""
-
-    def write(folder: Path, file: Path, **options: Any) -> None:
-        size = dataset_info(folder).size
-        square = size is not None and size[0] == size[1]
-        write_npz(folder, file, size=size[0] if square else 256, **options)
-
-    return packed_dataset(name, ".npz", write, progress)
-
-
-def packed_dataset(
-    name: str, suffix: str, write: Callable[..., Any], progress: gr.Progress
-) -> tuple[str, str]:
-    """Pack the dataset into a temporary file; returns it and a message."""
-    with user_errors():
+    def pack(name: str, progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008
         folder = chosen_folder(name)
         file = Path(tempfile.mkdtemp(dir=results_folder())) / f"{name}{suffix}"
         write(folder, file, on_progress=page_progress(progress, "Packing"))
-    return str(file), f"{escape_text(file.name)} is packed and comes as a download."
+        return str(file), f"{escape_text(file.name)} is packed and comes as a download."
+
+    return pack
+
+
+def pack_npz(folder: Path, file: Path, **options: Any) -> None:
+    """Pack a dataset's pairs as arrays, those of several sizes at 256 pixels."""
+    size = dataset_info(folder).size
+    square = size is not None and size[0] == size[1]
+    write_npz(folder, file, size=size[0] if square else 256, **options)
 
 
 def ready_sample(progress: gr.Progress) -> Path:
     """Return the folder of the sample dataset, made if it is not there."""
     folder = datasets_folder() / SAMPLE_NAME
     if not folder.exists():
-        with user_errors():
-            make_sample_dataset(folder, on_progress=page_progress(progress, "Drawing", "pairs"))
+        make_sample_dataset(folder, on_progress=page_progress(progress, "Drawing", "pairs"))
     return folder
 
 
 def library_items(chosen: str = "") -> list[Any]:
     """List the datasets' cards, and the button that makes the first where there are none."""
-    cards = dataset_card_items(chosen)
-    return [cards, gr.Button(visible=not cards["datasets"])]
-
-
-def dataset_card_items(chosen: str = "") -> dict[str, Any]:
-    """List what the cards show, every text escaped."""
-    return escape_template(
-        {"datasets": [dataset_card_item(folder, chosen) for folder in workspace_datasets()]}
-    )
-
-
-def workspace_datasets() -> list[Path]:
-    """List the datasets' folders."""
-    return list(list_datasets(datasets_folder()).values())
-
-
-def dataset_card_item(folder: Path, chosen: str) -> dict[str, str]:
-    """Return what the card of a dataset shows."""
-    about, thumbnail = dataset_thumbnail(folder, dataset_version(folder))
-    is_chosen = "true" if folder.name == chosen else "false"
-    return {"name": folder.name, "about": about, "thumbnail": thumbnail, "chosen": is_chosen}
+    cards = []
+    for name, folder in workspace_datasets().items():
+        about, thumbnail = dataset_thumbnail(folder, dataset_version(folder))
+        is_chosen = "true" if name == chosen else "false"
+        cards.append({"name": name, "about": about, "thumbnail": thumbnail, "chosen": is_chosen})
+    return [{"datasets": cards}, gr.Button(visible=not cards)]
 
 
 def dataset_version(folder: Path) -> tuple[int, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import tempfile
+import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +25,23 @@ from pix2pix.errors import UserError
 from pix2pix.hub.datasets import look_at_hub, pull_dataset, pull_pairs
 from pix2pix.imaging.video import is_video
 from pix2pix.ui.dataset.draw import drawn_inputs
+from pix2pix.ui.events import results_folder
 from pix2pix.utils.files import remove_old
 from pix2pix.utils.progress import Progress, ShouldStop
 from pix2pix.utils.text import printable
 from pix2pix.utils.workspace import workspace
 
+# Of what reads or writes whole datasets, so many at once: for an event of Gradio's.
+CONCURRENCY = {"concurrency_id": "datasets", "concurrency_limit": 2}
 KEPT_TRANSFERS = 24 * 3600  # seconds
+
+
+class TempDir:
+    """A temporary folder that is deleted when nobody holds this object any more."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="check-", dir=results_folder()))
+        self.delete = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,10 @@ class UploadedInputs:
     every: int = 0
     drawn: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("repo", "source_path", "target_path", "subset"):
+            object.__setattr__(self, name, getattr(self, name).strip())
+
 
 def gather_inputs(
     uploads: UploadedInputs, folder: Path, should_stop: ShouldStop, on_progress: Progress
@@ -74,18 +92,19 @@ def _gather(
     match = "csv" if table and uploads.match == "auto" else uploads.match
     if match == "csv" and not table:
         raise UserError("Choose the CSV with the pairs first: it is asked for in step 1.")
-    if uploads.derive and (uploads.target or uploads.target_path.strip()):
+    if uploads.derive and (uploads.target or uploads.target_path):
         raise UserError("Give target pictures, or what the source is made of, but not both.")
-    if uploads.archive and uploads.repo.strip():
+    if uploads.archive and uploads.repo:
         raise UserError("Give an archive or a dataset of the Hub, but not both: clear one of them.")
     options = {"should_stop": should_stop, "on_progress": on_progress}
+    find = functools.partial(find_photos, match=match, table=table, derive=uploads.derive)
     if uploads.drawn is not None:
         return drawn_inputs(uploads.drawn)
     if uploads.source or uploads.target:
         return _uploads(uploads, folder, match, table, options)
     if inputs := _of_table(uploads, folder, options):
         return inputs
-    if uploads.repo.strip():
+    if uploads.repo:
         pulled = pull_dataset(uploads.repo, folder / "hub", token=uploads.token or None, **options)
         archives = pulled["archives"]
         if len(archives) > 1:
@@ -94,19 +113,24 @@ def _gather(
                 "and upload it here."
             )
         if archives:
-            return _unpack(archives[0], folder, match, table, uploads.derive, options)
-        return find_photos(folder / "hub", match, table, uploads.derive, pulled["repo_id"])
+            return _unpack(archives[0], folder, find, options)
+        return find(folder / "hub", title=pulled["repo_id"])
     if uploads.archive:
-        return _unpack(Path(uploads.archive), folder, match, table, uploads.derive, options)
-    if uploads.source_path.strip() or uploads.target_path.strip():
-        return _in_workspace(uploads, match, table)
+        return _unpack(Path(uploads.archive), folder, find, options)
+    if uploads.target_path and uploads.source_path:
+        sides = uploads.source_path, uploads.target_path
+        return Inputs(*(resolve_inside(workspace(), side) for side in sides), match, table)
+    if uploads.target_path:
+        raise UserError("Give the folder of the source pictures too.")
+    if uploads.source_path:
+        return find(resolve_inside(workspace(), uploads.source_path))
     raise UserError("Choose the pictures first: give the folders in step 1.")
 
 
 def look(uploads: UploadedInputs) -> TableLook:
     """Look at the table that was given. Raises UserError where it is none."""
-    if uploads.repo.strip():
-        options = {"subset": uploads.subset.strip(), "token": uploads.token or None}
+    if uploads.repo:
+        options = {"subset": uploads.subset, "token": uploads.token or None}
         found = look_at_hub(uploads.repo, uploads.columns, **options)
     else:
         table = _local_table(uploads)
@@ -119,9 +143,8 @@ def look(uploads: UploadedInputs) -> TableLook:
 def _of_table(uploads: UploadedInputs, folder: Path, options: dict) -> Inputs | None:
     """Take the pairs of a table, where one was given. What comes from the Hub is kept for a day,
     so that a transfer that was stopped goes on."""
-    chosen = {"limit": uploads.limit, "derive": uploads.derive, **options}
-    chosen["subset"] = uploads.subset.strip()
-    if uploads.repo.strip():
+    chosen = {"limit": uploads.limit, "derive": uploads.derive, "subset": uploads.subset, **options}
+    if uploads.repo:
         kept = workspace() / ".transfers"
         remove_old(kept.glob(".table-*"), KEPT_TRANSFERS)
         token = uploads.token or None
@@ -132,9 +155,9 @@ def _of_table(uploads: UploadedInputs, folder: Path, options: dict) -> Inputs | 
 
 def _local_table(uploads: UploadedInputs) -> Table | None:
     if uploads.archive:
-        return local_table(Path(uploads.archive), uploads.subset.strip())
-    if uploads.source_path.strip() and not uploads.target_path.strip():
-        return local_table(resolve_inside(workspace(), uploads.source_path), uploads.subset.strip())
+        return local_table(Path(uploads.archive), uploads.subset)
+    if uploads.source_path and not uploads.target_path:
+        return local_table(resolve_inside(workspace(), uploads.source_path), uploads.subset)
     return None
 
 
@@ -227,29 +250,20 @@ def _photos(uploads: UploadedInputs, folder: Path, options: dict) -> Inputs:
 
 
 def _unpack(
-    archive: Path, folder: Path, match: str, table: str, derive: str, options: dict
+    archive: Path, folder: Path, find: Callable[..., Inputs], options: dict[str, Any]
 ) -> Inputs:
     """Unpack an archive and find the pairs in it; what it holds that cannot be used is named."""
     if archive.suffix.lower() == ".npz":
         pairs = read_npz(archive, folder / "pairs", **options)
-        return find_photos(pairs, match, table, derive, archive.name)
+        return find(pairs, title=archive.name)
     left_out: list[Refusal] = []
 
     def leave_out(name: str, reason: str) -> None:
         left_out.append(Refusal(name, "archive", "left out", reason))
 
     unpack(archive, folder / "unpacked", on_left_out=leave_out, **options)
-    inputs = find_photos(folder / "unpacked", match, table, derive, archive.name)
+    inputs = find(folder / "unpacked", title=archive.name)
     return replace(inputs, left_out=tuple(left_out))
-
-
-def _in_workspace(uploads: UploadedInputs, match: str, table: str) -> Inputs:
-    if not uploads.source_path.strip():
-        raise UserError("Give the folder of the source pictures too.")
-    source = resolve_inside(workspace(), uploads.source_path)
-    if uploads.target_path.strip():
-        return Inputs(source, resolve_inside(workspace(), uploads.target_path), match, table)
-    return find_photos(source, match, table, uploads.derive)
 
 
 def find_photos(folder: Path, match: str, table: str, derive: str, title: str = "") -> Inputs:

@@ -9,7 +9,6 @@ from pix2pix.data.reading import ALPHA, CLASSES, PAGES
 from pix2pix.data.records import FITS, SPLITS, Plan, Refusal
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.imaging.ab_pairs import STRIPS
-from pix2pix.ui.gradio_patches import escape_template
 
 RULE_TEXTS = {
     "Find out": "auto",
@@ -69,7 +68,7 @@ def format_pairs(number: int) -> str:
 
 
 def report_items(plan: Plan) -> dict[str, Any]:
-    """Return what the report over the pictures shows, every text escaped."""
+    """Return what the report over the pictures shows."""
     number = len({d.file for d in plan.doubts if d.side == "pair" and not d.files})
     doubts = [f"{number} to look at first; they are kept unless you leave them out."] * bool(number)
     doubts += [f"{d.file}: {d.reason}." for d in plan.doubts if d.side != "pair" or d.files]
@@ -86,12 +85,10 @@ def report_items(plan: Plan) -> dict[str, Any]:
     warning = ""
     if plan.rule == "order":
         warning = "One missing file shifts all that follow: look at every pair before you build."
-    return escape_template(
-        {
-            "counts": format_counts(plan), "doubts": " ".join(doubts), "rule": rule,
-            "examples": examples, "warning": warning, "ranges": range_items(plan),
-        }
-    )  # fmt: skip
+    return {
+        "counts": format_counts(plan), "doubts": " ".join(doubts), "rule": rule,
+        "examples": examples, "warning": warning, "ranges": range_items(plan),
+    }  # fmt: skip
 
 
 def range_items(plan: Plan) -> list[dict[str, Any]]:

@@ -10,14 +10,13 @@ import gradio as gr
 from PIL import Image
 
 from pix2pix.data.records import SPLITS
-from pix2pix.errors import Cancelled, UserError
+from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import Evaluation, comparison_picture, evaluate, metrics_table
 from pix2pix.evaluation.metrics import INSTALL_HINT, NOISY_KID
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator import Translator
 from pix2pix.ui.dataset.library import chosen_folder
-from pix2pix.ui.events import HIDDEN_EVENT, user_errors
-from pix2pix.ui.long_work import CancelSwitches, page_progress, results_folder, wire_work
+from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, page_progress, results_folder, wire_work
 from pix2pix.ui.train.launch import start_model, start_models
 from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.text import escape_text
@@ -59,17 +58,14 @@ def evaluate_form(dataset: gr.Dropdown, live: gr.HTML) -> None:
         data: str | None, names: list[str], part: str, max_pairs: float | None, request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[Any, Any]:  # fmt: skip
-        try:
-            with running.at_work(str(request.session_hash), "measure") as switch, user_errors():
-                evaluations = evaluate_models(data, names, part, max_pairs, switch.is_set, progress)
-        except Cancelled:
-            return {message: STOPPED}
+        with running.at_work(str(request.session_hash), "measure") as switch:
+            evaluations = evaluate_models(data, names, part, max_pairs, switch.is_set, progress)
         return dict(zip((message, figures, picture), show_results(evaluations)))
 
     wire_work(
         running, "measure", [start, stop], measure, [dataset, models, split, limit],
-        [message, figures, picture], show_progress_on=message, api_visibility="private",
-        concurrency_id="measure", concurrency_limit=1,
+        [message, figures, picture], stopped={message: STOPPED}, show_progress_on=message,
+        api_visibility="private", concurrency_id="measure", concurrency_limit=1,
     )  # fmt: skip
 
 

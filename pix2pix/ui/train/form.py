@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import gradio as gr
 
+from pix2pix.config import TrainConfig, train_config
 from pix2pix.data.dataset import (
     DatasetInfo,
     dataset_info,
     find_pairs,
     folder_ranges,
-    list_datasets,
 )
 from pix2pix.data.loader import steps_per_epoch
 from pix2pix.data.plausibility import dataset_doubts
@@ -26,25 +26,29 @@ from pix2pix.presets import PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import describe_losses, matching_direction
 from pix2pix.training.run_control import past_step_time
 from pix2pix.training.run_folder import runs_folder
-from pix2pix.ui.components.pairs_view import encode_pair, join_pair
-from pix2pix.ui.dataset.library import chosen_folder, dataset_version, datasets_folder
+from pix2pix.ui.custom_html import custom_html
+from pix2pix.ui.dataset.library import chosen_folder, dataset_version
+from pix2pix.ui.dataset.pairs_view import encode_pair, join_pair
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
-from pix2pix.ui.gradio_patches import escape_template
-from pix2pix.ui.theme import read_asset
 from pix2pix.ui.train.launch import (
     form_config,
     model_config_of,
-    preset_values,
     read_overrides,
-    settings_table,
-    start_models,
 )
-from pix2pix.ui.train.wording import PRESET_TEXTS, format_duration, format_memory_need
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.memory import free_memory
-from pix2pix.utils.text import escape_text
+from pix2pix.utils.text import escape_text, format_duration, format_memory
 from pix2pix.utils.validation import setting_text
 
+PRESET_TEXTS = {
+    "recommended": ("Any pairs", "Begin with this: the best pictures in the time there is."),
+    "quick": ("A first try", "Small and soon there: 64 pixels, two minutes without a GPU."),
+    "maps": ("Photos and maps", "The paper's network and losses, with mirror and jitter."),
+    "cityscapes": ("Label maps to scenes", "A small, fast network; the label map is on the right."),
+    "scratch": ("Wide patches", "The paper's U-Net against a discriminator that sees 142 pixels."),
+    "colorize": ("Grey to colour", "The grey source is made of the colour picture."),
+    "face-sketch": ("Sketch to photo", "From B to A; the model is drawn for on the pad."),
+}
 FIRST = "recommended"  # preset
 SCRATCH = ("From scratch", "")
 SIZES = [64, 128, 256, 512, 1024]
@@ -56,41 +60,98 @@ REPORTS = {
     "trackio": "trackio",
     "Weights & Biases": "wandb",
 }
+# Settings that are not for people to set.
+NOT_SHOWN = ("preset", "source_channels", "target_channels", "ranges", "numbers")
 FIXED_WIDTH = "The small U-Net's is fixed."
+STYLE = ["train/preview.css"]  # of the templates
 PREVIEW_PAIRS = 4  # pairs of the preview
+TRY_IT = "Try it in two minutes"
 NO_DATASET = "No dataset yet: build one in the Dataset tab."
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
 
 
-@dataclass(frozen=True)
 class TrainForm:
-    """The components. Those of `fields` are settings of TrainConfig by name."""
+    """The components of a run's set-up."""
 
-    dataset: gr.Dropdown
-    preview: gr.HTML
-    preset: gr.Dropdown
-    name: gr.Textbox
-    proposed: gr.State  # the name that was proposed last: one that was typed is kept
-    direction: gr.Radio
-    start_from: gr.Dropdown
-    epochs: gr.Number
-    size: gr.Dropdown
-    width: gr.Dropdown
-    batch_size: gr.Number
-    lr: gr.Textbox
-    mirror: gr.Checkbox
-    hints: gr.Checkbox
-    length: gr.Markdown
-    report: gr.Dropdown
-    more: gr.Textbox
-    table: gr.HTML
-    start: gr.Button
-    trial: gr.Button  # seen while there are no runs
+    def __init__(self) -> None:
+        """Lay out its title with the button that starts it, which stays in sight, what people
+        choose, and the settings that come with the preset."""
+        with gr.Row(elem_id="new-run"):
+            gr.HTML("<h2 class='step-title'>New run</h2>", elem_classes="bare")
+            self.start = gr.Button(
+                "Start training", variant="primary", size="md", min_width=0,
+                elem_id="start-training",
+            )  # fmt: skip
+        # Seen while there are no runs.
+        self.trial = gr.Button(TRY_IT, size="md", visible=False, elem_id="trial")
+        self.dataset = gr.Dropdown(
+            [], value=None, label="Dataset", info=NO_DATASET, elem_id="train-dataset"
+        )
+        self.preview = custom_html("train/preview.html", STYLE, value={}, elem_id="train-preview")
+        presets = [(f"{PRESET_TEXTS[key][0]} ({key})", key) for key in PRESETS]
+        self.preset = gr.Dropdown(
+            presets, value=FIRST, label="Preset", info=PRESET_TEXTS[FIRST][1], elem_id="preset"
+        )
+        self.direction = gr.Radio(
+            directions(None), value="AtoB", label="Direction", elem_id="direction"
+        )
+        self.start_from = gr.Dropdown([SCRATCH], value="", label="Start from", elem_id="start-from")
+        self.name = gr.Textbox(label="Name of the run", elem_id="run-name", max_length=64)
+        self.proposed = gr.State("")  # the name that was proposed last: one that was typed is kept
+        self.lay_out_settings()
+
+    def lay_out_settings(self) -> None:
+        """Lay out the settings, as the first preset has them."""
+        first = preset_values(FIRST)
+        with gr.Row():
+            self.epochs = gr.Number(
+                first.epochs, precision=0, label="Epochs", elem_id="epochs", min_width=0
+            )
+            self.size = gr.Dropdown(
+                SIZES, value=first.size, label="Size", elem_id="train-size", min_width=0
+            )
+        self.length = gr.Markdown(elem_classes="quiet", elem_id="length")
+        with gr.Accordion("More settings", open=False, elem_id="more-settings"):
+            with gr.Row():
+                self.batch_size = gr.Number(
+                    first.batch_size, precision=0, label="Batch size", min_width=0
+                )
+                self.lr = gr.Textbox(
+                    setting_text(first.lr), label="Learning rate", elem_id="lr", min_width=0
+                )
+            self.width = gr.Dropdown(
+                WIDTHS, value=first.ngf, label="Network width", allow_custom_value=True,
+                elem_id="width",
+            )  # fmt: skip
+            self.mirror = gr.Checkbox(
+                first.mirror, label="Mirror pairs at random", elem_id="mirror",
+                info="Not where left and right differ: writing, maps with names, traffic.",
+            )  # fmt: skip
+            self.hints = gr.Checkbox(
+                False, label="Colour hints for drawings", elem_id="colour-hints",
+                info="Strokes of the target's colours lie under the lines: the pad then has ink.",
+            )  # fmt: skip
+            self.report = gr.Dropdown(
+                list(REPORTS.items()), value="", label="Report to", elem_id="report-to",
+                info="Losses, measures and samples go there too; the package must be installed.",
+            )  # fmt: skip
+            self.more = gr.Textbox(
+                label="One a line, as key=value", lines=3, elem_id="overrides",
+                placeholder="lambda_l1=50\nmirror=false",
+            )  # fmt: skip
+            self.table = custom_html("train/settings.html", STYLE, value=settings_table(FIRST))
 
     def inputs(self) -> set[Any]:
         """List the components that a person fills in."""
         outputs_only = (self.preview, self.length, self.table, self.start, self.trial)
         return {part for part in vars(self).values() if part not in outputs_only}
+
+    def read(self, values: Values) -> dict[str, Any]:
+        """Read the run that was set up, as `prepared_run` takes it. Raises UserError."""
+        chosen = {"dataset": self.dataset, "preset": self.preset, "name": self.name}
+        chosen["start_from"] = self.start_from
+        run = {key: values[part] or "" for key, part in chosen.items()}
+        return {**run, "overrides": self.overrides(values)}
 
     def overrides(self, values: Values) -> dict[str, Any]:
         """Read the settings as they were filled in; `key=value` lines win. Raises UserError."""
@@ -112,103 +173,115 @@ class TrainForm:
             del fields["ngf"]
         return {**fields, **more}
 
-
-def training_form() -> TrainForm:
-    """Lay out the set-up of a run: its title with the button that starts it, which stays in sight,
-    what people choose, and the settings that come with the preset."""
-    with gr.Row(elem_id="new-run"):
-        gr.HTML("<h2 class='step-title'>New run</h2>", elem_classes="bare")
-        start = gr.Button(
-            "Start training", variant="primary", size="md", min_width=0, elem_id="start-training"
+    def describe_length(self, values: Values) -> str:
+        """Say how many steps the run will take, how long if a run of the same work was here before,
+        and how much memory; empty while a value is wrong, which *Start* says."""
+        try:
+            run = self.read(values)
+            folder = chosen_folder(run["dataset"])
+            config = form_config(folder, run["preset"], run["overrides"], run["start_from"])
+            count = dataset_info(folder).counts["train"]
+        except UserError:
+            return ""
+        pass_steps = steps_per_epoch(count, config.effective_batch_size)
+        _, steps = config.length(pass_steps)
+        device = pick_device()
+        free = free_memory(device)
+        before = past_step_time({**asdict(config), "device": str(device)})
+        passes = steps / pass_steps
+        times = (
+            f"{passes:,.0f} times" if passes >= 1.5 else "once" if passes >= 1 else "not all seen"
         )
-    trial = gr.Button("Try it in two minutes", size="md", visible=False, elem_id="trial")
-    dataset = gr.Dropdown([], value=None, label="Dataset", info=NO_DATASET, elem_id="train-dataset")
-    preview = read_template("train/preview.html", {}, elem_id="train-preview")
-    presets = [(f"{PRESET_TEXTS[key][0]} ({key})", key) for key in PRESETS]
-    preset = gr.Dropdown(
-        presets, value=FIRST, label="Preset", info=PRESET_TEXTS[FIRST][1], elem_id="preset"
-    )
-    direction = gr.Radio(directions(None), value="AtoB", label="Direction", elem_id="direction")
-    start_from = gr.Dropdown([SCRATCH], value="", label="Start from", elem_id="start-from")
-    name = gr.Textbox(label="Name of the run", elem_id="run-name", max_length=64)
-    return TrainForm(
-        dataset, preview, preset, name, gr.State(""), direction, start_from, start=start,
-        trial=trial, **setting_fields(),
-    )  # fmt: skip
+        length = f"{count:,} train pairs, {times}: {steps:,} steps"
+        if before:
+            pace, name = before
+            duration = format_duration(steps * pace)
+            length += f", about {duration} at the pace of {escape_text(name)}"
+        need = format_memory_need(training_memory(config, count, free), free)
+        return f"{length}. {need} {describe_losses(config, folder)}".rstrip()
 
+    def direction_field(self, values: Values) -> Any:
+        """Show the directions of the dataset as it is now. With a model to start from, its own
+        direction here is chosen."""
+        info = description(values[self.dataset])
+        try:
+            model = model_config_of(values[self.start_from] or "")
+        except UserError:
+            model = None  # it is gone, which the start says
+        return gr.Radio(
+            directions(info), **({"value": matching_direction(model, info)} if model else {})
+        )
 
-def setting_fields() -> dict[str, Any]:
-    """Lay out the settings, as the first preset has them."""
-    first = preset_values(FIRST)
-    with gr.Row():
-        epochs = gr.Number(first.epochs, precision=0, label="Epochs", elem_id="epochs", min_width=0)
-        size = gr.Dropdown(SIZES, value=first.size, label="Size", elem_id="train-size", min_width=0)
-    length = gr.Markdown(elem_classes="quiet", elem_id="length")
-    with gr.Accordion("More settings", open=False, elem_id="more-settings"):
-        with gr.Row():
-            batch = gr.Number(first.batch_size, precision=0, label="Batch size", min_width=0)
-            lr = gr.Textbox(
-                setting_text(first.lr), label="Learning rate", elem_id="lr", min_width=0
+    def preset_fields(self, values: Values) -> dict[Any, Any]:
+        """Fill in the preset's values; direction, size and width are those of the model to start
+        from, if any."""
+        preset = values[self.preset]
+        config = preset_values(preset)
+        return {
+            self.preset: gr.Dropdown(info=escape_text(PRESET_TEXTS[config.preset][1])),
+            self.epochs: config.epochs,
+            self.batch_size: config.batch_size,
+            self.lr: setting_text(config.lr),
+            self.mirror: config.mirror,
+            self.table: settings_table(preset),
+            **self.start_fields(values),
+        }
+
+    def preset_outputs(self) -> list[Any]:
+        """List the components that `preset_fields` fills in."""
+        return [
+            *(self.preset, self.direction, self.epochs, self.batch_size, self.lr, self.table),
+            *(self.mirror, self.size, self.width),
+        ]
+
+    def start_fields(self, values: Values) -> dict[Any, Any]:
+        """Fill in what comes with the model to start from, or with the preset without one."""
+        start_from, preset = values[self.start_from] or "", values[self.preset] or ""
+        model, free = model_config_of(start_from), preset_values(preset)
+        if model:
+            size, width, why = (
+                model.generator.size,
+                model.generator.ngf,
+                "They come with the model.",
             )
-        width = gr.Dropdown(
-            WIDTHS, value=first.ngf, label="Network width", allow_custom_value=True, elem_id="width"
-        )
-        mirror = gr.Checkbox(
-            first.mirror, label="Mirror pairs at random", elem_id="mirror",
-            info="Not where left and right differ: writing, maps with names, traffic.",
-        )  # fmt: skip
-        hints = gr.Checkbox(
-            False, label="Colour hints for drawings", elem_id="colour-hints",
-            info="Strokes of the target's colours lie under the lines: the pad then has ink.",
-        )  # fmt: skip
-        report = gr.Dropdown(
-            list(REPORTS.items()), value="", label="Report to", elem_id="report-to",
-            info="Losses, measures and samples go there too; the package must be installed.",
-        )  # fmt: skip
-        more = gr.Textbox(
-            label="One a line, as key=value", lines=3, placeholder="lambda_l1=50\nmirror=false",
-            elem_id="overrides",
-        )  # fmt: skip
-        table = read_template("train/settings.html", settings_table(FIRST))
+            direction = matching_direction(model, description(values[self.dataset]))
+        else:
+            fixed = "ngf" in UNUSED_SETTINGS["generator"][free.generator]
+            size, width, why = free.size, free.ngf, FIXED_WIDTH if fixed else ""
+            direction = free.direction
+        return {
+            self.direction: direction,
+            self.size: gr.Dropdown(value=size, interactive=model is None),
+            self.width: gr.Dropdown(value=width, info=why, interactive=not why),
+        }
+
+
+def settings_table(preset: str) -> dict[str, Any]:
+    """Return every setting with the preset's value and its choices."""
+    config, hints = preset_values(preset), get_type_hints(TrainConfig)
+
+    def row(name: str) -> dict[str, str]:
+        choices = get_args(hints[name]) if get_origin(hints[name]) else ()
+        if hints[name] is bool:
+            choices = ("true", "false")
+        return {
+            "name": name, "value": setting_text(getattr(config, name)),
+            "choices": ", ".join(map(str, choices)),
+        }  # fmt: skip
+
     return {
-        "epochs": epochs, "batch_size": batch, "size": size, "lr": lr, "width": width,
-        "mirror": mirror, "hints": hints, "length": length, "report": report,
-        "more": more, "table": table,
-    }  # fmt: skip
+        "settings": [
+            row(field.name) for field in fields(TrainConfig) if field.name not in NOT_SHOWN
+        ]
+    }
 
 
-def read_template(template: str, value: dict[str, Any], **options: Any) -> gr.HTML:
-    """Lay out one of the tab's templates with their common style."""
-    return gr.HTML(
-        value=value,
-        html_template=read_asset(template),
-        css_template=read_asset("train/preview.css"),
-        apply_default_css=False,
-        **options,
-    )
+def preset_values(preset: str) -> TrainConfig:
+    """Return a preset's settings; those of `maps` for a name that is none."""
+    return train_config(preset if preset in PRESETS else "maps")
 
 
 # --------------------------------------------------------------------------------- what it shows
-
-
-def dataset_choices(chosen: str | None, sent: str) -> Any:
-    """List the datasets as they are now. The choice stays; where it is gone, it becomes the one
-    that was sent from elsewhere, or the first."""
-    names = list(list_datasets(datasets_folder()))
-    info = "" if names else NO_DATASET
-    if chosen in names:
-        return gr.Dropdown(names, info=info)
-    return gr.Dropdown(names, value=sent if sent in names else next(iter(names), None), info=info)
-
-
-def start_choices(chosen: str, sent: str | None = None) -> Any:
-    """List the models as they are now, and choose the one that was `sent`; else the choice stays,
-    unless it is gone."""
-    names = list(start_models())
-    choices = [SCRATCH, *((f"Fine-tune {name}", name) for name in names)]
-    if sent is None and chosen in ["", *names]:
-        return gr.Dropdown(choices)
-    return gr.Dropdown(choices, value=sent if sent in names else "")
 
 
 def description(name: str | None) -> DatasetInfo | None:
@@ -220,14 +293,14 @@ def description(name: str | None) -> DatasetInfo | None:
 
 
 def dataset_preview(name: str | None) -> dict[str, Any]:
-    """Show a few pairs and the counts, every text escaped."""
+    """Show a few pairs and the counts."""
     if not name:
         return {}
     try:
         folder = chosen_folder(name)
         return preview_pairs(folder, dataset_version(folder))
     except UserError as error:
-        return escape_template({"words": str(error)})
+        return {"words": str(error)}
 
 
 @functools.lru_cache(maxsize=32)
@@ -247,20 +320,7 @@ def preview_pairs(folder: Path, times: tuple[int, ...]) -> dict[str, Any]:
     if not info.counts.get("val"):
         words.append("Without val pairs, samples show training pairs.")
     words += [f"Look at {d.file}: it {d.reason}." for d in dataset_doubts(folder)]
-    return escape_template({"pairs": pictures, "words": " ".join(words)})
-
-
-def direction_field(form: TrainForm, values: Values) -> Any:
-    """Show the directions of the dataset as it is now. With a model to start from, its own
-    direction here is chosen."""
-    info = description(values[form.dataset])
-    try:
-        model = model_config_of(values[form.start_from] or "")
-    except UserError:
-        model = None  # it is gone, which the start says
-    return gr.Radio(
-        directions(info), **({"value": matching_direction(model, info)} if model else {})
-    )
+    return {"pairs": pictures, "words": " ".join(words)}
 
 
 def directions(info: DatasetInfo | None) -> list[tuple[str, str]]:
@@ -275,69 +335,12 @@ def propose_name(typed: str | None, proposed: str, dataset: str | None) -> tuple
     return (new if not typed or typed == proposed else typed), new
 
 
-def describe_length(form: TrainForm, values: Values) -> str:
-    """Say how many steps the run will take, how long if a run of the same work was here before,
-    and how much memory; empty while a value is wrong, which *Start* says."""
-    try:
-        folder, preset = chosen_folder(values[form.dataset] or ""), values[form.preset] or ""
-        start_from = values[form.start_from] or ""
-        config = form_config(folder, preset, form.overrides(values), start_from)
-        count = dataset_info(folder).counts["train"]
-    except UserError:
-        return ""
-    pass_steps = steps_per_epoch(count, config.effective_batch_size)
-    _, steps = config.length(pass_steps)
-    device = pick_device()
-    free = free_memory(device)
-    before = past_step_time({**asdict(config), "device": str(device)})
-    passes = steps / pass_steps
-    times = f"{passes:,.0f} times" if passes >= 1.5 else "once" if passes >= 1 else "not all seen"
-    length = f"{count:,} train pairs, {times}: {steps:,} steps"
-    if before:
-        length += (
-            f", about {format_duration(steps * before[0])} at the pace of {escape_text(before[1])}"
-        )
-    need = format_memory_need(training_memory(config, count, free), free)
-    return f"{length}. {need} {describe_losses(config, folder)}".rstrip()
-
-
-def preset_fields(form: TrainForm, values: Values) -> dict[Any, Any]:
-    """Fill in the preset's values; direction, size and width are those of the model to start
-    from, if any."""
-    preset = values[form.preset]
-    config = preset_values(preset)
-    return {
-        form.preset: gr.Dropdown(info=escape_text(PRESET_TEXTS[config.preset][1])),
-        form.epochs: config.epochs,
-        form.batch_size: config.batch_size,
-        form.lr: setting_text(config.lr),
-        form.mirror: config.mirror,
-        form.table: settings_table(preset),
-        **start_fields(form, values),
-    }
-
-
-def preset_outputs(form: TrainForm) -> list[Any]:
-    """List the components that `preset_fields` fills in."""
-    return [
-        *(form.preset, form.direction, form.epochs, form.batch_size, form.lr, form.table),
-        *(form.mirror, form.size, form.width),
-    ]
-
-
-def start_fields(form: TrainForm, values: Values) -> dict[Any, Any]:
-    """Fill in what comes with the model to start from, or with the preset without one."""
-    start_from, preset = values[form.start_from] or "", values[form.preset] or ""
-    model, free = model_config_of(start_from), preset_values(preset)
-    if model:
-        size, width, why = model.generator.size, model.generator.ngf, "They come with the model."
-        direction = matching_direction(model, description(values[form.dataset]))
-    else:
-        fixed = "ngf" in UNUSED_SETTINGS["generator"][free.generator]
-        size, width, why = free.size, free.ngf, FIXED_WIDTH if fixed else ""
-        direction = free.direction
-    return {
-        form.direction: direction,
-        form.size: gr.Dropdown(value=size, interactive=model is None),
-        form.width: gr.Dropdown(value=width, info=why, interactive=not why),
-    }
+def format_memory_need(need: int, free: int) -> str:
+    """Say how many bytes a run will take, and how many are free."""
+    need_text = f"About {format_memory(need // 2**20)} of memory"
+    if need <= free:
+        return f"{need_text}; {format_memory(free // 2**20)} are free."
+    return (
+        f"**{need_text}, and {format_memory(free // 2**20)} are free: lower Size, Network width or "
+        "Batch size; gradient_accumulation_steps makes up for smaller batches.**"
+    )

@@ -12,8 +12,7 @@ from pix2pix.hub.jobs_follow import FOLLOWERS, sync_remote
 from pix2pix.hub.jobs_launch import MAX_HOURS, Flavour, flavours, resume_remote, start_remote
 from pix2pix.training.run_folder import RESUMABLE, is_remote, list_runs
 from pix2pix.ui.auth import visitor_token
-from pix2pix.ui.events import HIDDEN_EVENT, user_errors
-from pix2pix.ui.long_work import page_progress
+from pix2pix.ui.events import HIDDEN_EVENT, page_progress
 from pix2pix.ui.train.form import TrainForm, Values, propose_name
 from pix2pix.ui.train.launch import find_run, prepared_run
 from pix2pix.ui.train.watch import RunWatcher
@@ -88,8 +87,7 @@ class JobsForm:
 
     def show_prices(self, token: str, signed_in: gr.OAuthToken | None) -> dict[Any, Any]:
         """Ask the Hub for the hardware and its prices."""
-        with user_errors():
-            hardware = flavours(payer_token(token, signed_in))
+        hardware = flavours(payer_token(token, signed_in))
         choices = [(flavour_label(one), one.name) for one in hardware]
         return {self.flavour: gr.Dropdown(choices)}
 
@@ -100,17 +98,13 @@ class JobsForm:
         """Start the run of the form on Jobs, its dataset and all."""
         form = self.form
         dataset = values[form.dataset] or ""
-        with user_errors():
-            token = payer_token(values[self.token], signed_in)
-            run, settings = prepared_run(
-                dataset, values[form.preset] or "", values[form.name] or "",
-                form.overrides(values), values[form.start_from] or "",
-            )  # fmt: skip
-            page = start_remote(
-                run, settings, (values[self.bucket] or "").strip(),
-                flavour=values[self.flavour] or "", hours=values[self.hours] or 0,
-                token=token, on_progress=page_progress(progress, "Sending"),
-            )  # fmt: skip
+        token = payer_token(values[self.token], signed_in)
+        run, settings = prepared_run(**form.read(values))
+        page = start_remote(
+            run, settings, (values[self.bucket] or "").strip(),
+            flavour=values[self.flavour] or "", hours=values[self.hours] or 0,
+            token=token, on_progress=page_progress(progress, "Sending"),
+        )  # fmt: skip
         FOLLOWERS.follow(run, token)
         _, proposed = propose_name("", "", dataset)
         answer = self.shown(run.name, f"Sent: [its job]({page}).")
@@ -118,10 +112,9 @@ class JobsForm:
 
     def watch_again(self, token: str, name: str | None, signed_in: gr.OAuthToken | None) -> Any:
         """Follow a run that another page, or the server's last process, started."""
-        with user_errors():
-            run, token = find_run(name or ""), payer_token(token, signed_in)
-            if sync_remote(run, token).is_active:  # whose token the Hub refuses watches nothing
-                FOLLOWERS.follow(run, token)
+        run, token = find_run(name or ""), payer_token(token, signed_in)
+        if sync_remote(run, token).is_active:  # whose token the Hub refuses watches nothing
+            FOLLOWERS.follow(run, token)
         return self.shown(run.name, "")
 
     def resume(
@@ -129,9 +122,8 @@ class JobsForm:
         signed_in: gr.OAuthToken | None,
     ) -> Any:  # fmt: skip
         """Let a run that ended early go on, on Jobs."""
-        with user_errors():
-            run, token = find_run(name or ""), payer_token(token, signed_in)
-            page = resume_remote(run, flavour=flavour or "", hours=hours or 0, token=token)
+        run, token = find_run(name or ""), payer_token(token, signed_in)
+        page = resume_remote(run, flavour=flavour or "", hours=hours or 0, token=token)
         FOLLOWERS.follow(run, token)
         return self.shown(run.name, f"Resumed: [its job]({page}).")
 

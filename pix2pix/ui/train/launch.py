@@ -5,34 +5,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import gradio as gr
 
-from pix2pix.config import TrainConfig, train_config
+from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import find_pairs
 from pix2pix.errors import UserError
 from pix2pix.hub.jobs_follow import stop_run
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import list_models, read_config
-from pix2pix.presets import PRESETS
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import list_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import new_run, resolve_config, run_config
 from pix2pix.ui.dataset.library import chosen_folder
-from pix2pix.ui.events import user_errors
-from pix2pix.ui.gradio_patches import escape_template
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.text import printable, safe_name
-from pix2pix.utils.validation import setting_text
 from pix2pix.utils.workspace import model_folders
 
 RUN = "run: "  # before the name of a run whose current generator is a starting point
-# Not for people to set.
-FORM_KEYS = ("preset", "source_channels", "target_channels", "ranges", "numbers")
 
 
 def start_run(
@@ -125,33 +119,6 @@ def read_overrides(overrides: Any) -> dict[str, Any]:
     return values
 
 
-def settings_table(preset: str) -> dict[str, Any]:
-    """Return every setting with the preset's value and its choices."""
-    config, hints = preset_values(preset), get_type_hints(TrainConfig)
-
-    def row(name: str) -> dict[str, str]:
-        choices = get_args(hints[name]) if get_origin(hints[name]) else ()
-        if hints[name] is bool:
-            choices = ("true", "false")
-        return {
-            "name": name, "value": setting_text(getattr(config, name)),
-            "choices": ", ".join(map(str, choices)),
-        }  # fmt: skip
-
-    return escape_template(
-        {
-            "settings": [
-                row(field.name) for field in fields(TrainConfig) if field.name not in FORM_KEYS
-            ]
-        }
-    )
-
-
-def preset_values(preset: str) -> TrainConfig:
-    """Return a preset's settings; those of `maps` for a name that is none."""
-    return train_config(preset if preset in PRESETS else "maps")
-
-
 def model_config_of(start_from: str) -> ModelConfig | None:
     """Return the config of the model to start from, None from scratch; raises UserError where it is
     gone."""
@@ -171,8 +138,7 @@ def start_training(
     name of a model to fine-tune, or "run: NAME". An empty `name` takes a free one. Answers
     {"run": name}.
     """
-    with user_errors():
-        return {"run": start_run(dataset, preset, name, read_overrides(settings), start_from)}
+    return {"run": start_run(dataset, preset, name, read_overrides(settings), start_from)}
 
 
 def stop_training(run: str, pause: bool = False) -> dict[str, Any]:
@@ -180,11 +146,10 @@ def stop_training(run: str, pause: bool = False) -> dict[str, Any]:
 
     A paused run says so; both go on where they were when they are resumed.
     """
-    with user_errors():
-        folder = find_run(run)
-        if run_folder.read_status(folder).is_active:
-            stop_run(folder, "paused" if pause else "stopped")
-        return {"run": run, "state": run_folder.read_status(folder).state}
+    folder = find_run(run)
+    if run_folder.read_status(folder).is_active:
+        stop_run(folder, "paused" if pause else "stopped")
+    return {"run": run, "state": run_folder.read_status(folder).state}
 
 
 def training_status(run: str = "") -> dict[str, Any]:
@@ -195,18 +160,17 @@ def training_status(run: str = "") -> dict[str, Any]:
     "ahead" (runs that come before it), "models" (steps with a model) and "validation" (the last
     line, if any).
     """
-    with user_errors():
-        if not run:
-            return {"runs": [described(status) for status in run_folder.list_runs()]}
-        folder = find_run(run)
-        rows = read_jsonl(folder / "validation.jsonl")
-        status = run_folder.read_status(folder)
-        return {
-            **described(status),
-            "ahead": run_control.count_ahead(folder) if status.state == "queued" else 0,
-            "models": [one.step for one in list_checkpoints(folder) if one.model],
-            "validation": rows[-1] if rows else None,
-        }
+    if not run:
+        return {"runs": [described(status) for status in run_folder.list_runs()]}
+    folder = find_run(run)
+    rows = read_jsonl(folder / "validation.jsonl")
+    status = run_folder.read_status(folder)
+    return {
+        **described(status),
+        "ahead": run_control.count_ahead(folder) if status.state == "queued" else 0,
+        "models": [one.step for one in list_checkpoints(folder) if one.model],
+        "validation": rows[-1] if rows else None,
+    }
 
 
 def described(status: run_folder.Status) -> dict[str, Any]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +15,21 @@ from pix2pix.errors import UserError
 from pix2pix.hub.jobs_follow import stop_run
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.grids import GAP
+from pix2pix.imaging.picture import data_url
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import publish_checkpoint
+from pix2pix.ui.custom_html import Reply, Request, custom_html, server_function
 from pix2pix.ui.dataset.library import chosen_folder, workspace_datasets
-from pix2pix.ui.events import server_function
-from pix2pix.ui.theme import read_asset
 from pix2pix.ui.train.launch import find_run
 from pix2pix.ui.train.watch import RunWatcher
-from pix2pix.ui.web_files import mount_script
 from pix2pix.utils.text import printable
 
 SIDE, SMALL = 224, 88  # pixels of one picture of a grid, and of a run's picture in the list
+QUALITY = 90  # of JPEG, for pictures that only travel
 ROWS = 3  # of a grid of samples: source, generated, target
 MAX_MORE_EPOCHS = 100_000
 
-Reply = dict[str, Any]
+FAILED = "Something broke that should not; the server's log says what."
 
 
 def live_view(watch: RunWatcher, **options: Any) -> gr.HTML:
@@ -45,42 +42,34 @@ def live_view(watch: RunWatcher, **options: Any) -> gr.HTML:
     """
     functions = {"look": functools.partial(poll, watch), "sample": load_sample}
     functions["act"] = functools.partial(handle_action, watch)
-    return gr.HTML(
-        value={"run": "", "at": 0},
-        html_template=read_asset("train/live_view.html"),
-        css_template=read_asset("train/live_view.css"),
-        js_on_load=mount_script("live_view.js", ["shown", "select"]),
-        apply_default_css=False,
-        server_functions=[_guard(name, function) for name, function in functions.items()],
-        **options,
-    )
+    return custom_html(
+        "train/live_view.html", ["train/live_view.css"], "live_view.js", ["shown", "select"],
+        value={"run": "", "at": 0}, **options,
+        server_functions=[server_function(*named, FAILED) for named in functions.items()],
+    )  # fmt: skip
 
 
-def _guard(name: str, handler: Callable[[Reply], Reply]) -> Callable[[Any], Reply]:
-    """Make `handler` a server function called `name` that answers nonsense with a sentence."""
-
-    def checked(request: Any) -> Reply:
-        if not isinstance(request, dict) or not isinstance(request.get("run"), str):
-            raise UserError("The page asked for no run: reload it.")
-        return handler(request)
-
-    failed = "Something broke that should not; the server's log says what."
-    return server_function(name, checked, failed)
-
-
-def poll(watch: RunWatcher, request: Reply) -> Reply:
+def poll(watch: RunWatcher, request: Request) -> Reply:
     """Answer what is new of a run and of the list, for {"run", "seen": {part: version}}."""
     versions = request.get("seen")
-    return watch.look(request["run"], versions if isinstance(versions, dict) else {})
+    return watch.look(run_name(request), versions if isinstance(versions, dict) else {})
+
+
+def run_name(request: Request) -> str:
+    """Return which run a request is about; raises UserError for nonsense."""
+    name = request.get("run")
+    if not isinstance(name, str):
+        raise UserError("The page asked for no run: reload it.")
+    return name
 
 
 # ---------------------------------------------------------------------------------------- samples
 
 
-def load_sample(request: Reply) -> Reply:
+def load_sample(request: Request) -> Reply:
     """Return the grid of a step as {"image": data URL, "count": columns}, or with `small` the
     first generated picture of the newest grid alone."""
-    run = find_run(request["run"])
+    run = find_run(run_name(request))
     if request.get("small"):
         newest = max((run / "samples").glob("step-*.png"), default=None)
         return {"image": small_sample(newest, _mtime(newest)) if newest else ""}
@@ -112,7 +101,7 @@ def sample_grid(file: Path, changed: int) -> Reply:
             picture.resize((shown_side, shown_side), Image.Resampling.LANCZOS),
             (x * shown_side, y * shown_side),
         )
-    return {"image": jpeg_url(packed), "count": count}
+    return {"image": data_url(packed, QUALITY), "count": count}
 
 
 @functools.lru_cache(maxsize=128)
@@ -120,7 +109,8 @@ def small_sample(file: Path, changed: int) -> str:
     """Make the small picture of a run in the list, once for all who look."""
     sheet = open_picture(file).to_pil(3)
     side = (sheet.height + GAP) // ROWS - GAP
-    return jpeg_url(sheet.crop(_box(0, 1, side)).resize((SMALL, SMALL), Image.Resampling.LANCZOS))
+    small = sheet.crop(_box(0, 1, side)).resize((SMALL, SMALL), Image.Resampling.LANCZOS)
+    return data_url(small, QUALITY)
 
 
 def _box(x: int, y: int, side: int) -> tuple[int, int, int, int]:
@@ -128,19 +118,12 @@ def _box(x: int, y: int, side: int) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def jpeg_url(picture: Image.Image) -> str:
-    """Encode a picture that only travels as JPEG, with its colours at full resolution."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=90, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
 # ---------------------------------------------------------------------------------------- actions
 
 
-def handle_action(watch: RunWatcher, request: Reply) -> Reply:
+def handle_action(watch: RunWatcher, request: Request) -> Reply:
     """Do what a button says to a run; answers {"said": sentence}, empty where the page shows it."""
-    run, action = find_run(request["run"]), request.get("action")
+    run, action = find_run(run_name(request)), request.get("action")
     message = ""
     if action in ("pause", "stop"):
         if not run_folder.read_status(run).is_active:
@@ -153,8 +136,7 @@ def handle_action(watch: RunWatcher, request: Reply) -> Reply:
         if dataset := request.get("dataset"):
             run_control.choose_data(run, chosen_folder(str(dataset)))
         elif sentence := missing_data(run):
-            datasets = [folder.name for folder in workspace_datasets()]
-            return {"said": sentence, "datasets": datasets, "action": action}
+            return {"said": sentence, "datasets": list(workspace_datasets()), "action": action}
         if action == "extend":
             run_control.extend_run(run, more_epochs(request.get("epochs")))
         run_control.start_process(run)

@@ -29,13 +29,11 @@ from pix2pix.models.batch import (
 )
 from pix2pix.models.folder import read_config
 from pix2pix.models.map_tiles import count_mbtiles
-from pix2pix.ui.components.model_cards import ModelSource
-from pix2pix.ui.events import user_errors
-from pix2pix.ui.limits import DISK_FULL, DiskFull, check_disk
-from pix2pix.ui.long_work import CancelSwitches, results_folder, wire_work
+from pix2pix.ui.events import CancelSwitches, results_folder, wire_work
+from pix2pix.ui.limits import DISK_FULL, DiskFull, Limits, check_disk
+from pix2pix.ui.model_view import ModelSource
 from pix2pix.ui.translate.options import (
-    FITS,
-    Limits,
+    fit_choice,
     norm_choice,
     parse_fit,
     parse_seed,
@@ -62,11 +60,12 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
         with gr.Column():
             run = gr.Button("Translate all", variant="primary", elem_id="translate-all")
             stop = gr.Button("Stop", visible=False, elem_id="stop")
+            gr.Markdown(
+                "Each comes back in its own size and under its own name, and all of them as a ZIP.",
+                elem_classes="quiet",
+            )
             with gr.Accordion("More", open=False):
-                fit = gr.Radio(
-                    list(FITS.items()), value="", label="Pictures larger than the model's size"
-                )
-                norm = norm_choice(read_config(first))
+                fit, norm = fit_choice(), norm_choice(read_config(first))
                 seed = gr.Textbox("", label="Seed", info="A number gives noise.")
     message = gr.Markdown(elem_classes=["quiet", "squares"], elem_id="said")
     with gr.Column(elem_classes="squares"):
@@ -80,7 +79,7 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
         files: list[str] | None, model: str, seed: str = "", fit: str = "", norm: str = "",
         request: gr.Request = None, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:  # fmt: skip
-        with running.at_work(str(request.session_hash), "batch") as switch, user_errors():
+        with running.at_work(str(request.session_hash), "batch") as switch:
             check_count(files, limits)
             options = {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm}
             options["should_stop"] = switch.is_set
@@ -110,7 +109,7 @@ def batch_results(
 def check_count(files: list[str] | None, limits: Limits) -> None:
     """Raise UserError for no files, and for more than a visitor may send at a time."""
     if not files:
-        raise UserError("Choose some pictures first: drop them on the left.")
+        raise UserError("Choose some pictures first: drop them into the box.")
     if len(files) > limits.files:
         raise UserError(f"At most {limits.files} pictures at a time: choose fewer.")
 

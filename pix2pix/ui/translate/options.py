@@ -1,16 +1,12 @@
-"""Check the options of a translation: seed, fit, norm, and how much at once."""
+"""The options of a translation: seed, fit and norm, and its progress."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.numbers import range_notice
-from pix2pix.imaging.picture import MAX_PIXELS, Picture
 from pix2pix.model_config import ModelConfig
 from pix2pix.nn.layers import has_stored_statistics
 from pix2pix.utils.progress import Progress
@@ -19,27 +15,6 @@ MAX_SEED = 2**32 - 1
 VARIATIONS = 4
 FITS = {"As the model prefers": "", "Scale the whole picture": "whole", "In tiles": "tiles"}
 NORMS = {"As the model prefers": "", "The picture itself": "batch", "Training averages": "stored"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a visitor may ask for at a time."""
-
-    files: int = 200  # of one batch
-    pixels: int = MAX_PIXELS  # of one picture
-    frames: int = 20_000  # of the videos of one batch
-    work: float = math.inf  # of a model of the Hub for one picture, in multiply-adds
-
-
-# Where strangers share a server. The paper's U-Net takes 6 billion multiply-adds at 256 pixels and
-# 97 at 1024, a ResNet 199 at 512: no forward holds up the others for more than seconds on a CPU.
-PUBLIC_LIMITS = Limits(files=50, pixels=25_000_000, frames=240, work=250e9)
-
-
-def notice_of(config: ModelConfig, picture: Picture, name: str) -> str:
-    """Say where a picture does not go with the range of a model's sources; empty where it does."""
-    known = config.number_range("source")
-    return range_notice(picture, name, *known) if known else ""
 
 
 def parse_seed(value: Any) -> int | None:
@@ -66,6 +41,11 @@ def parse_fit(value: str) -> str:
     if value not in FITS.values():
         raise UserError("fit must be whole, tiles, or empty for the model's own.")
     return value
+
+
+def fit_choice() -> gr.Radio:
+    """Lay out the choice of how larger pictures are fitted."""
+    return gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
 
 
 def norm_choice(config: ModelConfig) -> gr.Radio:

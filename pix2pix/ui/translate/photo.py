@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,15 @@ from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
 from pix2pix.imaging.numbers import picture_of, picture_suffix, png_of, save_picture
-from pix2pix.imaging.picture import Picture, save_png
-from pix2pix.model_config import ModelConfig
+from pix2pix.imaging.picture import save_png
 from pix2pix.models.folder import read_config
-from pix2pix.ui.components.model_cards import ModelSource, sample_photos
-from pix2pix.ui.events import HIDDEN_EVENT, user_errors
+from pix2pix.ui.events import HIDDEN_EVENT, results_folder
 from pix2pix.ui.gradio_patches import keep_file
-from pix2pix.ui.limits import check_disk
-from pix2pix.ui.long_work import results_folder
+from pix2pix.ui.limits import Limits, check_disk
+from pix2pix.ui.model_view import ModelSource, sample_photos
 from pix2pix.ui.translate.options import (
-    FITS,
-    Limits,
+    fit_choice,
     norm_choice,
-    notice_of,
     parse_fit,
     parse_seed,
     seeds_from,
@@ -60,13 +55,12 @@ def ab_pair_notice(photo: gr.Image, max_pixels: int) -> None:
 
     def cut(half: Half) -> Callable[[str | None], str]:
         def use(file: str | None) -> str:
-            with user_errors():
-                picture = open_picture(file, max_pixels=max_pixels) if file else None
-                if picture is None or not is_ab_pair(picture):
-                    raise UserError("There is no pair to cut: drop one on the left square.")
-                folder = Path(tempfile.mkdtemp(dir=results_folder()))
-                made = folder / f"{Path(file).stem}-{half}.png"
-                save_png(crop_half(picture, half), made)
+            picture = open_picture(file, max_pixels=max_pixels) if file else None
+            if picture is None or not is_ab_pair(picture):
+                raise UserError("There is no pair to cut: drop one on the left square.")
+            folder = Path(tempfile.mkdtemp(dir=results_folder()))
+            made = folder / f"{Path(file).stem}-{half}.png"
+            save_png(crop_half(picture, half), made)
             return str(made)
 
         return use
@@ -79,125 +73,98 @@ def ab_pair_notice(photo: gr.Image, max_pixels: int) -> None:
 # So many at once: the pad has the larger share of the forwards.
 PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
+# Browsers show no TIFF, and a sign of a broken picture where one lies.
+MARK_UNSEEN = """async () => {
+  await new Promise(requestAnimationFrame);
+  const frame = document.querySelector('#photo .image-frame');
+  const isSeen = frame && await frame.querySelector('img').decode().then(() => true, () => false);
+  frame?.toggleAttribute('data-unseen', !isSeen);
+}"""
 
 
-@dataclass(frozen=True)
 class PhotoMode:
-    """The components that handlers and the rest of the tab use."""
+    """The mode's components, and what happens to a photo: translated, compared, varied."""
 
-    photo: gr.Image
-    result: gr.ImageSlider
-    numbers: gr.File
-    run: gr.Button
-    to_pad: gr.Button
-    samples: gr.Gallery
-    lines: gr.Radio
-    style: gr.Radio
-    hints: gr.Checkbox
-    fit: gr.Radio
-    norm: gr.Radio
-    seed: gr.Textbox
-    several: gr.Button
-    gallery: gr.Gallery
-
-    @property
-    def of_lines(self) -> list[gr.Radio]:
-        """What matters to a model of drawings alone."""
-        return [self.lines, self.style]
-
-
-def photo_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limits) -> PhotoMode:
-    """Lay out the mode and wire it; `name` holds the model, which is that of `first` now."""
-    photo, result, numbers = photo_and_result()
-    ab_pair_notice(photo, limits.pixels)
-    config, some = read_config(first), sample_photos(first)
-    drawn = config.source_kind == "drawing"
-    with gr.Row(elem_classes="squares"):
-        run = gr.Button("Translate", variant="primary", elem_id="translate")
-        to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
-    samples = gr.Gallery(
-        some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
-        format="png", allow_preview=False, elem_classes="squares", elem_id="samples",
-    )  # fmt: skip
-    with gr.Accordion("More", open=False, elem_classes="squares"):
-        lines = gr.Radio(
-            list(LINES.items()), value="auto", label="Draw the lines of a photo first",
-            info="Automatic tells photos from drawings.", visible=drawn,
-        )  # fmt: skip
-        style = gr.Radio(
-            list(LINE_STYLES), value=LINE_STYLES[1], label="Style of the lines", visible=drawn
-        )
-        hints = gr.Checkbox(
-            True, visible=config.generator.hints and drawn, label="Keep its colours as hints",
-            info="A few strokes of the photo's colours under its lines.", elem_id="keep-colours",
-        )  # fmt: skip
-        fit = gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
-        norm = norm_choice(config)
-        seed = gr.Textbox("", label="Seed", info="A number gives noise: same seed, same picture.")
-        several = gr.Button("Show four variations")
-        gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
-    parts = PhotoMode(
-        photo, result, numbers, run, to_pad, samples, lines, style, hints, fit, norm, seed,
-        several, gallery,
-    )  # fmt: skip
-    wire_photo(parts, name, PhotoHandlers(models, limits))
-    return parts
-
-
-def photo_and_result() -> tuple[gr.Image, gr.ImageSlider, gr.File]:
-    """Lay out what goes in, what comes out, and the file of a result that has a unit."""
-    with gr.Row(elem_classes="squares", equal_height=True):
-        photo = gr.Image(
-            type="filepath",
-            format="png",  # of a sample, which comes as pixels: WebP would change them
-            image_mode=None,  # the file as it is: the image boundary reads it, not gradio
-            sources=["upload", "webcam", "clipboard"],
-            label="Your photo or drawing",
-            height=480,
-            elem_id="photo",
-        )
-        keep_file(photo)
-        result = gr.ImageSlider(
-            format="png", type="pil", label="Before and after", max_height=480, interactive=False,
-            elem_id="compared",
-        )  # fmt: skip
-    numbers = gr.File(
-        label="The numbers themselves, in the model's unit", visible=False, interactive=False,
-        elem_classes="squares", elem_id="numbers",
-    )  # fmt: skip
-    return photo, result, numbers
-
-
-def wire_photo(parts: PhotoMode, name: gr.Textbox, handlers: PhotoHandlers) -> None:
-    """Wire the mode, and the API's `/translate`."""
-    options = [parts.photo, name, parts.seed, parts.lines, parts.style, parts.fit, parts.norm]
-    options.append(parts.hints)
-    parts.samples.select(handlers.pick, name, parts.photo, **HIDDEN_EVENT)
-    gr.on(
-        [parts.run.click, parts.photo.change], handlers.compare, options,
-        [parts.result, parts.numbers], api_visibility="private", **PHOTOS,
-    )  # fmt: skip
-    parts.several.click(handlers.vary, options, parts.gallery, api_visibility="private", **PHOTOS)
-    # The API's endpoint is a click on a button that nobody sees, so that its answer is one image.
-    answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
-    api = gr.Button(visible=False)
-    api.click(handlers.translate, options, answer, api_name="translate", **PHOTOS)
-
-
-class PhotoHandlers:
-    """What happens to a photo: translated, compared, varied."""
-
-    def __init__(self, models: ModelSource, limits: Limits) -> None:
+    def __init__(self, models: ModelSource, name: gr.Textbox, first: Path, limits: Limits) -> None:
+        """Lay the mode out; `name` holds the model, which is that of `first` now."""
         self.models, self.limits = models, limits
+        self.lay_out_photo()
+        ab_pair_notice(self.photo, limits.pixels)
+        config, some = read_config(first), sample_photos(first)
+        drawn = config.source_kind == "drawing"
+        with gr.Row(elem_classes="squares"):
+            self.run = gr.Button("Translate", variant="primary", elem_id="translate")
+            self.to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
+        self.samples = gr.Gallery(
+            some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
+            format="png", allow_preview=False, elem_classes="squares", elem_id="samples",
+        )  # fmt: skip
+        with gr.Accordion("More", open=False, elem_classes="squares"):
+            self.lines = gr.Radio(
+                list(LINES.items()), value="auto", label="Draw the lines of a photo first",
+                info="Automatic tells photos from drawings.", visible=drawn,
+            )  # fmt: skip
+            self.style = gr.Radio(
+                list(LINE_STYLES), value=LINE_STYLES[1], label="Style of the lines", visible=drawn
+            )
+            self.of_lines = [self.lines, self.style]  # matter to a model of drawings alone
+            self.hints = gr.Checkbox(
+                True, visible=config.generator.hints and drawn, label="Keep its colours as hints",
+                info="A few strokes of the photo's colours under its lines.",
+                elem_id="keep-colours",
+            )  # fmt: skip
+            self.fit, self.norm = fit_choice(), norm_choice(config)
+            self.seed = gr.Textbox(
+                "", label="Seed", info="A number gives noise: same seed, same picture."
+            )
+            self.several = gr.Button("Show four variations")
+            self.gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
+        self.wire(name)
+
+    def lay_out_photo(self) -> None:
+        """Lay out what goes in, what comes out, and the file of a result that has a unit."""
+        with gr.Row(elem_classes="squares", equal_height=True):
+            self.photo = gr.Image(
+                type="filepath",
+                format="png",  # of a sample, which comes as pixels: WebP would change them
+                image_mode=None,  # the file as it is: the image boundary reads it, not gradio
+                sources=["upload", "webcam", "clipboard"],
+                label="Your photo or drawing",
+                height=480,
+                elem_id="photo",
+            )
+            keep_file(self.photo)
+            self.result = gr.ImageSlider(
+                format="png", type="pil", label="Before and after", max_height=480,
+                interactive=False, elem_id="compared",
+            )  # fmt: skip
+        self.numbers = gr.File(
+            label="The numbers themselves, in the model's unit", visible=False, interactive=False,
+            elem_classes="squares", elem_id="numbers",
+        )  # fmt: skip
+
+    def wire(self, name: gr.Textbox) -> None:
+        """Wire the mode, and the API's `/translate`."""
+        options = [self.photo, name, self.seed, *self.of_lines, self.fit, self.norm, self.hints]
+        self.samples.select(self.pick, name, self.photo, **HIDDEN_EVENT)
+        gr.on(
+            [self.run.click, self.photo.change], self.compare, options,
+            [self.result, self.numbers], api_visibility="private", **PHOTOS,
+        )  # fmt: skip
+        self.photo.change(None, None, None, js=MARK_UNSEEN)
+        self.several.click(self.vary, options, self.gallery, api_visibility="private", **PHOTOS)
+        # The endpoint is a click on a button that nobody sees, so that its answer is one image.
+        answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
+        api = gr.Button(visible=False)
+        api.click(self.translate, options, answer, api_name="translate", **PHOTOS)
 
     def pick(self, event: gr.SelectData, model: str) -> Image.Image:
         """Return the sample photo that was clicked on."""
-        with user_errors():
-            folder = self.models.models().get(model)
-            here = sample_photos(folder) if folder else []
-            if not 0 <= event.index < len(here):
-                raise UserError("This sample is gone: reload the page.")
-            return here[event.index][0]
+        folder = self.models.models().get(model)
+        here = sample_photos(folder) if folder else []
+        if not 0 <= event.index < len(here):
+            raise UserError("This sample is gone: reload the page.")
+        return here[event.index][0]
 
     def prepare(
         self, file: str | None, model: str, lines: str, style: str, hints: bool
@@ -230,21 +197,20 @@ class PhotoHandlers:
         """Translate a photo; returns it and the result to compare, and its numbers as a file."""
         if not image:
             return None, gr.File(visible=False)
-        with user_errors():
-            translator, source = self.prepare(image, model, lines, style, hints)
-            made = translator.translate(
-                source,
-                seed=parse_seed(seed),
-                fit=parse_fit(fit),
-                norm=norm,
-                on_progress=tile_progress(progress),
-            )
-            if not isinstance(source, Image.Image):
-                if notice := notice_of(translator.config, source, Path(image).name):
-                    gr.Warning(notice)
-                source = by_range(source, translator.config).to_pil(3)
-            known = translator.config.output_numbers
-            file = numbers_file(made, Path(image).stem, known)
+        translator, source = self.prepare(image, model, lines, style, hints)
+        made = translator.translate(
+            source,
+            seed=parse_seed(seed),
+            fit=parse_fit(fit),
+            norm=norm,
+            on_progress=tile_progress(progress),
+        )
+        if not isinstance(source, Image.Image):
+            if notice := translator.range_notice(source, Path(image).name):
+                gr.Warning(notice)
+            source = translator.by_range(source).to_pil(3)
+        known = translator.config.output_numbers
+        file = numbers_file(made, Path(image).stem, known)
         return (source, picture_of(made, known)), file
 
     def translate(
@@ -263,31 +229,21 @@ class PhotoHandlers:
             norm: Normalised by: batch is the picture itself, stored are the averages of training.
             hints: Whether these lines keep strokes of its colours, for models that follow them.
         """
-        with user_errors():
-            translator, source = self.prepare(image, model, lines, style, hints)
-            made = translator.translate(
-                source, seed=parse_seed(seed), fit=parse_fit(fit), norm=norm
-            )
-            return png_of(made, translator.config.output_numbers)
+        translator, source = self.prepare(image, model, lines, style, hints)
+        made = translator.translate(source, seed=parse_seed(seed), fit=parse_fit(fit), norm=norm)
+        return png_of(made, translator.config.output_numbers)
 
     def vary(
         self, image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
         norm: str, hints: bool,
     ) -> Any:  # fmt: skip
         """Translate a photo with several seeds, for the gallery."""
-        with user_errors():
-            translator, source = self.prepare(image, model, lines, style, hints)
-            made, known = [], translator.config.output_numbers
-            for s in seeds_from(parse_seed(seed)):
-                variation = translator.translate(source, seed=s, fit=parse_fit(fit), norm=norm)
-                made.append((picture_of(variation, known), f"seed {s}"))
+        translator, source = self.prepare(image, model, lines, style, hints)
+        made, known = [], translator.config.output_numbers
+        for s in seeds_from(parse_seed(seed)):
+            variation = translator.translate(source, seed=s, fit=parse_fit(fit), norm=norm)
+            made.append((picture_of(variation, known), f"seed {s}"))
         return gr.Gallery(made, visible=True)
-
-
-def by_range(picture: Picture, config: ModelConfig) -> Picture:
-    """Show a picture of more than 8 bits as the model sees it, where its sources have a range."""
-    known = config.number_range("source")
-    return picture.with_range(*known[:2]) if known and picture.is_deep else picture
 
 
 def numbers_file(made: Image.Image, stem: str, known: tuple[float, float, str] | None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,58 +11,39 @@ import gradio as gr
 from PIL import Image
 
 from pix2pix.errors import UserError
+from pix2pix.hub.models import fetch_model
 from pix2pix.imaging.decode import from_data_url, open_picture
 from pix2pix.imaging.hints import photo_hints
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import read_config
-from pix2pix.ui.components.hub_forms import hub_models
-from pix2pix.ui.components.model_cards import (
+from pix2pix.ui.auth import can_sign_in, visitor_token
+from pix2pix.ui.custom_html import CHOOSE_CARD, Reply, Request, custom_html
+from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, page_progress, wire_work
+from pix2pix.ui.hub_forms import TOKEN_NOTE
+from pix2pix.ui.limits import Limits, check_disk
+from pix2pix.ui.model_view import (
     ModelSource,
     first_model,
     known_models,
     model_card_items,
-    model_cards,
+    pad_state,
     sample_photos,
 )
-from pix2pix.ui.components.pad import MAX_IMAGE_CHARS, pad
-from pix2pix.ui.events import HIDDEN_EVENT, user_errors
-from pix2pix.ui.model_view import pad_state
 from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.ui.translate.batch import tiles_mode
-from pix2pix.ui.translate.options import Limits, norm_choice, parse_seed, seeds_from
-from pix2pix.ui.translate.photo import PhotoMode, photo_mode
+from pix2pix.ui.translate.options import norm_choice, parse_seed, seeds_from
+from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES, pad
+from pix2pix.ui.translate.photo import PhotoMode
 from pix2pix.ui.web_files import device_files
+from pix2pix.utils.text import escape_text
+from pix2pix.utils.workspace import hub_model_cache
 
 MODES = ("Draw", "Photo", "Tiles")
+# Shows the columns of one mode at once, by the page alone; the others stay in it, unseen.
+SHOW_MODE = f"""(mode) => {list(MODES)}.map((one) => (
+  {{ __type__: "update", elem_classes: one === mode ? [] : ["{OFFSCREEN}"] }}))"""
 MAX_DRAWING_SIDE = 1024
-
-
-@dataclass(frozen=True)
-class TranslateTab:
-    """The parts that the rest of the page uses: the `row` of models, those that are the visitor's
-    alone (`mine`, see ``known_models``), the chosen one's `name`, and `to_hub`, where it is sent
-    from."""
-
-    row: gr.HTML
-    mine: gr.State
-    name: gr.Textbox
-    to_hub: gr.Accordion
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The components of the tab that its wiring uses."""
-
-    row: gr.HTML
-    mine: gr.State
-    name: gr.Textbox
-    before: gr.State  # the model that was chosen last: the textbox on the page lags behind
-    mode: gr.Radio
-    columns: list[gr.Column]  # of the modes
-    drawing: gr.HTML
-    photo: PhotoMode
-    tiles_norm: gr.Radio
 
 
 def translate_tab(models: ModelSource, queued: ModelSource, limits: Limits) -> TranslateTab | None:
@@ -72,17 +52,14 @@ def translate_tab(models: ModelSource, queued: ModelSource, limits: Limits) -> T
 
     Returns None where there is no model to show.
     """
-    names = models.models()
-    if not names:
+    if not models.models():
         gr.Markdown(
             "There is no model here yet. Train one in the Train tab and publish it, or put a model "
             "folder into `checkpoints/` where the app starts; then start the app again."
         )
         return None
-    parts = lay_out(models, queued, limits, first_model(names), names)
-    parts.mode.change(show_mode, parts.mode, parts.columns, **HIDDEN_EVENT)
-    outputs, show_model = wire_model_choice(models, parts)
-    wire_to_pad(models, limits, parts)
+    tab = TranslateTab(models, queued, limits)
+    tab.wire()
 
     def list_models() -> list[dict[str, Any]]:
         """List the models, each {"name", "source", "target", "size"}: a picture of the source
@@ -90,48 +67,118 @@ def translate_tab(models: ModelSource, queued: ModelSource, limits: Limits) -> T
         return describe_models(models)
 
     gr.api(list_models, api_name="list_models")
-    asked = [parts.before, parts.mode]
-    to_hub = hub_models(models, parts.mine, asked, outputs, show_model, limits)
-    return TranslateTab(parts.row, parts.mine, parts.name, to_hub)
+    return tab
 
 
-def lay_out(
-    models: ModelSource, queued: ModelSource, limits: Limits, first: str, names: dict[str, Path]
-) -> _Parts:
-    """Lay out the models, the switch and the three modes, of which one is seen."""
-    row, mine = model_cards(names, first), gr.State({})
-    name = gr.Textbox(first, visible=False, label="Model")
-    labels = {"elem_classes": "modes", "show_label": False, "container": False}
-    drawn = read_config(names[first]).source_kind != "photo"
-    mode = gr.Radio(
-        MODES, value=MODES[0 if drawn else 1], label="What goes in", interactive=True, **labels
-    )
-    with gr.Column(elem_classes=[] if drawn else OFFSCREEN) as draw:
-        state = pad_state(first, names[first], device_files(first, names[first]))
-        drawing = pad(*live_functions(models), state)
-    with gr.Column(elem_classes=OFFSCREEN if drawn else []) as photo:
-        photo_parts = photo_mode(queued, name, names[first], limits)
-    with gr.Column(elem_classes=OFFSCREEN) as tiles:
-        tiles_norm = tiles_mode(queued, name, names[first], limits)
-    before, columns = gr.State(first), [draw, photo, tiles]
-    return _Parts(row, mine, name, before, mode, columns, drawing, photo_parts, tiles_norm)
+class TranslateTab:
+    """The components: the `row` of models, those that are the visitor's alone (`mine`, see
+    ``known_models``), the chosen one's `name`, the modes' `columns`, of which one is seen, and
+    `to_hub`, where a model is sent from."""
 
+    def __init__(self, models: ModelSource, queued: ModelSource, limits: Limits) -> None:
+        self.models, self.limits = models, limits
+        names = models.models()
+        first = first_model(names)
+        folder = names[first]
+        drawn = read_config(folder).source_kind != "photo"
+        self.row = custom_html(
+            "cards.html", ["cards.css"], js_on_load=CHOOSE_CARD,
+            value=model_card_items(names, first), elem_id="models",
+        )  # fmt: skip
+        self.mine = gr.State({})
+        self.name = gr.Textbox(first, visible=False, label="Model")
+        self.mode = gr.Radio(
+            MODES, value=MODES[0 if drawn else 1], label="What goes in", interactive=True,
+            elem_classes="modes", show_label=False, container=False,
+        )  # fmt: skip
+        with gr.Column(elem_classes=[] if drawn else OFFSCREEN) as draw:
+            state = pad_state(first, folder, device_files(first, folder))
+            self.drawing = pad(*live_functions(models), state)
+        with gr.Column(elem_classes=OFFSCREEN if drawn else []) as photo:
+            self.photo = PhotoMode(queued, self.name, folder, limits)
+        with gr.Column(elem_classes=OFFSCREEN) as tiles:
+            self.tiles_norm = tiles_mode(queued, self.name, folder, limits)
+        self.before = gr.State(first)  # chosen last: the textbox on the page lags behind
+        self.columns = [draw, photo, tiles]
 
-def show_mode(mode: str) -> list[Any]:
-    """Show the columns of one mode; the others stay in the page, unseen."""
-    return [gr.Column(elem_classes=[] if mode == m else [OFFSCREEN]) for m in MODES]
+    def wire(self) -> None:
+        """Wire the switch of modes, the models' cards, and what puts a photo on the pad."""
+        photo = self.photo
+        self.mode.change(None, self.mode, self.columns, js=SHOW_MODE)
+        outputs = [self.before, self.name, self.drawing, self.row, self.mode]
+        outputs += [photo.samples, photo.to_pad, photo.hints, photo.norm, self.tiles_norm]
+        outputs += photo.of_lines
 
+        def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
+            return self.show_model(str(event.value), before, mode, mine)
 
-def wire_model_choice(
-    models: ModelSource, parts: _Parts
-) -> tuple[list[Any], Callable[..., list[Any]]]:
-    """Wire a click on a model's card. Returns the components that another model changes, and
-    ``show_model(chosen, before, mode, mine)``, which gives their values."""
+        # Every quick click counts and the last one stays: answered one by one. ("always_last"
+        # would repeat the first click, with its name.)
+        self.row.select(
+            choose, [self.before, self.mode, self.mine], outputs, trigger_mode="multiple",
+            concurrency_limit=1, **HIDDEN_EVENT,
+        )  # fmt: skip
+        rasters = itertools.count(1)
 
-    photo = parts.photo
+        def to_pad(*asked: Any) -> list[Any]:
+            state = self.photo_state(*asked)
+            state["raster"]["id"] = next(rasters)
+            return [state, MODES[0]]
 
-    def show_model(chosen: str, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
-        models_now = known_models(models, mine)
+        photo.to_pad.click(
+            to_pad, [photo.photo, photo.style, photo.hints, self.name, self.mine],
+            [self.drawing, self.mode], api_visibility="private",
+        )  # fmt: skip
+        with gr.Column(elem_classes="squares"):
+            with gr.Accordion("A model from the Hugging Face Hub", open=False, elem_id="hub-load"):
+                self.lay_out_hub_model(outputs)
+            title = "Publish this model: on the Hugging Face Hub, or as a web page"
+            self.to_hub = gr.Accordion(title, open=False, elem_id="hub-send")
+            if can_sign_in():
+                with gr.Row():
+                    gr.LoginButton(size="md", scale=0, min_width=280)
+
+    def lay_out_hub_model(self, outputs: list[Any]) -> None:
+        """Lay out and wire the form that fetches a model and shows it; `outputs` are what another
+        model changes."""
+        repo = gr.Textbox(
+            label="Model", placeholder="owner/name or owner/name@revision", elem_id="hub-model",
+            info="A model of Pix2Pix Studio. Until you reload the page, it is among your models "
+            "above.",
+        )  # fmt: skip
+        token = gr.Textbox(label="Token, where it is not public", type="password", info=TOKEN_NOTE)
+        load = gr.Button("Load", elem_id="hub-load-start")
+        stop = gr.Button("Stop", visible=False)
+        message = gr.Markdown(elem_classes="quiet", elem_id="hub-load-said")
+        running = CancelSwitches()
+
+        def fetch(
+            repo_name: str, typed: str, had: dict[str, str], before: str, mode: str,
+            request: gr.Request, signed_in: gr.OAuthToken | None,
+            progress: gr.Progress = gr.Progress(),  # noqa: B008
+        ) -> dict[Any, Any]:  # fmt: skip
+            with running.at_work(str(request.session_hash), "fetch") as switch:
+                check_disk()
+                folder = fetch_model(
+                    repo_name or "", hub_model_cache(), token=visitor_token(typed, signed_in),
+                    most_work=self.limits.work, visitor_models=map(Path, had.values()),
+                    should_stop=switch.is_set, on_progress=page_progress(progress, "Loading"),
+                )  # fmt: skip
+                self.models.get(folder.name)
+            has = {**had, folder.name: str(folder)}
+            view = self.show_model(folder.name, before, mode, has)
+            words = f"Loaded, and chosen above: {escape_text(folder.name)}"
+            return {token: "", message: words, self.mine: has, **dict(zip(outputs, view))}
+
+        wire_work(
+            running, "fetch", [load, stop], fetch, [repo, token, self.mine, self.before, self.mode],
+            [token, message, self.mine, *outputs], stopped={message: "Stopped."},
+            show_progress_on=message, api_visibility="private",
+        )  # fmt: skip
+
+    def show_model(self, chosen: str, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
+        """Give the values of what another model changes."""
+        models_now = known_models(self.models, mine)
         state = model_pad_state(chosen, models_now)
         norm = norm_choice(read_config(models_now[chosen]))
         kind, kind_before = (
@@ -146,22 +193,27 @@ def wire_model_choice(
             gr.Button(visible=kind == "drawing"),
             gr.Checkbox(visible=state["hints"]),
             *(norm, norm),
-            *(gr.Radio(visible=kind == "drawing") for _ in photo.of_lines),
+            *(gr.Radio(visible=kind == "drawing") for _ in self.photo.of_lines),
         ]
 
-    def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
-        return show_model(str(event.value), before, mode, mine)
-
-    outputs = [parts.before, parts.name, parts.drawing, parts.row, parts.mode]
-    outputs += [photo.samples, photo.to_pad, photo.hints, photo.norm, parts.tiles_norm]
-    outputs += photo.of_lines
-    # Every quick click counts and the last one stays: answered one by one. ("always_last" would
-    # repeat the first click, with its name.)
-    parts.row.select(
-        choose, [parts.before, parts.mode, parts.mine], outputs, trigger_mode="multiple",
-        concurrency_limit=1, **HIDDEN_EVENT,
-    )  # fmt: skip
-    return outputs, show_model
+    def photo_state(
+        self, file: str | None, style: str, hints: bool, chosen: str, mine: dict[str, str]
+    ) -> dict[str, Any]:
+        """Return the pad's state with a photo's lines on it, and its colours as strokes."""
+        if not file:
+            raise UserError("Choose a photo first.")
+        photo = open_picture(file, max_pixels=self.limits.pixels).to_pil(3)
+        picture = line_drawing(photo, style)
+        state = model_pad_state(chosen, known_models(self.models, mine))
+        side = state["size"]
+        paper = Image.new("L", (side, side), 255)
+        picture.thumbnail((side, side))
+        left, top = (side - picture.width) // 2, (side - picture.height) // 2
+        paper.paste(picture, (left, top))
+        box = [v / side for v in (left, top, *picture.size)]
+        found = photo_hints(photo) if hints and state["hints"] else []
+        strokes = [hint.within(*box).to_json() for hint in found]
+        return {**state, "raster": {"image": data_url(paper), "strokes": strokes}}
 
 
 def other_mode(mode: str, is_photo: bool, was_photo: bool) -> Any:
@@ -172,44 +224,11 @@ def other_mode(mode: str, is_photo: bool, was_photo: bool) -> Any:
     return (MODES[1] if mode == MODES[0] else mode) if is_photo else MODES[0]
 
 
-def wire_to_pad(models: ModelSource, limits: Limits, parts: _Parts) -> None:
-    """Wire the button that puts a photo's lines, and its colours as strokes, on the pad."""
-    rasters = itertools.count(1)
-
-    def to_pad(
-        file: str | None, style: str, hints: bool, chosen: str, mine: dict[str, str]
-    ) -> list[Any]:
-        with user_errors():
-            if not file:
-                raise UserError("Choose a photo first.")
-            opened = open_picture(file, max_pixels=limits.pixels)
-            photo = opened.to_pil(3)
-            picture = line_drawing(photo, style)
-        state = model_pad_state(chosen, known_models(models, mine))
-        side = state["size"]
-        paper = Image.new("L", (side, side), 255)
-        picture.thumbnail((side, side))
-        left, top = (side - picture.width) // 2, (side - picture.height) // 2
-        paper.paste(picture, (left, top))
-        box = [v / side for v in (left, top, *picture.size)]
-        found = photo_hints(photo) if hints and state["hints"] else []
-        strokes = [hint.within(*box).to_json() for hint in found]
-        state["raster"] = {"id": next(rasters), "image": data_url(paper), "strokes": strokes}
-        return [state, MODES[0], *show_mode(MODES[0])]
-
-    photo = parts.photo
-    photo.to_pad.click(
-        to_pad, [photo.photo, photo.style, photo.hints, parts.name, parts.mine],
-        [parts.drawing, parts.mode, *parts.columns], api_visibility="private",
-    )  # fmt: skip
-
-
 def model_pad_state(chosen: str, folders: dict[str, Path]) -> dict[str, Any]:
     """Return the pad's state for a model that may have been deleted since the page was loaded."""
-    with user_errors():
-        if chosen not in folders:
-            raise UserError("This model is gone: reload the page.")
-        return pad_state(chosen, folders[chosen], device_files(chosen, folders[chosen]))
+    if chosen not in folders:
+        raise UserError("This model is gone: reload the page.")
+    return pad_state(chosen, folders[chosen], device_files(chosen, folders[chosen]))
 
 
 def describe_models(models: ModelSource) -> list[dict[str, Any]]:
@@ -224,33 +243,25 @@ def describe_models(models: ModelSource) -> list[dict[str, Any]]:
     return descriptions
 
 
-# ------------------------------------------------------------------------------------- the pad
+def live_functions(
+    models: ModelSource,
+) -> tuple[Callable[[Request], Reply], Callable[[Request], Reply]]:
+    """Make the two functions that the pad asks: of a picture, and of its variations."""
 
+    def read(request: Request) -> tuple[Any, Image.Image, int | None]:
+        model = models.get(str(request.get("model", "")))
+        image = from_data_url(request.get("image"), MAX_IMAGE_BYTES)
+        if max(image.size) > MAX_DRAWING_SIDE:
+            raise UserError(f"A drawing has at most {MAX_DRAWING_SIDE} pixels on a side.")
+        return model, image, parse_seed(request.get("seed"))
 
-def live_functions(models: ModelSource) -> tuple[Callable, Callable]:
-    """Make the two server functions of the pad. They answer {"image"} or {"error"}."""
+    def translate(request: Request) -> Reply:
+        model, image, seed = read(request)
+        return {"image": data_url(model.translate(image, seed=seed))}
 
-    def answer(request: dict[str, Any], make: Callable[..., dict]) -> dict:
-        try:
-            translator = models.get(str(request.get("model", "")))
-            image = from_data_url(request["image"], MAX_IMAGE_CHARS)
-            if max(image.size) > MAX_DRAWING_SIDE:
-                raise UserError(f"A drawing has at most {MAX_DRAWING_SIDE} pixels on a side.")
-            return make(translator, image, parse_seed(request.get("seed")))
-        except UserError as error:
-            return {"error": str(error)}
-
-    def translate(request: dict[str, Any]) -> dict[str, Any]:
-        def make(model: Any, image: Image.Image, seed: int | None) -> dict[str, Any]:
-            return {"image": data_url(model.translate(image, seed=seed))}
-
-        return answer(request, make)
-
-    def variations(request: dict[str, Any]) -> dict[str, Any]:
-        def make(model: Any, image: Image.Image, seed: int | None) -> dict[str, Any]:
-            made = [(s, model.translate(image, seed=s)) for s in seeds_from(seed)]
-            return {"images": [{"seed": s, "image": data_url(picture)} for s, picture in made]}
-
-        return answer(request, make)
+    def variations(request: Request) -> Reply:
+        model, image, seed = read(request)
+        made = [(s, model.translate(image, seed=s)) for s in seeds_from(seed)]
+        return {"images": [{"seed": s, "image": data_url(picture)} for s, picture in made]}
 
     return translate, variations

@@ -1,12 +1,25 @@
-/* What a person chooses from below the paper: the brushes of a palette, inks and examples. */
+/* The brushes of the pad: how wide each is, and the colours to choose from below the paper. */
 
 import { make } from "./dom.js";
-import { paintExample, resize, surface } from "./paint.js";
+import { isLabels } from "./paint.js";
+
+// Widths of the three sizes, fine, medium and broad, as shares of the paper's side.
+const PENCIL_WIDTHS = [0.008, 0.014, 0.03];
+const LABEL_WIDTHS = [0.02, 0.06, 0.14]; // of a label map's brush, which its eraser shares
+const INK_WIDTHS = [0.05, 0.09, 0.15];
+const ERASER_FACTOR = 3; // of a pencil's width
 
 export const INKS = {
   Red: "#be282d", Orange: "#e0761e", Yellow: "#ebc332", Green: "#328246", Blue: "#284ba0",
   Purple: "#7b3f9b", Pink: "#e58aac", Brown: "#6f4a30", Grey: "#8e8e90", Black: "#1e1e20",
 };
+
+/** How wide a tool is at a size, as a share of the paper's side. */
+export function brushWidth(tool, size, config) {
+  if (isLabels(config)) return LABEL_WIDTHS[size];
+  if (tool === "ink") return INK_WIDTHS[size];
+  return PENCIL_WIDTHS[size] * (tool === "eraser" ? ERASER_FACTOR : 1);
+}
 
 const swatch = (color) => make("span", { className: "swatch", style: `background: ${color}` });
 
@@ -29,26 +42,4 @@ export function inkChoices(tint, onChoose) {
   const any = make("input", { type: "color", ...words, value: tint });
   any.addEventListener("input", () => onChoose(any.value));
   return [...choices, any];
-}
-
-/** An example as a small picture; a click gives its strokes. */
-export function exampleButton(example, config, onChoose) {
-  const thumb = surface(make("canvas"));
-  resize(thumb, 144);
-  paintExample(thumb, example, config);
-  const onclick = () => onChoose(example.strokes.map((op) => ({ ...op, borrowed: true })));
-  const properties = { type: "button", title: "Put this drawing on the pad", onclick };
-  return make("button", properties, thumb.canvas, make("span", {}, example.name));
-}
-
-/** A photo to try the model on; a click gives it as a file. */
-export function sampleButton({ name, url }, root, onChoose) {
-  const photo = make("img", { src: new URL(url, root).href, alt: "" });
-  const onclick = () => {
-    const canvas = make("canvas", { width: photo.naturalWidth, height: photo.naturalHeight });
-    canvas.getContext("2d").drawImage(photo, 0, 0); // no second fetch: it works without a network
-    canvas.toBlob(onChoose);
-  };
-  const properties = { type: "button", title: "Put this photo on the pad", onclick };
-  return make("button", properties, photo, make("span", {}, name));
 }

@@ -1,4 +1,4 @@
-/* Elements of the page. */
+/* Elements of the page, and what the browser keeps for it. */
 
 /** A new HTML element with properties, `data` attributes and children; words are never markup. */
 export function make(tag, properties = {}, ...children) {
@@ -7,4 +7,15 @@ export function make(tag, properties = {}, ...children) {
   Object.assign(made.dataset, data ?? {});
   made.append(...children);
   return made;
+}
+
+/** Read what the browser keeps under a key; with a value, keep that, and with null nothing. */
+export function stored(key, value, storage = "localStorage") {
+  try {
+    const shelf = window[storage];
+    if (value === undefined) return JSON.parse(shelf.getItem(key));
+    if (value === null) shelf.removeItem(key);
+    else shelf.setItem(key, JSON.stringify(value));
+  } catch { /* forbidden, full or not by us: the page alone knows */ }
+  return null;
 }

@@ -1,20 +1,11 @@
 /* Drawings on their way to the server. What it has not taken yet lies in the browser's own storage,
    so that neither a reload nor a server that is away costs a stroke. */
 
+import { stored } from "./dom.js";
+
 const SAVE_MS = 400; // after the last stroke
 const AGAIN_MS = 5000; // after a save that failed
 const UNSAVED = "pix2pix-traced-unsaved";
-
-/** Read what the browser keeps under a key; with a value, keep that, and with null nothing. */
-export function stored(key, value, storage = "localStorage") {
-  try {
-    const shelf = window[storage];
-    if (value === undefined) return JSON.parse(shelf.getItem(key));
-    if (value === null) shelf.removeItem(key);
-    else shelf.setItem(key, JSON.stringify(value));
-  } catch { /* forbidden, full or not by us: the page alone knows */ }
-  return null;
-}
 
 export class Drafts {
   /** `read()` gives the drawing as it is now, {set, name, strokes}, or null where there is none;

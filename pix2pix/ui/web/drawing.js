@@ -7,7 +7,6 @@ import {
 
 const MAX_RASTER = 1024; // pixels kept of a picture put on the pad
 const MAX_STORED = 2000000; // characters
-const SHEETS = ["lines", "labels", "photos"];
 
 /** Decode a picture given as a data URL. */
 export async function decode(url) {
@@ -41,8 +40,7 @@ export class Drawing {
     this.stroke = null; // the operation under the pointer, not yet in the list
     this.loading = 0; // rasters being decoded
     this.lastRaster = null; // the id of the last picture that the configuration put on the pad
-    // Kept apart, so that looking at another model loses neither.
-    this.sheets = Object.fromEntries(SHEETS.map((kind) => [kind, { ops: [], undone: [] }]));
+    this.sheets = {}; // see current()
     this.backing = surface(make("canvas")); // finished operations at the model's size
     this.under = surface(make("canvas")); // their colours, of a model that takes them
     this.sheet = surface(make("canvas")); // the lines with the live stroke, where there are colours
@@ -52,10 +50,14 @@ export class Drawing {
     }
   }
 
+  /** The sheet of paper for such models, kept apart so that looking at another model loses none: a
+      house front is no street. Who keeps drawings elsewhere has one sheet for every palette. */
   get current() {
-    const { config } = this;
-    if (isLabels(config)) return this.sheets.labels;
-    return config.kind === "photo" ? this.sheets.photos : this.sheets.lines;
+    const { palette, kind } = this.config;
+    const colours = this.key ? palette?.map(({ color }) => color) : [];
+    const name = palette ? ["labels", ...colours].join(" ") : kind === "photo" ? "photos" : "lines";
+    this.sheets[name] ??= { ops: [], undone: [] };
+    return this.sheets[name];
   }
 
   get ops() { return this.current.ops; }
@@ -279,10 +281,10 @@ export class Drawing {
 
   save() {
     if (!this.key) return;
-    const written = (part) => JSON.stringify({
-      ...Object.fromEntries(SHEETS.map((kind) => [kind, part(this.sheets[kind])])),
-      lastRaster: this.lastRaster,
-    });
+    const written = (part) => {
+      const sheets = Object.entries(this.sheets).map(([name, sheet]) => [name, part(sheet)]);
+      return JSON.stringify({ lastRaster: this.lastRaster, sheets: Object.fromEntries(sheets) });
+    };
     let text = written(({ ops }) => ops);
     if (text.length > MAX_STORED) text = written((sheet) => this.sinceClear(sheet));
     try {
@@ -297,7 +299,9 @@ export class Drawing {
     try {
       const kept = JSON.parse(sessionStorage.getItem(this.key)) ?? {};
       if (hasRaster) this.lastRaster = kept.lastRaster ?? null;
-      for (const kind of SHEETS) this.sheets[kind].ops = kept[kind] ?? [];
+      for (const [name, ops] of Object.entries(kept.sheets ?? {})) {
+        this.sheets[name] = { ops, undone: [] };
+      }
       const ops = Object.values(this.sheets).flatMap((sheet) => sheet.ops);
       const urls = ops.filter((op) => op.kind === "raster").map((op) => op.image);
       await Promise.all(urls.map(async (url) => rasters.set(url, await decode(url))));

@@ -38,17 +38,11 @@ export class Engine {
     }
   }
 
-  /** Load a model of a pad's configuration (`engine` there); `wanted` says whether by a GPU: auto,
-      yes or no. `onBytes` hears how many bytes of weights came. */
-  async load({ runtime, ...files }, root, wanted, onBytes) {
-    const absolute = (file) => ({ ...file, url: new URL(file.url, root).href });
-    const known = Object.entries(runtime).map(([name, { code, binary }]) => (
-      [name, { code: absolute(code), binary: absolute(binary) }]
-    ));
-    const model = { ...files };
-    for (const name of ["graph", "weights"]) model[name] = new URL(files[name], root).href;
-    const request = { runtime: Object.fromEntries(known), files: model, wanted };
-    return this.call("load", request, LOAD_MS, onBytes);
+  /** Load a model by the `engine` of a pad's configuration, whose addresses are relative to `root`;
+      `wanted` says whether by a GPU: auto, yes or no. `onBytes` hears how many bytes of weights
+      came. */
+  async load(files, root, wanted, onBytes) {
+    return this.call("load", { files, root, wanted }, LOAD_MS, onBytes);
   }
 
   /** Translate ImageData of any size; {pixels: ImageData of that size, ms}. */

@@ -52,9 +52,12 @@ async function hasGpu(wanted) {
   return Boolean(adapter && (wanted === "yes" || !adapter.info?.isFallbackAdapter));
 }
 
-async function startRuntime(runtime, wanted) {
+async function startRuntime(runtime, root, wanted) {
   const gpu = await hasGpu(wanted);
-  const { code, binary } = gpu ? runtime.webgpu : runtime.wasm;
+  const [code, binary] = ["code", "binary"].map((part) => {
+    const { url, ...more } = runtime[gpu ? "webgpu" : "wasm"][part];
+    return { url: new URL(url, root).href, ...more };
+  });
   const [loaded, wasmBinary] = await Promise.all([
     importModule(code), fetchBytes(binary.url, binary),
   ]);
@@ -62,8 +65,8 @@ async function startRuntime(runtime, wanted) {
   return { ort: loaded, providers: gpu ? ["webgpu", "wasm"] : ["wasm"] };
 }
 
-function loadRuntime(runtime, wanted) {
-  runtimeLoading ??= startRuntime(runtime, wanted).catch((error) => {
+function loadRuntime(...given) {
+  runtimeLoading ??= startRuntime(...given).catch((error) => {
     runtimeLoading = null; // tried again when it is asked for again
     throw error;
   });
@@ -71,14 +74,15 @@ function loadRuntime(runtime, wanted) {
 }
 
 /** Load the runtime and a model; tells the bytes of its weights as they come. */
-async function load({ id, runtime, wanted, files }) {
+async function load({ id, files, root, wanted }) {
   loading.abort();
   loading = new AbortController();
   const { signal } = loading;
   const onBytes = (bytes) => postMessage({ id, bytes });
   const [graph, weights, { providers }] = await Promise.all([
-    fetchBytes(files.graph, { signal }), fetchBytes(files.weights, { signal, onBytes }),
-    loadRuntime(runtime, wanted),
+    fetchBytes(new URL(files.graph, root), { signal }),
+    fetchBytes(new URL(files.weights, root), { signal, onBytes }),
+    loadRuntime(files.runtime, root, wanted),
   ]);
   return inTurn(() => startSession({ graph, weights, files, providers, signal }));
 }

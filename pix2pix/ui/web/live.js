@@ -41,6 +41,7 @@ export class LivePicture {
     this.ghostAnswer = null; // {key, image}: the first example's translation, for the empty state;
     // `rough`: a small picture of it, until that has come
     this.paused = false; // the camera has the right square
+    this.isRevealed = false; // see reveal()
   }
 
   find(selector) { return this.element.querySelector(selector); }
@@ -66,7 +67,7 @@ export class LivePicture {
     this.answer = null;
     this.refresh();
     this.result.dataset.state = "stale";
-    this.picture.setAttribute("aria-label", `The ${this.config.target} made from the drawing`);
+    this.picture.setAttribute("aria-label", "The picture made from the drawing");
     this.strip.replaceChildren();
     this.loadPreview();
   }
@@ -89,7 +90,7 @@ export class LivePicture {
   translateAnew() {
     this.dirty = true;
     if (this.engines.isOffering) {
-      this.hint(".caption", `Press “Draw on this device” to see the ${this.config.target}`);
+      this.hint(".caption", "Press “Draw on this device” to see the picture");
     }
     if (!this.drawing.stroke && this.drawing.isBlank()) this.showEmpty();
     this.pump();
@@ -205,6 +206,15 @@ export class LivePicture {
     this.hint(".caption", "");
     this.say("");
     this.refresh();
+    this.reveal();
+  }
+
+  /** On a phone the first picture may come below the screen: once, the paper goes to its top. */
+  reveal() {
+    if (this.isRevealed || this.drawing.stroke || !this.engines.began) return;
+    this.isRevealed = true;
+    const { top, height } = this.result.getBoundingClientRect();
+    if (top + height / 2 > innerHeight) this.drawing.paper.scrollIntoView({ behavior: "smooth" });
   }
 
   /** Show a frame of the camera. */
@@ -238,8 +248,9 @@ export class LivePicture {
     if (this.ghostAnswer?.key === this.ghostKey()) this.put(this.ghostAnswer.image);
     else this.picture.width = this.picture.height = 1;
     this.result.dataset.state = "empty";
-    const { kind, target } = this.config;
-    this.hint(".caption", `The ${target} appears here${kind === "photo" ? "" : " while you draw"}`);
+    this.say("");
+    const drawn = this.config.kind !== "photo";
+    this.hint(".caption", `The picture appears here${drawn ? " while you draw" : ""}`);
     this.strip.replaceChildren();
     this.refresh();
   }
@@ -266,6 +277,7 @@ export class LivePicture {
 
   askVariations() {
     this.wantsVariations = true;
+    this.say("Making four variations…");
     this.pump();
   }
 
@@ -273,7 +285,9 @@ export class LivePicture {
     const shown = reply.images.slice(0, VARIATIONS).map((each) => this.variationTile(each));
     this.strip.replaceChildren(...await Promise.all(shown));
     delete this.strip.dataset.stale;
+    this.say("");
     this.markSeed();
+    this.strip.scrollIntoView({ block: "nearest" }); // it lies below the picture
   }
 
   async variationTile({ seed, image }) {

@@ -1,12 +1,13 @@
 /* The view of a run: asks what is new while it can be seen, and draws only that. */
 
 import { drawCharts } from "./charts.js";
-import { make } from "./dom.js";
+import { make, stored } from "./dom.js";
 import { Samples, measured } from "./samples.js";
 
 const SILENT = "The app does not answer. The run goes on by itself; this page tries again.";
 const BUSY = 1500; // ms between two looks at a run that works
 const QUIET = 3000;
+const RUN = "pix2pix-run"; // the one that was shown last
 
 function runCard(name) {
   return make("button", { type: "button", className: "card", data: { run: name } },
@@ -15,6 +16,18 @@ function runCard(name) {
       make("span", { className: "quiet" }, make("i", { className: "dot" }),
         make("span", { className: "word" })),
       make("small", { className: "quiet" })));
+}
+
+/** The rows of a list of terms, from [[what, value], ...]. */
+const terms = (rows) => rows.map(([what, value]) => (
+  make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value }))));
+
+/** Whether a place shows something else so far; what is pressed or typed there is left alone. */
+function isNew(place, shown) {
+  const key = JSON.stringify(shown);
+  if (place.dataset.key === key) return false;
+  place.dataset.key = key;
+  return true;
 }
 
 function when(seconds) {
@@ -106,7 +119,7 @@ export class LiveView {
     if (health) this.showHealth(this.parts.health);
     if (curves || validation) drawCharts(this.find(".charts"), this.parts);
     if (kept) { this.samples.show(this.parts.checkpoints); this.showKept(); }
-    if (about) this.showAbout(this.parts.about);
+    if (about) this.find(".about dl").replaceChildren(...terms(this.parts.about));
     if (runs || head) this.showRuns(this.parts.runs ?? []);
     const none = (this.parts.runs ?? []).length === 0;
     this.find(".empty").hidden = !none;
@@ -116,7 +129,7 @@ export class LiveView {
   /** Show a run from the start; an empty name lets the server choose. */
   show(name) {
     this.wanted = name;
-    try { sessionStorage.setItem("pix2pix-run", name); } catch { /* not kept, then */ }
+    stored(RUN, name, "sessionStorage");
     if (name !== this.shown) this.seen = this.parts.runs ? { runs: this.seen.runs } : {};
     this.look();
   }
@@ -147,9 +160,7 @@ export class LiveView {
     const percent = Math.round(said.share * 1000) / 10;
     this.find(".bar").setAttribute("aria-valuenow", percent);
     this.find(".bar div").style.width = `${percent}%`;
-    const facts = said.facts.flatMap(([what, value]) => [
-      make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value }))]);
-    this.find(".facts").replaceChildren(...facts);
+    this.find(".facts").replaceChildren(...terms(said.facts));
     this.showButtons();
     this.showKept();
     if (before && before !== said.state) this.say("");
@@ -169,9 +180,7 @@ export class LiveView {
   showButtons() {
     const place = this.find(".buttons");
     const wished = this.buttons();
-    const key = JSON.stringify([this.shown, wished]);
-    if (place.dataset.key === key) return; // what is pressed or typed right now stays
-    place.dataset.key = key;
+    if (!isNew(place, [this.shown, wished])) return;
     place.replaceChildren(...wished.map(([action, words]) => {
       const button = make("button", { type: "button", textContent: words, data: { action } });
       if (action !== "extend") return button;
@@ -189,11 +198,6 @@ export class LiveView {
     this.find(".advice").textContent = advice;
   }
 
-  showAbout(rows) {
-    this.find(".about dl").replaceChildren(...rows.map(([what, value]) => (
-      make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value })))));
-  }
-
   /** The checkpoints whose model was kept, the newest first. */
   showKept() {
     const kept = (this.parts.checkpoints ?? []).filter((checkpoint) => checkpoint.model).reverse();
@@ -203,10 +207,8 @@ export class LiveView {
     if (rows.length && (!name.value || name.value === this.proposed)) {
       name.value = this.proposed = this.shown;
     }
-    const key = JSON.stringify(rows);
     const place = this.find(".kept");
-    if (place.dataset.key === this.shown + key) return;
-    place.dataset.key = this.shown + key;
+    if (!isNew(place, [this.shown, rows])) return;
     place.replaceChildren(...rows.map((checkpoint, index) => {
       const { step } = checkpoint;
       const words = step === "newest" ? "As it is now" : `Step ${step.toLocaleString("en")}`;
@@ -231,9 +233,7 @@ export class LiveView {
   showRuns(list) {
     this.find(".all").hidden = list.length === 0;
     const place = this.find(".all .cards");
-    const key = JSON.stringify([list, this.shown]);
-    if (place.dataset.key === key) return;
-    place.dataset.key = key;
+    if (!isNew(place, [list, this.shown])) return;
     const old = new Map([...place.children].map((card) => [card.dataset.run, card]));
     place.replaceChildren(...list.map((run) => {
       const card = old.get(run.name) ?? runCard(run.name);
@@ -343,7 +343,5 @@ export function mount({ element, props, server, trigger, watch }) {
     view.show(props.value.run);
     view.toTop();
   });
-  let kept = "";
-  try { kept = sessionStorage.getItem("pix2pix-run") ?? ""; } catch { /* the newest, then */ }
-  view.start(kept);
+  view.start(stored(RUN, undefined, "sessionStorage") ?? "");
 }

@@ -1,11 +1,10 @@
 /* The drawing pad: what puts the other modules together. */
 
-import { exampleButton, sampleButton } from "./brushes.js";
 import { make } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { EngineChoice } from "./engine_choice.js";
 import { LivePicture } from "./live.js";
-import { isColour } from "./paint.js";
+import { isColour, paintExample, resize, surface } from "./paint.js";
 import { Camera, openPhoto } from "./photo.js";
 import { Pointer } from "./pointer.js";
 import { Tools, toggle } from "./tools.js";
@@ -16,12 +15,35 @@ function withArticle(noun) {
 }
 
 /** What the empty paper asks for: words, or a button. */
-function invitation({ kind, source, opensPhotos }) {
+function invitation({ kind, source, palette, opensPhotos }) {
   if (kind === "photo" && opensPhotos) {
     return make("button", { type: "button", className: "worded", data: { do: "photo" } }, "Open a photo");
   }
   if (kind === "photo") return make("span", {}, "Photos go in under Photo, above");
+  if (palette) return make("span", {}, "Pick a colour below and paint here");
   return make("span", {}, source === "drawing" ? "Draw here" : `Draw ${withArticle(source)} here`);
+}
+
+/** An example as a small picture; a click gives its strokes. */
+export function exampleButton(example, config, onChoose) {
+  const thumb = surface(make("canvas"));
+  resize(thumb, 144);
+  paintExample(thumb, example, config);
+  const onclick = () => onChoose(example.strokes.map((op) => ({ ...op, borrowed: true })));
+  const properties = { type: "button", title: "Put this drawing on the pad", onclick };
+  return make("button", properties, thumb.canvas, make("span", {}, example.name));
+}
+
+/** A photo to try the model on; a click gives it as a file. */
+function sampleButton({ name, url }, root, onChoose) {
+  const photo = make("img", { src: new URL(url, root).href, alt: "" });
+  const onclick = () => {
+    const canvas = make("canvas", { width: photo.naturalWidth, height: photo.naturalHeight });
+    canvas.getContext("2d").drawImage(photo, 0, 0); // no second fetch: it works without a network
+    canvas.toBlob(onChoose);
+  };
+  const properties = { type: "button", title: "Put this photo on the pad", onclick };
+  return make("button", properties, photo, make("span", {}, name));
 }
 
 /** The pad's configuration with every gap filled, so that nothing else need ask. */
@@ -67,6 +89,8 @@ export class Pad {
     this.live.markSeed();
     this.configure(value);
     this.listen();
+    // A drawing that a reload kept is to be seen at once, by who draws it here.
+    if (!this.engines.server && this.drawing.seen().length) this.engines.begin();
     return this;
   }
 

@@ -20,6 +20,8 @@ export const asCells = (bytes) => new Uint32Array(bytes.buffer); // one number a
 
 /* ---- Colours -------------------------------------------------------------------------------- */
 
+const UNSEEN = 70; // between two colours, of the 441 from black to white: windows show on a wall
+
 const parse = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 export const cellOf = (hex) => asCells(new Uint8ClampedArray([...parse(hex), 255]))[0];
 
@@ -28,15 +30,19 @@ export const isLabels = (config) => Boolean(config.palette);
 export const allowed = ({ palette, background }) => (
   [...palette.map((entry) => entry.color), background]
 );
-// A first stroke in the paper's own colour would seem to do nothing.
-export const firstBrush = (config) => (
-  allowed(config).find((hex) => hex !== config.background) ?? config.background
-);
+// A first stroke in the paper's own colour, or in one that looks like it, would seem to do nothing.
+export const firstBrush = (config) => {
+  const others = allowed(config).filter((hex) => hex !== config.background);
+  const isSeen = (hex) => distance(parse(hex), parse(config.background)) > UNSEEN;
+  return others.find(isSeen) ?? others[0] ?? config.background;
+};
+
+const distance = (a, b) => Math.hypot(...a.map((v, i) => v - b[i]));
 
 /** The palette colour nearest to [r, g, b]: a label map may hold no other. */
 function nearest(rgb, config) {
-  const distance = (hex) => parse(hex).reduce((sum, v, i) => sum + (v - rgb[i]) ** 2, 0);
-  return allowed(config).reduce((best, hex) => (distance(hex) < distance(best) ? hex : best));
+  const away = (hex) => distance(parse(hex), rgb);
+  return allowed(config).reduce((best, hex) => (away(hex) < away(best) ? hex : best));
 }
 
 function inkColour(op, config) {

@@ -7,12 +7,9 @@ const MAX_KEPT = 40; // pictures
 
 /** The measures of a checkpoint in words. */
 export function measured({ l1, psnr, ssim, perceptual }) {
-  const said = [];
-  if (l1 !== undefined) said.push(`L1 ${short(l1)}`);
-  if (psnr !== undefined) said.push(`PSNR ${short(psnr)}`);
-  if (ssim !== undefined) said.push(`SSIM ${short(ssim)}`);
-  if (perceptual !== undefined) said.push(`perceptual ${short(perceptual)}`);
-  return said.length ? `, ${said.join(", ")}` : "";
+  const measures = Object.entries({ L1: l1, PSNR: psnr, SSIM: ssim, perceptual });
+  const known = measures.filter(([, value]) => value !== undefined);
+  return known.map(([name, value]) => `, ${name} ${short(value)}`).join("");
 }
 
 export class Samples {

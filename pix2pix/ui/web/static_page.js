@@ -12,9 +12,8 @@ function card({ card: [title, direction], state }) {
   const words = make("span", { className: "words" }, make("b", {}, title), " ",
     make("small", {}, direction));
   const onclick = () => choose(state.model);
-  const made = make("button", { type: "button", className: "card", onclick }, picture, words);
-  made.dataset.name = state.model;
-  return made;
+  const properties = { type: "button", className: "card", onclick, data: { name: state.model } };
+  return make("button", properties, picture, words);
 }
 
 /** A model's state for the pad; its example drawings are a file of their own. */

@@ -1,11 +1,8 @@
-/* The tools of the paper: which one is held, how wide it is and of what colour, buttons and keys. */
+/* The tools of the paper: which one is held, its size and colour, buttons and keys. */
 
-import { INKS, inkChoices, paletteButtons } from "./brushes.js";
+import { INKS, brushWidth, inkChoices, paletteButtons } from "./brushes.js";
 import { allowed, firstBrush, isLabels } from "./paint.js";
 
-const PENCILS = { lines: [0.008, 0.014, 0.03], labels: [0.02, 0.06, 0.14] };
-const INK_WIDTHS = [0.05, 0.09, 0.15];
-const ERASER_FACTOR = 3;
 const EDITABLE = "input:not([type=range], [type=color]), textarea, select, [contenteditable]";
 
 export const toggle = (button, on) => button.setAttribute("aria-pressed", String(on));
@@ -51,11 +48,7 @@ export class Tools {
     if (config.hints) this.find(".palette input").value = this.tint;
   }
 
-  brushWidth(held = this.tool) {
-    if (isLabels(this.config)) return PENCILS.labels[this.size];
-    if (held === "ink") return INK_WIDTHS[this.size];
-    return PENCILS.lines[this.size] * (held === "eraser" ? ERASER_FACTOR : 1);
-  }
+  brushWidth(held = this.tool) { return brushWidth(held, this.size, this.config); }
 
   /** Set what depends on the drawing: the buttons and the invitation. */
   refresh() {

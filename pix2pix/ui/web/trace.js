@@ -1,7 +1,7 @@
 /* The board on which photos are traced, one after the other, into the drawings of a set. */
 
-import { make } from "./dom.js";
-import { Drafts, stored } from "./drafts.js";
+import { make, stored } from "./dom.js";
+import { Drafts } from "./drafts.js";
 import { Drawing } from "./drawing.js";
 import { normalise } from "./pad.js";
 import { PaletteEditor } from "./palette_editor.js";

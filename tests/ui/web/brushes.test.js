@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { INKS, exampleButton, inkChoices, paletteButtons } from "../../../pix2pix/ui/web/brushes.js";
+import { INKS, brushWidth, inkChoices, paletteButtons } from "../../../pix2pix/ui/web/brushes.js";
+import { exampleButton } from "../../../pix2pix/ui/web/pad.js";
 import { isColour } from "../../../pix2pix/ui/web/paint.js";
 import { DOOR, LABELS, LINES, WALL, openBrowser } from "./browser.js";
 
@@ -33,4 +34,13 @@ test("an example's strokes are borrowed: the guide makes way for them", () => {
   exampleButton({ name: "dot", strokes: [stroke] }, LINES, chosen).onclick();
   assert.deepEqual(chosen.mock.calls[0].arguments, [[{ ...stroke, borrowed: true }]]);
   assert.ok(!("borrowed" in stroke), "the example itself stays");
+});
+
+test("a size is finer than the next, and the eraser wider than the pencil", () => {
+  for (const [tool, config] of [["pencil", LINES], ["ink", LINES], ["pencil", LABELS]]) {
+    const widths = [0, 1, 2].map((size) => brushWidth(tool, size, config));
+    assert.ok(widths[0] < widths[1] && widths[1] < widths[2]);
+  }
+  assert.ok(brushWidth("eraser", 1, LINES) > brushWidth("pencil", 1, LINES));
+  assert.equal(brushWidth("eraser", 1, LABELS), brushWidth("pencil", 1, LABELS));
 });

@@ -130,10 +130,20 @@ test("a reload keeps the drawing, but not what was undone", async () => {
   assert.equal(after.loading, 0);
 });
 
+test("every palette has a sheet of its own, which is there again with it", () => {
+  draw(line(WALL));
+  drawing.configure({ ...LABELS, palette: [{ name: "road", color: "#804080" }] });
+  assert.equal(drawing.ops.length, 0, "a wall is no road");
+  draw(line("#804080"), line("#804080"));
+  drawing.configure({ ...LABELS, model: "another of these colours" });
+  assert.equal(drawing.ops.length, 1);
+});
+
 test("of a drawing too long to be kept, what was cleared away goes first, then all", () => {
   const long = { kind: "raster", image: "x".repeat(2000000) };
   draw(long, { kind: "clear" }, line(DOOR));
-  assert.equal(JSON.parse(storage.kept.get("pix2pix-pad")).labels.length, 1);
+  const [kept] = Object.values(JSON.parse(storage.kept.get("pix2pix-pad")).sheets);
+  assert.equal(kept.length, 1);
   draw(long);
   assert.equal(storage.kept.size, 0);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { normalise } from "../../../pix2pix/ui/web/pad.js";
-import { blank, cellOf, paint, asCells, pixels, resize, surface } from "../../../pix2pix/ui/web/paint.js";
+import { blank, cellOf, firstBrush, paint, asCells, pixels, resize, surface } from "../../../pix2pix/ui/web/paint.js";
 import { DOOR, EARTH, LABELS, LINES, WALL, element, openBrowser } from "./browser.js";
 
 const SIDE = 48;
@@ -73,4 +73,10 @@ test("a configuration from outside has its gaps filled and its bounds kept", () 
   assert.equal(normalise({ palette: [{ name: "none", color: "" }] }).palette, null);
   const { examples } = normalise({ examples: [{ name: 7, strokes: [{ points: [] }] }] });
   assert.deepEqual(examples, [{ name: "7", strokes: [{ kind: "stroke", tool: "pencil", points: [] }] }]);
+});
+
+test("the first brush is seen on the paper", () => {
+  const colours = (...hexes) => ({ background: hexes[0], palette: hexes.map((color) => ({ color })) });
+  assert.equal(firstBrush(colours("#0030ff", "#0000de", "#007fff", "#ff5000")), "#007fff");
+  assert.equal(firstBrush(colours("#0030ff", "#0000de")), "#0000de", "where there is no better one");
 });

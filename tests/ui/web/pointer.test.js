@@ -107,7 +107,7 @@ test("ink takes the ink's colour, a label's brush its own, and a fill has no str
     press(0.1, 0.1);
     lift(0.2, 0.1);
   }
-  const { lines, labels } = pad.drawing.sheets;
+  const [lines, labels] = Object.values(pad.drawing.sheets);
   assert.deepEqual([...lines.ops, ...labels.ops].map(({ kind, color }) => [kind, color]),
     [["stroke", "#ff0000"], ["stroke", WALL], ["fill", WALL]]);
 });

@@ -19,10 +19,8 @@ from pix2pix.data.ranges import SideRange
 from pix2pix.data.records import SPLITS, Pair, Plan, Recipe, Refusal
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture, data_url, resize
+from pix2pix.ui.custom_html import custom_html
 from pix2pix.ui.dataset.wording import DOUBT_TEXTS
-from pix2pix.ui.gradio_patches import escape_template
-from pix2pix.ui.theme import read_asset
-from pix2pix.ui.web_files import mount_script
 
 PAIRS_PER_PAGE = 12
 SIDE = 256  # pixels; larger pairs are shown at this height
@@ -32,14 +30,10 @@ PairView = TypeVar("Item")
 def pairs_view(empty: str, **options: Any) -> gr.HTML:
     """Lay out a grid of pairs, the chosen one above it. Its ``select`` event carries the number
     of the first pair of another dozen."""
-    return gr.HTML(
-        value={"empty": empty},
-        html_template=read_asset("components/pairs_view.html"),
-        css_template=read_asset("components/pairs_view.css"),
-        js_on_load=mount_script("pairs_view.js", ["select"]),
-        apply_default_css=False,
-        **options,
-    )
+    return custom_html(
+        "dataset/pairs_view.html", ["dataset/pairs_view.css"], "pairs_view.js", ["select"],
+        value={"empty": empty}, **options,
+    )  # fmt: skip
 
 
 def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, Any]:
@@ -47,7 +41,7 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
     try:
         ready = prepare_build(plan, recipe)
     except UserError as error:
-        return escape_template({"empty": str(error)})
+        return {"empty": str(error)}
     doubts: dict[tuple[str, str], list[Refusal]] = {}
     for doubt in plan.doubts:
         doubts.setdefault((doubt.side, doubt.file), []).append(doubt)
@@ -102,7 +96,11 @@ def dataset_pair_views(folder: Path, start: int = 0) -> dict[str, Any]:
 
 def join_pair(file: PairFile, ranges: dict[str, SideRange] | None = None) -> Image.Image:
     """Join A and B side by side, B at A's size, deep files by the `ranges` of their dataset."""
-    a, b = (side.convert("RGB") for side in open_pair(file, ranges=ranges))
+    return join_pictures(*(side.convert("RGB") for side in open_pair(file, ranges=ranges)))
+
+
+def join_pictures(a: Image.Image, b: Image.Image) -> Image.Image:
+    """Join two RGB pictures side by side, the second at the first one's size."""
     pair = Image.new("RGB", (2 * a.width, a.height))
     pair.paste(a, (0, 0))
     pair.paste(resize(b, a.size), (a.width, 0))
@@ -125,11 +123,9 @@ def _page_of(
 ) -> dict[str, Any]:
     start = min(max(0, start), max(0, len(items) - 1)) // PAIRS_PER_PAGE * PAIRS_PER_PAGE
     part = items[start : start + PAIRS_PER_PAGE]
-    return escape_template(
-        {
-            "pairs": [make(item) for item in part],
-            "range": f"{start + 1} to {start + len(part)} of {len(items):,}",
-            "before": str(start - PAIRS_PER_PAGE) if start else "",
-            "after": str(start + PAIRS_PER_PAGE) if start + PAIRS_PER_PAGE < len(items) else "",
-        }
-    )
+    return {
+        "pairs": [make(item) for item in part],
+        "range": f"{start + 1} to {start + len(part)} of {len(items):,}",
+        "before": str(start - PAIRS_PER_PAGE) if start else "",
+        "after": str(start + PAIRS_PER_PAGE) if start + PAIRS_PER_PAGE < len(items) else "",
+    }

@@ -11,17 +11,13 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
-from pix2pix.errors import UserError
-from pix2pix.ui.events import server_function
+from pix2pix.ui.custom_html import Reply, Request, custom_html, server_function
 from pix2pix.ui.limits import visitor_address
-from pix2pix.ui.model_view import pad_html
-from pix2pix.ui.theme import read_asset
-from pix2pix.ui.web_files import mount_script
 
-Reply = dict[str, Any]
-Handler = Callable[[dict[str, Any]], Reply]
+Handler = Callable[[Request], Reply]
 
-MAX_IMAGE_CHARS = 8_000_000
+FAILED = "The picture could not be made; the server's log says why."
+MAX_IMAGE_BYTES = 6_000_000
 """A 1024 x 1024 drawing is far below this; anything above was not made by the pad."""
 
 # Requests in work: the forwards of so many drawings take turns with those of the queue.
@@ -50,15 +46,14 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
     turned away with `{"error", "busy": True}` where too many wait; the page asks again by itself.
     """
     line = PadQueue()
-    functions = {"translate": translate, "variations": variations}
-    return gr.HTML(
-        value=state,
-        html_template=pad_html("pad.html"),
-        css_template=read_asset("components/pad.css"),
-        js_on_load=mount_script("pad.js"),
-        apply_default_css=False,
-        server_functions=[line.run_in_turn(_guard(name, f)) for name, f in functions.items()],
+    guarded = (
+        server_function("translate", translate, FAILED),
+        server_function("variations", variations, FAILED),
     )
+    return custom_html(
+        "translate/pad.html", ["translate/pad.css"], "pad.js", value=state,
+        server_functions=[line.run_in_turn(function) for function in guarded],
+    )  # fmt: skip
 
 
 class PadQueue:
@@ -94,18 +89,3 @@ class PadQueue:
         places = MAX_CONCURRENT + MAX_WAITING
         waiting, of_visitor = self.in_progress.total(), self.in_progress[address]
         return waiting >= places or (waiting >= places // 2 and of_visitor >= MAX_PER_VISITOR)
-
-
-def _guard(name: str, handler: Handler) -> Handler:
-    """Make `handler` a server function called `name` that answers nonsense with a sentence."""
-
-    def checked(request: Any) -> Reply:
-        image = request.get("image") if isinstance(request, dict) else None
-        if not isinstance(image, str) or not image.startswith("data:image/png;base64,"):
-            raise UserError("The drawing did not arrive as a PNG image.")
-        if len(image) > MAX_IMAGE_CHARS:
-            raise UserError("The drawing is too large.")
-        return handler(request)
-
-    failed = "The picture could not be made; the server's log says why."
-    return server_function(name, checked, failed)
