@@ -88,6 +88,7 @@ def build_page(
                     train_tab(to_train)
         warn_on_load(page, notes)
         page.load(None, None, None, js=TAB_SCRIPT)
+        tabs.change(None, None, None, js="() => scrollTo(0, 0)")  # another tab begins at its top
     guard_events(page, roles, *for_all)
     page.queue(max_size=256, default_concurrency_limit=2, api_open=False)  # nothing goes past it
     return page

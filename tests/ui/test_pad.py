@@ -368,7 +368,7 @@ def test_on_a_phone_every_colour_and_the_first_picture_are_in_sight(page: Page) 
     for state in ("labels", "hints"):
         page.use(state)
         boxes = [e.bounding_box() for e in page.page.locator(".palette > *").all()]
-        assert all(0 <= box["x"] and box["x"] + box["width"] <= 390 for box in boxes), state
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes), state
     page.page.evaluate("scrollTo(0, 0)")
     page.js("pad.live.isRevealed = false")
     page.draw(*STROKE)
