@@ -89,6 +89,7 @@ def build_page(
         library.train.click(take_to_train, library.name, [run.dataset, tabs], **HIDDEN_EVENT)
         page.load(warnings, None, notes, **HIDDEN_EVENT)
         page.load(None, None, None, js=TAB_SCRIPT)
+        tabs.change(None, None, None, js="() => scrollTo(0, 0)")  # another tab begins at its top
     guard_events(page, roles, *for_all)
     page.queue(max_size=256, default_concurrency_limit=2, api_open=False)  # nothing goes past it
     limit_waiting(page)

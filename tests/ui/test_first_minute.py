@@ -87,6 +87,7 @@ def test_sample_training_publishing_and_painting(page: Any, workspace: Path) -> 
     page.locator("#live [data-publish]").first.click()
     page.locator("#live .open").click()
     page.wait_for_selector(f"#models .card[data-name={SAMPLE_NAME}][aria-pressed=true]")
+    assert page.evaluate("scrollY") == 0  # from the foot of a long tab
     assert read_config(workspace / "models" / SAMPLE_NAME).source_kind == "labels"
 
     card = page.locator(f"#models .card[data-name={SAMPLE_NAME}] img")

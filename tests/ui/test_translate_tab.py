@@ -209,6 +209,21 @@ def test_a_strip_is_said_and_cut_by_a_person_and_the_norm_is_offered_where_there
     np.testing.assert_array_equal(made, right)
 
 
+@pytest.mark.browser
+def test_a_tiff_says_why_it_is_not_seen_and_modes_need_no_server(
+    opened: Any, visit: Callable[..., Any], folder: Path
+) -> None:
+    page = visit(opened[1], 1000, 900)
+    page.locator(".modes label", has_text="Photo").click()
+    photo = page.locator("#photo")
+    photo.locator("input[type=file]").first.set_input_files(folder / "bands.tif")
+    photo.locator("[data-unseen]").wait_for()
+    page.context.set_offline(True)
+    page.locator(".modes label", has_text="Tiles").click()
+    page.locator("#tiles").wait_for(state="visible")
+    assert photo.is_hidden()
+
+
 def test_a_model_is_exported_as_a_web_page(opened: tuple[gr.Blocks, str]) -> None:
     export = handler(opened[0], "export")
     with zipfile.ZipFile(export("plain").value["path"]) as packed:
