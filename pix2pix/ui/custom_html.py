@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.errors import UserError
-from pix2pix.ui.gradio_patches import escape_values
+from pix2pix.ui.gradio_patches import EscapedHTML
 from pix2pix.ui.model_view import read_asset
 from pix2pix.ui.web_files import mount_script
 
@@ -41,10 +41,8 @@ def custom_html(
     css = "\n".join(style if "{" in style else read_asset(style) for style in styles)
     if module:
         options["js_on_load"] = mount_script(module, events)
-    made = gr.HTML(html_template=html, css_template=css, apply_default_css=False, **options)
-    if "{{" in html:
-        escape_values(made)
-    return made
+    kind = EscapedHTML if "{{" in html else gr.HTML
+    return kind(html_template=html, css_template=css, apply_default_css=False, **options)
 
 
 def server_function(

@@ -7,6 +7,7 @@ without each of them; `tests/ui` says which are still needed.
 from __future__ import annotations
 
 import re
+from abc import ABCMeta
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,28 @@ def page_error(sentence: str) -> gr.Error:
     return gr.Error(words, print_exception=False)
 
 
-def escape_values(html: gr.HTML) -> None:
-    """Let no text of a value that is filled into the component's template become HTML or code.
+class _WithoutStub(type(gr.HTML)):
+    """Gradio's metaclass, but for the `.pyi` that it writes beside the module of a component."""
+
+    def __new__(cls, *given: Any) -> type:
+        return ABCMeta.__new__(cls, *given)
+
+
+class EscapedHTML(gr.HTML, metaclass=_WithoutStub):
+    """HTML whose value is filled into a template, where no text of it becomes HTML or code.
 
     Gradio fills the braces, which escapes HTML, and then runs the result as a JavaScript template
-    literal: there `\\` and `$` must be quoted (13299, closed).
+    literal: there `\\` and `$` must be quoted (13299, closed). It is a class because Gradio makes a
+    component anew for a visitor once a handler has skipped it.
     """
-    html.preprocess = lambda sent: _each_text(sent, lambda t: re.sub(r"\\([\\$])", r"\1", t))
-    html.postprocess = lambda value: _each_text(value, lambda t: re.sub(r"[\\$]", r"\\\g<0>", t))
-    html.value = html.postprocess(html.value)
+
+    def preprocess(self, payload: Any) -> Any:
+        """Take the quotes away that `postprocess` made."""
+        return _each_text(payload, lambda text: re.sub(r"\\([\\$])", r"\1", text))
+
+    def postprocess(self, value: Any) -> Any:
+        """Quote every text of the value."""
+        return _each_text(value, lambda text: re.sub(r"[\\$]", r"\\\g<0>", text))
 
 
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:
