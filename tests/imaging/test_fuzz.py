@@ -17,6 +17,7 @@ import pytest
 
 from pix2pix.data.traced import SIDE, TracedSet
 from pix2pix.imaging.picture import data_url, save_png
+from pix2pix.training.run_control import force_stop
 from pix2pix.ui.auth import Roles
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.models_and_servers import noise, save_tiny_model, tiny_config
@@ -103,6 +104,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         started = Server(workspace, Roles(everybody=True))
         yield started
         started.page.close(verbose=False)
+        for run in (workspace / "runs").glob("*"):  # a press of *Try it* needs no arguments
+            force_stop(run)
 
 
 def check(text: str) -> None:
