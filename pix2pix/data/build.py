@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -39,7 +39,14 @@ from pix2pix.data.records import (
     PlannedPair,
     Recipe,
 )
-from pix2pix.data.report import DATASET_JSON, READING, DatasetReport, describe_build
+from pix2pix.data.report import DATASET_JSON, READING, describe_build
+from pix2pix.data.report_types import (
+    BuiltFile,
+    BuiltPair,
+    Counts,
+    DatasetReport,
+    Refused,
+)
 from pix2pix.data.split import assign_splits
 from pix2pix.errors import UserError
 from pix2pix.utils.files import atomic_folder, write_json
@@ -245,7 +252,7 @@ def _write(
 ) -> DatasetReport:
     """Make all pairs in a folder beside `out`, then give it its name; a pair that cannot be made
     is refused, or with `strict` ends it all."""
-    built: list[dict[str, Any]] = []
+    built: list[BuiltPair] = []
     report: DatasetReport = {**ready.report, "refused": list(ready.report["refused"])}
     with atomic_folder(out) as folder:
         for split in SPLITS:
@@ -258,18 +265,19 @@ def _write(
                 raise made
             else:
                 reason = str(made).rstrip(".")
-                refused = {"file": pair.source, "side": "pair", "kind": "unfit", "reason": reason}
+                refused = Refused(file=pair.source, side="pair", kind="unfit", reason=reason)
                 report["refused"].append(refused)
         if not built:
             last = report["refused"][-1]
             raise UserError(f"No pair could be made: {last['file']}: {last['reason']}.")
         counts = {s: sum(len(p["files"]) for p in built if p["split"] == s) for s in SPLITS}
-        report |= {"counts": {"pairs": sum(counts.values()), **counts}, "pairs": built}
+        report["counts"] = cast(Counts, {"pairs": sum(counts.values()), **counts})
+        report["pairs"] = built
         write_json(folder / DATASET_JSON, report)
     return report
 
 
-def _make_pair(ready: Preparation, folder: Path, pair: Pair) -> dict[str, Any] | UserError:
+def _make_pair(ready: Preparation, folder: Path, pair: Pair) -> BuiltPair | UserError:
     """Make and save one pair; returns the reason where it cannot be made."""
     inputs = ready.inputs
     names = ((inputs.folder(side), getattr(pair, side)) for side in SIDES)
@@ -280,14 +288,14 @@ def _make_pair(ready: Preparation, folder: Path, pair: Pair) -> dict[str, Any] |
             files = _save_pair(strips, folder, pair, ready.recipe)
     except UserError as error:
         return error
-    return {**{key: getattr(pair, key) for key in _PAIR}, "files": files}
+    return cast(BuiltPair, {**{key: getattr(pair, key) for key in _PAIR}, "files": files})
 
 
 def _save_pair(
     made: Iterator[tuple[str, Image.Image]], folder: Path, pair: Pair, recipe: Recipe
-) -> list[dict[str, str]]:
+) -> list[BuiltFile]:
     """Write the pictures of one pair: their names in the dataset and the digests of their bytes."""
-    files = []
+    files: list[BuiltFile] = []
     for suffix, strip in made:
         name = f"{pair.split}/{pair.name}{suffix}{FORMATS[recipe.format]}"
         # Straight to a file, not to memory: only then does Pillow encode JPEG in parallel.
@@ -307,7 +315,7 @@ def _name_pairs(pairs: Sequence[PlannedPair], splits: Sequence[str], by_file: bo
     """Name every pair after its source, `by_file` without any folders; no two names are alike,
     whatever their case."""
     used_names: dict[str, int] = {}
-    named = []
+    named: list[Pair] = []
     for pair, split in zip(pairs, splits):
         stem = Path(pair.source).with_suffix("").as_posix()
         top, _, rest = stem.partition("/")
@@ -341,8 +349,8 @@ def _ranges_from_json(report: DatasetReport) -> dict[str, SideRange]:
         return plain_ranges()
     sides = ((side, report["ranges"][side], report["numbers"][side]) for side in SIDES)
     return {
-        side: SideRange(*ends, about["type"], about["channels"], stored=about["stored"])
-        for side, ends, about in sides
+        side: SideRange(low, high, about["type"], about["channels"], stored=about["stored"])
+        for side, (low, high), about in sides
     }
 
 

@@ -49,7 +49,8 @@ _HIDDEN_SHARE = 0.5  # of a picture's pixels: so many are transparent over colou
 _FAINT = (12, 243)  # opacities between them are neither nothing nor all
 _VARIED = 10.0  # grey levels of standard deviation from which colours differ
 _PAGE = re.compile(r"(.*)\[(\d+)\](\.\w+)")  # stack.tif, page 3 -> stack[3].tif
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _big_picture_lock = threading.Lock()
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 import numpy as np
 import PIL
@@ -25,6 +25,14 @@ from pix2pix.data.records import (
     Recipe,
     Refusal,
 )
+from pix2pix.data.report_types import (
+    DatasetInputs,
+    DatasetRecipe,
+    DatasetReport,
+    Doubt,
+    Numbers,
+    Refused,
+)
 from pix2pix.errors import UserError
 from pix2pix.utils.files import write_json
 from pix2pix.utils.text import printable
@@ -33,61 +41,6 @@ DATASET_JSON = "dataset.json"
 HINTED = "lines+colours"  # the derivation of ``derive`` that makes them
 READING = ("derive", "strips", "alpha", "classes", "pages")  # how the files of `Inputs` are read
 _MAX_JSON_BYTES = 200_000_000  # bytes of a dataset.json that are read
-
-
-class Refused(TypedDict, total=False):
-    """A file or pair that was left out of a dataset, and why.
-
-    `side` is source, target or pair; `kind` is one word, such as unreadable or misaligned.
-    """
-
-    file: str
-    side: str
-    kind: str
-    reason: str
-
-
-class DatasetReport(TypedDict, total=False):
-    """What `dataset.json` says of a dataset that was built here: the report of a build.
-
-    `counts` are the pairs of all splits and by split. `rule` is how names were matched,
-    `label_maps` whether sources and targets are label maps, `others` the files that are no pictures
-    of it, `palette` the colours of label maps that have names or numbers, `source_kind` what A is
-    where a person drew it here, "drawing" or "labels", `scaled` whether most pictures are at
-    another scale than their originals. `recipe` has the fields of `Recipe`, `inputs` the folders
-    and how their files were read (see `Inputs`), with the `origin` of what came from a table or a
-    video. A doubt is a kind, the side, all files it is about and a sentence.
-
-    `ranges` says which number of the originals is black and which is white on either side, and
-    `numbers` what the files held: the commonest `type`, such as uint16, and `channels`; `stored` is
-    whether they held a range already, as the pictures of a dataset that was built here, `kept`
-    whether the A|B pictures hold the numbers themselves, which others show from black to white.
-
-    `pairs` are named by `source` and `target` in the input folders, with the SHA-256 `digests` of
-    both; `half` says that both are the two halves of one picture, `score` how well their edges
-    agree, 1 for equal ones, and `files` which pictures were made of them, each with its digest.
-    """
-
-    format_version: int
-    source_name: str
-    target_name: str
-    rule: str
-    explanation: str
-    label_maps: list[bool]
-    scaled: bool
-    ranges: dict[str, list[float]]
-    numbers: dict[str, dict[str, Any]]
-    inputs: dict[str, Any]
-    recipe: dict[str, Any]
-    made_with: dict[str, str]
-    warnings: list[str]
-    refused: list[Refused]
-    doubts: list[dict[str, Any]]
-    others: list[Refused]
-    palette: list[PaletteColour]
-    source_kind: str
-    counts: dict[str, int]
-    pairs: list[dict[str, Any]]
 
 
 # ----------------------------------------------------------------------------------------- written
@@ -115,7 +68,7 @@ def describe_build(
         "ranges": {side: [r.low, r.high] for side, r in ranges.items()},
         "numbers": {side: _describe_numbers(r, ranges, recipe) for side, r in ranges.items()},
         "inputs": _describe_inputs(plan.inputs),
-        "recipe": asdict(recipe),
+        "recipe": cast(DatasetRecipe, asdict(recipe)),
         "made_with": {"pillow": PIL.__version__, "numpy": np.__version__},
         "warnings": _keep_warning(ranges, recipe, plan.inputs),
         "refused": cast(list[Refused], [*map(asdict, (*plan.refused, *left_out.values()))]),
@@ -145,13 +98,13 @@ def summarise_report(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe_doubts(doubts: Iterable[Refusal]) -> list[dict[str, Any]]:
+def describe_doubts(doubts: Iterable[Refusal]) -> list[Doubt]:
     """Describe doubts for `dataset.json`, the command and the API: one for each kind and side, and
     the sentence of the first where several files have their own."""
     groups: dict[tuple[str, str], list[Refusal]] = {}
     for doubt in doubts:
         groups.setdefault((doubt.kind, doubt.side), []).append(doubt)
-    described = []
+    described: list[Doubt] = []
     for (kind, side), members in groups.items():
         first = members[0]
         files = dict.fromkeys(name for d in members for name in d.files or (d.file,))
@@ -161,14 +114,14 @@ def describe_doubts(doubts: Iterable[Refusal]) -> list[dict[str, Any]]:
     return described
 
 
-def _describe_inputs(inputs: Inputs) -> dict[str, Any]:
+def _describe_inputs(inputs: Inputs) -> DatasetInputs:
     target = str(inputs.target) if inputs.target else None
-    described = {"source": str(inputs.source), "target": target}
+    described: dict[str, Any] = {"source": str(inputs.source), "target": target}
     described |= {key: getattr(inputs, key) for key in READING}
     if inputs.origin:  # what it refused is among the others
         keys = ("table", "columns", "subset", "limit", "every")
         described["origin"] = {key: getattr(inputs.origin, key) for key in keys}
-    return described
+    return cast(DatasetInputs, described)
 
 
 def _class_palette(plan: Plan) -> list[PaletteColour]:
@@ -192,13 +145,12 @@ def _side_names(inputs: Inputs) -> tuple[str, str]:
     return next((place.names for place in splits.values() if place.b), ("A", "B"))
 
 
-def _describe_numbers(
-    side: SideRange, ranges: dict[str, SideRange], recipe: Recipe
-) -> dict[str, Any]:
+def _describe_numbers(side: SideRange, ranges: dict[str, SideRange], recipe: Recipe) -> Numbers:
     grey = recipe.format == "png" and all(r.channels == 1 for r in ranges.values())
     kept = recipe.keep and grey and side.numbers == "uint16" and not side.stored
-    about = {"type": side.numbers, "channels": side.channels}
-    return {**about, "stored": side.stored, "kept": kept}
+    return {
+        "type": side.numbers, "channels": side.channels, "stored": side.stored, "kept": kept,
+    }  # fmt: skip
 
 
 def _is_settled(doubt: Refusal, plan: Plan, ranges: dict[str, SideRange]) -> bool:

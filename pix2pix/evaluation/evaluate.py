@@ -22,7 +22,8 @@ from pix2pix.data.dataset import (
     label_colours,
     open_source_target,
 )
-from pix2pix.data.report import Refused, read_facts
+from pix2pix.data.report import read_facts
+from pix2pix.data.report_types import Refused
 from pix2pix.data.sources import seeded_random
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.evaluation.label_maps import ClassMeasures, LabelComparison, parse_palette
