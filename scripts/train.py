@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import signal
 import sys
 from collections import deque
@@ -29,28 +28,26 @@ from pix2pix.training.resolve_config import RunSettings, describe_losses, new_ru
 from pix2pix.training.train import begin_run, train_run
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.validation import count, split_setting
+from scripts.command import answer, command
 
 
+@command()
 def main() -> int:
     args = arguments()
     set_process_up()
     stop: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     signal.signal(signal.SIGINT, lambda *_: stop.append(True))
-    try:
-        settings = run_settings(args)
-        begin_run(args.run, settings, args.resume)
-        if is_first():
-            tell(args.run, settings, is_new=not args.resume)
-        with contextlib.closing(Bar(args.run, settings.config)) as bar:
-            train_run(args.run, settings, lambda: bool(stop), bar)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    settings = run_settings(args)
+    begin_run(args.run, settings, args.resume)
     if is_first():
-        ended = run_folder.read_status(args.run).state
-        print(json.dumps({"model": str(args.run / "model"), "stopped": ended != "finished"}))
-    return 0
+        tell(args.run, settings, is_new=not args.resume)
+    with contextlib.closing(Bar(args.run, settings.config)) as bar:
+        train_run(args.run, settings, lambda: bool(stop), bar)
+    if not is_first():  # of several processes, one answers
+        return 0
+    ended = run_folder.read_status(args.run).state
+    return answer({"model": str(args.run / "model"), "stopped": ended != "finished"})
 
 
 def run_settings(args: argparse.Namespace) -> RunSettings:
