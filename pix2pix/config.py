@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
@@ -294,7 +295,9 @@ def _without_old_names(values: dict[str, Any]) -> dict[str, Any]:
 def _check_name(setting: str) -> None:
     keys = [field.name for field in dataclasses.fields(TrainConfig) if field.name != "preset"]
     if setting not in keys:
-        raise UserError(f"There is no setting '{setting}': choose from {', '.join(keys)}.")
+        near = difflib.get_close_matches(setting, keys)
+        advice = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(keys)}."
+        raise UserError(f"There is no setting '{setting}': {advice}")
 
 
 def refuse_unused(config: TrainConfig, names: Container[str]) -> None:

@@ -43,6 +43,8 @@ def new_run(
 ) -> RunSettings:
     """Find what a new run trains with: the settings as `resolve_config` does, and by its name or
     folder the model that it begins with. Raises UserError."""
+    if not data.is_dir():
+        raise UserError(f"There is no folder '{data}': give that of a dataset.")
     model = find_model(start_from) if start_from else None
     config = resolve_config(preset, overrides, data, model)
     config.generator_config(), config.discriminator_config()  # they check their own part

@@ -447,7 +447,9 @@ def test_memory_that_ran_out_is_said(
 @pytest.mark.parametrize(
     ("more", "code", "says"),
     [
-        (["--set", "ngff=4"], 1, "There is no setting 'ngff'"),
+        (["--set", "ngff=4"], 1, "There is no setting 'ngff': did you mean ngf?"),
+        (["--set", "zzz=4"], 1, "There is no setting 'zzz': choose from"),
+        (["--data", "absent"], 1, "There is no folder 'absent'"),
         (["--set", "lr=fast"], 1, "lr must be a number"),
         (["--set", "lr=nan"], 1, "lr must be from"),
         (["--set", "size=100"], 1, "Size must be"),
