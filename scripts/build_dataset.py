@@ -12,12 +12,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.data.build import NOTHING_LEFT, build, prepare_build, rebuild
+from pix2pix.data.build import NOTHING_LEFT, build, prepare_build
 from pix2pix.data.csv_pairs import read_table
 from pix2pix.data.matching import RULES
 from pix2pix.data.open_inputs import open_inputs
 from pix2pix.data.plan import make_plan
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
+from pix2pix.data.rebuild import rebuild
 from pix2pix.data.records import (
     DOUBTS,
     FITS,

@@ -7,13 +7,11 @@ original with its digest and every option, so that `rebuild` makes the same byte
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +23,7 @@ from pix2pix.data.csv_pairs import read_table
 from pix2pix.data.layout import split_name
 from pix2pix.data.open_inputs import open_inputs
 from pix2pix.data.plan import make_plan
-from pix2pix.data.ranges import SideRange, plain_ranges
+from pix2pix.data.ranges import SideRange
 from pix2pix.data.reading import limit_big_pictures, page_file, parallel
 from pix2pix.data.records import (
     DEFAULT_SHARES,
@@ -39,7 +37,7 @@ from pix2pix.data.records import (
     PlannedPair,
     Recipe,
 )
-from pix2pix.data.report import DATASET_JSON, READING, describe_build
+from pix2pix.data.report import DATASET_JSON, describe_build
 from pix2pix.data.report_types import (
     BuiltFile,
     BuiltPair,
@@ -57,7 +55,7 @@ NOTHING_LEFT = (
     "give a CSV of pairs."
 )
 # What `dataset.json` says of a pair, beside the files that were made of it.
-_PAIR = ("name", "split", "source", "target", "digests", "half", "score")
+PAIR_FIELDS = ("name", "split", "source", "target", "digests", "half", "score")
 
 
 def build_dataset(
@@ -160,8 +158,8 @@ def build(
     Raises UserError where `out` is taken, nothing is left to build or the disk is full, and
     Cancelled when told to stop: then there is no `out`, as after any other failure.
     """
-    _check_output(out, plan.inputs)
-    return _write(prepare_build(plan, recipe), out, should_stop, on_progress)
+    check_output(out, plan.inputs)
+    return write_dataset(prepare_build(plan, recipe), out, should_stop, on_progress)
 
 
 def prepare_build(plan: Plan, recipe: Recipe) -> Preparation:
@@ -189,49 +187,7 @@ def prepare_build(plan: Plan, recipe: Recipe) -> Preparation:
     return Preparation(plan.inputs, recipe, ranges, label_maps, named, report)
 
 
-def rebuild(
-    dataset: Path,
-    out: Path,
-    source: Path | None = None,
-    target: Path | None = None,
-    *,
-    should_stop: ShouldStop = lambda: False,
-    on_progress: Progress = lambda done, total: None,
-) -> DatasetReport:
-    """Build the dataset that a `dataset.json` describes, byte for byte, from the same originals.
-
-    `source` and `target` say where the originals are now, if they have moved, or the video, table
-    or GeoTIFFs that they came from. Raises UserError where one is missing or has changed, or where
-    the file is no such description.
-    """
-    try:
-        report = json.loads(dataset.read_text(encoding="utf-8"))
-        pairs = [Pair(**_fields(built, _PAIR)) for built in report.pop("pairs")]
-        report.pop("counts")
-        inputs = _inputs_from_json(report["inputs"])
-        recipe = Recipe(**_fields(report["recipe"], report["recipe"]))
-        report["recipe"] = asdict(recipe)
-        label_maps, ranges = tuple(report["label_maps"]), _ranges_from_json(report)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{dataset.name} does not describe a dataset that was built here: choose another."
-        ) from error
-    if not all(pair.split in SPLITS and _is_inside(pair) for pair in pairs):
-        raise UserError(f"{dataset.name} names files outside its folders: do not use it.")
-    packed = source and inputs.origin and not (target and target.is_dir())
-    old_target = None if packed else inputs.target
-    inputs = replace(inputs, source=source or inputs.source, target=target or old_target)
-    _check_output(out, inputs)
-    options = {"should_stop": should_stop, "on_progress": on_progress}
-    near = out.absolute().parent
-    with open_inputs(inputs, recipe, near, **options) if packed else nullcontext(inputs) as found:
-        sides = {"source": found.source, "target": found.target}
-        report["inputs"] |= {side: folder and str(folder) for side, folder in sides.items()}
-        ready = Preparation(found, recipe, ranges, label_maps, pairs, report)
-        return _write(ready, out, should_stop, on_progress, strict=True)
-
-
-def _check_output(out: Path, inputs: Inputs) -> None:
+def check_output(out: Path, inputs: Inputs) -> None:
     """Raise UserError unless the dataset can be made there without touching an original."""
     if out.is_dir() and not any(out.iterdir()):
         out.rmdir()  # made for this
@@ -243,7 +199,7 @@ def _check_output(out: Path, inputs: Inputs) -> None:
             raise UserError("The dataset must lie outside the folders it is made from.")
 
 
-def _write(
+def write_dataset(
     ready: Preparation,
     out: Path,
     should_stop: ShouldStop,
@@ -288,7 +244,7 @@ def _make_pair(ready: Preparation, folder: Path, pair: Pair) -> BuiltPair | User
             files = _save_pair(strips, folder, pair, ready.recipe)
     except UserError as error:
         return error
-    return cast(BuiltPair, {**{key: getattr(pair, key) for key in _PAIR}, "files": files})
+    return cast(BuiltPair, {**{key: getattr(pair, key) for key in PAIR_FIELDS}, "files": files})
 
 
 def _save_pair(
@@ -330,38 +286,3 @@ def _name_pairs(pairs: Sequence[PlannedPair], splits: Sequence[str], by_file: bo
         digests = pair.source_look.digest, pair.target_look.digest
         named.append(replace(pair, split=split, name=unique, digests=digests))
     return named
-
-
-def _inputs_from_json(said: dict[str, Any]) -> Inputs:
-    """Read inputs back, without the names that were matched. Raises KeyError and TypeError."""
-    folders = Path(said["source"]), Path(said["target"]) if said["target"] else None
-    origin = said.get("origin")
-    return Inputs(
-        *folders, origin=Origin(**_fields(origin, origin)) if origin else None,
-        **_fields(said, [key for key in READING if key in said]),
-    )  # fmt: skip
-
-
-def _ranges_from_json(report: DatasetReport) -> dict[str, SideRange]:
-    """Read the ranges that a report says its pictures were made by; those of 8 bits where an old
-    one says none."""
-    if "ranges" not in report:
-        return plain_ranges()
-    sides = ((side, report["ranges"][side], report["numbers"][side]) for side in SIDES)
-    return {
-        side: SideRange(low, high, about["type"], about["channels"], stored=about["stored"])
-        for side, (low, high), about in sides
-    }
-
-
-def _fields(values: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """Return fields of a record as JSON has them, lists as tuples. Raises KeyError."""
-    found = ((key, values[key]) for key in keys)
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in found}
-
-
-def _is_inside(pair: Pair) -> bool:
-    """Return whether a pair read from a file stays inside its folders."""
-    names = (pair.source, pair.target)
-    inside = all(not Path(n).is_absolute() and ".." not in Path(n).parts for n in names)
-    return inside and re.fullmatch(r"[\w.-]{1,140}", pair.name) is not None

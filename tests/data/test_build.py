@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix.data.build import build, rebuild
+from pix2pix.data.build import build
 from pix2pix.data.plan import make_plan
+from pix2pix.data.rebuild import rebuild
 from pix2pix.data.records import Inputs, Recipe
 from pix2pix.data.sources import derive_source
 from pix2pix.errors import Cancelled, UserError

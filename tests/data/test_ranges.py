@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 
 from pix2pix.config import TrainConfig
-from pix2pix.data.build import build, build_dataset, rebuild
+from pix2pix.data.build import build, build_dataset
 from pix2pix.data.dataset import folder_ranges
 from pix2pix.data.loader import PairDataset
 from pix2pix.data.plan import make_plan
 from pix2pix.data.ranges import find_range, measure_values, parse_range
 from pix2pix.data.reading import as_meant
+from pix2pix.data.rebuild import rebuild
 from pix2pix.data.records import Inputs, Recipe
 from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import evaluate

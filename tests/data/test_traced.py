@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pix2pix.data.build import build, rebuild
+from pix2pix.data.build import build
 from pix2pix.data.compose import fit_square
 from pix2pix.data.dataset import dataset_info
 from pix2pix.data.plan import make_plan
+from pix2pix.data.rebuild import rebuild
 from pix2pix.data.records import Recipe
 from pix2pix.data.report import read_dataset_json
 from pix2pix.data.traced import SIDE, TracedSet, create_set, list_sets, open_set, remove_set

@@ -282,8 +282,9 @@ def test_two_rasters_become_pairs_where_they_overlap(tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio")
     from rasterio.warp import Resampling, calculate_default_transform, reproject
 
-    from pix2pix.data.build import build_dataset, rebuild
+    from pix2pix.data.build import build_dataset
     from pix2pix.data.raster_pairs import raster_inputs
+    from pix2pix.data.rebuild import rebuild
 
     values = write_geotiff(tmp_path / "aerial.tif", nodata=0)
     with rasterio.open(tmp_path / "aerial.tif") as a:
