@@ -18,8 +18,8 @@ from pix2pix.config import TrainConfig
 from pix2pix.data.dataset import dataset_info, find_pairs, label_palette
 from pix2pix.data.loader import PairDataset
 from pix2pix.data.sample import sample_scenes
+from pix2pix.evaluation.held_out import HeldOut
 from pix2pix.evaluation.metrics import evenly_spaced
-from pix2pix.evaluation.validation import HeldOut
 from pix2pix.imaging.example_houses import PALETTE
 from pix2pix.imaging.grids import rows_picture
 from pix2pix.imaging.picture import from_array, save_png

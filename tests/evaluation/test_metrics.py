@@ -13,7 +13,8 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from pix2pix.evaluation import metrics, validation
+from pix2pix.evaluation import metrics
+from pix2pix.evaluation.held_out import HeldOut
 from pix2pix.evaluation.label_maps import confusion, label_scores
 from pix2pix.evaluation.metrics import (
     BATCH,
@@ -29,7 +30,6 @@ from pix2pix.evaluation.metrics import (
     ssim,
     thumbnails,
 )
-from pix2pix.evaluation.validation import HeldOut
 from pix2pix.nn.imagenet import imagenet_network, installed
 from pix2pix.nn.losses import perceptual_distances
 from tests.support.drawn_pairs import drawn_pair
@@ -345,7 +345,7 @@ def test_a_validation_is_the_comparison_of_what_the_generator_makes(network):
 
 
 def test_known_targets_are_not_looked_at_again(network, monkeypatch):
-    monkeypatch.setattr(validation, "BATCH", 2)
+    monkeypatch.setattr("pix2pix.evaluation.held_out.BATCH", 2)
     source, target = map(as_tensor, pictures(3))
     looked = []
     look = metrics.features

@@ -86,7 +86,7 @@ def serve() -> None:
 
     import pix2pix.models.translator
     import pix2pix.training.train  # noqa: F401
-    from pix2pix.evaluation.validation import HeldOut
+    from pix2pix.evaluation.held_out import HeldOut
 
     pictures = torch.zeros(2, 3, 64, 64)
     held_out = HeldOut(pictures, pictures)
