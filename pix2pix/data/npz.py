@@ -31,7 +31,7 @@ from pix2pix.data.archive_readers import (
 from pix2pix.data.archives import zip_info
 from pix2pix.data.compose import side_by_side
 from pix2pix.data.dataset import find_pairs, folder_ranges, open_pair
-from pix2pix.data.ranges import SideRange
+from pix2pix.data.ranges import EIGHT_BITS, SideRange
 from pix2pix.data.records import SIDES, SPLITS
 from pix2pix.data.report import describe_import, read_facts
 from pix2pix.errors import Cancelled, UserError
@@ -42,7 +42,7 @@ from pix2pix.utils.progress import Progress, ShouldStop, each
 from pix2pix.utils.text import printable
 
 ENTRIES = ("arr_0.npy", "arr_1.npy")
-CONVENTIONS = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))  # what is black and what white in pictures
+CONVENTIONS = (EIGHT_BITS, (0.0, 1.0), (-1.0, 1.0))  # what is black and what white in pictures
 _HEAD = 16 * 1024  # bytes; NumPy's own heads are 128 bytes
 _BATCH = 2**22  # bytes of numbers looked at together
 Rows = Iterator[np.ndarray]
@@ -238,7 +238,7 @@ def _find_value_range(
         )
     ends = float(low), float(high) if high > low else float(low) + 1.0
     if array.dtype == np.uint8 or (low >= 0.0 and 128.0 <= high <= 255.0):
-        ends = (0.0, 255.0)
+        ends = EIGHT_BITS
     elif low >= -1.0 and high <= 1.0:
         ends = (-1.0 if low < 0.0 else 0.0, 1.0)
     return SideRange(*ends, array.dtype.name, array.shape[3])

@@ -293,7 +293,7 @@ def _side_range(said: dict[str, Any], side: str) -> SideRange:
         ends = parse_range(typed(said, "ranges", dict).get(side))
     except UserError:
         ends = ""
-    low, high = ends if isinstance(ends, tuple) else (0.0, 255.0)
+    low, high = ends if isinstance(ends, tuple) else EIGHT_BITS
     channels, stored = about.get("channels"), "recipe" in said and about.get("kept") is not True
     return SideRange(
         low, high, typed(about, "type", str) or "uint8", channels if channels in (1, 3) else 3,
