@@ -72,6 +72,7 @@ class TrainConfig:
     noise: bool = False  # the U-Net sees a channel of noise, to make textures from
     residual: bool = False  # the U-Net's picture begins at the source, which has its channels or 1
     hints: bool = False  # the U-Net sees wide strokes spread over the paper; on with colour_hints
+    gate: bool = False  # it says where its picture begins with these; on with colour_hints
     discriminator: Literal["patch", "scratch", "cityscapes", "projected"] = "patch"
     ndf: int = 64
     layers: int = 3

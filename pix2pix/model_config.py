@@ -46,6 +46,7 @@ class GeneratorConfig:
     depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
     widest: int = 8  # times ngf: channels of the U-Net's deep layers
     hints: bool = False  # the U-Net sees the colours of wide strokes spread over the paper as well
+    gate: bool = False  # and says for each pixel how much of them its picture begins with
     noise: bool = False  # the U-Net sees a channel of noise as well
     residual: bool = False  # the U-Net's picture begins at the source
 
@@ -68,6 +69,8 @@ class GeneratorConfig:
             )
         if self.hints and (self.kind, *channels) != ("unet", 3, 3):
             raise UserError("Hints of colour need a U-Net with 3 source and 3 target channels.")
+        if self.gate and not self.hints:
+            raise UserError("gate is for hints of colour: set colour_hints, or leave it out.")
 
     @property
     def halvings(self) -> int:

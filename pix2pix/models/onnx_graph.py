@@ -150,6 +150,10 @@ class _Graph:
         statistics = [self.weight(f"{name}.{field}") for field in ("running_mean", "running_var")]
         return self.op("BatchNormalization", x, *affine, *statistics, epsilon=EPSILON)
 
+    def channels(self, x: str, start: int, end: int) -> str:
+        bounds = [self.constant(f"channel {i}", [i], np.int64) for i in (start, end, 1)]
+        return self.op("Slice", x, *bounds)
+
     def reflect(self, x: str, padding: int) -> str:
         pads = self.constant(f"pads {padding}", [0, 0, padding, padding] * 2, np.int64)
         return self.op("Pad", x, pads, mode="reflect")
@@ -182,8 +186,11 @@ def _unet(graph: _Graph, config: GeneratorConfig) -> None:
         x = graph.op("Concat", x, skips.pop(), axis=1)
     x = enlarge(graph.op("Relu", x), "out")
     if start:
-        lively = graph.op("Mul", start, graph.constant("lively", LIVELY))
-        x = graph.op("Add", x, graph.op("Atanh", lively))
+        start = graph.op("Atanh", graph.op("Mul", start, graph.constant("lively", LIVELY)))
+        if config.gate:
+            x, share = graph.channels(x, 0, 3), graph.channels(x, 3, 4)
+            start = graph.op("Mul", share, start)
+        x = graph.op("Add", x, start)
     graph.op("Tanh", x, out="generated")
 
 
@@ -215,10 +222,6 @@ def _spread_colours(graph: _Graph, size: int) -> str:
     def smallest(x: str, reach: int) -> str:
         return graph.op("Neg", largest(graph.op("Neg", x), reach))
 
-    def channels(x: str, start: int, end: int) -> str:
-        bounds = [graph.constant(f"channel {i}", [i], np.int64) for i in (start, end, 1)]
-        return graph.op("Slice", x, *bounds)
-
     slight, two = graph.constant("slight", SLIGHT), graph.constant("two", 2.0)
     strokes = smallest(largest("source", reach), reach)
     darkest = graph.op("Mul", graph.op("ReduceMin", strokes, axes=[1]), two)
@@ -232,7 +235,7 @@ def _spread_colours(graph: _Graph, size: int) -> str:
         layers.append(graph.op("AveragePool", layers[-1], count_include_pad=0, **pool))
     spread = ""
     for layer in reversed(layers):
-        colours, weight = channels(layer, 0, 3), channels(layer, 3, 4)
+        colours, weight = graph.channels(layer, 0, 3), graph.channels(layer, 3, 4)
         if spread:
             sizes = graph.op("Shape", colours)
             spread = graph.op("Resize", spread, "", "", sizes, mode="linear")

@@ -35,7 +35,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList()
         self.spread = SpreadColours(config.size) if config.hints else None
         self.noise = AddNoise() if config.noise else None
-        self.residual = config.residual
+        self.residual, self.gate = config.residual, config.gate
         channels = config.source_channels * (2 if config.hints else 1) + config.noise
         for i, width in enumerate(widths):
             # No norm on the first layer, and none on the bottleneck: 1 x 1 has no variance.
@@ -49,7 +49,8 @@ class UNet(nn.Module):
             dropout = 0.5 if has_dropout(config, i, depth) else 0.0
             self.up.append(ConvBlock(conv, config.norm, dropout))
             channels = 2 * width  # after concatenation with the skip
-        self.out = upsample_layer(channels, config.target_channels, config.upsample, bias=True)
+        made = config.target_channels + config.gate
+        self.out = upsample_layer(channels, made, config.upsample, bias=True)
 
     def forward(self, source: Tensor) -> Tensor:
         """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]."""
@@ -70,7 +71,11 @@ class UNet(nn.Module):
             x = torch.cat([x, skips.pop()], dim=1)
         x = self.out(F.relu(x))
         if start is not None:  # what the strokes say, to find which takes thousands of steps
-            x = x + torch.atanh(LIVELY * start)
+            start = torch.atanh(LIVELY * start)
+            if self.gate:  # a stroke on the hair says nothing of the wall behind it
+                x, share = x[:, :-1], x[:, -1:]
+                start = share * start
+            x = x + start
         return torch.tanh(x)  # N x C' x 256 x 256
 
 
@@ -100,14 +105,19 @@ def upsample_layer(channels: int, width: int, kind: str, bias: bool) -> nn.Modul
 
 
 def add_hints(unet: UNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights for `unet`, which sees hints, from those of the same network without hints:
-    what it sees of them begins at 0, and without strokes it makes the same picture."""
-    first = weights["down.0.0.weight"]  # ngf x C x 4 x 4, C with the channel of noise
-    more = unet.down[0][0].weight.shape[1] - first.shape[1]  # channels of the source, and of hints
+    """Return weights for `unet`, which sees hints and has a gate, from those of the same network
+    without hints, or without the gate. It begins with the same pictures: what it sees of hints and
+    the gate are 0; of a network that had hints the gate is 1."""
+    weights, first = dict(weights), weights["down.0.0.weight"]  # ngf x C x 4 x 4, C with noise
+    more = unet.down[0][0].weight.shape[1] - first.shape[1]  # channels of hints, where it had none
     parts = [first[:, :more], torch.zeros_like(first[:, :more]), first[:, more:]]
-    last = next(name for name in ("out.bias", "out.1.bias") if name in weights)
-    paper = math.atanh(LIVELY)  # where a picture begins then
-    return {**weights, "down.0.0.weight": torch.cat(parts, 1), last: weights[last] - paper}
+    weights["down.0.0.weight"] = torch.cat(parts, 1)
+    for name in unet.out.state_dict(prefix="out."):
+        is_bias = name.endswith("bias")
+        dim = int(not is_bias and isinstance(unet.out, nn.ConvTranspose2d))  # of output channels
+        gate = torch.zeros_like(weights[name].narrow(dim, 0, 1)) + (is_bias and not more)
+        weights[name] = torch.cat([weights[name], gate], dim)
+    return weights
 
 
 class AddNoise(nn.Dropout):
@@ -286,4 +296,8 @@ def construct_generator(config: GeneratorConfig) -> nn.Module:
 
 def build_generator(config: GeneratorConfig) -> nn.Module:
     """Build the generator of ``config`` with the paper's initial weights."""
-    return construct_generator(config).apply(initialise)
+    generator = construct_generator(config).apply(initialise)
+    if config.gate:
+        last = generator.out if config.upsample == "transposed" else generator.out[-1]
+        nn.init.ones_(last.bias[-1:])
+    return generator

@@ -186,9 +186,9 @@ def load_initial_weights(trainer: Trainer, folder: Path) -> None:
     generator, config = load_model(folder)
     weights, model = generator.state_dict(), config.generator
     expected = trainer.config.generator_config()
-    if expected.hints and not model.hints:
+    if expected.gate and not model.gate:
         weights = add_hints(trainer.generator, weights)
-        model = dataclasses.replace(model, hints=True)
+        model = dataclasses.replace(model, hints=True, gate=True)
     if model.at_size(expected.size) != expected.at_size(expected.size):
         raise UserError(
             f"'{folder.name}' is another network than this run's: take the run's settings from "

@@ -137,7 +137,7 @@ def with_dataset_facts(
         values["source_kind"] = "drawing"
     if config.colour_hints or (turn == 1 and facts.has_hints):
         values["source_kind"] = "drawing"
-        values["hints"] = True
+        values["hints"] = values["gate"] = True
     if label_targets and judges_by_features(config) and not FOR_LABEL_MAPS.keys() & given.keys():
         values |= FOR_LABEL_MAPS
     return dataclasses.replace(

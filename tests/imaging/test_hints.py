@@ -290,28 +290,36 @@ def test_fine_tuning_a_model_that_follows_hints_goes_on_with_them(
     assert resolve_config("recommended", {}, coloured, begin).colour_hints == 0
 
 
-@pytest.mark.parametrize("network", [{}, {"upsample": "resize", "noise": True}])
+@pytest.mark.parametrize(
+    "network",
+    [{}, {"upsample": "resize", "noise": True}, {"hints": True}, {"hints": True, "noise": True}],
+)
 def test_fine_tuning_teaches_colours_to_a_model_of_lines(
     lines: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: dict
 ) -> None:
-    """It begins with the pictures that the model makes, and its gradients reach what is new."""
+    """It begins with the pictures that the model makes, and its gradients reach what is new. So
+    does a model that has hints, but no gate yet."""
     folder = save_tiny_model(tmp_path / "m", tiny_config(network, source_kind="drawing"))
     coloured = dataset(photos, tmp_path / "coloured", "lines+colours", monkeypatch)
     configs = [
         resolve_config("maps", {"colour_hints": "0.5", "precision": "float32"}, lines, folder),
         resolve_config("maps", {}, coloured, folder),
     ]
-    assert [c.generator_config().hints for c in configs] == [True, True]
+    assert all(c.generator_config().hints and c.generator_config().gate for c in configs)
     trainer = Trainer(configs[0], CPU)
     load_initial_weights(trainer, folder)
     before, _ = load_model(folder)
     drawing = torch.where(torch.rand(1, 3, 64, 64) < 0.02, -1.0, 1.0)
+    drawing[:, :, 20:40, 10:50] = torch.tensor(RED)[:, None, None] / 127.5 - 1
     with torch.no_grad():
         made = trainer.generator.eval()(drawing), before.eval()(drawing)
     assert torch.allclose(*made, atol=1e-5)
+    first, last = trainer.generator.down[0][0], list(trainer.generator.out.parameters())[-1]
+    seen, gate = first.weight[:, 3:6].detach().clone(), last[-1].item()
+    assert gate == float(network.get("hints", False))
     trainer.generator.train()
     trainer.step(drawing, torch.rand(1, 3, 64, 64))
-    assert trainer.generator.down[0][0].weight[:, 3:6].abs().sum() > 0
+    assert (first.weight[:, 3:6] != seen).any() and last[-1].item() != gate
 
 
 def test_a_photo_keeps_its_colours_as_hints(
@@ -377,11 +385,14 @@ def test_wide_strokes_spread_over_the_paper_and_lines_do_not() -> None:
     assert black.max() < 30, "black is a colour as well"
 
 
-def test_the_network_sees_the_spread_and_begins_at_it() -> None:
-    config = GeneratorConfig(size=64, ngf=4, hints=True)
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("upsample", ["transposed", "resize"])
+def test_the_network_sees_the_spread_and_begins_at_it(gate: bool, upsample: str) -> None:
+    config = GeneratorConfig(size=64, ngf=4, upsample=upsample, hints=True, gate=gate)
     network = build_generator(config).eval()
     state = network.state_dict()
-    plain = construct_generator(replace(config, source_channels=6, hints=False)).eval()
+    plain = replace(config, source_channels=6, hints=False, gate=False, target_channels=3 + gate)
+    plain = construct_generator(plain).eval()
     plain.load_state_dict(state)
     drawing = over_hints(Image.new("L", (64, 64), 255), [Hint(RED, 0.3, ((0.5, 0.5),))])
     source = torch.from_numpy(np.array(drawing)).permute(2, 0, 1)[None] / 127.5 - 1
@@ -389,6 +400,7 @@ def test_the_network_sees_the_spread_and_begins_at_it() -> None:
     with torch.no_grad():
         made = network(source)
         logits = torch.atanh(plain(torch.cat([source, spread], 1)))
-    torch.testing.assert_close(made, torch.tanh(logits + torch.atanh(0.9 * spread)))
+    share = logits[:, 3:] if gate else 1
+    torch.testing.assert_close(made, torch.tanh(logits[:, :3] + share * torch.atanh(0.9 * spread)))
     red = torch.tensor(RED) / 127.5 - 1
     assert (made.mean((0, 2, 3)) - 0.9 * red).abs().max() < 0.15, "untrained, it has the colour"

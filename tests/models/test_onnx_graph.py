@@ -39,6 +39,7 @@ NETWORKS = {
     "resize": ({"upsample": "resize", "bias": False, "widest": 4, "depth": 4}, "batch"),
     "instance": ({"upsample": "resize", "norm": "instance"}, "batch"),
     "hints": ({"hints": True, "depth": 4}, "batch"),
+    "gate": ({"hints": True, "gate": True, "depth": 4}, "batch"),
     "noise": ({"noise": True, "depth": 4}, "batch"),
     "residual": ({"residual": True, "source_channels": 1, "depth": 4}, "batch"),
     "small": ({"kind": "small-unet"}, "batch"),

@@ -13,7 +13,15 @@ from tests.support.models_and_servers import load_script
 
 prepare = load_script("dev/prepare_face_sketch")
 
-from prepare_faces import drawings, features, framing, photos, tracing  # noqa: E402  the script knows where
+from prepare_faces import (  # noqa: E402  the script knows where
+    drawings,
+    features,
+    framing,
+    hair_colour,
+    photos,
+    stick,
+    tracing,
+)
 
 SIZE = 128
 EYES = [(round(0.48 * SIZE), round(x * SIZE)) for x in (0.4, 0.6)]
@@ -187,7 +195,7 @@ def test_kinds_begin_with_the_artists_sketch_and_take_turns():
         assert kinds[:2] == ["scan", "clean"] and len(kinds) == 5
         seen.update(kinds)
     assert set(seen) == set(drawings.WITH_SKETCH)
-    alone = drawings.kinds_of(False, "train", 10, np.random.default_rng(0))
+    alone = drawings.kinds_of(False, "train", len(drawings.PHOTO_ALONE), np.random.default_rng(0))
     assert sorted(alone) == sorted(drawings.PHOTO_ALONE)
     assert not {"scan", "clean"} & set(alone)
 
@@ -203,6 +211,43 @@ def test_glasses_are_told_by_their_bridge_and_rims(face):
         pen.ellipse((x - 9, y - 8, x + 9, y + 9), outline=(20, 20, 20), width=2)
     pen.line((left + 9, y, right - 9, y), fill=(20, 20, 20), width=2)
     assert features.wears_glasses(np.asarray(picture), points)
+
+
+def test_dark_hair_gets_another_colour_and_all_else_stays(face):
+    oval = face.framed_points()["oval"]
+    photo = framing.frame(face, framing.GUIDE).photo
+    picture = Image.fromarray(photo)
+    (left, top), (right, _) = oval.min(0) * SIZE, oval.max(0) * SIZE
+    cap = Image.new("1", picture.size)
+    ImageDraw.Draw(cap).rectangle((left - 6, top - 12, right + 6, top + 24), fill=1)
+    hair = np.asarray(cap) & ~features.polygon(oval, SIZE)
+    dark = photo.copy()
+    dark[hair] = np.random.default_rng(0).integers(15, 45, (hair.sum(), 1))
+    assert hair_colour.can_recolour(dark, hair, oval)
+    assert not hair_colour.can_recolour(photo, hair, oval), "as light as the face"
+    one_side = hair & (np.arange(SIZE) < SIZE / 2)
+    assert not hair_colour.can_recolour(dark, one_side, oval)
+    assert not hair_colour.can_recolour(dark, np.zeros_like(hair), oval), "bald"
+    far = ~features.ndimage.binary_dilation(hair, iterations=8)
+    means = set()
+    for seed in range(12):
+        made = hair_colour.recolour_hair(dark, hair, np.random.default_rng(seed))
+        assert (made[far] == dark[far]).all()
+        means.add(round(made[hair].mean() / 20))
+        assert made[hair].std() > 1, "light and shade stay"
+    assert len(means) > 3
+
+
+def test_a_half_drawn_face_ends_at_a_line(face):
+    points = face.framed_points()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        strokes = [d.Stroke(0.01, tuple(map(tuple, points[k]))) for k in ("oval", "upper_lip")]
+        kept = np.concatenate([s.points for s in stick.half_drawn(strokes, rng)])
+        every = np.concatenate([s.points for s in strokes])
+        assert len(kept) < len(every) and set(map(tuple, kept)) < set(map(tuple, every))
+        ends = kept.max(0) < every.max(0) - 0.05, kept.min(0) > every.min(0) + 0.05
+        assert sum(map(np.sum, ends)) == 1, "on one side: left, right or below"
 
 
 def test_thick_lines_are_thinned_and_followed_from_end_to_end():

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
+from prepare_faces.features import hair_mask
 from prepare_faces.framing import GUIDE, Face, Framed, Place, frame, smaller
+from prepare_faces.hair_colour import can_recolour, recolour_hair
 from prepare_faces.stick import choose_parts, stick_parts
 from prepare_faces.tracing import trace
 from scipy import ndimage
@@ -21,12 +23,13 @@ WITH_SKETCH = (
     "stick-plain", "lines-part", "stick",
 )  # fmt: skip
 PHOTO_ALONE = (
-    "lines", "stick", "traced", "stick-part", "stick", "lines-part", "stick", "traced",
-    "stick-plain", "traced-part",
+    "lines", "stick", "traced", "stick-part", "stick", "lines-part", "stick-plain", "stick",
+    "stick-part", "stick-plain", "traced-part",
 )  # fmt: skip
 VAL_WITH_SKETCH = ("scan", "clean", "lines", "stick")
 VAL_PHOTO_ALONE = ("lines", "traced", "stick")
 ELSEWHERE = 0.3  # the share of training pairs with a smaller head, at another place
+RECOLOURED = 0.5  # and of those whose hair can be told, with hair of another colour
 
 
 def kinds_of(has_sketch: bool, split: str, count: int, rng: np.random.Generator) -> list[str]:
@@ -51,12 +54,24 @@ class Artist:
         self.face, self.other = face, None
 
     def pair(self, kind: str, moves: bool) -> tuple[np.ndarray, Image.Image]:
-        """(photo, drawing 'L') of the frame's size; with `moves` some of them are elsewhere."""
+        """(photo, drawing 'L') of the frame's size; with `moves` some of them are elsewhere, and
+        some have hair of another colour."""
         framed, place = self.guide, GUIDE
         if moves and self.rng.random() < ELSEWHERE:
             self.other = self.other or frame(self.face, self.place)
             framed, place = self.other, self.place
-        return framed.photo, self.draw(kind, framed, place)
+        drawing = self.draw(kind, framed, place)
+        return self.recoloured(framed, place) if moves else framed.photo, drawing
+
+    def recoloured(self, framed: Framed, place: Place) -> np.ndarray:
+        """Return the photo, half of the time with hair of another colour where it can be told."""
+        oval = place.of(self.points["oval"])
+        if self.rng.random() >= RECOLOURED:
+            return framed.photo
+        hair = hair_mask(framed, oval)
+        if not can_recolour(framed.photo, hair, oval):
+            return framed.photo
+        return recolour_hair(framed.photo, hair, self.rng)
 
     def draw(self, kind: str, framed: Framed, place: Place) -> Image.Image:
         rng, size = self.rng, len(framed.photo)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, groupby
 
 import numpy as np
 from prepare_faces.features import hair_mask, shows_teeth, wears_beard, wears_glasses
@@ -21,12 +21,13 @@ def stick_parts(
     """Draw the strokes by part of the face, in fractions of a frame with the face at the guide's
     place.
 
-    `plain` leaves it at oval, eyes, nose and mouth, as a child draws, and the glasses.
+    `plain` leaves it at oval, eyes, mouth and often a nose, as a child draws, and the glasses.
     """
     face = Drawer(points, rng)
     face.oval(plain)
     face.eyes()
-    face.nose()
+    if not plain or rng.random() < 0.6:
+        face.nose()
     face.mouth(shows_teeth(framed.photo, points))
     if wears_glasses(framed.photo, points):
         face.glasses()
@@ -51,14 +52,29 @@ def choose_parts(parts: Parts, rng: np.random.Generator, partial: bool) -> list[
     strokes = list(chain(*parts.values()))
     if not partial:
         return strokes
-    mode = rng.integers(4)
+    mode = rng.integers(5)
     if mode == 0:  # the first strokes of anybody's face
         return parts["oval"] + (parts["eyes"] if rng.random() < 0.6 else [])
     if mode == 1:
         return list(chain(*(parts.get(k, []) for k in ORDER[: rng.integers(2, 7)])))
     if mode == 2:
         return [s for s in strokes if rng.random() < 0.55] or strokes[:1]
+    if mode == 3:
+        return half_drawn(strokes, rng) or strokes[:1]
     return list(chain(*(v for k, v in parts.items() if k != "hair")))
+
+
+def half_drawn(strokes: list[Stroke], rng: np.random.Generator) -> list[Stroke]:
+    """Leave out what is left, right or below of a line near the middle: each stroke ends there."""
+    axis, sign = ((0, 1), (0, -1), (1, 1))[rng.integers(3)]
+    line = (0.5, 0.55)[axis] + rng.uniform(-0.08, 0.08)
+    kept = []
+    for stroke in strokes:
+        drawn = [sign * (point[axis] - line) < 0 for point in stroke.points]
+        for is_drawn, run in groupby(zip(drawn, stroke.points), key=lambda pair: pair[0]):
+            if is_drawn:
+                kept.append(Stroke(stroke.width, tuple(point for _, point in run)))
+    return kept
 
 
 class Drawer:
