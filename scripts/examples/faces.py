@@ -1,9 +1,10 @@
-"""Draw stick faces, placed where the face model expects a face."""
+"""Draw stick faces, placed where the face model expects a face, and strokes of colour on them."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from pix2pix.imaging.hints import Hint
 from pix2pix.imaging.strokes import Points, Stroke, arc, make_stroke, resample, smooth, wobble
 
 # Where the features of a face sit in the square frame (fractions of the side). The face dataset
@@ -36,8 +37,57 @@ def example_faces() -> dict[str, list[Stroke]]:
         "Curly": _face(6, hair="curly", eyes="almond", mouth="lips", slim=1.03),
         "Round face": _face(3, hair="fringe", eyes="round", slim=1.1, ears=True),
         "Smiling": _face(5, hair="bob", eyes="round", mouth="smile"),
+        "Bald": _face(10, hair="none", eyes="almond", beard=True, ears=True, slim=1.04),
+        "White hair": _face(11, hair="curly", eyes="dot", mouth="smile", glasses=True),
+        "Pink fringe": _face(12, hair="fringe", eyes="almond", mouth="lips", slim=0.94),
         "A child's drawing": _face(7, hair="none", eyes="dot", mouth="smile", plain=True),
     }
+
+
+def face_colours() -> dict[str, list[Hint]]:
+    """Paint strokes of colour for hair, skin and clothes of `example_faces`, by the same names."""
+    return {name: _colours(name, *colours) for name, colours in _COLOURS.items()}
+
+
+# Of the hair (None: there is none), the skin and the clothes.
+_COLOURS: dict[str, tuple[tuple[int, int, int] | None, ...]] = {
+    "Short hair": ((74, 50, 36), (214, 168, 140), (44, 62, 108)),
+    "Long hair": ((156, 74, 38), (232, 192, 168), (40, 92, 70)),
+    "Glasses": ((196, 156, 100), (224, 180, 152), (120, 124, 130)),
+    "Beard": ((26, 22, 22), (118, 78, 58), (226, 226, 228)),
+    "Grinning": ((222, 190, 134), (228, 184, 156), (176, 38, 44)),
+    "Curly": ((30, 24, 22), (98, 64, 48), (214, 160, 40)),
+    "Round face": ((110, 106, 102), (218, 172, 148), (52, 52, 60)),
+    "Smiling": ((92, 42, 32), (196, 146, 112), (52, 120, 140)),
+    "Bald": (None, (206, 154, 126), (70, 78, 96)),
+    "White hair": ((214, 212, 208), (226, 182, 160), (98, 62, 116)),
+    "Pink fringe": ((214, 92, 148), (236, 198, 178), (34, 34, 38)),
+    "A child's drawing": ((222, 176, 72), (232, 190, 164), None),
+}
+_CROWN = [(0.285, 0.40), (0.31, 0.29), (0.39, 0.20), (0.5, 0.165), (0.61, 0.20), (0.69, 0.29),
+    (0.715, 0.40)]  # fmt: skip
+
+
+def _colours(
+    name: str,
+    hair: tuple[int, int, int] | None,
+    skin: tuple[int, int, int],
+    clothes: tuple[int, int, int] | None,
+) -> list[Hint]:
+    forehead, cheeks = [(0.42, 0.4), (0.5, 0.39), (0.58, 0.4)], ((0.37, 0.4), (0.63, 0.6))
+    strokes = [(skin, 0.05, forehead)]
+    strokes += [(skin, 0.05, [(outer, 0.6), (inner, 0.66)]) for outer, inner in cheeks]
+    if hair:
+        strokes.append((hair, 0.06, _CROWN))
+    if hair and name in ("Long hair", "Grinning", "Smiling"):
+        end = 0.72 if name == "Smiling" else 0.93
+        strokes += [(hair, 0.04, [(x, 0.42), (x, end)]) for x in (0.262, 0.738)]
+    if clothes:
+        strokes.append((clothes, 0.03, [(0.27, 0.985), (0.5, 0.99), (0.73, 0.985)]))
+    return [
+        Hint(color, width, tuple(map(tuple, smooth(points, 24).tolist())))
+        for color, width, points in strokes
+    ]
 
 
 class _Pen:

@@ -10,14 +10,14 @@ from PIL import Image, ImageOps
 from pix2pix.errors import UserError
 from pix2pix.imaging.example_houses import draw_shapes
 from pix2pix.imaging.grids import rows_picture, stack_pictures
-from pix2pix.imaging.hints import over_hints
+from pix2pix.imaging.hints import Hint, over_hints
 from pix2pix.imaging.picture import save_png
-from pix2pix.imaging.strokes import draw_strokes
+from pix2pix.imaging.strokes import Stroke, draw_strokes
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import SAMPLES, THUMBNAIL, save_examples
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically
-from scripts.examples.faces import example_faces
+from scripts.examples.faces import example_faces, face_colours
 from scripts.examples.scenes import EXAMPLE_SOURCES, draw_landscape
 from scripts.examples.shoes import example_shoes
 
@@ -43,14 +43,14 @@ def draw_sources(kind: str, config: ModelConfig, count: int = SHOWN) -> list[Dra
     """
     size = config.generator.size
     if kind == "faces":
-        faces = example_faces().items()
-        return [Drawn(n, draw_strokes(f, size), [s.to_json() for s in f]) for n, f in faces]
-    if kind == "shoes":
+        colours = face_colours() if config.generator.hints else {}
         return [
-            Drawn(name, over_hints(draw_strokes(lines, size), colours),
-                  [stroke.to_json() for stroke in (*lines, *colours)])
-            for name, (lines, colours) in example_shoes().items()
-        ]  # fmt: skip
+            _coloured(name, lines, colours.get(name, []), size)
+            for name, lines in example_faces().items()
+        ]
+    if kind == "shoes":
+        shoes = example_shoes().items()
+        return [_coloured(name, lines, colours, size) for name, (lines, colours) in shoes]
     if kind == "photos":
         from skimage import data  # its own pictures, which come with the package
 
@@ -70,6 +70,14 @@ def draw_sources(kind: str, config: ModelConfig, count: int = SHOWN) -> list[Dra
         picture, name = draw_shapes(shapes, palette, size), f"{kind[:-1].title()} {number}"
         sources.append(Drawn(name, picture, [shape.to_json(palette) for shape in shapes]))
     return sources
+
+
+def _coloured(name: str, lines: list[Stroke], colours: list[Hint], size: int) -> Drawn:
+    """Draw lines, over strokes of colour where there are any."""
+    picture = draw_strokes(lines, size)
+    if colours:
+        picture = over_hints(picture, colours)
+    return Drawn(name, picture, [stroke.to_json() for stroke in (*lines, *colours)])
 
 
 def add_examples(folder: Path, sources: list[Drawn]) -> None:
