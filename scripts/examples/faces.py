@@ -49,20 +49,25 @@ def face_colours() -> dict[str, list[Hint]]:
     return {name: _colours(name, *colours) for name, colours in _COLOURS.items()}
 
 
+BLACK, BROWN, GINGER, BLOND, WHITE = (
+    (26, 22, 22), (84, 56, 40), (160, 78, 40), (214, 184, 130), (206, 204, 200)
+)  # fmt: skip
+LIGHT, TAN, DARK = (234, 194, 170), (206, 152, 120), (112, 74, 54)
+NAVY, RED, GREEN, PINK = (44, 62, 108), (176, 38, 44), (40, 92, 70), (214, 92, 148)
 # Of the hair (None: there is none), the skin and the clothes.
 _COLOURS: dict[str, tuple[tuple[int, int, int] | None, ...]] = {
-    "Short hair": ((74, 50, 36), (214, 168, 140), (44, 62, 108)),
-    "Long hair": ((156, 74, 38), (232, 192, 168), (40, 92, 70)),
-    "Glasses": ((196, 156, 100), (224, 180, 152), (120, 124, 130)),
-    "Beard": ((26, 22, 22), (118, 78, 58), (226, 226, 228)),
-    "Grinning": ((222, 190, 134), (228, 184, 156), (176, 38, 44)),
-    "Curly": ((30, 24, 22), (98, 64, 48), (214, 160, 40)),
-    "Round face": ((110, 106, 102), (218, 172, 148), (52, 52, 60)),
-    "Smiling": ((92, 42, 32), (196, 146, 112), (52, 120, 140)),
-    "Bald": (None, (206, 154, 126), (70, 78, 96)),
-    "White hair": ((214, 212, 208), (226, 182, 160), (98, 62, 116)),
-    "Pink fringe": ((214, 92, 148), (236, 198, 178), (34, 34, 38)),
-    "A child's drawing": ((222, 176, 72), (232, 190, 164), None),
+    "Short hair": (BROWN, LIGHT, NAVY),
+    "Long hair": (GINGER, LIGHT, GREEN),
+    "Glasses": (BLOND, LIGHT, NAVY),
+    "Beard": (BLACK, DARK, WHITE),
+    "Grinning": (BLOND, TAN, RED),
+    "Curly": (BLACK, DARK, RED),
+    "Round face": (WHITE, TAN, NAVY),
+    "Smiling": (GINGER, TAN, GREEN),
+    "Bald": (None, TAN, WHITE),
+    "White hair": (WHITE, LIGHT, RED),
+    "Pink fringe": (PINK, LIGHT, BLACK),
+    "A child's drawing": (BROWN, LIGHT, None),
 }
 _CROWN = [(0.285, 0.40), (0.31, 0.29), (0.39, 0.20), (0.5, 0.165), (0.61, 0.20), (0.69, 0.29),
     (0.715, 0.40)]  # fmt: skip

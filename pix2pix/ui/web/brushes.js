@@ -1,7 +1,7 @@
 /* The brushes of the pad: how wide each is, and the colours to choose from below the paper. */
 
 import { make } from "./dom.js";
-import { isLabels } from "./paint.js";
+import { isColour, isLabels } from "./paint.js";
 
 // Widths of the three sizes, fine, medium and broad, as shares of the paper's side.
 const PENCIL_WIDTHS = [0.008, 0.014, 0.03];
@@ -9,7 +9,8 @@ const LABEL_WIDTHS = [0.02, 0.06, 0.14]; // of a label map's brush, which its er
 const INK_WIDTHS = [0.05, 0.09, 0.15];
 const ERASER_FACTOR = 3; // of a pencil's width
 
-export const INKS = {
+const MOST_INKS = 10; // fit into one row of a phone
+const INKS = {
   Red: "#be282d", Orange: "#e0761e", Yellow: "#ebc332", Green: "#328246", Blue: "#284ba0",
   Purple: "#7b3f9b", Pink: "#e58aac", Brown: "#6f4a30", Grey: "#8e8e90", Black: "#1e1e20",
 };
@@ -31,9 +32,24 @@ export function paletteButtons(palette, onChoose) {
   });
 }
 
+/** The inks of a model: those of its examples, the most used first, and common ones beside them. */
+export function inksOf(examples) {
+  const uses = new Map(); // of a colour: how many examples have it
+  for (const { strokes } of examples) {
+    const colours = strokes.filter((op) => op.tool === "ink" && isColour(op.color));
+    for (const colour of new Set(colours.map((op) => op.color.toLowerCase()))) {
+      uses.set(colour, (uses.get(colour) ?? 0) + 1);
+    }
+  }
+  const own = [...uses].sort(([, a], [, b]) => b - a).map(([colour]) => colour);
+  return [...new Set([...own, ...Object.values(INKS)])].slice(0, MOST_INKS);
+}
+
 /** A few inks, and any other. */
-export function inkChoices(tint, onChoose) {
-  const choices = Object.entries(INKS).map(([name, color]) => {
+export function inkChoices(inks, tint, onChoose) {
+  const names = Object.fromEntries(Object.entries(INKS).map(([name, color]) => [color, name]));
+  const choices = inks.map((color) => {
+    const name = names[color] ?? color;
     const words = { title: `${name} ink`, ariaLabel: `${name} ink` };
     const onclick = () => onChoose(color);
     return make("button", { type: "button", ...words, onclick, data: { color } }, swatch(color));

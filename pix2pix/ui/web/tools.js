@@ -1,6 +1,6 @@
 /* The tools of the paper: which one is held, its size and colour, buttons and keys. */
 
-import { INKS, brushWidth, inkChoices, paletteButtons } from "./brushes.js";
+import { brushWidth, inkChoices, inksOf, paletteButtons } from "./brushes.js";
 import { allowed, firstBrush, isLabels } from "./paint.js";
 
 const EDITABLE = "input:not([type=range], [type=color]), textarea, select, [contenteditable]";
@@ -15,7 +15,7 @@ export class Tools {
     this.tool = "pencil";
     this.size = 1;
     this.colour = null; // the brush of a label map
-    this.tint = INKS.Red; // of the ink
+    this.tint = null; // of the ink
     this.listening = new AbortController();
     this.actions = {
       undo: () => drawing.undo(),
@@ -71,9 +71,11 @@ export class Tools {
       this.choose({ colour, tool: this.tool === "eraser" ? "pencil" : this.tool });
     };
     const onInk = (tint) => this.choose({ tool: "ink", tint });
+    const inks = inksOf(config.examples);
+    if (!inks.includes(this.tint)) [this.tint] = inks;
     this.find(".palette").replaceChildren(
       ...paletteButtons(config.palette ?? [], onColour),
-      ...(config.hints ? inkChoices(this.tint, onInk) : []),
+      ...(config.hints ? inkChoices(inks, this.tint, onInk) : []),
     );
     if (isLabels(config) && !allowed(config).includes(this.colour)) this.colour = firstBrush(config);
     this.choose({});

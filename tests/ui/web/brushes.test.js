@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { INKS, brushWidth, inkChoices, paletteButtons } from "../../../pix2pix/ui/web/brushes.js";
+import { brushWidth, inkChoices, inksOf, paletteButtons } from "../../../pix2pix/ui/web/brushes.js";
 import { exampleButton } from "../../../pix2pix/ui/web/pad.js";
 import { isColour } from "../../../pix2pix/ui/web/paint.js";
 import { DOOR, LABELS, LINES, WALL, openBrowser } from "./browser.js";
@@ -17,14 +17,28 @@ test("each brush gives its own colour, and a label's name is never markup", () =
   assert.equal(buttons[1].children[1], "<img src=x>", "a text node");
 });
 
+const example = (...colors) => ({ strokes: colors.map((color) => ({ tool: "ink", color })) });
+
+test("inks are those of the examples, the most used first, and common ones beside them", () => {
+  const common = inksOf([]);
+  assert.equal(new Set(common).size, 10);
+  const pencil = { strokes: [{ tool: "pencil", color: "#000001" }] };
+  const own = inksOf([example("#aaaaaa", "#AAAAAA", "#bbbbbb"), example("#BBBBBB", "url(x)"), pencil]);
+  assert.deepEqual(own, ["#bbbbbb", "#aaaaaa", ...common.slice(0, 8)]);
+  assert.deepEqual(inksOf([example(common[3])]).toSorted(), common.toSorted());
+  const many = Array.from({ length: 12 }, (_, i) => `#0000${i + 10}`);
+  assert.deepEqual(inksOf([example(...many)]), many.slice(0, 10));
+});
+
 test("inks are colours that the pad takes, and one more is any other", () => {
   const chosen = mock.fn();
-  const choices = inkChoices("#123456", chosen);
+  const inks = inksOf([example("#654321")]);
+  const choices = inkChoices(inks, "#123456", chosen);
   const any = choices.pop();
   for (const button of choices) button.onclick();
   any.listeners.input();
   const colours = chosen.mock.calls.map(({ arguments: [colour] }) => colour);
-  assert.deepEqual(colours, [...Object.values(INKS), "#123456"]);
+  assert.deepEqual(colours, [...inks, "#123456"]);
   assert.ok(colours.every(isColour));
 });
 
