@@ -38,7 +38,7 @@ def example_faces() -> dict[str, list[Stroke]]:
         "Round face": _face(3, hair="fringe", eyes="round", slim=1.1, ears=True),
         "Smiling": _face(5, hair="bob", eyes="round", mouth="smile"),
         "Bald": _face(10, hair="none", eyes="almond", beard=True, ears=True, slim=1.04),
-        "White hair": _face(11, hair="curly", eyes="dot", mouth="smile", glasses=True),
+        "Grey curls": _face(11, hair="curly", eyes="dot", mouth="smile", glasses=True),
         "Pink fringe": _face(12, hair="fringe", eyes="almond", mouth="lips", slim=0.94),
         "A child's drawing": _face(7, hair="none", eyes="dot", mouth="smile", plain=True),
     }
@@ -49,11 +49,13 @@ def face_colours() -> dict[str, list[Hint]]:
     return {name: _colours(name, *colours) for name, colours in _COLOURS.items()}
 
 
-BLACK, BROWN, GINGER, BLOND, WHITE = (
-    (26, 22, 22), (84, 56, 40), (160, 78, 40), (214, 184, 130), (206, 204, 200)
+BLACK, BROWN, GINGER, BLOND, GREY = (
+    (26, 22, 22), (84, 56, 40), (160, 78, 40), (214, 184, 130), (158, 156, 154)
 )  # fmt: skip
 LIGHT, TAN, DARK = (234, 194, 170), (206, 152, 120), (112, 74, 54)
-NAVY, RED, GREEN, PINK = (44, 62, 108), (176, 38, 44), (40, 92, 70), (214, 92, 148)
+NAVY, RED, GREEN, PINK, WHITE = (
+    (44, 62, 108), (176, 38, 44), (40, 92, 70), (214, 92, 148), (222, 222, 224)
+)  # fmt: skip
 # Of the hair (None: there is none), the skin and the clothes.
 _COLOURS: dict[str, tuple[tuple[int, int, int] | None, ...]] = {
     "Short hair": (BROWN, LIGHT, NAVY),
@@ -62,10 +64,10 @@ _COLOURS: dict[str, tuple[tuple[int, int, int] | None, ...]] = {
     "Beard": (BLACK, DARK, WHITE),
     "Grinning": (BLOND, TAN, RED),
     "Curly": (BLACK, DARK, RED),
-    "Round face": (WHITE, TAN, NAVY),
+    "Round face": (GREY, TAN, NAVY),
     "Smiling": (GINGER, TAN, GREEN),
     "Bald": (None, TAN, WHITE),
-    "White hair": (WHITE, LIGHT, RED),
+    "Grey curls": (GREY, LIGHT, RED),
     "Pink fringe": (PINK, LIGHT, BLACK),
     "A child's drawing": (BROWN, LIGHT, None),
 }
