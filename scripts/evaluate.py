@@ -5,7 +5,8 @@ compared at the model's size. Lower is better for L1, the perceptual distance an
 higher for PSNR, SSIM, accuracy and IoU; L1, PSNR and SSIM reward blur. The perceptual distance and
 KID are by EfficientNet-lite2, which takes no part in training and choosing. `perceptual_halves` and
 `kid_halves` are the same between the even and the odd real pictures: how far different real
-pictures are apart, and the noise of KID. The last line of output is one JSON object.
+pictures are apart, and the noise of KID. A model that follows strokes of colour is measured with
+some of each target's, unless told otherwise. The last line of output is one JSON object.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def main() -> int:
         name: evaluate(
             Translator.load(folder, args.device), args.data, args.split,
             direction=args.direction, derive=args.derive, fit=args.fit, palette=args.palette,
-            limit=args.limit, show=args.show, on_progress=ProgressBar(name, "pair"),
+            hints=args.hints, limit=args.limit, show=args.show,
+            on_progress=ProgressBar(name, "pair"),
         )
         for name, folder in find_models(args.model).items()
     }  # fmt: skip
@@ -93,6 +95,8 @@ def arguments() -> argparse.Namespace:
         "size, or cut it into tiles at its own scale (default: the model's)")  # fmt: skip
     add("--palette", type=colours, metavar="#RRGGBB,...", help="the colours of label maps "
         "(default: found where the targets are label maps)")  # fmt: skip
+    add("--no-hints", dest="hints", action="store_false", help="draw no strokes of the target's "
+        "colours on drawings, for models that follow such")  # fmt: skip
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     return parser.parse_args()
 

@@ -50,9 +50,11 @@ class Measures(TypedDict, total=False):
     dB, `kid` times 1000. Lower is better for `l1`, and for `perceptual` and `kid`, which are by the
     network that `judge` names; higher for the others.
     `*_halves` are between the even and the odd real pictures, the last four of label maps alone.
+    `hints` is there where the drawings had strokes of their targets' colours.
     """
 
     images: int
+    hints: bool
     l1: float | None
     l1_units: float
     psnr: float | None
@@ -88,6 +90,7 @@ def evaluate(
     derive: str = "",
     fit: str = "",
     palette: list[str] | None = None,
+    hints: bool = True,
     limit: int = 0,
     show: int = 8,
     should_stop: ShouldStop = lambda: False,
@@ -99,8 +102,9 @@ def evaluate(
     then compared at the model's size. `direction` ("AtoB", "BtoA"), `derive` ("pairs", or "grey"
     where the dataset holds plain photos) and `fit` ("whole", "tiles") are the model's own unless
     told. Targets are label maps where a `palette` of "#rrggbb" says so, `dataset.json` does, or
-    all of them together hold 64 colours at most. At most `limit` pairs, evenly spread, are
-    measured (0 is all) and `show` of them shown.
+    all of them together hold 64 colours at most. A model that follows strokes of colour gets some
+    of the target's on each drawing, unless `hints` is False. At most `limit` pairs, evenly spread,
+    are measured (0 is all) and `show` of them shown.
 
     `on_progress` hears pairs. Raises UserError where no pair can be read, Cancelled when told to.
     """
@@ -108,7 +112,7 @@ def evaluate(
     files = _choose_pairs(data, split, limit)
     if isinstance(model, (str, os.PathLike)):
         model = Translator.from_pretrained(model)
-    reader = _Reader(model.config, data, direction, derive)
+    reader = _Reader(model.config, data, direction, derive, hints)
     colours = parse_palette(palette) if palette else _find_palette(files, reader, should_stop)
     result = Evaluation({})
     triples = _collect(
@@ -116,6 +120,8 @@ def evaluate(
         result, show, should_stop, on_progress,
     )  # fmt: skip
     result.measures.update(_measure(triples, model, colours))
+    if reader.hints:
+        result.measures["hints"] = True
     on_progress(len(files), len(files))
     if not result.measures["images"]:
         reason = result.refused[0]["reason"]
@@ -184,11 +190,13 @@ def _measure(triples: Iterator[Sample], model: Translator, colours: Tensor | Non
 class _Reader:
     """Opens pairs as (source, target): turned as the model was trained, or as told."""
 
-    def __init__(self, model: ModelConfig, data: Path, direction: str, derive: str) -> None:
+    def __init__(
+        self, model: ModelConfig, data: Path, direction: str, derive: str, hints: bool
+    ) -> None:
         self.grey = derive == "grey" if derive else model.colours_grey
         self.facts = read_facts(data)
         self.photos = self.grey and is_photo_dataset(data, self.facts)
-        self.hints = model.generator.hints and not self.facts.has_hints
+        self.hints = hints and model.generator.hints and not self.facts.has_hints
         self.direction = direction or model.direction
         self.ranges = folder_ranges(data, self.facts, photos=self.photos)
         a, b = self.ranges["source"], self.ranges["target"]

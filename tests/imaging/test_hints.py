@@ -356,8 +356,10 @@ def test_such_a_model_is_measured_with_hints(lines: Path) -> None:
     for hints in (False, True):
         recorder = Recorder()
         model = translator(recorder, {"hints": hints}, source_kind="drawing")
-        evaluate(model, lines, "val")
+        assert evaluate(model, lines, "val").measures.get("hints", False) == hints
         seen[hints] = recorder.seen[0]
+        evaluate(model, lines, "val", hints=False)
+        assert torch.equal(recorder.seen[len(recorder.seen) // 2], seen[False])
     assert (seen[True] <= seen[False] + 1e-6).all() and not torch.equal(seen[True], seen[False])
 
 
