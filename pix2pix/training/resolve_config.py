@@ -19,7 +19,7 @@ from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, ModelConfig
 from pix2pix.models.folder import find_model, read_config
 from pix2pix.nn.device import pick_device
-from pix2pix.presets import FOR_LABEL_MAPS, PRESETS
+from pix2pix.presets import FOR_LABEL_MAPS, LR_FOR_LABEL_MAPS, PRESETS
 from pix2pix.utils.validation import setting_text
 
 HINTS = 0.8  # colour_hints of a run that begins with a model that follows them
@@ -139,7 +139,7 @@ def with_dataset_facts(
         values["source_kind"] = "drawing"
         values["hints"] = values["gate"] = True
     if label_targets and judges_by_features(config) and not FOR_LABEL_MAPS.keys() & given.keys():
-        values |= FOR_LABEL_MAPS
+        values |= {**FOR_LABEL_MAPS, "lr": LR_FOR_LABEL_MAPS}
     return dataclasses.replace(
         config, **{k: v for k, v in values.items() if given.get(k, "") == ""}
     )

@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from prepare_faces.drawings import Artist, kinds_of
+from prepare_faces.features import has_dark_skin
 from prepare_faces.framing import BACKDROP, open_face
 from prepare_faces.photos import Photo, Refused, find_landmarks, find_photos, mask_folder
 
@@ -42,6 +43,7 @@ from scripts.examples.faces import EYE_GAP, EYE_LINE
 SPLITS = ("train", "val")
 COUNTS = {"cuhk": 12}  # drawings of one photo for training; of those of other sets OTHERS
 OTHERS = 6
+MORE_OF_DARK_SKIN = 3  # times as many drawings: few of the people in the photos have it
 
 
 def draw_photo(
@@ -58,6 +60,8 @@ def draw_photo(
     except (Refused, OSError) as error:
         return 0, str(error)
     count = max(1, round(share * COUNTS.get(photo.group, OTHERS)))
+    if photo.split == "train" and has_dark_skin(artist.guide.photo, artist.points["oval"]):
+        count *= MORE_OF_DARK_SKIN
     kinds = kinds_of(photo.sketch is not None, photo.split, count, rng)
     for number, kind in enumerate(kinds):
         tag = f"{number:02}-{kind}" if photo.split == "train" else kind

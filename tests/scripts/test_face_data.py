@@ -238,6 +238,22 @@ def test_dark_hair_gets_another_colour_and_all_else_stays(face):
     assert len(means) > 3
 
 
+def test_people_of_dark_skin_are_drawn_more_often(sets, tmp_path):
+    photo, oval = np.full((SIZE, SIZE, 3), 200, np.uint8), np.array([(0.2, 0.1), (0.8, 0.9)])
+    assert not features.has_dark_skin(photo, oval)
+    photo[30:100, 20:110] = (110, 72, 52)
+    assert features.has_dark_skin(photo, oval)
+    prepare.main([*sets, "--out", str(tmp_path / "light")])
+    for file in tmp_path.glob("**/photos/*.png"):
+        Image.open(file).point(lambda value: value // 3).save(file)
+    prepare.main([*sets, "--out", str(tmp_path / "dark")])
+    train, val = (
+        [len(list((tmp_path / name / split).glob("cuhk*"))) for name in ("light", "dark")]
+        for split in ("train", "val")
+    )
+    assert train[1] == 3 * train[0] and val[0] == val[1]
+
+
 def test_a_half_drawn_face_ends_at_a_line(face):
     points = face.framed_points()
     for seed in range(12):

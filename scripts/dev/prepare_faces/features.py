@@ -7,6 +7,10 @@ from PIL import Image, ImageDraw
 from prepare_faces.framing import Framed
 from scipy import ndimage
 
+from pix2pix.imaging.picture import LUMA
+
+DARK = 115  # light of skin, of 255: a tenth of the photos have less
+
 
 def polygon(points: np.ndarray, size: int) -> np.ndarray:
     """bool (size, size): inside of the polygon through `points`, fractions of the side."""
@@ -44,6 +48,15 @@ def hair_mask(framed: Framed, oval: np.ndarray) -> np.ndarray:
     keep = np.unique(labels[seed & found])
     found = np.isin(labels, keep[keep > 0])
     return ndimage.binary_closing(found, iterations=3)
+
+
+def has_dark_skin(photo: np.ndarray, oval: np.ndarray) -> bool:
+    """Return whether the middle of the face is dark, by nature or by the light of the photo."""
+    (left, top), (right, low) = oval.min(0) * len(photo), oval.max(0) * len(photo)
+    wide, high = right - left, low - top
+    rows = slice(int(top + 0.35 * high), int(top + 0.65 * high))
+    middle = photo[rows, int(left + 0.15 * wide) : int(right - 0.15 * wide)]
+    return bool(np.median(middle.reshape(-1, 3), axis=0) @ LUMA < DARK)
 
 
 def wears_glasses(photo: np.ndarray, points: dict[str, np.ndarray]) -> bool:
