@@ -18,6 +18,7 @@ from skimage.morphology import skeletonize
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pix2pix.imaging.grids import labelled_rows
+from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.models.folder import find_model
 from pix2pix.models.translator import Translator
@@ -68,23 +69,30 @@ def rows(translator: Translator, name: str) -> list[tuple[str, list[Image.Image]
     result = _both(", ".join(CHANGES), translator, sources)
     if name == "face-sketch":
         astronaut = Image.fromarray(photos.astronaut()[:300, 80:380]).resize((256, 256))
-        result += _both("a photo, through its lines", translator, [line_drawing(astronaut)])
+        lines, caption = line_drawing(astronaut), "a photo, through its lines"
+        if translator.config.generator.hints:
+            lines = over_hints(lines, photo_hints(astronaut))
+        result += _both(caption, translator, [lines])
     return result
 
 
 def comparison(
     before: Translator, after: Translator, name: str
 ) -> list[tuple[str, list[Image.Image]]]:
-    """Return eight sources, and what two models make of them."""
+    """Return eight sources, or all of a kind, and what two models make of them; one that follows
+    no strokes of colour gets the lines alone."""
     if name == "satellite-to-map":
         painter = Translator.load(find_model("map-to-satellite"))
         named = draw_sources("towns", painter.config, 8)
-        sources = [painter.translate(source.picture) for source in named]
+        sources = before_sources = [painter.translate(source.picture) for source in named]
     else:
-        named = draw_sources(KINDS.get(name, "photos"), after.config, 8)
-        sources = [source.picture for source in named]
-    made = [[model.translate(source, fit="whole") for source in sources]
-            for model in (before, after)]  # fmt: skip
+        kind, lines = KINDS.get(name, "photos"), before.config.source_kind == "drawing"
+        sources, before_sources = (
+            [source.picture for source in draw_sources(kind, model.config, 8)]
+            for model in (after, before if lines else after)
+        )
+    made = [[model.translate(source, fit="whole") for source in of_model]
+            for model, of_model in ((before, before_sources), (after, sources))]  # fmt: skip
     captions = ("source", "before", "today")
     return [(caption, _small(row)) for caption, row in zip(captions, (sources, *made))]
 
