@@ -19,9 +19,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page
 
+from pix2pix.imaging.hints import Hint
 from pix2pix.imaging.strokes import Points, Stroke, arc, make_stroke, smooth
 from pix2pix.utils.files import write_atomically
 from scripts.dev.screenshot import draw, open_app
+from scripts.examples.faces import GINGER, RED
 
 SIDE, GAP = 352, 16  # pixels of each square, and between them
 FRAMES = 72
@@ -113,10 +115,20 @@ def animated(frames: list[Image.Image]) -> bytes:
 # ---------------------------------------------------------------------------- the drawing
 
 
-def portrait() -> list[Stroke]:
+def portrait() -> list[Stroke | Hint]:
     """Draw a face in the order a person would: head, hair, eyes, nose, mouth, and then what changes
-    the picture most, glasses and a beard."""
-    return [*_head(), *_hair(), *_eyes(), *_nose_and_mouth(), *_shoulders(), *_glasses(), *_beard()]
+    the picture most, glasses, a beard and colours."""
+    parts = (_head, _hair, _eyes, _nose_and_mouth, _shoulders, _glasses, _beard, _colours)
+    return [stroke for part in parts for stroke in part()]
+
+
+def _colours() -> list[Hint]:
+    """Ink for the hair, and for the clothes on either side of the neck."""
+    crown = [(0.29, 0.38), (0.31, 0.26), (0.4, 0.175), (0.52, 0.15), (0.64, 0.19), (0.715, 0.3),
+             (0.725, 0.4)]  # fmt: skip
+    left = [(0.2, 0.975), (0.3, 0.95), (0.4, 0.985)]
+    paths = [(GINGER, crown), (RED, left), (RED, _mirrored(left))]
+    return [Hint(colour, 0.05, tuple(map(tuple, smooth(path, 30)))) for colour, path in paths]
 
 
 def _line(points: Points, width: float = PLAIN) -> Stroke:

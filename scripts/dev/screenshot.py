@@ -22,12 +22,13 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from pix2pix.imaging.example_houses import draw_house
+from pix2pix.imaging.hints import Hint
 from pix2pix.imaging.strokes import Stroke
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.page import build_page
 from pix2pix.ui.theme import CSS_FILE, theme
 from pix2pix.utils.workspace import model_folders
-from scripts.examples.faces import example_faces
+from scripts.examples.faces import example_faces, face_colours
 from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
 
 SETTLED = "getComputedStyle(document.querySelector('.result'), '::after').opacity === '0'"
@@ -55,8 +56,8 @@ def main() -> int:
 
 
 def draw_sheet(view: Page, face: str) -> None:
-    """Draw a face, without the guide that it traces."""
-    draw(view, example_faces()[face])
+    """Draw a face and its colours, without the guide that it traces."""
+    draw(view, [*example_faces()[face], *face_colours()[face]])
     view.keyboard.press("g")
     view.wait_for_function(IDLE)
     view.mouse.move(2, 2)
@@ -117,16 +118,22 @@ def open_app(width: int, height: int, look: str) -> Iterator[Page]:
 
 def draw(
     view: Page,
-    strokes: Sequence[Stroke],
+    strokes: Sequence[Stroke | Hint],
     on_point: Callable[[float, float], None] = lambda x, y: None,
 ) -> None:
-    """Draw strokes as a person would: press, move, release. `on_point` hears where the pencil is,
-    in fractions of the paper."""
+    """Draw strokes as a person would: press, move, release; those of colour with the finest ink.
+    `on_point` hears where the pencil is, in fractions of the paper."""
     box = view.locator(".pad .paper").bounding_box()
     view.locator(".pad .paper").focus()
     chosen = 1  # of the pad's pencils, the middle one
     for stroke in strokes:
-        size = int(stroke.width > THINNEST) + int(stroke.width > BROADEST)
+        if isinstance(stroke, Hint):
+            color = "#{:02x}{:02x}{:02x}".format(*stroke.color)
+            view.locator(".palette input").fill(color)
+            size = 0
+        else:
+            view.keyboard.press("p")
+            size = int(stroke.width > THINNEST) + int(stroke.width > BROADEST)
         while size != chosen:
             view.keyboard.press("[" if size < chosen else "]")
             chosen += 1 if size > chosen else -1
