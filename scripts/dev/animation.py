@@ -127,8 +127,10 @@ def _colours() -> list[Hint]:
     crown = [(0.29, 0.38), (0.31, 0.26), (0.4, 0.175), (0.52, 0.15), (0.64, 0.19), (0.715, 0.3),
              (0.725, 0.4)]  # fmt: skip
     left = [(0.2, 0.975), (0.3, 0.95), (0.4, 0.985)]
-    paths = [(GINGER, crown), (RED, left), (RED, _mirrored(left))]
-    return [Hint(colour, 0.05, tuple(map(tuple, smooth(path, 30)))) for colour, path in paths]
+    paths = [(GINGER, 0.09, crown), (RED, 0.05, left), (RED, 0.05, _mirrored(left))]
+    return [
+        Hint(colour, width, tuple(map(tuple, smooth(path, 30)))) for colour, width, path in paths
+    ]
 
 
 def _line(points: Points, width: float = PLAIN) -> Stroke:

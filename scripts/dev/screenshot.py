@@ -33,7 +33,7 @@ from tests.support.chromium import CHROMIUM_FLAGS, chromium_path
 
 SETTLED = "getComputedStyle(document.querySelector('.result'), '::after').opacity === '0'"
 IDLE = "document.querySelector('.pad')?.parentElement.pad?.idle()"
-THINNEST, BROADEST = 0.011, 0.022  # of the pad's three pencils, where the next begins
+PENCILS, INKS = (0.011, 0.022), (0.07, 0.12)  # widths from which the pad's next size is nearer
 
 
 HOUSES, STEPS = 14, 2  # pairs of the check; kept checkpoints of the run
@@ -121,19 +121,18 @@ def draw(
     strokes: Sequence[Stroke | Hint],
     on_point: Callable[[float, float], None] = lambda x, y: None,
 ) -> None:
-    """Draw strokes as a person would: press, move, release; those of colour with the finest ink.
-    `on_point` hears where the pencil is, in fractions of the paper."""
+    """Draw strokes as a person would: press, move, release; those of colour with ink. `on_point`
+    hears where the pencil is, in fractions of the paper."""
     box = view.locator(".pad .paper").bounding_box()
     view.locator(".pad .paper").focus()
     chosen = 1  # of the pad's pencils, the middle one
     for stroke in strokes:
-        if isinstance(stroke, Hint):
+        if is_ink := isinstance(stroke, Hint):
             color = "#{:02x}{:02x}{:02x}".format(*stroke.color)
             view.locator(".palette input").fill(color)
-            size = 0
         else:
             view.keyboard.press("p")
-            size = int(stroke.width > THINNEST) + int(stroke.width > BROADEST)
+        size = sum(stroke.width > next_ for next_ in (INKS if is_ink else PENCILS))
         while size != chosen:
             view.keyboard.press("[" if size < chosen else "]")
             chosen += 1 if size > chosen else -1

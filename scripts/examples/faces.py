@@ -81,14 +81,15 @@ def _colours(
     skin: tuple[int, int, int],
     clothes: tuple[int, int, int] | None,
 ) -> list[Hint]:
-    forehead, cheeks = [(0.42, 0.4), (0.5, 0.39), (0.58, 0.4)], ((0.37, 0.4), (0.63, 0.6))
-    strokes = [(skin, 0.05, forehead)]
-    strokes += [(skin, 0.05, [(outer, 0.6), (inner, 0.66)]) for outer, inner in cheeks]
+    cheek = [(0.355, 0.57), (0.37, 0.66), (0.41, 0.72)]
+    strokes = [(skin, 0.06, [(0.4, 0.4), (0.5, 0.38), (0.6, 0.4)])]
+    strokes += [(skin, 0.08, cheek), (skin, 0.08, [(1 - x, y) for x, y in cheek])]
+    strokes.append((skin, 0.05, [(0.45, 0.79), (0.55, 0.79)]))
     if hair:
-        strokes.append((hair, 0.06, _CROWN))
+        strokes.append((hair, 0.1, _CROWN))
     if hair and name in ("Long hair", "Grinning", "Smiling"):
         end = 0.72 if name == "Smiling" else 0.93
-        strokes += [(hair, 0.04, [(x, 0.42), (x, end)]) for x in (0.262, 0.738)]
+        strokes += [(hair, 0.06, [(x, 0.42), (x, end)]) for x in (0.26, 0.74)]
     if clothes:
         strokes.append((clothes, 0.03, [(0.27, 0.985), (0.5, 0.99), (0.73, 0.985)]))
     return [
