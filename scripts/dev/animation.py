@@ -23,7 +23,7 @@ from pix2pix.imaging.hints import Hint
 from pix2pix.imaging.strokes import Points, Stroke, arc, make_stroke, smooth
 from pix2pix.utils.files import write_atomically
 from scripts.dev.screenshot import draw, open_app
-from scripts.examples.faces import GINGER, RED
+from scripts.examples.faces import GINGER, GREEN, LIGHT
 
 SIDE, GAP = 352, 16  # pixels of each square, and between them
 FRAMES = 72
@@ -123,13 +123,17 @@ def portrait() -> list[Stroke | Hint]:
 
 
 def _colours() -> list[Hint]:
-    """Ink for the hair, and for the clothes on either side of the neck."""
+    """Ink for skin and hair, and for the clothes on either side of the neck."""
     crown = [(0.29, 0.38), (0.31, 0.26), (0.4, 0.175), (0.52, 0.15), (0.64, 0.19), (0.715, 0.3),
              (0.725, 0.4)]  # fmt: skip
-    left = [(0.2, 0.975), (0.3, 0.95), (0.4, 0.985)]
-    paths = [(GINGER, 0.09, crown), (RED, 0.05, left), (RED, 0.05, _mirrored(left))]
+    cheek, forehead = [(0.345, 0.57), (0.37, 0.67), (0.42, 0.75)], [(0.36, 0.385), (0.62, 0.385)]
+    chest = [(0.2, 0.975), (0.3, 0.95), (0.4, 0.985)]
+    paths = [
+        (LIGHT, 0.06, forehead), (LIGHT, 0.08, cheek), (LIGHT, 0.08, _mirrored(cheek)),
+        (GINGER, 0.09, crown), (GREEN, 0.05, chest), (GREEN, 0.05, _mirrored(chest)),
+    ]  # fmt: skip
     return [
-        Hint(colour, width, tuple(map(tuple, smooth(path, 30)))) for colour, width, path in paths
+        Hint(colour, width, tuple(map(tuple, smooth(path, 24)))) for colour, width, path in paths
     ]
 
 
