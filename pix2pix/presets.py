@@ -13,7 +13,7 @@ RECIPE: dict[str, Any] = {
     "diffaugment": True,
     "lambda_l1": 10.0,
     "lambda_perceptual": 10.0,
-    "lr": 1.2e-3,  # six times the paper's: a judge of frozen features is not thrown off by it
+    "lr": 1.2e-3,  # six times the paper's (docs/quality.md)
 }
 # In its place where the targets are label maps: the frozen features hardly tell flat colours apart,
 # and of maps from satellite pictures fewer pixels were right than by the commonest label alone.

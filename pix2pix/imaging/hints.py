@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from pix2pix.imaging.strokes import draw_line, smooth
+from pix2pix.imaging.strokes import Points, draw_line, smooth
 
 LOOK = 64  # pixels on a side at which colours are looked up: means of small areas, and quick
 MOST = 6  # strokes
@@ -48,6 +48,11 @@ class Hint:
         points = [[round(x, 4), round(y, 4)] for x, y in self.points]
         return {"kind": "stroke", "tool": "ink", "color": color, "width": round(self.width, 4),
                 "points": points}  # fmt: skip
+
+
+def make_hint(color: tuple[int, int, int], width: float, path: Points) -> Hint:
+    """Turn a path into a stroke of colour."""
+    return Hint(color, width, tuple((float(x), float(y)) for x, y in path))
 
 
 def colour_hints(small: np.ndarray, chance: random.Random, count: int = 0) -> list[Hint]:

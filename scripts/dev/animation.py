@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page
 
-from pix2pix.imaging.hints import Hint
+from pix2pix.imaging.hints import Hint, make_hint
 from pix2pix.imaging.strokes import Points, Stroke, arc, make_stroke, smooth
 from pix2pix.utils.files import write_atomically
 from scripts.dev.screenshot import draw, open_app
@@ -132,9 +132,7 @@ def _colours() -> list[Hint]:
         (LIGHT, 0.06, forehead), (LIGHT, 0.08, cheek), (LIGHT, 0.08, _mirrored(cheek)),
         (GINGER, 0.09, crown), (GREEN, 0.05, chest), (GREEN, 0.05, _mirrored(chest)),
     ]  # fmt: skip
-    return [
-        Hint(colour, width, tuple(map(tuple, smooth(path, 24)))) for colour, width, path in paths
-    ]
+    return [make_hint(colour, width, smooth(path, 24)) for colour, width, path in paths]
 
 
 def _line(points: Points, width: float = PLAIN) -> Stroke:

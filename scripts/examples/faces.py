@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pix2pix.imaging.hints import Hint
+from pix2pix.imaging.hints import Hint, make_hint
 from pix2pix.imaging.strokes import Points, Stroke, arc, make_stroke, resample, smooth, wobble
 
 # Where the features of a face sit in the square frame (fractions of the side). The face dataset
@@ -71,6 +71,7 @@ _COLOURS: dict[str, tuple[tuple[int, int, int] | None, ...]] = {
     "Pink fringe": (PINK, LIGHT, BLACK),
     "A child's drawing": (BROWN, LIGHT, None),
 }
+_HAIR_ENDS = {"Long hair": 0.93, "Grinning": 0.93, "Smiling": 0.72}  # of long hair
 _CROWN = [(0.285, 0.40), (0.31, 0.29), (0.39, 0.20), (0.5, 0.165), (0.61, 0.20), (0.69, 0.29),
     (0.715, 0.40)]  # fmt: skip
 
@@ -87,15 +88,11 @@ def _colours(
     strokes.append((skin, 0.05, [(0.45, 0.79), (0.55, 0.79)]))
     if hair:
         strokes.append((hair, 0.1, _CROWN))
-    if hair and name in ("Long hair", "Grinning", "Smiling"):
-        end = 0.72 if name == "Smiling" else 0.93
+    if hair and (end := _HAIR_ENDS.get(name)):
         strokes += [(hair, 0.06, [(x, 0.42), (x, end)]) for x in (0.26, 0.74)]
     if clothes:
         strokes.append((clothes, 0.03, [(0.27, 0.985), (0.5, 0.99), (0.73, 0.985)]))
-    return [
-        Hint(color, width, tuple(map(tuple, smooth(points, 24).tolist())))
-        for color, width, points in strokes
-    ]
+    return [make_hint(color, width, smooth(points, 24)) for color, width, points in strokes]
 
 
 class _Pen:

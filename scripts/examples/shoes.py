@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pix2pix.imaging.hints import Hint
+from pix2pix.imaging.hints import Hint, make_hint
 from pix2pix.imaging.strokes import Points, Stroke, make_stroke, smooth, wobble
 
 RED, BLUE, GREEN, YELLOW = (190, 40, 45), (40, 75, 160), (50, 130, 70), (235, 195, 50)
@@ -129,4 +129,4 @@ def _pencil(lines: Lines, seed: int) -> list[Stroke]:
 
 def _ink(colour: tuple[int, int, int], width: float, points: Points) -> Hint:
     path = smooth(points) if len(points) > 2 else np.asarray(points, float)
-    return Hint(colour, width, tuple((float(x), float(y)) for x, y in path))
+    return make_hint(colour, width, path)

@@ -50,12 +50,20 @@ def hair_mask(framed: Framed, oval: np.ndarray) -> np.ndarray:
     return ndimage.binary_closing(found, iterations=3)
 
 
+def middle_of_face(
+    photo: np.ndarray, oval: np.ndarray, rows: tuple[float, float], inset: float
+) -> np.ndarray:
+    """Cut out of a picture what lies between two heights of the face and so far from its sides,
+    all as shares of the oval's box."""
+    (left, top), (right, low) = oval.min(0) * len(photo), oval.max(0) * len(photo)
+    first, last = (int(top + row * (low - top)) for row in rows)
+    margin = inset * (right - left)
+    return photo[first:last, int(left + margin) : int(right - margin)]
+
+
 def has_dark_skin(photo: np.ndarray, oval: np.ndarray) -> bool:
     """Return whether the middle of the face is dark, by nature or by the light of the photo."""
-    (left, top), (right, low) = oval.min(0) * len(photo), oval.max(0) * len(photo)
-    wide, high = right - left, low - top
-    rows = slice(int(top + 0.35 * high), int(top + 0.65 * high))
-    middle = photo[rows, int(left + 0.15 * wide) : int(right - 0.15 * wide)]
+    middle = middle_of_face(photo, oval, (0.35, 0.65), 0.15)
     return bool(np.median(middle.reshape(-1, 3), axis=0) @ LUMA < DARK)
 
 

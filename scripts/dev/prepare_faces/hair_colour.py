@@ -6,6 +6,7 @@ from __future__ import annotations
 import colorsys
 
 import numpy as np
+from prepare_faces.features import middle_of_face
 from scipy import ndimage
 
 from pix2pix.imaging.picture import LUMA
@@ -26,12 +27,8 @@ def can_recolour(photo: np.ndarray, hair: np.ndarray, oval: np.ndarray) -> bool:
     if hair.mean() < 0.03:
         return False
     grey = photo @ np.array(LUMA) / 255
-    (left, top), (right, low) = oval.min(0) * len(photo), oval.max(0) * len(photo)
-    wide, high, middle = right - left, low - top, int((left + right) / 2)
-    face = grey[
-        int(top + 0.3 * high) : int(top + 0.8 * high),
-        int(left + 0.25 * wide) : int(right - 0.25 * wide),
-    ]
+    face = middle_of_face(grey, oval, (0.3, 0.8), 0.25)
+    middle = int((oval.min(0) + oval.max(0))[0] * len(photo) / 2)
     sides = hair[:, :middle].sum(), hair[:, middle:].sum()
     darkness = np.percentile(grey[hair], 80)
     return bool(min(sides) > 0.55 * max(sides) and darkness < min(0.42, 0.62 * np.median(face)))
