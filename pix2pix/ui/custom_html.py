@@ -17,12 +17,24 @@ from pix2pix.ui.web_files import mount_script
 Request = dict[str, Any]
 Reply = dict[str, Any]
 log = logging.getLogger(__name__)
-# The script of a row of cards: its ``select`` event carries the name of the chosen one.
+# The script of a row of cards: its ``select`` event carries the name of the chosen one. Answers to
+# quick clicks may come in any order, so there is one request at a time: of the clicks during it
+# the last one follows when ``CARD_ANSWERED`` runs.
 CHOOSE_CARD = """
+let asked = '', wanted = '';
+const ask = () => {
+  [asked, wanted] = [wanted, ''];
+  if (asked) trigger('select', { value: asked });
+};
+element.addEventListener('answered', ask);
 element.addEventListener('click', (event) => {
   const card = event.target.closest('.card');
-  if (card) trigger('select', { value: card.dataset.name });
+  if (card) wanted = card.dataset.name;
+  if (card && !asked) ask();
 });
+"""
+CARD_ANSWERED = """() => document.querySelector('#models .card')
+  .dispatchEvent(new Event('answered', { bubbles: true }))
 """
 
 

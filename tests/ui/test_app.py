@@ -363,6 +363,8 @@ def test_another_model_brings_its_palette(page) -> None:
 
 @pytest.mark.browser
 def test_the_last_of_quick_clicks_on_models_stays(page) -> None:
+    asked = []
+    page.on("request", lambda sent: asked.append(sent.url) if "/queue/join" in sent.url else None)
     page.evaluate(
         """() => { for (const name of ["views", "face-sketch", "views", "blocks"])
             document.querySelector(`.card[data-name="${name}"]`).click(); }"""
@@ -371,6 +373,17 @@ def test_the_last_of_quick_clicks_on_models_stays(page) -> None:
     page.get_by_role("button", name="wall").wait_for()
     page.locator(".pad .paper").wait_for(state="visible")  # no longer the photos of "views"
     page.locator("#photo").wait_for(state="hidden")
+    assert len(asked) == 2  # the first click, and the last when that was answered
+
+
+@pytest.mark.browser
+def test_a_model_can_be_chosen_after_one_that_failed(page) -> None:
+    page.route("**/queue/join*", lambda route: route.fulfill(status=500, json={"detail": "No."}))
+    page.locator('.card[data-name="views"]').click()
+    page.locator(".toast-body.error").wait_for()
+    page.unroute("**/queue/join*")
+    page.locator('.card[data-name="blocks"]').click()
+    page.wait_for_selector('.card[data-name="blocks"][aria-pressed="true"]')
 
 
 @pytest.mark.browser
