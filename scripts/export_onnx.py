@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.errors import UserError
 from pix2pix.models.folder import find_model
-from pix2pix.models.onnx_runtime import export_onnx, write_onnx
+from pix2pix.models.saving import export_onnx, write_onnx
 from pix2pix.utils.files import write_errors
 from scripts.command import answer, command
 

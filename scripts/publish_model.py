@@ -10,7 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pix2pix.models.folder import WEIGHTS, find_model, load_model, save_model
+from pix2pix.models.folder import WEIGHTS, find_model, load_model
+from pix2pix.models.saving import save_model
 from pix2pix.models.translator import Translator
 from scripts.command import answer, command
 from scripts.examples.sources import KINDS, Drawn, add_examples, draw_sources

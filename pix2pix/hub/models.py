@@ -37,7 +37,7 @@ from pix2pix.models.folder import (
     read_config,
     sample_files,
 )
-from pix2pix.models.onnx_runtime import refresh_graph
+from pix2pix.models.saving import refresh_graph
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.summary import multiply_adds
 from pix2pix.utils.files import atomic_folder

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, GeneratorConfig, ModelConfig, NormMode
 from pix2pix.models.card import converted_model_card
-from pix2pix.models.folder import WEIGHTS, check_finite, save_model
+from pix2pix.models.folder import WEIGHTS, check_finite
+from pix2pix.models.saving import save_model
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.layers import parameter_count
 

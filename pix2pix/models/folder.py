@@ -1,4 +1,4 @@
-"""Save and load model folders: ``model.safetensors``, ``config.json``, ``README.md`` (the card),
+"""Load and find model folders: ``model.safetensors``, ``config.json``, ``README.md`` (the card),
 ``model.onnx`` (the graph over those weights)."""
 
 from __future__ import annotations
@@ -11,49 +11,20 @@ from pathlib import Path
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import list_images
 from pix2pix.model_config import ModelConfig
 from pix2pix.nn.generators import construct_generator
-from pix2pix.utils.files import write_atomically, write_json
+from pix2pix.utils.files import write_atomically
 from pix2pix.utils.workspace import model_folders
 
 WEIGHTS, CONFIG, CARD, GRAPH = "model.safetensors", "config.json", "README.md", "model.onnx"
 # What a model folder may hold besides the model.
 THUMBNAIL, EXAMPLES, SAMPLES = "thumbnail.png", "examples.json", "samples"
 MAX_CONFIG_BYTES = 1_000_000
-
-
-def save_model(
-    folder: Path, generator: nn.Module, config: ModelConfig, card: str, half: bool = True
-) -> None:
-    """Write the folder, each file atomically: the weights, then ``config.json``, which makes it a
-    model, then the graph, where onnx and onnxruntime are installed.
-
-    With ``half`` the weights are stored as float16; running statistics can exceed its range and
-    stay float32. Raises OSError where it cannot be written.
-    """
-    from pix2pix.models.onnx_runtime import refresh_graph  # which loads models from here
-
-    tensors = {}
-    for name, tensor in generator.state_dict().items():
-        tensor = tensor.detach().cpu().contiguous()
-        small = half and tensor.is_floating_point() and "running_" not in name
-        tensors[name] = tensor.half() if small else tensor
-
-    def write(file: Path) -> None:
-        try:
-            save_file(tensors, file)
-        except SafetensorError as error:  # so safetensors says that the disk is full
-            raise OSError(str(error)) from error
-
-    write_atomically(folder / WEIGHTS, write)
-    write_atomically(folder / CARD, lambda f: f.write_text(card, encoding="utf-8"))
-    write_json(folder / CONFIG, config.to_json())
-    refresh_graph(folder)
 
 
 def check_finite(tensors: dict[str, torch.Tensor], name: str) -> None:

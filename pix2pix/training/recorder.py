@@ -25,7 +25,8 @@ from pix2pix.imaging.grids import rows_picture
 from pix2pix.imaging.picture import from_array, save_png
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.card import model_card
-from pix2pix.models.folder import save_examples, save_model
+from pix2pix.models.folder import save_examples
+from pix2pix.models.saving import save_model
 from pix2pix.training.checkpoints import checkpoint_folder, prune_checkpoints
 from pix2pix.training.external_log import ExternalLog, Values
 from pix2pix.training.metrics_log import read_jsonl

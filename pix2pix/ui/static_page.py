@@ -22,7 +22,7 @@ from pix2pix.models.folder import (
     read_config,
     sample_files,
 )
-from pix2pix.models.onnx_runtime import write_onnx
+from pix2pix.models.saving import write_onnx
 from pix2pix.models.weights import pack_weights
 from pix2pix.ui.device_engine import (
     INSTALLED,

@@ -23,9 +23,10 @@ from torch import nn
 
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.model_config import GeneratorConfig, ModelConfig
-from pix2pix.models.folder import WEIGHTS, find_model, load_model, read_config, save_model
+from pix2pix.models.folder import WEIGHTS, find_model, load_model, read_config
 from pix2pix.models.onnx_graph import build_graph
 from pix2pix.models.onnx_runtime import open_session
+from pix2pix.models.saving import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.nn.discriminators import build_discriminator
 from pix2pix.nn.generators import build_generator

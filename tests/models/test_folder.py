@@ -15,7 +15,9 @@ from pix2pix.config import train_config
 from pix2pix.errors import UserError
 from pix2pix.model_config import DiscriminatorConfig, GeneratorConfig, ModelConfig
 from pix2pix.models import folder as models_folder
-from pix2pix.models.folder import find_model, list_models, load_model, read_config, save_model
+from pix2pix.models import saving
+from pix2pix.models.folder import find_model, list_models, load_model, read_config
+from pix2pix.models.saving import save_model
 from pix2pix.nn.generators import build_generator
 
 SMALL = GeneratorConfig(size=64, ngf=4)
@@ -218,7 +220,7 @@ def test_a_failing_save_leaves_the_old_model(
             args[-1].write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(models_folder, "save_file" if fails == "weights" else "write_json", full)
+    monkeypatch.setattr(saving, "save_file" if fails == "weights" else "write_json", full)
     with pytest.raises(OSError, match="No space"):
         save_model(tmp_path / "m", old, ModelConfig(SMALL, title="New"), "# New\n")
     loaded, config = load_model(tmp_path / "m")

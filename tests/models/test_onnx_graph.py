@@ -15,7 +15,8 @@ from PIL import Image
 from pix2pix.imaging.decode import from_data_url
 from pix2pix.imaging.picture import data_url
 from pix2pix.models import folder as models_folder
-from pix2pix.models.folder import GRAPH, WEIGHTS, load_model, save_model
+from pix2pix.models.folder import GRAPH, WEIGHTS, load_model
+from pix2pix.models.saving import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.nn.layers import use_own_statistics
@@ -130,7 +131,8 @@ def test_a_runtime_that_fails_is_as_good_as_none(
     def fail(*_: object) -> None:
         raise RuntimeError("no such instruction")
 
-    monkeypatch.setattr("pix2pix.models.onnx_runtime.open_session", fail)
+    for module in ("onnx_runtime", "saving"):
+        monkeypatch.setattr(f"pix2pix.models.{module}.open_session", fail)
     assert Translator.load(folder, "cpu")(source) == expected
     assert "ONNX Runtime cannot run 'model'" in caplog.text
     save_tiny_model(tmp_path / "other", tiny_config({"ngf": 6}))  # as a run saves it

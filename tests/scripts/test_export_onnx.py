@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pix2pix.models import onnx_runtime
+from pix2pix.models import saving
 from pix2pix.models.folder import GRAPH
 from pix2pix.models.translator import Translator
 from tests.support.models_and_servers import load_script, save_tiny_model, tiny_config
@@ -62,10 +62,10 @@ def test_a_graph_that_makes_another_picture_is_not_written(
     model, file = save_tiny_model(tmp_path / "model"), tmp_path / "tiny.onnx"
     file.write_bytes(b"exported before")
     (model / GRAPH).write_bytes(b"written before")
-    monkeypatch.setattr(onnx_runtime, "_checked_graphs", set())
+    monkeypatch.setattr(saving, "_checked_graphs", set())
     # The graph is of the norm that the config says, and the network is made to use the other.
-    own = onnx_runtime.use_own_statistics
-    monkeypatch.setattr(onnx_runtime, "use_own_statistics", lambda net, use: own(net, not use))
+    own = saving.use_own_statistics
+    monkeypatch.setattr(saving, "use_own_statistics", lambda net, use: own(net, not use))
     assert export(monkeypatch, where, model, *(["--out", file] if where == "--model" else [])) == 1
     said = capsys.readouterr().err
     assert said.startswith("The ONNX graph differs from the model by 0.") or "by 1." in said

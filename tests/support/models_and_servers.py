@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pix2pix.model_config import GeneratorConfig, ModelConfig
-from pix2pix.models.folder import save_model
+from pix2pix.models.saving import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.nn.generators import construct_generator
 

@@ -24,7 +24,8 @@ from pix2pix.errors import UserError
 from pix2pix.evaluation.evaluate import evaluate
 from pix2pix.evaluation.metrics import JUDGE
 from pix2pix.imaging.grids import GAP
-from pix2pix.models.folder import read_config, save_model
+from pix2pix.models.folder import read_config
+from pix2pix.models.saving import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.nn.imagenet import installed
 from pix2pix.training.checkpoints import best_checkpoint, publish_checkpoint

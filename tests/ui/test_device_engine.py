@@ -18,7 +18,7 @@ from PIL import Image
 pytest.importorskip("gradio")
 
 from pix2pix.imaging.line_art import line_drawing, looks_like_photo
-from pix2pix.models.folder import save_model
+from pix2pix.models.saving import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.device_engine import INSTALLED, RUNTIME, has_runtime, runtime_version
