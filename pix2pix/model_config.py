@@ -48,6 +48,7 @@ class GeneratorConfig:
     hints: bool = False  # the U-Net sees the colours of wide strokes spread over the paper as well
     gate: bool = False  # and says for each pixel how much of them its picture begins with
     noise: bool = False  # the U-Net sees a channel of noise as well
+    tint: bool = False  # and one colour for all of the picture, which a seed chooses
     residual: bool = False  # the U-Net's picture begins at the source
 
     def __post_init__(self) -> None:
@@ -61,8 +62,10 @@ class GeneratorConfig:
         check_range("depth", self.depth, 0, int(math.log2(self.size)))
         check_range("widest", self.widest, 1, 8)
         channels = self.source_channels, self.target_channels
-        if self.noise and self.kind != "unet":
-            raise UserError("Noise is a channel of the U-Net: set generator to unet.")
+        if (self.noise or self.tint) and self.kind != "unet":
+            raise UserError("Noise and tint are channels of the U-Net: set generator to unet.")
+        if self.tint and self.target_channels != 3:
+            raise UserError("A tint is a colour: set target_channels to 3, or leave tint out.")
         if self.residual and (self.kind != "unet" or channels[0] not in (1, channels[1])):
             raise UserError(
                 "residual needs a U-Net whose source has 1 channel or those of the target."
@@ -165,9 +168,11 @@ class ModelConfig:
 
     @property
     def has_noise(self) -> bool:
-        """Return whether dropout gives the model a source of variation at translate time."""
-        kind, dropout = self.generator.kind, self.generator.dropout
-        return kind == "small-unet" or dropout != "none" or self.generator.noise
+        """Return whether the model has a source of variation at translate time: dropout, noise or a
+        tint."""
+        network = self.generator
+        drops = network.kind == "small-unet" or network.dropout != "none"
+        return drops or network.noise or network.tint
 
     @property
     def colours_grey(self) -> bool:

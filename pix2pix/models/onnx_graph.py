@@ -174,6 +174,9 @@ def _unet(graph: _Graph, config: GeneratorConfig) -> None:
         x = graph.op("Concat", x, start, axis=1)
     if config.noise:
         x = _add_noise(graph, x)
+    if config.tint:  # left out, as without a seed
+        none = graph.op("Mul", graph.channels(x, 0, 1), graph.constant("no tint", 0.0))
+        x = graph.op("Concat", x, none, none, none, axis=1)
     skips = []
     for i, width in enumerate(widths):
         x = graph.conv(graph.op("LeakyRelu", x, alpha=0.2) if i else x, f"down.{i}.0", 2, 1)

@@ -227,7 +227,7 @@ class Translator:
         labels = self.config.source_kind == "labels"
         source = picture.resize((width, height), labels=labels)
         array = source.tile((0, 0, width, height), self.config.generator.source_channels)
-        made = self._forward_padded(array, seed, norm)
+        made = self._forward_padded(array, seed, norm, self._tint(seed))
         result = self._image(made, self._bit_depth(picture))
         on_progress(1, 1)
         return result.resize(picture.size, Image.Resampling.BICUBIC)
@@ -259,7 +259,7 @@ class Translator:
         other, as `translate` does with ``fit`` "tiles". Without ``in_units`` rows are written as
         people see them, in 8 bits; how its numbers are read is up to the picture either way.
         Raises the same."""
-        generator, norm = self.config.generator, self._norm(norm)
+        generator, norm, tint = self.config.generator, self._norm(norm), self._tint(seed)
         if self.config.colours_grey and picture.bits == 8:
             picture = replace(picture, write=self._with_own_light(picture))
 
@@ -270,7 +270,7 @@ class Translator:
         with memory_errors(self.device):
             translate_windows(
                 picture,
-                lambda array, tile_seed: self._forward_padded(array, tile_seed, norm),
+                lambda array, tile_seed: self._forward_padded(array, tile_seed, norm, tint),
                 image,
                 generator.size,
                 (generator.source_channels, generator.target_channels),
@@ -290,22 +290,37 @@ class Translator:
 
         return write
 
-    def _forward_padded(self, array: np.ndarray, seed: int | None, norm: str) -> np.ndarray:
+    def _tint(self, seed: int | None) -> torch.Tensor | None:
+        """Return the colour, 1 x 3, that a seed chooses for all of a picture, or all its tiles."""
+        tint = getattr(self.generator, "tint", None)
+        return None if tint is None or seed is None else tint.chosen(seed)
+
+    def _forward_padded(
+        self, array: np.ndarray, seed: int | None, norm: str, tint: torch.Tensor | None
+    ) -> np.ndarray:
         """Run the network on C x H x W of any size: mirrored outwards, and cropped again."""
         padded, crop = pad_reflect(array, self.config.generator.multiple, MIN_SIDE)
-        return self.forward(padded, seed, norm)[crop]
+        return self.forward(padded, seed, norm, tint)[crop]
 
-    def forward(self, array: np.ndarray, seed: int | None, norm: str = "") -> np.ndarray:
+    def forward(
+        self, array: np.ndarray, seed: int | None, norm: str = "", tint: torch.Tensor | None = None
+    ) -> np.ndarray:
         """Run the network on C x H x W in [-1, 1], in turn; returns C' x H x W, float32."""
         norm = norm or self.config.norm_mode
         # The graph has the model's own norm and no dropout.
         plain = norm == self.config.norm_mode and (seed is None or not self.config.has_noise)
         if self._onnx and plain:
             return in_turn(self._onnx.run, array[None])[0]
-        return in_turn(self._forward, array, seed, norm == "batch")
+        return in_turn(self._forward, array, seed, norm == "batch", tint)
 
     @torch.inference_mode()
-    def _forward(self, array: np.ndarray, seed: int | None, own_statistics: bool) -> np.ndarray:
+    def _forward(
+        self,
+        array: np.ndarray,
+        seed: int | None,
+        own_statistics: bool,
+        tint: torch.Tensor | None = None,
+    ) -> np.ndarray:
         source = torch.from_numpy(np.ascontiguousarray(array))[None]
         source = source.to(self.device, self.dtype, memory_format=torch.channels_last)
         use_own_statistics(self.generator, own_statistics)
@@ -316,7 +331,7 @@ class Translator:
         with torch.random.fork_rng(devices=devices, enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed % 2**63)
-            generated = self.generator(source)
+            generated = self.generator(source, *([] if tint is None else [tint]))
         return generated[0].float().cpu().numpy()
 
 

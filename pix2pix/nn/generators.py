@@ -35,8 +35,10 @@ class UNet(nn.Module):
         self.down = nn.ModuleList()
         self.spread = SpreadColours(config.size) if config.hints else None
         self.noise = AddNoise() if config.noise else None
+        self.tint = AddTint() if config.tint else None
         self.residual, self.gate = config.residual, config.gate
-        channels = config.source_channels * (2 if config.hints else 1) + config.noise
+        channels = config.source_channels * (2 if config.hints else 1)
+        channels += config.noise + 3 * config.tint
         for i, width in enumerate(widths):
             # No norm on the first layer, and none on the bottleneck: 1 x 1 has no variance.
             bare = i in (0, depth - 1)
@@ -52,8 +54,9 @@ class UNet(nn.Module):
         made = config.target_channels + config.gate
         self.out = upsample_layer(channels, made, config.upsample, bias=True)
 
-    def forward(self, source: Tensor) -> Tensor:
-        """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]."""
+    def forward(self, source: Tensor, colour: Tensor | None = None) -> Tensor:
+        """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]; `colour` is
+        the tint of a network that has one, N x 3: in training the mean colours of the targets."""
         skips = []
         x = source  # N x C x 256 x 256
         start = source if self.residual else None  # what the picture begins at
@@ -62,6 +65,8 @@ class UNet(nn.Module):
             x = torch.cat([x, start], dim=1)
         if self.noise:
             x = self.noise(x)
+        if self.tint:
+            x = self.tint(x, colour)
         for i, block in enumerate(self.down):
             x = block(x if i == 0 else F.leaky_relu(x, 0.2))  # 128, 64, ... 1
             skips.append(x)
@@ -148,6 +153,44 @@ class AddNoise(nn.Dropout):
         times = [-(-side // NOISE_SIDE) for side in (height, width)]
         noise = torch.cat(squares).tile(1, 1, *times)[..., :height, :width]
         return torch.cat([x, noise], dim=1)
+
+
+def add_tint(unet: UNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights for `unet`, which sees a tint, from those of the same network without. It
+    begins with the same pictures: of the tint it sees nothing."""
+    name, tint = "down.0.0.weight", {f"tint.{k}": v for k, v in unet.tint.state_dict().items()}
+    first = weights[name]  # ngf x C x 4 x 4
+    return {**weights, **tint, name: torch.cat([first, torch.zeros_like(first[:, :3])], 1)}
+
+
+class AddTint(nn.Module):
+    """Append three channels of one colour to N x C x H x W: of what a source leaves open, such as
+    the paint of a house, a network without it gives the mean.
+
+    In training the colour is the mean of the target, and now and then left out (0). Later it is
+    left out, or with a seed that of one of the last targets: a colour that there is, not any.
+    """
+
+    LEFT_OUT, KEPT = 0.3, 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("colours", torch.zeros(self.KEPT, 3))
+
+    def forward(self, x: Tensor, colour: Tensor | None) -> Tensor:
+        """Map N x C x H x W, and colours N x 3 in [-1, 1], to N x (C + 3) x H x W."""
+        if colour is None:
+            colour = x.new_zeros(len(x), 3)
+        elif self.training:
+            self.colours.copy_(torch.cat([colour.to(self.colours), self.colours])[: self.KEPT])
+            colour = colour * (torch.rand(len(colour), 1) >= self.LEFT_OUT).to(colour)
+        plane = colour.to(x)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+        return torch.cat([x, plane], dim=1)
+
+    def chosen(self, seed: int) -> Tensor:
+        """Return one of the colours, 1 x 3, the same for the same seed."""
+        rng = torch.Generator().manual_seed(seed % 2**63)
+        return self.colours[torch.randint(self.KEPT, (1,), generator=rng)]
 
 
 class SpreadColours(nn.Module):

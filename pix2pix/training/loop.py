@@ -17,7 +17,7 @@ from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
-from pix2pix.nn.generators import add_hints
+from pix2pix.nn.generators import add_hints, add_tint
 from pix2pix.training.checkpoints import checkpoint_folder
 from pix2pix.training.distributed import ProcessGroup, is_first, join_group
 from pix2pix.training.recorder import Recorder
@@ -181,14 +181,17 @@ def save(work: Training, step: int) -> None:
 
 
 def load_initial_weights(trainer: Trainer, folder: Path) -> None:
-    """Begin with a model's weights (fine-tuning), which may learn hints of colour from there.
-    Raises UserError where the networks differ otherwise."""
+    """Begin with a model's weights (fine-tuning), which may learn hints of colour or a tint from
+    there. Raises UserError where the networks differ otherwise."""
     generator, config = load_model(folder)
     weights, model = generator.state_dict(), config.generator
     expected = trainer.config.generator_config()
     if expected.gate and not model.gate:
         weights = add_hints(trainer.generator, weights)
         model = dataclasses.replace(model, hints=True, gate=True)
+    if expected.tint and not model.tint:
+        weights = add_tint(trainer.generator, weights)
+        model = dataclasses.replace(model, tint=True)
     if model.at_size(expected.size) != expected.at_size(expected.size):
         raise UserError(
             f"'{folder.name}' is another network than this run's: take the run's settings from "

@@ -134,7 +134,7 @@ class Trainer:
         # One forward serves both updates; one of several parts keeps no activations, and G's
         # update computes them again.
         with torch.set_grad_enabled(part.share == 1):
-            part.generated = self.g(part.source)
+            part.generated = self.generate(part)
             source, target, generated = part.d_inputs = self.discriminator_inputs(part)
         real, fake = self.d(source, target, detached(generated))
         kind = self.config.adversarial
@@ -148,7 +148,7 @@ class Trainer:
         config asks for: scalars."""
         c, losses = self.config, {}
         if part.share < 1:
-            part.generated = self.g(part.source)
+            part.generated = self.generate(part)
         if part.share < 1 or not self.projected:  # features are dear: D's serve here too
             part.d_inputs = self.discriminator_inputs(part)
         source, target, generated = part.d_inputs
@@ -167,6 +167,10 @@ class Trainer:
                 generated = self.features(self.as_translated(part.generated, part.source))
             losses["g_perceptual"] = perceptual(generated, target)
         return losses
+
+    def generate(self, part: MicroBatch) -> Tensor:
+        """Generate pictures, N x C x H x W; a tint is the mean colour of each target."""
+        return self.g(part.source, *([part.target.mean((2, 3))] if self.config.tint else []))
 
     def as_translated(self, generated: Tensor, source: Tensor) -> Tensor:
         """Return a generated picture as the translator gives it: a grey photo keeps its light."""

@@ -42,6 +42,7 @@ NETWORKS = {
     "hints": ({"hints": True, "depth": 4}, "batch"),
     "gate": ({"hints": True, "gate": True, "depth": 4}, "batch"),
     "noise": ({"noise": True, "depth": 4}, "batch"),
+    "tint": ({"noise": True, "tint": True, "source_channels": 1, "depth": 4}, "batch"),
     "residual": ({"residual": True, "source_channels": 1, "depth": 4}, "batch"),
     "small": ({"kind": "small-unet"}, "batch"),
     "resnet": ({"kind": "resnet", "blocks": 1, "source_channels": 1}, "batch"),

@@ -197,6 +197,22 @@ def test_feather_never_reaches_zero_and_is_the_same_from_both_ends(shape):
     np.testing.assert_array_equal(weights, weights[::-1, ::-1])
 
 
+@pytest.mark.parametrize("fit", FITS)
+def test_a_seed_chooses_one_tint_for_all_of_a_picture(fit, monkeypatch):
+    one = translator(network={"tint": True, "dropout": "none"})
+    tint, seen = one.generator.tint, []
+    tint.colours.copy_(torch.arange(64)[:, None] / 64 - torch.tensor([0.0, 0.5, 0.9]))
+    monkeypatch.setattr(tint, "forward", lambda x, c, f=tint.forward: (seen.append(c), f(x, c))[1])
+    source = noise(150, 64)
+    plain, first, again, other = (one.translate(source, fit=fit, seed=s) for s in (None, 1, 1, 2))
+    tiles = len(seen) // 4
+    assert tiles == {"whole": 1, "tiles": 3}[fit] and seen[:tiles] == [None] * tiles
+    one_colour, same, another = (torch.cat(seen[k * tiles : (k + 1) * tiles]) for k in (1, 2, 3))
+    assert (one_colour == one_colour[0]).all() and torch.equal(one_colour, same)
+    assert (one_colour[0] != another[0]).any() and (another == another[0]).all()
+    assert first == again != other and plain not in (first, other)
+
+
 @pytest.mark.parametrize(("fit", "total"), [("whole", 1), ("tiles", 9)])
 def test_progress_counts_every_tile_up_to_the_total(fit, total):
     heard = []

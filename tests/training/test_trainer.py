@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +17,16 @@ from torch import Tensor, nn
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
 from pix2pix.model_config import ModelConfig
+from pix2pix.models.folder import load_model
 from pix2pix.models.translator import Translator
 from pix2pix.nn.diffaugment import Augmentation
 from pix2pix.nn.layers import FastDownConv, FastUpConv, WinogradConv, is_faster
 from pix2pix.presets import PRESETS
 from pix2pix.training.distributed import ProcessGroup
+from pix2pix.training.loop import load_initial_weights
+from pix2pix.training.resolve_config import resolve_config
 from pix2pix.training.trainer import Trainer, learning_rate
+from tests.support.models_and_servers import save_tiny_model, tiny_config
 
 CPU = torch.device("cpu")
 SMALL = TrainConfig(size=64, ngf=4, ndf=4, precision="float32")
@@ -633,3 +638,46 @@ def test_a_resumed_run_may_have_another_beta1() -> None:
     trainer.load_state_dict(Trainer(SMALL, CPU).state_dict())
     for optimizer in (trainer.g_optimizer, trainer.d_optimizer):
         assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+
+
+# -------------------------------------------------------------------------------------- the tint
+
+
+def test_what_a_source_leaves_open_follows_the_tint() -> None:
+    """Equal sources of red and of green things: a colour gives one or the other, none neither."""
+    config = replace(SMALL, tint=True, depth=3, lambda_l1=100.0, lr=2e-3, norm="instance")
+    trainer, source = Trainer(config, CPU), pictures(0, 1)
+    targets = torch.full((2, 3, 64, 64), -0.5)
+    targets[0, 0], targets[1, 1] = 0.5, 0.5
+    torch.manual_seed(0)
+    for step in range(60):
+        trainer.step(source, targets[step % 2][None])
+    tint = trainer.generator.tint
+    assert sorted(set(map(tuple, tint.colours.tolist()))) == [
+        (-0.5, 0.5, -0.5), (0.0, 0.0, 0.0), (0.5, -0.5, -0.5)
+    ]  # fmt: skip  # of 64, 60 were seen
+    generator = trainer.generator.eval()
+    with torch.no_grad():
+        red, green = (
+            generator(source, target.mean((1, 2))[None]).mean((0, 2, 3)) for target in targets
+        )
+        open_ = generator(source).mean((0, 2, 3))
+    assert red[0] > red[1] + 0.5 and green[1] > green[0] + 0.5
+    assert green[0] < open_[0] < red[0]
+
+
+def test_a_model_learns_a_tint_and_begins_with_its_own_pictures(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "m", tiny_config({"noise": True}))
+    config = resolve_config("maps", {"tint": True, "precision": "float32"}, tmp_path, folder)
+    trainer, (before, _) = Trainer(config, CPU), load_model(folder)
+    load_initial_weights(trainer, folder)
+    first, source = trainer.generator.down[0][0], pictures(1, 1)
+    with torch.no_grad():
+        colour = torch.tensor([[0.5, -0.5, 0.0]])
+        made = trainer.generator.eval()(source, colour), before.eval()(source)
+    assert torch.allclose(*made, atol=1e-5)
+    trainer.generator.train()
+    torch.manual_seed(0)
+    for _ in range(4):  # in one of them the tint is not left out
+        trainer.step(source, pictures(2, 1) / 2 + 0.5)
+    assert (first.weight[:, -3:] != 0).all()
