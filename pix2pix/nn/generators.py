@@ -188,9 +188,12 @@ class AddTint(nn.Module):
         return torch.cat([x, plane], dim=1)
 
     def chosen(self, seed: int) -> Tensor:
-        """Return one of the colours, 1 x 3, the same for the same seed."""
-        rng = torch.Generator().manual_seed(seed % 2**63)
-        return self.colours[torch.randint(self.KEPT, (1,), generator=rng)]
+        """Return one of the colours, 1 x 3: each seed's is as far as can be from those before."""
+        away, colour = self.colours.new_full((self.KEPT,), torch.inf), self.colours.mean(0)
+        for _ in range(seed % self.KEPT + 1):
+            away = torch.minimum(away, (self.colours - colour).norm(dim=1))
+            colour = self.colours[away.argmax()]
+        return colour[None]
 
 
 class SpreadColours(nn.Module):

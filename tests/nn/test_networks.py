@@ -10,7 +10,7 @@ from pix2pix.config import train_config
 from pix2pix.errors import UserError
 from pix2pix.model_config import DiscriminatorConfig, GeneratorConfig
 from pix2pix.nn.discriminators import build_discriminator, receptive_fields
-from pix2pix.nn.generators import build_generator, construct_generator
+from pix2pix.nn.generators import AddTint, build_generator, construct_generator
 from pix2pix.nn.layers import ResizeConv, has_stored_statistics, parameter_count, use_own_statistics
 
 SIZES = (64, 128, 256, 512, 1024)
@@ -310,6 +310,16 @@ def test_noise_gives_a_plain_area_a_texture_that_a_seed_changes() -> None:
         assert not torch.equal(one, generator(plain)) and not torch.equal(one, first)
         torch.manual_seed(1)
         assert torch.equal(one, generator(plain))
+
+
+def test_the_tints_of_the_first_seeds_differ_most() -> None:
+    tint = AddTint()
+    corners = [[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0], [1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]]
+    near = torch.rand(60, 3, generator=torch.Generator().manual_seed(0)) * 0.2
+    tint.colours.copy_(torch.cat([near[:30], torch.tensor(corners), near[30:]]))
+    chosen = [tint.chosen(seed)[0].tolist() for seed in range(5)]
+    assert sorted(chosen[:4]) == sorted(corners) and max(map(abs, chosen[4])) < 0.2
+    assert tint.chosen(64).tolist() == [chosen[0]] and tint.chosen(2**70).shape == (1, 3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
