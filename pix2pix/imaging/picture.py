@@ -33,7 +33,6 @@ from pix2pix.utils.files import saving, write_atomically
 
 MAX_PIXELS = 200_000_000  # 200 megapixels: 800 MB of RGB in Pillow, which uses 4 bytes a pixel
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it
-Crop = tuple[slice, slice, slice]  # an index into C x H x W
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R 601
 _FULL_RANGE = {"I;16": 65535.0, "I": 65535.0, "F": 1.0}  # every other mode: 255
 _NUMBERS = {"I;16": "uint16", "I": "int32", "F": "float32"}  # every other mode: uint8
@@ -276,18 +275,6 @@ def _resize_with_holes(image: Image.Image, size: tuple[int, int]) -> Image.Image
         return Image.fromarray(np.where(weight >= 0.5, sums / weight, np.nan).astype(np.float32))
 
 
-def pad_reflect(array: np.ndarray, multiple: int, minimum: int = 1) -> tuple[np.ndarray, Crop]:
-    """Mirror C x H x W outwards until H and W are multiples of `multiple`, `minimum` or more.
-
-    Also returns the index that undoes it, on any array of the padded H and W:
-    `padded, crop = pad_reflect(array, 256)`, then `network(padded)[crop]`. Where the padding
-    exceeds the image the mirrors repeat, down to a single pixel.
-    """
-    rows, vertical = _mirror(array.shape[1], multiple, minimum)
-    columns, horizontal = _mirror(array.shape[2], multiple, minimum)
-    return array[:, rows[:, None], columns], (slice(None), vertical, horizontal)
-
-
 def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a PNG that is there whole or not at all; its folder is made where it is missing.
 
@@ -344,12 +331,3 @@ def _bands(size: tuple[int, int]) -> Iterator[Box]:
     width, height = size
     step = max(1, 2**18 // width)
     return ((0, top, width, min(top + step, height)) for top in range(0, height, step))
-
-
-def _mirror(length: int, multiple: int, minimum: int) -> tuple[np.ndarray, slice]:
-    """Return indices that reflect an axis about both ends, and where the axis lies in them."""
-    padded = math.ceil(max(length, minimum) / multiple) * multiple
-    start = (padded - length) // 2
-    period = max(1, 2 * (length - 1))  # unlike NumPy's padding, right for a single pixel too
-    place = (np.arange(padded) - start) % period
-    return np.minimum(place, period - place), slice(start, start + length)

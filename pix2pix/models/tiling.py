@@ -1,4 +1,5 @@
-"""Cut large pictures into overlapping windows, and put their translations together. No torch.
+"""Cut large pictures into overlapping windows, put their translations together, and pad what a
+network sees. No torch.
 
 Windows overlap by a quarter and fade into each other. One row of them is held in float32 at a time,
 so memory stays that of a band, whatever a picture is read from and written to.
@@ -6,6 +7,7 @@ so memory stays that of a band, whatever a picture is read from and written to.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +17,8 @@ from PIL import Image
 from pix2pix.errors import Cancelled
 from pix2pix.imaging.picture import Box
 from pix2pix.utils.progress import Progress, ShouldStop
+
+Crop = tuple[slice, slice, slice]  # an index into C x H x W
 
 
 def _never(box: Box) -> bool:
@@ -94,3 +98,24 @@ def feather_weights(height: int, width: int, margin: int) -> np.ndarray:
         return np.minimum(distance / margin, 1.0).astype(np.float32)
 
     return ramp(height)[:, None] * ramp(width)[None]
+
+
+def pad_reflect(array: np.ndarray, multiple: int, minimum: int = 1) -> tuple[np.ndarray, Crop]:
+    """Mirror C x H x W outwards until H and W are multiples of `multiple`, `minimum` or more.
+
+    Also returns the index that undoes it, on any array of the padded H and W:
+    `padded, crop = pad_reflect(array, 256)`, then `network(padded)[crop]`. Where the padding
+    exceeds the image the mirrors repeat, down to a single pixel.
+    """
+    rows, vertical = _mirror(array.shape[1], multiple, minimum)
+    columns, horizontal = _mirror(array.shape[2], multiple, minimum)
+    return array[:, rows[:, None], columns], (slice(None), vertical, horizontal)
+
+
+def _mirror(length: int, multiple: int, minimum: int) -> tuple[np.ndarray, slice]:
+    """Return indices that reflect an axis about both ends, and where the axis lies in them."""
+    padded = math.ceil(max(length, minimum) / multiple) * multiple
+    start = (padded - length) // 2
+    period = max(1, 2 * (length - 1))  # unlike NumPy's padding, right for a single pixel too
+    place = (np.arange(padded) - start) % period
+    return np.minimum(place, period - place), slice(start, start + length)

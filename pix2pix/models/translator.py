@@ -17,18 +17,11 @@ from torch import nn
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.numbers import from_units, picture_of, range_notice
-from pix2pix.imaging.picture import (
-    MODES,
-    Picture,
-    as_picture,
-    from_array,
-    image_from_bytes,
-    pad_reflect,
-)
+from pix2pix.imaging.picture import MODES, Picture, as_picture, from_array, image_from_bytes
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import find_model, load_model
 from pix2pix.models.onnx_runtime import OnnxEngine, in_turn, onnx_engine
-from pix2pix.models.tiling import LargePicture, translate_windows
+from pix2pix.models.tiling import LargePicture, pad_reflect, translate_windows
 from pix2pix.nn.device import has_fast_bfloat16, memory_errors, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
 from pix2pix.utils.progress import Progress, ShouldStop

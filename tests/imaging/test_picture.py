@@ -374,18 +374,6 @@ def test_tile_is_that_region_and_nothing_outside_exists():
             picture.tile(box, 3)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 500), (2, 3), (37, 501), (256, 256)])
-def test_reflection_pads_and_crops_back(size):
-    array = np.random.default_rng(0).random((3, *size), np.float32)
-    padded, crop = imaging_picture.pad_reflect(array, 64, minimum=256)
-    assert min(padded.shape[1:]) >= 256 and not any(side % 64 for side in padded.shape[1:])
-    assert np.array_equal(padded[crop], array)
-    pads = [(0, 0)] + [
-        (inside.start, side - inside.stop) for inside, side in zip(crop[1:], padded.shape[1:])
-    ]
-    assert np.array_equal(padded, np.pad(array, pads, "reflect"))
-
-
 def test_labels_gain_no_new_colours():
     before = {colour for _, colour in quadrants().getcolors()}
     scaled = imaging_picture.resize(quadrants(), (23, 7), labels=True)

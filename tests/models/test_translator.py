@@ -15,7 +15,7 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import Picture, to_array
 from pix2pix.models import translator as models_translator
-from pix2pix.models.tiling import feather_weights, tile_starts
+from pix2pix.models.tiling import feather_weights, pad_reflect, tile_starts
 from pix2pix.models.translator import Translator
 from pix2pix.nn.device import memory_errors
 from tests.support.models_and_servers import (
@@ -188,6 +188,18 @@ def test_streaming_in_bands_equals_one_sum_over_the_full_size():
     expected = (total / weights + 1.0) * 127.5
     result = pixels(one.translate(source, fit="tiles")).transpose(2, 0, 1)
     np.testing.assert_allclose(result, expected, atol=0.51)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (2, 3), (37, 501), (256, 256)])
+def test_reflection_pads_and_crops_back(size):
+    array = np.random.default_rng(0).random((3, *size), np.float32)
+    padded, crop = pad_reflect(array, 64, minimum=256)
+    assert min(padded.shape[1:]) >= 256 and not any(side % 64 for side in padded.shape[1:])
+    assert np.array_equal(padded[crop], array)
+    pads = [(0, 0)] + [
+        (inside.start, side - inside.stop) for inside, side in zip(crop[1:], padded.shape[1:])
+    ]
+    assert np.array_equal(padded, np.pad(array, pads, "reflect"))
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (1, 1), (64, 7), (5, 64)])
