@@ -30,7 +30,7 @@ def main() -> int:
     jobs = list_jobs(args.input, result_suffix(translator.config.output_numbers))
     refuse_overwriting(jobs, args.out)
     translated, refused = 0, []
-    options = {"seed": args.seed, "fit": args.fit, "norm": args.norm}
+    options = {"seed": args.seed, "tint": args.tint, "fit": args.fit, "norm": args.norm}
     for number, job in enumerate(jobs, 1):
         try:
             bar = ProgressBar(job.name, "tile", leave=False)
@@ -53,7 +53,9 @@ def arguments() -> argparse.Namespace:
     add("input", nargs="+", type=Path, help="files or folders")
     add("--model", required=True, help="model name or folder")
     add("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
-    add("--seed", type=int, help="switch the dropout noise on, with this seed")
+    add("--seed", type=int, help="switch the noise on, with this seed, which chooses a tint too")
+    add("--tint", default="", metavar="COLOUR", help="what the source leaves open, as #d8b48c or "
+        "salmon, for a model that was trained with a tint")  # fmt: skip
     add("--fit", choices=["whole", "tiles"], default="", help="scale the whole picture to the "
         "model's size, or cut it into tiles at its own scale (default: as the model's config "
         "says)")  # fmt: skip

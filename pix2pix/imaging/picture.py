@@ -25,11 +25,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.profiles import profile_name, to_srgb
 from pix2pix.utils.files import saving, write_atomically
+from pix2pix.utils.text import printable
 
 MAX_PIXELS = 200_000_000  # 200 megapixels: 800 MB of RGB in Pillow, which uses 4 bytes a pixel
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it
@@ -273,6 +274,15 @@ def _resize_with_holes(image: Image.Image, size: tuple[int, int]) -> Image.Image
     sums = np.asarray(filled.resize(size, Image.Resampling.BICUBIC))
     with np.errstate(divide="ignore", invalid="ignore"):
         return Image.fromarray(np.where(weight >= 0.5, sums / weight, np.nan).astype(np.float32))
+
+
+def parse_colour(text: str) -> np.ndarray:
+    """Read a colour such as "#d8b48c" or "salmon": three numbers from 0 to 255. Raises UserError
+    for what is none."""
+    try:
+        return np.array(ImageColor.getcolor(text, "RGB"))
+    except ValueError as error:
+        raise UserError(f"'{printable(text)}' is no colour: give one such as #d8b48c.") from error
 
 
 def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:

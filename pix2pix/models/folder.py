@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import list_images
 from pix2pix.model_config import ModelConfig
-from pix2pix.nn.generators import construct_generator
+from pix2pix.nn.generators import AddTint, construct_generator
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.workspace import model_folders
 
@@ -99,6 +99,16 @@ def load_model(folder: Path, name: str = "") -> tuple[nn.Module, ModelConfig]:
             f"The weights of '{name}' do not fit its {CONFIG}: take the model anew from its source."
         ) from error
     return generator.eval(), config
+
+
+def tints(folder: Path, count: int) -> list[str]:
+    """List `count` colours, as "#rrggbb", of pictures that a model with a tint was trained with:
+    those first that differ most."""
+    tint = AddTint()
+    with safe_open(folder / WEIGHTS, framework="pt") as weights:
+        tint.colours.copy_(weights.get_tensor("tint.colours"))
+    chosen = torch.cat([tint.chosen(seed) for seed in range(count)])
+    return [f"#{bytes(rgb).hex()}" for rgb in ((chosen + 1) * 127.5).round().byte().tolist()]
 
 
 # ------------------------------------------------------------------------------------ finding them

@@ -2,7 +2,8 @@
 ``model.safetensors``.
 
 One input ``source``, N x C x H x W, and one output ``generated``, N x C' x H x W, float32 from -1
-to 1; H and W are multiples of ``GeneratorConfig.multiple``. Each picture is normalised by its own
+to 1; H and W are multiples of ``GeneratorConfig.multiple``; and of a model with a tint a second
+input ``tint``, 1 x 3 x 1 x 1, which is left out as 0. Each picture is normalised by its own
 statistics unless the config says "stored"; dropout is off. Weights stored as float16 are cast to
 float32, and resize convolutions computed as one transposed convolution, as by
 `pix2pix.nn.layers.ResizeConv`: from constants, so a runtime does both once, on loading.
@@ -45,11 +46,13 @@ def build_graph(config: ModelConfig, weights: Path) -> onnx.ModelProto:
             "model anew."
         ) from error
     sides = ("batch", config.generator.source_channels, "height", "width")
-    source = helper.make_tensor_value_info("source", TensorProto.FLOAT, sides)
+    inputs = [helper.make_tensor_value_info("source", TensorProto.FLOAT, sides)]
+    if config.generator.tint:
+        inputs.append(helper.make_tensor_value_info("tint", TensorProto.FLOAT, (1, 3, 1, 1)))
     sides = ("batch", config.generator.target_channels, "height", "width")
     generated = helper.make_tensor_value_info("generated", TensorProto.FLOAT, sides)
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "generator", [source], [generated], graph.initialisers),
+        helper.make_graph(graph.nodes, "generator", inputs, [generated], graph.initialisers),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="Pix2Pix Studio",
@@ -174,9 +177,9 @@ def _unet(graph: _Graph, config: GeneratorConfig) -> None:
         x = graph.op("Concat", x, start, axis=1)
     if config.noise:
         x = _add_noise(graph, x)
-    if config.tint:  # left out, as without a seed
-        none = graph.op("Mul", graph.channels(x, 0, 1), graph.constant("no tint", 0.0))
-        x = graph.op("Concat", x, none, none, none, axis=1)
+    if config.tint:
+        plane = graph.op("Mul", graph.channels(x, 0, 1), graph.constant("no tint", 0.0))
+        x = graph.op("Concat", x, graph.op("Add", plane, "tint"), axis=1)
     skips = []
     for i, width in enumerate(widths):
         x = graph.conv(graph.op("LeakyRelu", x, alpha=0.2) if i else x, f"down.{i}.0", 2, 1)

@@ -71,15 +71,20 @@ class OnnxEngine:
     def _open(self) -> None:
         self._forks_at_start = _forks
         self._session = open_session(self.graph, self.folder, torch.get_num_threads())
+        self._has_tint = len(self._session.get_inputs()) > 1
 
-    def run(self, source: np.ndarray) -> np.ndarray:
-        """Run on N x C x H x W in [-1, 1]; returns N x C' x H x W, float32. Raises MemoryError."""
+    def run(self, source: np.ndarray, tint: np.ndarray | None = None) -> np.ndarray:
+        """Run on N x C x H x W in [-1, 1], and the tint of a model that has one, 1 x 3; returns
+        N x C' x H x W, float32. Raises MemoryError."""
         if self._forks_at_start != _forks:  # to end it would be to wait for threads that are gone
             _abandoned.append(self._session)
             self._open()
-        source = np.ascontiguousarray(source, np.float32)
+        inputs = {"source": np.ascontiguousarray(source, np.float32)}
+        if self._has_tint:
+            colour = np.zeros((1, 3), np.float32) if tint is None else tint
+            inputs["tint"] = colour.reshape(1, 3, 1, 1)
         try:
-            return self._session.run(["generated"], {"source": source})[0]
+            return self._session.run(["generated"], inputs)[0]
         except Exception as error:  # it has no exception of its own for memory
             if "alloc" not in str(error):
                 raise

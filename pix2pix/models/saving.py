@@ -80,18 +80,22 @@ def write_onnx(folder: Path) -> Path:
 
 
 def compare_graph(graph: bytes, folder: Path) -> float:
-    """Run a graph over a model's weights, and the model by PyTorch, on one random source; return
-    the largest difference. Raises UserError where that is too much."""
+    """Run a graph over a model's weights, and the model by PyTorch, on one random source with a
+    random tint; return the largest difference. Raises UserError where that is too much."""
     generator, config = load_model(folder)
     side = max(64, config.generator.multiple)
     shape = (1, config.generator.source_channels, side, side)
-    source = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    rng = np.random.default_rng(0)
+    inputs = {"source": rng.uniform(-1, 1, shape).astype(np.float32)}
+    if config.generator.tint:
+        inputs["tint"] = rng.uniform(-1, 1, (1, 3, 1, 1)).astype(np.float32)
     use_own_statistics(generator, config.norm_mode == "batch")
     with torch.inference_mode():
-        target = generator(torch.from_numpy(source)).numpy()
+        source, *tint = map(torch.from_numpy, inputs.values())
+        target = generator(source, *(colour.flatten(1) for colour in tint)).numpy()
     try:
         session = open_session(graph, folder, torch.get_num_threads())
-        made = session.run(None, {"source": source})[0]
+        made = session.run(None, inputs)[0]
     except ImportError:
         raise
     except Exception as error:  # each of ONNX Runtime's is a class of its own

@@ -17,7 +17,14 @@ from torch import nn
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.numbers import from_units, picture_of, range_notice
-from pix2pix.imaging.picture import MODES, Picture, as_picture, from_array, image_from_bytes
+from pix2pix.imaging.picture import (
+    MODES,
+    Picture,
+    as_picture,
+    from_array,
+    image_from_bytes,
+    parse_colour,
+)  # fmt: skip
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import find_model, load_model
 from pix2pix.models.onnx_runtime import OnnxEngine, in_turn, onnx_engine
@@ -112,6 +119,7 @@ class Translator:
         picture: Image.Image | str | os.PathLike[str] | np.ndarray,
         seed: int | None = None,
         *,
+        tint: str = "",
         fit: str = "",
         norm: str = "",
     ) -> Image.Image:
@@ -119,8 +127,8 @@ class Translator:
         3 or 4 channels.
 
         The result has the picture's size, and the unit of the target where the model has one;
-        a picture outside the range of the model's sources is warned of. `seed`, `fit` and `norm`
-        are those of `translate`.
+        a picture outside the range of the model's sources is warned of. `seed`, `tint`, `fit`
+        and `norm` are those of `translate`.
         Raises UserError for what is no picture.
         """
         if isinstance(picture, np.ndarray):
@@ -131,13 +139,14 @@ class Translator:
             opened = open_picture(picture)
         if notice := self.range_notice(opened):
             warnings.warn(notice, stacklevel=2)
-        return self.translate(opened, seed=seed, fit=fit, norm=norm)
+        return self.translate(opened, seed=seed, tint=tint, fit=fit, norm=norm)
 
     def translate(
         self,
         picture: Picture | Image.Image,
         *,
         seed: int | None = None,
+        tint: str = "",
         fit: str = "",
         norm: str = "",
         in_units: bool = True,
@@ -155,25 +164,30 @@ class Translator:
         model's config decides. With ``norm`` "batch" it normalises by the statistics of the
         picture, or each tile, itself; with "stored" by the averages of training; unless told, the
         config decides. A ``seed`` switches dropout on as the noise source (paper section 3.1):
-        same seed, same picture. A model that colours grey gives a photo its hues and saturation,
+        same seed, same picture. A ``tint``, such as "#d8b48c", is the colour that a model with one
+        (`TrainConfig.tint`) gives what the source leaves open; else a seed chooses it. A model that
+        colours grey gives a photo its hues and saturation,
         and the light stays the photo's own: the network's is a blurred copy.
         ``on_progress`` hears (tiles done, tiles in all); Cancelled is raised after ``should_stop``
-        says so, UserError for averages that the model does not hold and where memory runs out.
+        says so, UserError for averages that the model does not hold, for a tint where it has none,
+        and where memory runs out.
         """
-        norm = self._norm(norm)
+        norm, colour = self._norm(norm), self._tint(tint, seed)
         picture = picture if isinstance(picture, Picture) else as_picture(picture)
         picture = self.by_range(picture) if in_units else picture
         if should_stop():
             raise Cancelled
         with memory_errors(self.device):
             if (fit or self.config.fit) == "whole":
-                result = self._translate_whole(picture, seed, norm, on_progress)
+                result = self._translate_whole(picture, seed=seed, norm=norm, tint=colour)
+                on_progress(1, 1)
                 if self.config.colours_grey and result.mode == "RGB":
                     result = with_light(result, picture.to_pil(1))
             else:
                 result = self._translate_tiles(
-                    picture, seed=seed, norm=norm, on_progress=on_progress, should_stop=should_stop
-                )
+                    picture, seed=seed, tint=tint, norm=norm, on_progress=on_progress,
+                    should_stop=should_stop,
+                )  # fmt: skip
         return result if in_units else self.look(result)
 
     def by_range(self, picture: Picture) -> Picture:
@@ -212,17 +226,14 @@ class Translator:
         """16 where the picture has them and the result can: Pillow has no colours of 16 bits."""
         return picture.bits if self.config.generator.target_channels == 1 else 8
 
-    def _translate_whole(
-        self, picture: Picture, seed: int | None, norm: str, on_progress: Progress
-    ) -> Image.Image:
+    def _translate_whole(self, picture: Picture, **options: Any) -> Image.Image:
         scale = self.config.generator.size / max(picture.size)
         width, height = (max(1, round(side * scale)) for side in picture.size)
         labels = self.config.source_kind == "labels"
         source = picture.resize((width, height), labels=labels)
         array = source.tile((0, 0, width, height), self.config.generator.source_channels)
-        made = self._forward_padded(array, seed, norm, self._tint(seed))
+        made = self._forward_padded(array, **options)
         result = self._image(made, self._bit_depth(picture))
-        on_progress(1, 1)
         return result.resize(picture.size, Image.Resampling.BICUBIC)
 
     def _translate_tiles(self, picture: Picture, **options: Any) -> Image.Image:
@@ -243,6 +254,7 @@ class Translator:
         picture: LargePicture,
         *,
         seed: int | None = None,
+        tint: str = "",
         norm: str = "",
         in_units: bool = True,
         on_progress: Progress = lambda done, total: None,
@@ -252,7 +264,7 @@ class Translator:
         other, as `translate` does with ``fit`` "tiles". Without ``in_units`` rows are written as
         people see them, in 8 bits; how its numbers are read is up to the picture either way.
         Raises the same."""
-        generator, norm, tint = self.config.generator, self._norm(norm), self._tint(seed)
+        generator, norm, colour = self.config.generator, self._norm(norm), self._tint(tint, seed)
         if self.config.colours_grey and picture.bits == 8:
             picture = replace(picture, write=self._with_own_light(picture))
 
@@ -263,7 +275,9 @@ class Translator:
         with memory_errors(self.device):
             translate_windows(
                 picture,
-                lambda array, tile_seed: self._forward_padded(array, tile_seed, norm, tint),
+                lambda array, tile_seed: self._forward_padded(
+                    array, seed=tile_seed, norm=norm, tint=colour
+                ),
                 image,
                 generator.size,
                 (generator.source_channels, generator.target_channels),
@@ -283,27 +297,32 @@ class Translator:
 
         return write
 
-    def _tint(self, seed: int | None) -> torch.Tensor | None:
-        """Return the colour, 1 x 3, that a seed chooses for all of a picture, or all its tiles."""
-        tint = getattr(self.generator, "tint", None)
-        return None if tint is None or seed is None else tint.chosen(seed)
+    def _tint(self, tint: str, seed: int | None) -> np.ndarray | None:
+        """Return the colour, 1 x 3 in [-1, 1], of all of a picture and its tiles: that of `tint`,
+        or the one that the seed chooses; None for none."""
+        if not self.config.generator.tint:
+            if tint:
+                raise UserError("This model takes no tint: leave it out.")
+            return None
+        if tint:
+            return (parse_colour(tint).astype(np.float32) / 127.5 - 1)[None]
+        return None if seed is None else self.generator.tint.chosen(seed).cpu().numpy()
 
-    def _forward_padded(
-        self, array: np.ndarray, seed: int | None, norm: str, tint: torch.Tensor | None
-    ) -> np.ndarray:
+    def _forward_padded(self, array: np.ndarray, **options: Any) -> np.ndarray:
         """Run the network on C x H x W of any size: mirrored outwards, and cropped again."""
         padded, crop = pad_reflect(array, self.config.generator.multiple, MIN_SIDE)
-        return self.forward(padded, seed, norm, tint)[crop]
+        return self.forward(padded, **options)[crop]
 
     def forward(
-        self, array: np.ndarray, seed: int | None, norm: str = "", tint: torch.Tensor | None = None
+        self, array: np.ndarray, seed: int | None, norm: str = "", tint: np.ndarray | None = None
     ) -> np.ndarray:
-        """Run the network on C x H x W in [-1, 1], in turn; returns C' x H x W, float32."""
+        """Run the network on C x H x W in [-1, 1], with a tint 1 x 3, in turn; returns
+        C' x H x W, float32."""
         norm = norm or self.config.norm_mode
         # The graph has the model's own norm and no dropout.
         plain = norm == self.config.norm_mode and (seed is None or not self.config.has_noise)
         if self._onnx and plain:
-            return in_turn(self._onnx.run, array[None])[0]
+            return in_turn(self._onnx.run, array[None], *([] if tint is None else [tint]))[0]
         return in_turn(self._forward, array, seed, norm == "batch", tint)
 
     @torch.inference_mode()
@@ -312,10 +331,11 @@ class Translator:
         array: np.ndarray,
         seed: int | None,
         own_statistics: bool,
-        tint: torch.Tensor | None = None,
+        tint: np.ndarray | None = None,
     ) -> np.ndarray:
         source = torch.from_numpy(np.ascontiguousarray(array))[None]
         source = source.to(self.device, self.dtype, memory_format=torch.channels_last)
+        colour = [] if tint is None else [torch.from_numpy(tint).to(self.device)]
         use_own_statistics(self.generator, own_statistics)
         for layer in self.generator.modules():
             if isinstance(layer, nn.Dropout):
@@ -324,7 +344,7 @@ class Translator:
         with torch.random.fork_rng(devices=devices, enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed % 2**63)
-            generated = self.generator(source, *([] if tint is None else [tint]))
+            generated = self.generator(source, *colour)
         return generated[0].float().cpu().numpy()
 
 

@@ -14,8 +14,9 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import data_url, resize
 from pix2pix.model_config import ModelConfig
-from pix2pix.models.folder import CONFIG, EXAMPLES, THUMBNAIL, read_config, sample_files
+from pix2pix.models.folder import CONFIG, EXAMPLES, THUMBNAIL, read_config, sample_files, tints
 
+OFFERED_TINTS = 6
 CARD_SIDE, PREVIEW_SIDE = 80, 128  # pixels of the thumbnail on a card and, larger, on the pad
 KINDS = ("drawing", "labels", "photo")  # of sources; the first one found is on the first screen
 MAX_SAMPLES = 6  # photos of a model to try it on
@@ -110,6 +111,7 @@ def pad_state(name: str, folder: Path, engine: dict[str, Any] | None = None) -> 
         "target": config.target_name,
         "noise": config.has_noise,
         "hints": config.generator.hints and config.source_kind == "drawing",
+        "tints": tints(folder, OFFERED_TINTS) if config.generator.tint else [],
         "palette": config.palette if labels else None,
         "background": config.palette[0]["color"] if labels else "#ffffff",
         "examples": example_drawings(folder),

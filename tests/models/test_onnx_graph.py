@@ -16,6 +16,7 @@ from pix2pix.imaging.decode import from_data_url
 from pix2pix.imaging.picture import data_url
 from pix2pix.models import folder as models_folder
 from pix2pix.models.folder import GRAPH, WEIGHTS, load_model
+from pix2pix.models.onnx_runtime import OnnxEngine
 from pix2pix.models.saving import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.models.translator_cache import TranslatorCache
@@ -69,9 +70,13 @@ def test_the_graph_makes_pytorchs_picture_at_every_size(
     for height, width in ((64, 64), (64 + multiple, 64 + 16 * multiple)):
         shape = 1, config.generator.source_channels, height, width
         source = np.random.default_rng(height).uniform(-1, 1, shape).astype(np.float32)
+        tint = [np.float32([[0.5, -0.2, 0.9]])] if kind == "tint" else []
         with torch.inference_mode():
-            target = generator(torch.from_numpy(source)).numpy()
-        made = session.run(["generated"], {"source": source})[0]
+            target = generator(*map(torch.from_numpy, [source, *tint])).numpy()
+        inputs = {"source": source} | ({"tint": tint[0].reshape(1, 3, 1, 1)} if tint else {})
+        made = session.run(["generated"], inputs)[0]
+        own = OnnxEngine(file.read_bytes(), file.parent).run(source, *tint)
+        assert np.array_equal(own, made)
         assert np.ptp(target) > 0.01
         assert np.abs(made - target).max() < 1e-4
 

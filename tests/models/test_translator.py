@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import Picture, to_array
 from pix2pix.models import translator as models_translator
+from pix2pix.models.folder import tints
 from pix2pix.models.tiling import feather_weights, pad_reflect, tile_starts
 from pix2pix.models.translator import Translator
 from pix2pix.nn.device import memory_errors
@@ -22,6 +24,7 @@ from tests.support.models_and_servers import (
     Constants,
     Recorder,
     noise,
+    save_tiny_model,
     tiny_config,
     tiny_generator,
     translator,
@@ -223,6 +226,30 @@ def test_a_seed_chooses_one_tint_for_all_of_a_picture(fit, monkeypatch):
     assert (one_colour == one_colour[0]).all() and torch.equal(one_colour, same)
     assert (one_colour[0] != another[0]).any() and (another == another[0]).all()
     assert first == again != other and plain not in (first, other)
+
+
+def test_a_tint_is_a_colour_by_pytorch_and_by_onnx_runtime(tmp_path, monkeypatch):
+    config = tiny_config({"tint": True, "dropout": "none", "depth": 4})
+    folder, source = save_tiny_model(tmp_path / "m", config), noise(150, 64)
+    one = Translator.load(folder, "cpu")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "onnxruntime", None)
+        other = Translator.load(folder, "cpu")
+    assert other._onnx is None
+    for fit in FITS:
+        made = [
+            [t(source, tint=c, fit=fit) for c in ("", "#ff8040", "salmon")] for t in (one, other)
+        ]
+        for a, b in zip(*made):
+            assert np.abs(pixels(a) - pixels(b)).max() <= 1
+        assert np.abs(pixels(made[0][0]) - pixels(made[0][1])).max() > 3
+        assert np.abs(pixels(made[0][1]) - pixels(made[0][2])).max() > 1
+    assert one(source, tint="#ff8040", seed=5) != one(source, seed=5)
+    assert tints(folder, 3) == ["#808080"] * 3  # of a model that was not trained
+    with pytest.raises(UserError, match="'no' is no colour: give one such as #d8b48c"):
+        one(source, tint="no")
+    with pytest.raises(UserError, match="takes no tint"):
+        translator()(source, tint="#ff8040")
 
 
 @pytest.mark.parametrize(("fit", "total"), [("whole", 1), ("tiles", 9)])

@@ -34,12 +34,13 @@ def pad(translate: Handler, variations: Handler, state: dict[str, Any]) -> gr.HT
     "examples", "preview"}`, this a small picture of the answer to the first example as a data URL,
     if any, besides `"engine"`, the files by which a visitor's own device draws (see
     ``engine_files``), `"noise": False` for a model without dropout, which has no use for seeds,
-    `"hints": True` for one that takes strokes of colour under the lines, and `"raster": {"id",
+    `"hints": True` for one that takes strokes of colour under the lines, `"tints"`, colours for
+    all of its picture, of a model that was trained with a tint, and `"raster": {"id",
     "image", "strokes"}` to put a picture on the pad, with strokes over it if any. Coordinates and
     widths of strokes are fractions of the side. A handler that outputs a new state reconfigures the
     pad and keeps the drawing; give it `show_progress="hidden"`.
 
-    `translate` receives `{"model", "image", "seed"}` and returns `{"image"}`; `variations`
+    `translate` receives `{"model", "image", "seed", "tint"}` and returns `{"image"}`; `variations`
     receives a `"count"` besides and returns `{"images": [{"seed", "image"}, ...]}`; images are
     PNG data URLs. Either may return `{"error": sentence}`. They are called outside Gradio's
     queue, in threads of their own, by anyone who can reach the page: first come, first served, and

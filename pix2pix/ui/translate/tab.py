@@ -248,20 +248,20 @@ def live_functions(
 ) -> tuple[Callable[[Request], Reply], Callable[[Request], Reply]]:
     """Make the two functions that the pad asks: of a picture, and of its variations."""
 
-    def read(request: Request) -> tuple[Any, Image.Image, int | None]:
+    def read(request: Request) -> tuple[Any, Image.Image, int | None, str]:
         model = models.get(str(request.get("model", "")))
         image = from_data_url(request.get("image"), MAX_IMAGE_BYTES)
         if max(image.size) > MAX_DRAWING_SIDE:
             raise UserError(f"A drawing has at most {MAX_DRAWING_SIDE} pixels on a side.")
-        return model, image, parse_seed(request.get("seed"))
+        return model, image, parse_seed(request.get("seed")), str(request.get("tint") or "")
 
     def translate(request: Request) -> Reply:
-        model, image, seed = read(request)
-        return {"image": data_url(model.translate(image, seed=seed))}
+        model, image, seed, tint = read(request)
+        return {"image": data_url(model.translate(image, seed=seed, tint=tint))}
 
     def variations(request: Request) -> Reply:
-        model, image, seed = read(request)
-        made = [(s, model.translate(image, seed=s)) for s in seeds_from(seed)]
+        model, image, seed, tint = read(request)
+        made = [(s, model.translate(image, seed=s, tint=tint)) for s in seeds_from(seed)]
         return {"images": [{"seed": s, "image": data_url(picture)} for s, picture in made]}
 
     return translate, variations
