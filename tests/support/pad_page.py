@@ -32,6 +32,7 @@ OTHER = LINES | {"model": "other", "size": 64}
 PREVIEWED = OTHER | {"model": "previewed"}  # with a picture of its own, which comes first
 PREVIEW = np.full((8, 8, 3), (200, 90, 30), np.uint8)
 PLAIN = LINES | {"model": "plain", "noise": False}
+TINTED = LINES | {"model": "tinted", "tints": ["#d0b090", "#405060"]}
 INK = {"kind": "stroke", "tool": "ink", "color": "#ebc332", "width": 0.2, "points": [[0.5, 0.25]]}
 HINTS = LINES | {
     "model": "hints", "hints": True, "examples": [{"name": "yellow", "strokes": [*GHOST, INK]}],
@@ -186,7 +187,8 @@ def open_page(browser: Any) -> Iterator[Page]:
     with WebPage() as demo:
         component = pad(fake.translate, fake.variations, LINES)
         given = HINTS | {"raster": raster | {"id": 8, "strokes": [INK]}}
-        states |= {"other": OTHER, "plain": PLAIN, "hints": HINTS, "hinted raster": given}
+        states |= {"other": OTHER, "plain": PLAIN, "tinted": TINTED}
+        states |= {"hints": HINTS, "hinted raster": given}
         states["previewed"] = PREVIEWED | {"preview": encode(PREVIEW)}
         for name, state in states.items():
             button = gr.Button(f"use {name}")

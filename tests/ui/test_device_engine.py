@@ -71,17 +71,20 @@ def exported(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[S
     """The page of a face, the tiny model, and two for photos, with the runtime."""
     out = tmp_path_factory.mktemp("static")
     views = save_tiny_model(out / "views", tiny_config(source_kind="photo"))
+    tinted = save_tiny_model(out / "tinted", tiny_config({"tint": True}, source_kind="drawing"))
     models = {"face-sketch": FACES, "tiny": tiny, "colorize": COLOUR, "views": views}
+    models |= {"tinted": tinted}
     export_page(models, out / "page")
     static = Static(out / "page")
-    static.views = views
+    static.views, static.tinted = views, tinted
     yield static
     static.server.shutdown()
 
 
-def difference(page: Page, folder: Path) -> int:
+def difference(page: Page, folder: Path, **options: Any) -> int:
     """By how much the page's picture differs from the command's of the same drawing."""
-    right = Translator.load(folder, "cpu").translate(Image.fromarray(page.drawing()))
+    drawing = Image.fromarray(page.drawing())
+    right = Translator.load(folder, "cpu").translate(drawing, **options)
     return int(np.abs(page.picture().astype(int) - np.asarray(right)).max())
 
 
@@ -121,6 +124,18 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
     with capsys.disabled():
         print(f"\non the static page: {json.dumps(said)}")
     assert said["without_model_and_runtime"] < 200_000 and said["bytes"] < 35_000_000
+
+
+def test_a_tint_is_the_same_on_the_device(visit: Any, exported: Static) -> None:
+    page = open_pad(visit, f"{exported.url}?model=tinted")
+    page.draw((0.3, 0.3), (0.7, 0.35))
+    page.until("pad.engines.state === 'ready' && pad.idle()")
+    assert difference(page, exported.tinted) <= MOST_DIFFERENCE
+    plain, shown = page.picture(), page.js("pad.shownCount")
+    page.page.locator(".tints input").fill("#e03010")
+    page.until(f"pad.shownCount > {shown} && pad.idle()")
+    assert np.abs(page.picture().astype(int) - plain).max() > 3
+    assert difference(page, exported.tinted, tint="#e03010") <= MOST_DIFFERENCE
 
 
 class SlowModels(TranslatorCache):

@@ -262,6 +262,33 @@ def test_seed_and_variations(page: Page) -> None:
     assert (page.drawing() < 50).any()
 
 
+def test_a_tint_is_asked_for_and_seeds_have_their_own(page: Page) -> None:
+    row = page.page.locator(".tints")
+    row.wait_for(state="hidden")
+    page.apply("tinted")
+    row.wait_for(state="visible")
+    page.draw(*STROKE)
+    page.settle()
+    assert "tint" not in page.fake.requests[-1]
+    row.get_by_role("button", name="Tint 2").click()
+    page.settle()
+    assert page.fake.requests[-1]["tint"] == "#405060"
+    assert row.locator("[aria-pressed=true]").get_attribute("data-color") == "#405060"
+    row.locator("input").fill("#e080a0")
+    page.settle()
+    assert page.fake.requests[-1]["tint"] == "#e080a0"
+    page.do("variations")
+    page.page.locator(".variations button").first.click()
+    page.settle()
+    assert page.fake.requests[-1]["seed"] == 10 and "tint" not in page.fake.requests[-1]
+    assert row.locator("[aria-pressed=true]").get_attribute("data-color") == ""
+    row.get_by_role("button", name="Tint 1").click()
+    page.apply("lines")
+    row.wait_for(state="hidden")
+    page.settle()
+    assert page.fake.requests[-1]["model"] == "lines" and "tint" not in page.fake.requests[-1]
+
+
 def test_variations_asked_for_while_the_server_works(page: Page) -> None:
     page.draw(*STROKE)
     page.settle()

@@ -260,8 +260,8 @@ def live_functions(
         return {"image": data_url(model.translate(image, seed=seed, tint=tint))}
 
     def variations(request: Request) -> Reply:
-        model, image, seed, tint = read(request)
-        made = [(s, model.translate(image, seed=s, tint=tint)) for s in seeds_from(seed)]
+        model, image, seed, _ = read(request)
+        made = [(s, model.translate(image, seed=s)) for s in seeds_from(seed)]
         return {"images": [{"seed": s, "image": data_url(picture)} for s, picture in made]}
 
     return translate, variations

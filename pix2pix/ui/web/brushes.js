@@ -45,8 +45,8 @@ export function inksOf(examples) {
   return [...new Set([...own, ...Object.values(INKS)])].slice(0, MOST_INKS);
 }
 
-/** A few inks, and any other. */
-export function inkChoices(inks, tint, onChoose) {
+/** A few inks, and any other; `ink` is the one that is held. */
+export function inkChoices(inks, ink, onChoose) {
   const names = Object.fromEntries(Object.entries(INKS).map(([name, color]) => [color, name]));
   const choices = inks.map((color) => {
     const name = names[color] ?? color;
@@ -54,8 +54,24 @@ export function inkChoices(inks, tint, onChoose) {
     const onclick = () => onChoose(color);
     return make("button", { type: "button", ...words, onclick, data: { color } }, swatch(color));
   });
-  const words = { title: "Any colour", ariaLabel: "Ink of any colour" };
-  const any = make("input", { type: "color", ...words, value: tint });
+  return [...choices, anyColour("Ink of any colour", ink, onChoose)];
+}
+
+function anyColour(ariaLabel, value, onChoose) {
+  const any = make("input", { type: "color", title: "Any colour", ariaLabel, value });
   any.addEventListener("input", () => onChoose(any.value));
-  return [...choices, any];
+  return any;
+}
+
+/** The tints of a model, none, and any other. */
+export function tintChoices(tints, onChoose) {
+  const choices = [null, ...tints].map((color, number) => {
+    const name = color ? `Tint ${number}` : "No tint";
+    const words = { title: name, ariaLabel: name };
+    const onclick = () => onChoose(color);
+    const properties = { type: "button", ...words, onclick, data: { color: color ?? "" } };
+    return make("button", properties, color ? swatch(color) : make("span", { className: "swatch none" }));
+  });
+  const any = anyColour("Tint of any colour", tints[0], onChoose);
+  return [make("span", {}, "Tint"), ...choices, any];
 }

@@ -45,9 +45,11 @@ export class Engine {
     return this.call("load", { files, root, wanted }, LOAD_MS, onBytes);
   }
 
-  /** Translate ImageData of any size; {pixels: ImageData of that size, ms}. */
-  async run({ data, width, height }, patience = RUN_MS * Math.ceil((width * height) / TILES)) {
-    const { pixels, ms } = await this.call("run", { pixels: data, width, height }, patience);
+  /** Translate ImageData of any size, with a tint if any; {pixels: ImageData of that size, ms}. */
+  async run({ data, width, height }, { tint = null, patience } = {}) {
+    const request = { pixels: data, width, height, tint };
+    const most = patience ?? RUN_MS * Math.ceil((width * height) / TILES);
+    const { pixels, ms } = await this.call("run", request, most);
     return { pixels: new ImageData(pixels, width, height), ms };
   }
 

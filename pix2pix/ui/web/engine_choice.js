@@ -134,7 +134,7 @@ export class EngineChoice {
     const { size } = this.config;
     const blank = new ImageData(size, size);
     const device = [];
-    await this.engine.run(blank, LOAD_MS); // the first one compiles
+    await this.engine.run(blank, { patience: LOAD_MS }); // the first one compiles
     for (let n = 0; n < 2; n++) device.push((await this.engine.run(blank)).ms);
     if (this.loaded !== model) return;
     this.times.device = device;
@@ -161,17 +161,18 @@ export class EngineChoice {
 
   /** Answer a job of live.js: {pixels}, {image} or {images} as data URLs, or {error, busy}. */
   async ask(job) {
-    const { call, model, seed, pixels, count } = job;
+    const { call, model, seed, tint, pixels, count } = job;
     const able = call === "translate" && seed === null && this.loaded === model;
     if (able && this.isDevice) {
       try {
-        return await this.onDevice(pixels);
+        return await this.onDevice(pixels, tint);
       } catch (error) {
         this.fail(error);
       }
     }
     if (!this.server) return { error: `${BROKEN}.`, busy: this.state === "off" };
-    const request = { model, seed, image: asPng(pixels, this.canvas), ...(count && { count }) };
+    const image = asPng(pixels, this.canvas);
+    const request = { model, seed, image, ...(tint && { tint }), ...(count && { count }) };
     const start = performance.now();
     const reply = await this.askServer(call, request);
     this.isSilent = reply.error === SILENCE;
@@ -180,9 +181,9 @@ export class EngineChoice {
     return this.isSilent && able && this.isDevice ? this.ask(job) : reply;
   }
 
-  async onDevice(pixels) {
+  async onDevice(pixels, tint) {
     const start = performance.now();
-    const reply = await this.engine.run(pixels);
+    const reply = await this.engine.run(pixels, { tint });
     this.note("device", performance.now() - start);
     return { pixels: reply.pixels };
   }

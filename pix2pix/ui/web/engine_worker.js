@@ -115,19 +115,28 @@ async function startSession({ graph, weights, files, providers, signal }) {
   throw problem;
 }
 
+/** A tint as the network takes it: red, green and blue from -1 to 1; 0 is none. */
+function tintTensor(tint) {
+  const bytes = tint ? [1, 3, 5].map((at) => parseInt(tint.slice(at, at + 2), 16)) : [];
+  const values = Float32Array.from({ length: 3 }, (_, n) => (tint ? bytes[n] / 127.5 - 1 : 0));
+  return new ort.Tensor("float32", values, [1, 3, 1, 1]);
+}
+
 /** The network on RGBA pixels no larger than its size: channels x height x width. */
-async function forward(rgba, sides) {
+async function forward(rgba, sides, tint) {
   const { sourceChannels, multiple } = model;
   const grown = grow(rgba, sides, multiple);
   const shape = [1, sourceChannels, grown.size[1], grown.size[0]];
   const source = new ort.Tensor("float32", toTensor(grown.rgba, sourceChannels), shape);
-  const made = await session.run({ [session.inputNames[0]]: source });
+  const more = session.inputNames.includes("tint") ? { tint: tintTensor(tint) } : {};
+  const made = await session.run({ source, ...more });
   return grown.crop(await made[session.outputNames[0]].getData());
 }
 
-async function run({ pixels, width, height }) {
+async function run({ pixels, width, height, tint }) {
   const start = performance.now();
-  const made = await translate(pixels, [width, height], model, forward);
+  const tinted = (rgba, sides) => forward(rgba, sides, tint);
+  const made = await translate(pixels, [width, height], model, tinted);
   return { pixels: made, ms: performance.now() - start };
 }
 

@@ -2,6 +2,7 @@
 
    One request is on its way at a time, and the last state of the drawing is always asked for. */
 
+import { tintChoices } from "./brushes.js";
 import { decode } from "./drawing.js";
 import { make } from "./dom.js";
 import { asCells } from "./paint.js";
@@ -10,7 +11,7 @@ const AGAIN_MS = 2000; // until a busy or silent server is asked again
 const VARIATIONS = 4;
 
 const isSame = (a, b) => {
-  if (a.model !== b?.model || a.seed !== b.seed) return false;
+  if (a.model !== b?.model || a.seed !== b.seed || a.tint !== b.tint) return false;
   const [one, other] = [a, b].map(({ pixels }) => asCells(pixels.data));
   return one.length === other.length && one.every((cell, at) => cell === other[at]);
 };
@@ -34,9 +35,10 @@ export class LivePicture {
       showing: 0, // answers that have come and are not on the page yet
       asked: null, // what was last sent, so that the same is not sent twice
     };
-    this.dirty = false; // the drawing, the model or the seed differs from what was last sent
+    this.dirty = false; // the drawing, model, seed or tint differs from what was last sent
     this.wantsVariations = false;
     this.seed = null;
+    this.tint = null; // for all of the picture, of a model that was trained with one
     this.answer = null; // what made the picture on the page, or null
     this.ghostAnswer = null; // {key, image}: the first example's translation, for the empty state;
     // `rough`: a small picture of it, until that has come
@@ -69,6 +71,7 @@ export class LivePicture {
     this.result.dataset.state = "stale";
     this.picture.setAttribute("aria-label", "The picture made from the drawing");
     this.strip.replaceChildren();
+    this.offerTints();
     this.loadPreview();
   }
 
@@ -97,7 +100,7 @@ export class LivePicture {
   }
 
   job(call, pixels, show, extra) {
-    return { call, pixels, show, model: this.config.model, seed: this.seed, ...extra };
+    return { call, pixels, show, model: this.config.model, seed: this.seed, tint: this.tint, ...extra };
   }
 
   /** The next thing to ask, as {call, model, seed, pixels, show}, or null. */
@@ -107,7 +110,7 @@ export class LivePicture {
     this.wantsVariations = false;
     if (this.drawing.isBlank()) return null;
     const show = (reply) => this.showVariations(reply);
-    return this.job("variations", this.drawing.source(), show, { count: VARIATIONS });
+    return this.job("variations", this.drawing.source(), show, { count: VARIATIONS, tint: null });
   }
 
   translation() {
@@ -126,7 +129,7 @@ export class LivePicture {
 
   ghostKey() {
     const { model, size, source } = this.config;
-    return [model, this.seed, size, source].join("\n");
+    return [model, this.seed, this.tint, size, source].join("\n");
   }
 
   ghostTranslation() {
@@ -273,6 +276,30 @@ export class LivePicture {
     make("a", { href, download: `${name}.png` }).click();
   }
 
+  /* ---- Tint --------------------------------------------------------------------------------- */
+
+  offerTints() {
+    const { tints } = this.config;
+    const row = this.find(".tints");
+    row.hidden = !tints.length;
+    row.replaceChildren(...(tints.length ? tintChoices(tints, (tint) => this.setTint(tint)) : []));
+    this.tint = null;
+    this.markTint();
+  }
+
+  setTint(tint) {
+    this.tint = tint;
+    this.markTint();
+    this.strip.dataset.stale = "";
+    this.translateAnew();
+  }
+
+  markTint() {
+    for (const button of this.element.querySelectorAll(".tints button")) {
+      button.setAttribute("aria-pressed", String(button.dataset.color === (this.tint ?? "")));
+    }
+  }
+
   /* ---- Seed and variations ------------------------------------------------------------------ */
 
   askVariations() {
@@ -292,7 +319,11 @@ export class LivePicture {
 
   async variationTile({ seed, image }) {
     const shown = Object.assign(await decode(image), { alt: "" });
-    const onclick = () => this.setSeed(seed);
+    const onclick = () => {
+      this.tint = null; // the seed has one of its own
+      this.markTint();
+      this.setSeed(seed);
+    };
     const properties = { type: "button", title: "Use this seed", onclick, data: { seed } };
     return make("button", properties, shown, make("span", {}, `Seed ${seed}`));
   }

@@ -57,6 +57,7 @@ export function normalise(value) {
     size: Math.min(1024, Math.max(16, Math.round(value?.size) || 256)),
     palette: palette.length ? palette : null,
     hints: Boolean(value?.hints) && !palette.length,
+    tints: (value?.tints ?? []).filter(isColour),
     background: isColour(value?.background) ? value.background.toLowerCase() : "#ffffff",
     examples: (value?.examples ?? []).map(({ name, strokes }) => ({
       name: String(name), strokes: strokes.map((op) => ({ kind: "stroke", tool: "pencil", ...op })),

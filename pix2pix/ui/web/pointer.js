@@ -56,7 +56,7 @@ export class Pointer {
     const { drawing, tools: { config, tool } } = this;
     let held = tool === "fill" ? "pencil" : tool;
     if (event.buttons & 32) held = "eraser"; // a pen turned round
-    const color = held === "ink" ? this.tools.tint : isLabels(config) ? this.tools.colour : null;
+    const color = held === "ink" ? this.tools.ink : isLabels(config) ? this.tools.colour : null;
     drawing.stroke = {
       kind: "stroke", tool: held, color, width: this.tools.brushWidth(held),
       points: [this.place(event)], group: drawing.nextGroup(),

@@ -15,7 +15,7 @@ export class Tools {
     this.tool = "pencil";
     this.size = 1;
     this.colour = null; // the brush of a label map
-    this.tint = null; // of the ink
+    this.ink = null; // its colour
     this.listening = new AbortController();
     this.actions = {
       undo: () => drawing.undo(),
@@ -38,14 +38,14 @@ export class Tools {
     this.tool = changes.tool ?? this.tool;
     this.size = Math.min(2, Math.max(0, changes.size ?? this.size));
     this.colour = changes.colour ?? this.colour;
-    this.tint = changes.tint ?? this.tint;
+    this.ink = changes.ink ?? this.ink;
     const absent = { fill: !isLabels(config), ink: !config.hints };
     if (absent[this.tool]) this.tool = "pencil";
-    const brush = this.tool === "ink" ? this.tint : isLabels(config) && this.colour;
+    const brush = this.tool === "ink" ? this.ink : isLabels(config) && this.colour;
     this.toggleAll("[data-tool]", (data) => data.tool === this.tool);
     this.toggleAll("[data-size]", (data) => Number(data.size) === this.size);
     this.toggleAll(".palette button", (data) => data.color === brush);
-    if (config.hints) this.find(".palette input").value = this.tint;
+    if (config.hints) this.find(".palette input").value = this.ink;
   }
 
   brushWidth(held = this.tool) { return brushWidth(held, this.size, this.config); }
@@ -70,12 +70,12 @@ export class Tools {
     const onColour = (colour) => {
       this.choose({ colour, tool: this.tool === "eraser" ? "pencil" : this.tool });
     };
-    const onInk = (tint) => this.choose({ tool: "ink", tint });
+    const onInk = (ink) => this.choose({ tool: "ink", ink });
     const inks = inksOf(config.examples);
-    if (!inks.includes(this.tint)) [this.tint] = inks;
+    if (!inks.includes(this.ink)) [this.ink] = inks;
     this.find(".palette").replaceChildren(
       ...paletteButtons(config.palette ?? [], onColour),
-      ...(config.hints ? inkChoices(inks, this.tint, onInk) : []),
+      ...(config.hints ? inkChoices(inks, this.ink, onInk) : []),
     );
     if (isLabels(config) && !allowed(config).includes(this.colour)) this.colour = firstBrush(config);
     this.choose({});

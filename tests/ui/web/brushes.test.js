@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { brushWidth, inkChoices, inksOf, paletteButtons } from "../../../pix2pix/ui/web/brushes.js";
-import { exampleButton } from "../../../pix2pix/ui/web/pad.js";
+import { brushWidth, inkChoices, inksOf, paletteButtons, tintChoices } from "../../../pix2pix/ui/web/brushes.js";
+import { exampleButton, normalise } from "../../../pix2pix/ui/web/pad.js";
 import { isColour } from "../../../pix2pix/ui/web/paint.js";
 import { DOOR, LABELS, LINES, WALL, openBrowser } from "./browser.js";
 
@@ -40,6 +40,17 @@ test("inks are colours that the pad takes, and one more is any other", () => {
   const colours = chosen.mock.calls.map(({ arguments: [colour] }) => colour);
   assert.deepEqual(colours, [...inks, "#123456"]);
   assert.ok(colours.every(isColour));
+});
+
+test("tints are none, those of the model, and any other", () => {
+  const chosen = mock.fn();
+  const [word, ...choices] = tintChoices(["#d0b090", "#405060"], chosen);
+  const any = choices.pop();
+  for (const button of choices) button.onclick();
+  any.listeners.input();
+  const tints = chosen.mock.calls.map(({ arguments: [tint] }) => tint);
+  assert.deepEqual([word.children, tints], [["Tint"], [null, "#d0b090", "#405060", "#d0b090"]]);
+  assert.deepEqual(normalise({ tints: ["#d0b090", "url(x)", 3] }).tints, ["#d0b090"]);
 });
 
 test("an example's strokes are borrowed: the guide makes way for them", () => {

@@ -89,6 +89,18 @@ test("what the device cannot do is the server's: seeds, variations, another mode
   }
 });
 
+test("a tint goes to whoever draws", async () => {
+  const tint = "#d0b090";
+  const device = choice(PICTURE, { ...onDevice(), picked: "device" });
+  await device.ask(job({ tint }));
+  assert.deepEqual(device.engine.run.mock.calls[0].arguments[1], { tint });
+  for (const [more, sent] of [[{ tint }, tint], [{ tint: null }, undefined]]) {
+    const server = choice();
+    await server.ask(job(more));
+    assert.equal(server.server.translate.mock.calls[0].arguments[0].tint, sent);
+  }
+});
+
 test("a device that fails gives the same job to the server", async () => {
   const broken = onDevice(async () => { throw new Error("no memory"); });
   const made = choice(PICTURE, { ...broken, ...times([90], [10]) });

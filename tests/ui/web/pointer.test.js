@@ -26,7 +26,7 @@ beforeEach(() => {
   const found = element();
   const drawing = new Drawing(found, { framed() {}, loaded() {}, changed() {} });
   pad = { // its tools
-    drawing, config: LINES, tool: "pencil", colour: WALL, tint: "#ff0000",
+    drawing, config: LINES, tool: "pencil", colour: WALL, ink: "#ff0000",
     paper: found.querySelector(".paper"), find: (selector) => found.querySelector(selector),
     brushWidth: (held) => ({ pencil: 0.01, eraser: 0.03, ink: 0.09 })[held],
   };
