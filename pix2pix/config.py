@@ -70,7 +70,7 @@ class TrainConfig:
     depth: int = 0  # halvings of the U-Net; 0: to 1 x 1
     widest: int = 8  # times ngf: channels of the U-Net's deep layers
     noise: bool = False  # the U-Net sees a channel of noise, to make textures from
-    tint: bool = False  # and the target's mean colour, which a seed chooses later
+    tint: bool = False  # and the target's mean colour, which is chosen later
     residual: bool = False  # the U-Net's picture begins at the source, which has its channels or 1
     hints: bool = False  # the U-Net sees wide strokes spread over the paper; on with colour_hints
     gate: bool = False  # it says where its picture begins with these; on with colour_hints

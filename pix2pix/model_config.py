@@ -48,7 +48,7 @@ class GeneratorConfig:
     hints: bool = False  # the U-Net sees the colours of wide strokes spread over the paper as well
     gate: bool = False  # and says for each pixel how much of them its picture begins with
     noise: bool = False  # the U-Net sees a channel of noise as well
-    tint: bool = False  # and one colour for all of the picture, which a seed chooses
+    tint: bool = False  # and one colour for all of the picture, which is chosen
     residual: bool = False  # the U-Net's picture begins at the source
 
     def __post_init__(self) -> None:

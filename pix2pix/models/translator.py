@@ -166,8 +166,8 @@ class Translator:
         config decides. A ``seed`` switches dropout on as the noise source (paper section 3.1):
         same seed, same picture. A ``tint``, such as "#d8b48c", is the colour that a model with one
         (`TrainConfig.tint`) gives what the source leaves open; else a seed chooses it. A model that
-        colours grey gives a photo its hues and saturation,
-        and the light stays the photo's own: the network's is a blurred copy.
+        colours grey gives a photo its hues and saturation, and the light stays the photo's own: the
+        network's is a blurred copy.
         ``on_progress`` hears (tiles done, tiles in all); Cancelled is raised after ``should_stop``
         says so, UserError for averages that the model does not hold, for a tint where it has none,
         and where memory runs out.

@@ -55,8 +55,8 @@ class UNet(nn.Module):
         self.out = upsample_layer(channels, made, config.upsample, bias=True)
 
     def forward(self, source: Tensor, colour: Tensor | None = None) -> Tensor:
-        """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]; `colour` is
-        the tint of a network that has one, N x 3: in training the mean colours of the targets."""
+        """Map N x C x H x W in [-1, 1] to N x C' x H x W in [-1, 1]; `colour` is the tint of a
+        network that has one, N x 3: in training the mean colours of the targets."""
         skips = []
         x = source  # N x C x 256 x 256
         start = source if self.residual else None  # what the picture begins at
@@ -164,11 +164,11 @@ def add_tint(unet: UNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class AddTint(nn.Module):
-    """Append three channels of one colour to N x C x H x W: of what a source leaves open, such as
-    the paint of a house, a network without it gives the mean.
+    """Append three channels of one colour to N x C x H x W. What a source leaves open, such as the
+    paint of a house, a network without it makes the mean of all.
 
-    In training the colour is the mean of the target, and now and then left out (0). Later it is
-    left out, or with a seed that of one of the last targets: a colour that there is, not any.
+    In training the colour is the mean of the target, and now and then left out (0). Later it may be
+    any, or with a seed that of one of the last targets.
     """
 
     LEFT_OUT, KEPT = 0.3, 64

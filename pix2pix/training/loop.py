@@ -186,12 +186,12 @@ def load_initial_weights(trainer: Trainer, folder: Path) -> None:
     generator, config = load_model(folder)
     weights, model = generator.state_dict(), config.generator
     expected = trainer.config.generator_config()
-    if expected.gate and not model.gate:
-        weights = add_hints(trainer.generator, weights)
-        model = dataclasses.replace(model, hints=True, gate=True)
     if expected.tint and not model.tint:
         weights = add_tint(trainer.generator, weights)
         model = dataclasses.replace(model, tint=True)
+    if expected.gate and not model.gate:
+        weights = add_hints(trainer.generator, weights)
+        model = dataclasses.replace(model, hints=True, gate=True)
     if model.at_size(expected.size) != expected.at_size(expected.size):
         raise UserError(
             f"'{folder.name}' is another network than this run's: take the run's settings from "

@@ -24,7 +24,7 @@ from pix2pix.models.folder import find_model
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically
 from scripts.command import answer, command
-from scripts.examples.sources import draw_sources
+from scripts.examples.sources import draw_sources, translate_each
 
 # Which drawn sources suit which model, as for `publish_model.py --examples`.
 KINDS = {
@@ -91,8 +91,10 @@ def comparison(
             [source.picture for source in draw_sources(kind, model.config, 8)]
             for model in (after, before if lines else after)
         )
-    made = [[model.translate(source, fit="whole") for source in of_model]
-            for model, of_model in ((before, before_sources), (after, sources))]  # fmt: skip
+    made = [
+        translate_each(model, of_model, "whole")
+        for model, of_model in ((before, before_sources), (after, sources))
+    ]
     captions = ("source", "before", "today")
     return [(caption, _small(row)) for caption, row in zip(captions, (sources, *made))]
 
@@ -104,7 +106,7 @@ def _small(pictures: list[Image.Image]) -> list[Image.Image]:
 def _both(
     caption: str, translator: Translator, sources: list[Image.Image]
 ) -> list[tuple[str, list[Image.Image]]]:
-    made = [translator.translate(source, fit="whole") for source in sources]
+    made = translate_each(translator, sources, "whole")
     return [(caption, _small(sources)), ("generated", _small(made))]
 
 

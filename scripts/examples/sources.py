@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pix2pix.imaging.hints import Hint, over_hints
 from pix2pix.imaging.picture import save_png
 from pix2pix.imaging.strokes import Stroke, draw_strokes
 from pix2pix.model_config import ModelConfig
-from pix2pix.models.folder import SAMPLES, THUMBNAIL, save_examples
+from pix2pix.models.folder import SAMPLES, THUMBNAIL, save_examples, tints
 from pix2pix.models.translator import Translator
 from pix2pix.utils.files import write_atomically
 from scripts.examples.faces import example_faces, face_colours
@@ -23,6 +24,7 @@ from scripts.examples.shoes import example_shoes
 
 KINDS = ("faces", "shoes", *EXAMPLE_SOURCES, "landscapes", "photos")
 SHOWN = 6  # sources on the card
+TINTS = 5  # that pictures of a model are shown with
 GAP = 8  # pixels between two
 
 
@@ -80,12 +82,21 @@ def _coloured(name: str, lines: list[Stroke], colours: list[Hint], size: int) ->
     return Drawn(name, picture, [stroke.to_json() for stroke in (*lines, *colours)])
 
 
+def translate_each(
+    translator: Translator, sources: list[Image.Image], fit: str = ""
+) -> list[Image.Image]:
+    """Translate all; a model with a tint gives the first none, and each after it another one."""
+    has_tint = translator.config.generator.tint
+    colours = itertools.cycle(["", *(tints(translator.folder, TINTS) if has_tint else [])])
+    return [translator.translate(one, fit=fit, tint=tint) for one, tint in zip(sources, colours)]
+
+
 def add_examples(folder: Path, sources: list[Drawn]) -> None:
     """Write into a model's folder ``examples.json`` for the pad, or ``samples/`` for photos, the
     card's picture of sources and what the model makes of them, and the first of those as the
     thumbnail."""
     translator = Translator.load(folder)
-    made = [translator.translate(source.picture) for source in sources[:SHOWN]]
+    made = translate_each(translator, [source.picture for source in sources[:SHOWN]])
     answer = made[0].resize((128, 128))
     if drawings := [(source.name, source.operations) for source in sources if source.operations]:
         save_examples(folder, drawings, answer)

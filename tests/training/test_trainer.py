@@ -666,9 +666,15 @@ def test_what_a_source_leaves_open_follows_the_tint() -> None:
     assert green[0] < open_[0] < red[0]
 
 
-def test_a_model_learns_a_tint_and_begins_with_its_own_pictures(tmp_path: Path) -> None:
-    folder = save_tiny_model(tmp_path / "m", tiny_config({"noise": True}))
-    config = resolve_config("maps", {"tint": True, "precision": "float32"}, tmp_path, folder)
+@pytest.mark.parametrize("hints", [0.0, 0.5])
+def test_a_model_learns_a_tint_and_begins_with_its_own_pictures(
+    hints: float, tmp_path: Path
+) -> None:
+    kind = "drawing" if hints else "photo"
+    folder = save_tiny_model(tmp_path / "m", tiny_config({"noise": True}, source_kind=kind))
+    given = {"tint": True, "precision": "float32", "colour_hints": hints}
+    config = resolve_config("maps", given, tmp_path, folder)
+    assert config.generator_config().hints == bool(hints)
     trainer, (before, _) = Trainer(config, CPU), load_model(folder)
     load_initial_weights(trainer, folder)
     first, source = trainer.generator.down[0][0], pictures(1, 1)
