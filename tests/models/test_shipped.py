@@ -18,7 +18,8 @@ from PIL import Image
 from pix2pix.data.dataset import label_palette
 from pix2pix.data.report import read_facts
 from pix2pix.imaging.line_art import line_drawing
-from pix2pix.models.folder import WEIGHTS, read_config, sample_files
+from pix2pix.imaging.picture import parse_colour
+from pix2pix.models.folder import WEIGHTS, read_config, sample_files, tints
 from pix2pix.models.translator import Translator
 from pix2pix.models.weights import pack_weights
 from pix2pix.training.resolve_config import resolve_config
@@ -34,6 +35,7 @@ SHIPPED = (
 )  # fmt: skip
 DRAWN = {"face-sketch": "faces", "facades": "facades", "map-to-satellite": "towns"}
 DRAWN |= {"shoes": "shoes", "streets": "streets"}
+TINTED = ("facades",)
 BRUSHES = {
     "facades": (
         "background wall molding cornice pillar window door sill blind balcony shop decoration"
@@ -217,6 +219,18 @@ def test_a_grey_photo_becomes_a_colourful_one() -> None:
         light, blue, red = (np.asarray(b, float) for b in made.convert("YCbCr").split())
         assert np.abs(light - np.asarray(grey, float)).mean() < 8  # no bright colour is as bright
         assert np.hypot(blue - 128, red - 128).mean() > 4
+
+
+@pytest.mark.parametrize("name", TINTED)
+def test_a_tint_is_the_mean_colour_of_the_picture(name: str) -> None:
+    folder = ROOT / "checkpoints" / name
+    translator, offered = Translator.load(folder, "cpu"), tints(folder, 5)
+    assert len(set(offered)) == 5
+    sources = [one.picture for one in draw_sources(DRAWN[name], translator.config)][:2]
+    for tint in offered:
+        made = [np.asarray(translator(source, tint=tint), float) for source in sources]
+        off = np.abs(np.mean(made, (0, 1, 2)) - parse_colour(tint)).mean()
+        assert off < 12, f"{tint}: {off} of 255"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
