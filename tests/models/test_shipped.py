@@ -35,7 +35,6 @@ SHIPPED = (
 )  # fmt: skip
 DRAWN = {"face-sketch": "faces", "facades": "facades", "map-to-satellite": "towns"}
 DRAWN |= {"shoes": "shoes", "streets": "streets"}
-TINTED = ("facades",)
 BRUSHES = {
     "facades": (
         "background wall molding cornice pillar window door sill blind balcony shop decoration"
@@ -221,16 +220,19 @@ def test_a_grey_photo_becomes_a_colourful_one() -> None:
         assert np.hypot(blue - 128, red - 128).mean() > 4
 
 
-@pytest.mark.parametrize("name", TINTED)
-def test_a_tint_is_the_mean_colour_of_the_picture(name: str) -> None:
+@pytest.mark.parametrize(("name", "most"), [("facades", 12), ("map-to-satellite", 50)])
+def test_pictures_follow_the_tint_in_light_and_colour(name: str, most: float) -> None:
+    """Of house fronts the mean colour is the tint; no block of Dubai is white or black."""
     folder = ROOT / "checkpoints" / name
     translator, offered = Translator.load(folder, "cpu"), tints(folder, 5)
-    assert len(set(offered)) == 5
     sources = [one.picture for one in draw_sources(DRAWN[name], translator.config)][:2]
-    for tint in offered:
-        made = [np.asarray(translator(source, tint=tint), float) for source in sources]
-        off = np.abs(np.mean(made, (0, 1, 2)) - parse_colour(tint)).mean()
-        assert off < 12, f"{tint}: {off} of 255"
+    made = [
+        np.mean([np.asarray(translator(one, tint=tint), float) for one in sources], (0, 1, 2))
+        for tint in offered
+    ]
+    asked = np.array([parse_colour(tint) for tint in offered])
+    assert np.abs(np.array(made) - asked).mean(1).max() < most, "of 255"
+    assert np.corrcoef(asked.mean(1), np.mean(made, 1))[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -255,4 +257,4 @@ def test_weights_of_int8_give_pictures_that_the_eye_cannot_tell_apart(
         print(
             f"\n{name}: {len(apart)} pictures, int8 apart by {most} at most, {mean:.2f} on average"
         )
-    assert 0 < most <= 8 and mean < 0.5, "of 255"
+    assert 0 < most <= 6 and mean < 0.5, "of 255"
