@@ -20,11 +20,11 @@ from pix2pix.imaging.strokes import Stroke, draw_strokes
 # the sketch as it was scanned and cleaned: whoever translates a sketch has prepared nothing.
 WITH_SKETCH = (
     "scan", "clean", "lines", "stick", "traced", "stick-part", "sketch-traced", "stick", "scan",
-    "stick-plain", "lines-part", "stick",
+    "stick-plain", "lines-part", "stick", "stick-plain",
 )  # fmt: skip
 PHOTO_ALONE = (
     "lines", "stick", "traced", "stick-part", "stick", "lines-part", "stick-plain", "stick",
-    "stick-part", "stick-plain", "traced-part",
+    "stick-part", "stick-plain", "traced-part", "stick-plain",
 )  # fmt: skip
 VAL_WITH_SKETCH = ("scan", "clean", "lines", "stick")
 VAL_PHOTO_ALONE = ("lines", "traced", "stick")

@@ -25,7 +25,7 @@ def stick_parts(
     """
     face = Drawer(points, rng)
     face.oval(plain)
-    face.eyes()
+    face.eyes(plain)
     if not plain or rng.random() < 0.6:
         face.nose()
     face.mouth(shows_teeth(framed.photo, points))
@@ -130,9 +130,11 @@ class Drawer:
             ring = arc(centre[0], centre[1] - up, half[0], half[1] + up, 0, 351)
             self.line(ring[::3], 72, closed=True)
 
-    def eyes(self) -> None:
+    def eyes(self, plain: bool) -> None:
         self.begin("eyes")
         look = self.rng.choice(["dot", "ellipse", "almond", "almond", "lids"])
+        if plain and self.chance(0.5):
+            look = "dot"
         big, pupils = self.rng.uniform(0.9, 1.35), self.chance(0.8)
         dark = self.rng.uniform(0.25, 0.45)  # of the eye's width
         for eye, pupil in zip(("left_eye", "right_eye"), self.at["pupils"]):
