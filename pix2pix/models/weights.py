@@ -13,6 +13,8 @@ from pix2pix.errors import UserError
 
 MAX_HEADER_BYTES = 1_000_000
 MAGIC = b"P2P8"  # then the length of a JSON header as uint32, the header, and the parts in order
+# What the source meets first: an error there goes through all of the network.
+KEPT = ("down.0.", "noise.")
 SMALLEST = 1024  # numbers; smaller tensors, such as biases and norms, stay as they are
 
 
@@ -50,11 +52,13 @@ def read_layout(weights: Path) -> tuple[dict[str, StoredTensor], str]:
 def pack_weights(file: Path) -> bytes:
     """Pack a safetensors file for its way to a browser, which makes float16 of int8: the same file,
     in which weights differ by half a step of 127 at most. Tensors of float16 with two dimensions or
-    more have one scale for each index of the first: as float32 before their int8 numbers."""
+    more, but for `KEPT`, have one scale for each index of the first: as float32 before their int8
+    numbers."""
     data = file.read_bytes()
     parts, payload, end = [], [], 0
-    for tensor in sorted(read_layout(file)[0].values(), key=lambda tensor: tensor.offset):
-        if tensor.dtype != "F16" or len(tensor.shape) < 2 or tensor.length < 2 * SMALLEST:
+    for name, tensor in sorted(read_layout(file)[0].items(), key=lambda item: item[1].offset):
+        small = len(tensor.shape) < 2 or tensor.length < 2 * SMALLEST
+        if tensor.dtype != "F16" or small or name.startswith(KEPT):
             continue
         rows, start, stop = tensor.shape[0], tensor.offset, tensor.offset + tensor.length
         values = np.frombuffer(data[start:stop], "<f2").astype(np.float32).reshape(rows, -1)

@@ -3,6 +3,9 @@
 const float = new Float32Array(1);
 const bits = new Uint32Array(float.buffer);
 
+/** The red, green and blue of "#rrggbb", from 0 to 255. */
+export const parseColour = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+
 /** The bits of a number as float16. */
 function toHalf(value) {
   float[0] = Math.abs(value);

@@ -2,7 +2,7 @@
 
    Messages come as {id, kind, ...} and are answered by {id, ...} or {id, error}. */
 
-import { toTensor, unpackWeights } from "./conversions.js";
+import { parseColour, toTensor, unpackWeights } from "./conversions.js";
 import { lineDrawing } from "./lines.js";
 import { grow, translate } from "./sizes.js";
 
@@ -117,9 +117,8 @@ async function startSession({ graph, weights, files, providers, signal }) {
 
 /** A tint as the network takes it: red, green and blue from -1 to 1; 0 is none. */
 function tintTensor(tint) {
-  const bytes = tint ? [1, 3, 5].map((at) => parseInt(tint.slice(at, at + 2), 16)) : [];
-  const values = Float32Array.from({ length: 3 }, (_, n) => (tint ? bytes[n] / 127.5 - 1 : 0));
-  return new ort.Tensor("float32", values, [1, 3, 1, 1]);
+  const values = tint ? parseColour(tint).map((byte) => byte / 127.5 - 1) : [0, 0, 0];
+  return new ort.Tensor("float32", Float32Array.from(values), [1, 3, 1, 1]);
 }
 
 /** The network on RGBA pixels no larger than its size: channels x height x width. */

@@ -4,6 +4,8 @@
    model's size for the network or at the screen's resolution for the person. `config` is the pad's
    configuration (see normalise() in pad.js); a surface is {canvas, ctx, side}. */
 
+import { parseColour } from "./conversions.js";
+
 /* ---- Surfaces ------------------------------------------------------------------------------- */
 
 export function surface(canvas) {
@@ -22,8 +24,7 @@ export const asCells = (bytes) => new Uint32Array(bytes.buffer); // one number a
 
 const UNSEEN = 70; // between two colours, of the 441 from black to white: windows show on a wall
 
-const parse = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-export const cellOf = (hex) => asCells(new Uint8ClampedArray([...parse(hex), 255]))[0];
+export const cellOf = (hex) => asCells(new Uint8ClampedArray([...parseColour(hex), 255]))[0];
 
 export const isColour = (text) => /^#[0-9a-f]{6}$/i.test(text);
 export const isLabels = (config) => Boolean(config.palette);
@@ -33,7 +34,7 @@ export const allowed = ({ palette, background }) => (
 // A first stroke in the paper's own colour, or in one that looks like it, would seem to do nothing.
 export const firstBrush = (config) => {
   const others = allowed(config).filter((hex) => hex !== config.background);
-  const isSeen = (hex) => distance(parse(hex), parse(config.background)) > UNSEEN;
+  const isSeen = (hex) => distance(parseColour(hex), parseColour(config.background)) > UNSEEN;
   return others.find(isSeen) ?? others[0] ?? config.background;
 };
 
@@ -41,15 +42,15 @@ const distance = (a, b) => Math.hypot(...a.map((v, i) => v - b[i]));
 
 /** The palette colour nearest to [r, g, b]: a label map may hold no other. */
 function nearest(rgb, config) {
-  const away = (hex) => distance(parse(hex), rgb);
+  const away = (hex) => distance(parseColour(hex), rgb);
   return allowed(config).reduce((best, hex) => (away(hex) < away(best) ? hex : best));
 }
 
 function inkColour(op, config) {
   if (op.tool === "eraser") return config.background;
   if (op.tool === "ink" && isColour(op.color)) return op.color;
-  if (isLabels(config)) return nearest(parse(op.color ?? firstBrush(config)), config);
-  return parse(config.background).reduce((sum, v) => sum + v, 0) < 384 ? "#ffffff" : "#000000";
+  if (isLabels(config)) return nearest(parseColour(op.color ?? firstBrush(config)), config);
+  return parseColour(config.background).reduce((sum, v) => sum + v, 0) < 384 ? "#ffffff" : "#000000";
 }
 
 /* ---- Strokes -------------------------------------------------------------------------------- */
