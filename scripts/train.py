@@ -15,7 +15,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pix2pix.config import TrainConfig, train_config
-from pix2pix.data.plausibility import dataset_doubts
+from pix2pix.data.pair_doubts import dataset_doubts
 from pix2pix.errors import UserError
 from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import PRESETS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pix2pix.data.dataset import list_pairs
 from pix2pix.data.layout import is_picture_name, is_visible
-from pix2pix.data.plausibility import find_gap, strip_doubts
+from pix2pix.data.pair_doubts import find_gap, strip_doubts
 from pix2pix.data.reading import MAX_PAGES, list_pages, page_name
 from pix2pix.data.records import SPLITS, Inputs, Pair, Refusal, and_more, doubt
 from pix2pix.data.report import read_facts

@@ -19,17 +19,12 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from pix2pix.data.checks import (
-    check_pairs,
-    find_label_maps,
-    profile_doubts,
-    spoilt_label_doubts,
-)
 from pix2pix.data.dataset import stored_ranges
+from pix2pix.data.label_maps import find_label_maps, profile_doubts, spoilt_label_doubts
 from pix2pix.data.layout import split_name
 from pix2pix.data.listing import Listing, list_files, unreadable_kind
 from pix2pix.data.matching import match_names
-from pix2pix.data.plausibility import ambiguous_doubts, side_doubts
+from pix2pix.data.pair_doubts import ambiguous_doubts, check_pairs
 from pix2pix.data.ranges import (
     RangeChoice,
     SideRange,
@@ -53,6 +48,7 @@ from pix2pix.data.records import (
     Refusal,
     doubt,
 )
+from pix2pix.data.side_doubts import side_doubts
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_boxes

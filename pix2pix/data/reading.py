@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix.data.ranges import FileValues, measure_values
-from pix2pix.data.records import FileInfo, Inputs
+from pix2pix.data.records import FileInfo, Inputs, PlannedPair
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.ab_pairs import STRIPS, cut_strip
 from pix2pix.imaging.decode import open_picture, open_preview
@@ -34,6 +34,7 @@ THUMBNAIL_SIDE = 64  # the side of the small pictures that pairs are judged by
 BIG_PICTURE_PIXELS = (
     16_000_000  # pictures of more pixels are decoded one at a time, so that memory stays bounded
 )
+SAMPLED_FILES = 16  # files of a side that are opened in full
 THREADS = min(8, os.cpu_count() or 1)
 ALPHA = {
     "white": "Transparent places are white",
@@ -262,3 +263,16 @@ def parallel(
         finally:
             for _, future in under_way:
                 future.cancel()
+
+
+def sample_of(items: Sequence[Item]) -> Sequence[Item]:
+    """Return the files or pairs, spread over all, that are opened in full."""
+    return items[:: max(1, len(items) // SAMPLED_FILES)][:SAMPLED_FILES]
+
+
+def open_side(inputs: Inputs, pair: PlannedPair, side: str) -> Picture:
+    """Open one side of a pair at full size."""
+    name = getattr(pair, side)
+    content, _ = read_input(inputs.folder(side), name, inputs.pages)
+    picture = open_input(inputs, side, name, content)
+    return cut_strip(picture, inputs.strips, name)[side == "target"] if pair.half else picture

@@ -18,9 +18,8 @@ import tifffile
 from PIL import Image, ImageDraw
 
 from pix2pix.data.build import build
-from pix2pix.data.checks import alignment, edges
+from pix2pix.data.pair_doubts import alignment, dataset_doubts, edges
 from pix2pix.data.plan import make_plan
-from pix2pix.data.plausibility import dataset_doubts
 from pix2pix.data.reading import THUMBNAIL_SIDE
 from pix2pix.data.rebuild import rebuild
 from pix2pix.data.records import Inputs, Recipe

@@ -14,7 +14,7 @@ from pix2pix.data.archives import pack_zip
 from pix2pix.data.dataset import dataset_info, find_pairs, list_datasets, stored_ranges
 from pix2pix.data.layout import find_splits
 from pix2pix.data.npz import write_npz
-from pix2pix.data.plausibility import dataset_doubts
+from pix2pix.data.pair_doubts import dataset_doubts
 from pix2pix.data.records import SPLITS
 from pix2pix.data.report import read_dataset_json
 from pix2pix.data.sample import SAMPLE_NAME, make_sample_dataset

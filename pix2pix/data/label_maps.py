@@ -1,109 +1,21 @@
-"""Check pairs: alignment, aspect, outliers and spoilt label maps."""
+"""Find label maps and class numbers, and doubt those that a file format or a profile has spoilt."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image
-from scipy import fft
 
-from pix2pix.data.reading import THUMBNAIL_SIDE, Item, open_input, parallel, read_input
-from pix2pix.data.records import SIDES, Inputs, PlannedPair, Refusal, doubt
-from pix2pix.imaging.ab_pairs import cut_strip
+from pix2pix.data.reading import open_side, sample_of
+from pix2pix.data.records import SIDES, Inputs, PlannedPair, Refusal, and_more, doubt
 from pix2pix.imaging.picture import Picture
-from pix2pix.utils.progress import ShouldStop
 
-MAX_SHIFT_SEARCH = 12  # 64ths by which the target is moved in search of a better fit
-SHIFT, GAIN, PEAK = 3, 0.1, 0.25  # of a move: at least so far, so much better, so good
-OUTLIER = 4.5  # robust standard deviations below the median score
-ASPECT = 1.03  # a pair's aspects may differ by this factor
 FLAT, FLAT_INSIDE = 0.7, 0.5  # of neighbouring pixels that are equal in a map, off its ground
 FEW = 8  # numbers, which are classes wherever they lie
 GRADUAL = 0.8  # of the steps in a picture that go to the next number there is, and so is no map
-SAMPLED_FILES = 16  # files of a side that are opened in full
-SAMPLED_PIXELS = 2**18  # of each, by whole rows, in search of numbers of classes
-
-
-# --------------------------------------------------------------------------------- doubtful pairs
-
-
-def edges(small: np.ndarray) -> np.ndarray:
-    """Compute the edge map of 64 x 64 x 3 uint8: float32, mean 0 and variance 1; zeros where it
-    is flat."""
-    channels = np.ascontiguousarray(small.transpose(2, 0, 1), np.float32)
-    down, right = np.gradient(channels, axis=(1, 2))
-    strength = np.sqrt(np.sqrt((down * down + right * right).max(axis=0)))
-    strength -= strength.mean()
-    spread = strength.std()
-    return strength / spread if spread > 1e-6 else np.zeros_like(strength)
-
-
-def alignment(source: np.ndarray, target: np.ndarray) -> tuple[float, float, tuple[int, int]]:
-    """Align two edge maps: (score as it is, best score, (down, right) move in 64ths to it)."""
-    room = (
-        THUMBNAIL_SIDE + MAX_SHIFT_SEARCH,
-        THUMBNAIL_SIDE + MAX_SHIFT_SEARCH,
-    )  # for the moved picture: nothing wraps around
-    a, b = fft.rfft2(np.stack([source, target]), room)
-    scores = fft.irfft2(a.conj() * b, room) / THUMBNAIL_SIDE**2
-    moves = np.arange(-MAX_SHIFT_SEARCH, MAX_SHIFT_SEARCH + 1)
-    scores = scores[np.ix_(moves, moves)]
-    best = np.unravel_index(scores.argmax(), scores.shape)
-    return (
-        float(scores[MAX_SHIFT_SEARCH, MAX_SHIFT_SEARCH]),
-        float(scores[best]),
-        tuple(int(moves[i]) for i in best),
-    )
-
-
-def check_pairs(
-    pairs: list[PlannedPair], should_stop: ShouldStop
-) -> tuple[list[PlannedPair], list[Refusal]]:
-    """Return every pair with its score, and what is doubtful about any."""
-
-    def fit(pair: PlannedPair) -> tuple[float, float, tuple[int, int]]:
-        return alignment(edges(pair.source_look.small), edges(pair.target_look.small))
-
-    fits = [fit_of_pair for _, fit_of_pair in parallel(fit, pairs, should_stop)]
-    scores = np.array([fit[0] for fit in fits])
-    doubts = []
-    least = -np.inf
-    if len(pairs) >= 10:  # fewer say nothing of what is usual
-        spread = 1.4826 * np.median(np.abs(scores - np.median(scores)))
-        least = np.median(scores) - OUTLIER * max(spread, 0.02)
-    for pair, (score, best, move) in zip(pairs, fits):
-        doubts += _shape_doubt(pair)
-        moved = max(map(abs, move)) >= SHIFT and best >= max(PEAK, score + GAIN)
-        if moved or score < least:
-            how = (
-                f"moved by {_describe_shift(move, pair)} they fit better"
-                if moved
-                else "far below others"
-            )
-            reason = f"the edges of its two pictures agree little (score {score:.2f}): {how}"
-            doubts.append(Refusal(pair.source, "pair", "misaligned", reason))
-    return [replace(p, score=round(s, 4)) for p, s in zip(pairs, scores.tolist())], doubts
-
-
-def _describe_shift(move: tuple[int, int], pair: PlannedPair) -> str:
-    """Describe how far the target is off, as a move in its own pixels."""
-    width, height = pair.target_look.size
-    down, right = -move[0] * height / THUMBNAIL_SIDE, -move[1] * width / THUMBNAIL_SIDE
-    return f"{right:+.0f}, {down:+.0f} pixels (right, down)"
-
-
-def _shape_doubt(pair: PlannedPair) -> list[Refusal]:
-    (aw, ah), (bw, bh) = pair.source_look.size, pair.target_look.size
-    ratio = (aw * bh) / (ah * bw)
-    if max(ratio, 1 / ratio) <= ASPECT:
-        return []
-    reason = f"its source is {aw} x {ah}, its target {bw} x {bh}: one would be distorted"
-    return [Refusal(pair.source, "pair", "aspect", reason)]
-
-
-# ------------------------------------------------------------------------------------- label maps
+SAMPLED_PIXELS = 2**18  # of a file, by whole rows, in search of numbers of classes
+MAX_CLASS = 63  # class numbers up to here look all black
 
 
 def find_label_maps(inputs: Inputs, pairs: list[PlannedPair]) -> tuple[bool, bool]:
@@ -145,6 +57,37 @@ def spoilt_label_doubts(inputs: Inputs, pairs: list[PlannedPair]) -> list[Refusa
     return doubts
 
 
+def class_doubts(
+    inputs: Inputs, number: int, side: str, pairs: Sequence[PlannedPair]
+) -> list[Refusal]:
+    """Doubt a side of pictures that hold class numbers: whole numbers in flat areas that look all
+    alike, 255 for what is none; or those of instances, of more than 8 bits."""
+    if inputs.source_kind and side == "source":  # it is known what they are
+        return []
+    looks = [getattr(pair, f"{side}_look") for pair in pairs]
+    likely = [
+        look.format != "JPEG" and (_is_grey(look.small) if look.values is None else look.bits > 8)
+        for look in looks
+    ]
+    if inputs.classes[number] or not pairs or 2 * sum(likely) <= len(pairs):
+        return []
+    sample = sample_of([pair for pair, is_likely in zip(pairs, likely) if is_likely])
+    seen = [find_classes(open_side(inputs, pair, side)) for pair in sample]
+    numbers = set().union(*seen) - {255}
+    if 10 * sum(map(bool, seen)) < 9 * len(sample) or len(numbers) < 2:
+        return []
+    dense = len(numbers) >= 8 and sum(n + 1 in numbers for n in numbers) >= len(numbers) / 2
+    deep = 2 * sum(look.values is not None for look in looks) > len(looks)
+    if max(numbers) > MAX_CLASS and not dense and not (deep and len(numbers) > 2):
+        return []
+    names = [getattr(pair, side) for pair in pairs]
+    span = f"{min(numbers)} to {max(numbers)}"
+    reason = (
+        f"holds class numbers ({span}) that look all alike: show them in colours{and_more(names)}"
+    )
+    return [doubt(side, "class-numbers", names, reason, [f"{side}-classes=colours"])]
+
+
 def _share_passing(
     inputs: Inputs, pairs: list[PlannedPair], end: str, test: Callable[[Image.Image], bool]
 ) -> float:
@@ -158,19 +101,6 @@ def _share_passing(
             # More than 8 bits are never judged by their 8-bit look.
             passed += values.distinct <= 64 or bool(find_classes(open_side(inputs, pair, end)))
     return passed / len(sample) if sample else 0.0
-
-
-def sample_of(items: Sequence[Item]) -> Sequence[Item]:
-    """Return the files or pairs, spread over all, that are opened in full."""
-    return items[:: max(1, len(items) // SAMPLED_FILES)][:SAMPLED_FILES]
-
-
-def open_side(inputs: Inputs, pair: PlannedPair, side: str) -> Picture:
-    """Open one side of a pair at full size."""
-    name = getattr(pair, side)
-    content, _ = read_input(inputs.folder(side), name, inputs.pages)
-    picture = open_input(inputs, side, name, content)
-    return cut_strip(picture, inputs.strips, name)[side == "target"] if pair.half else picture
 
 
 def find_classes(picture: Picture) -> set[int]:
@@ -227,3 +157,8 @@ def _nearly_flat(image: Image.Image) -> bool:
     common = common[counts[order] > 0.01 * counts.sum()]
     colourful = (np.ptp(common, axis=1) > 2).sum() if len(common) else 0
     return counts[order].sum() > 0.75 * counts.sum() and len(common) >= 3 and colourful >= 1
+
+
+def _is_grey(small: np.ndarray) -> bool:
+    """Return whether there is no colour but red: some tools keep class numbers there alone."""
+    return bool((small == small[..., :1]).all() or not small[..., 1:].any())
