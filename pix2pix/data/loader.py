@@ -41,6 +41,7 @@ from pix2pix.utils.memory import free_memory, local_processes
 CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
 CPU = torch.device("cpu")
 PAPER = 0.92  # luma above which a picture is backdrop, for its mean
+LIGHT = 0.6  # what is lighter takes less and less of another colour: soles and soft shadows
 TURNED = 0.3  # share of recoloured targets whose hues are turned
 NEUTRAL = 0.4  # share of the others that become black, grey or white: photos have no deep black
 SAMPLED_PAIRS = 32  # pairs whose channels are the dataset's
@@ -237,8 +238,8 @@ def hinted(source: Tensor, target: Tensor, chance: random.Random) -> Tensor:
 
 def recoloured(target: Tensor, chance: random.Random) -> Tensor:
     """Colour the target, 3 x S x S in [-1, 1], anew and keep black and white: turn its hues, or
-    make all of it shades of one colour, of black too, so that a few hundred brown and black things
-    teach every colour."""
+    make what is not light in it shades of one colour, of black too, so that a few hundred brown
+    and black things teach every colour."""
     picture = (target + 1) / 2
     luma = torch.tensor(LUMA)
     grey = (luma[:, None, None] * picture).sum(0)
@@ -256,10 +257,12 @@ def recoloured(target: Tensor, chance: random.Random) -> Tensor:
     thing = grey[grey < PAPER]
     mean = float(thing.mean()) if len(thing) else 0.5
     power = math.log(middle) / math.log(min(max(mean, 0.02), 0.98))
-    grey = grey.clamp(0, 1) ** min(max(power, 0.5), 3.5)
+    shade = grey.clamp(0, 1) ** min(max(power, 0.5), 3.5)
     color = color[:, None, None]
-    dark, light = color * (grey / middle), 1 - (1 - color) * ((1 - grey) / (1 - middle))
-    return torch.where(grey < middle, dark, light).clamp(0, 1) * 2 - 1
+    dark, light = color * (shade / middle), 1 - (1 - color) * ((1 - shade) / (1 - middle))
+    painted = torch.where(shade < middle, dark, light)
+    share = ((PAPER - grey) / (PAPER - LIGHT)).clamp(0, 1)
+    return torch.lerp(grey.expand_as(painted), painted, share).clamp(0, 1) * 2 - 1
 
 
 def hue_turn(angle: float) -> list[list[float]]:

@@ -25,6 +25,7 @@ from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
 from pix2pix.imaging.picture import as_picture, resize
 from pix2pix.imaging.strokes import smooth
+from pix2pix.imaging.tracing import between, pen_drawing
 from pix2pix.imaging.video import open_clip, read_frames
 from pix2pix.utils.files import write_errors
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -35,6 +36,7 @@ DERIVATIONS = {  # name -> "source -> target" for people
     "lines-pencil": "pencil drawing -> photo",
     "lines-bold": "bold drawing -> photo",
     "lines-mixed": "drawing of any style -> photo",
+    "lines-pen": "drawing with one pen -> photo",
     "lines+colours": "line drawing with colour strokes -> photo",
     "small": "small -> large",
     "holes": "picture with holes -> whole picture",
@@ -75,6 +77,8 @@ def derive_source(photo: Image.Image, how: str, key: str, seed: int = 0) -> Imag
         holed = colour.copy()
         holed.paste(HOLE, mask=_hole_mask(colour.size, chance))
         return holed
+    if how == "lines-pen":
+        return pen_drawing(colour, chance)
     style = _LINE_STYLES.get(how) or LINE_STYLES[int(len(LINE_STYLES) * chance.random())]
     return line_drawing(colour, style)
 
@@ -165,7 +169,7 @@ def _hole_mask(size: tuple[int, int], chance: random.Random) -> Image.Image:
         mask = Image.new("L", size)
         pen = ImageDraw.Draw(mask)
         count = 1 + int(4 * chance.random())
-        share = _uniform(MIN_HOLE_SHARE, MAX_HOLE_SHARE, chance)
+        share = between(MIN_HOLE_SHARE, MAX_HOLE_SHARE, chance)
         for _ in range(count):
             shape = (_draw_rectangle, _draw_ellipse, _draw_stroke)[int(3 * chance.random())]
             shape(pen, size, share * pixels / count, chance)
@@ -179,18 +183,14 @@ def _hole_mask(size: tuple[int, int], chance: random.Random) -> Image.Image:
     return mask
 
 
-def _uniform(low: float, high: float, chance: random.Random) -> float:
-    return low + (high - low) * chance.random()
-
-
 def _random_box(size: tuple[int, int], area: float, chance: random.Random) -> list[float]:
     """Place a box of `area` pixels inside: left, top, right, bottom; up to twice as long as wide
     where the picture is."""
     wide, high = size
-    width = min(wide, (area * _uniform(0.5, 2.0, chance)) ** 0.5)
+    width = min(wide, (area * between(0.5, 2.0, chance)) ** 0.5)
     height = min(high, area / width)
     width = min(wide, area / height)
-    left, top = _uniform(0, wide - width, chance), _uniform(0, high - height, chance)
+    left, top = between(0, wide - width, chance), between(0, high - height, chance)
     return [left, top, left + width - 1, top + height - 1]
 
 
@@ -207,10 +207,8 @@ def _draw_ellipse(pen: ImageDraw.ImageDraw, size: tuple[int, int], area: float, 
 def _draw_stroke(pen: ImageDraw.ImageDraw, size: tuple[int, int], area: float, chance) -> None:
     """Draw a brush's path through five places of one half, as wide as `area` asks."""
     wide, high = size
-    x, y = _uniform(0, wide / 2, chance), _uniform(0, high / 2, chance)
-    stops = [
-        (x + _uniform(0, wide / 2, chance), y + _uniform(0, high / 2, chance)) for _ in range(5)
-    ]
+    x, y = between(0, wide / 2, chance), between(0, high / 2, chance)
+    stops = [(x + between(0, wide / 2, chance), y + between(0, high / 2, chance)) for _ in range(5)]
     path = smooth(stops)
     length = float(np.hypot(*np.diff(path, axis=0).T).sum())
     # Width w covers about w * length, and w * w more at its ends; bends fold over themselves.

@@ -199,10 +199,12 @@ def test_recoloured_targets_keep_black_and_white_and_their_strokes_have_the_new_
     picture = torch.full((3, 8, 8), 1.0)
     picture[:, 2:6, 2:6] = torch.tensor([0.4, -0.2, -0.6])[:, None, None]
     picture[:, 4, 4] = -1
+    picture[:, 0, 7] = 0.7  # a soft shadow, or a sole
     turned = [recoloured(picture, random.Random(seed)) for seed in range(40)]
     for other in turned:
         assert (other[:, 0, 0] - 1).abs().max() < 1e-4 and (other[:, 4, 4] + 1).abs().max() < 1e-4
         assert other.abs().max() <= 1
+        assert other[:, 0, 7].max() - other[:, 0, 7].min() < 0.45
     main = {int(other[:, 3, 3].argmax()) for other in turned}
     assert main == {0, 1, 2}, "not every colour came up"
     matrix = np.array(hue_turn(np.radians(120)))

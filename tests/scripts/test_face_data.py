@@ -20,7 +20,6 @@ from prepare_faces import (  # noqa: E402  the script knows where
     hair_colour,
     photos,
     stick,
-    tracing,
 )
 
 SIZE = 128
@@ -264,21 +263,3 @@ def test_a_half_drawn_face_ends_at_a_line(face):
         assert len(kept) < len(every) and set(map(tuple, kept)) < set(map(tuple, every))
         ends = kept.max(0) < every.max(0) - 0.05, kept.min(0) > every.min(0) + 0.05
         assert sum(map(np.sum, ends)) == 1, "on one side: left, right or below"
-
-
-def test_thick_lines_are_thinned_and_followed_from_end_to_end():
-    picture = Image.new("L", (SIZE, SIZE), 255)
-    pen = ImageDraw.Draw(picture)
-    pen.line((20, 20, 100, 30), fill=0, width=7)
-    pen.line((20, 90, 100, 90), fill=0, width=5)
-    skeleton = tracing.thin(np.asarray(picture) < 128)
-    paths = tracing.follow(skeleton)
-    assert sum(map(len, paths)) == skeleton.sum(), "every pixel is in one path"
-    longest = sorted(paths, key=len)[-2:]
-    assert all(np.ptp(path[:, 0]) > 65 for path in longest)
-    flat = min(longest, key=lambda path: np.ptp(path[:, 1]))
-    assert np.abs(flat[:, 1] - 90).max() <= 2, "in the middle of the line"
-    rng = np.random.default_rng(0)
-    strokes = tracing.trace(np.asarray(picture), 0.02, 0.3, 0.0, rng)
-    assert len(strokes) == 2, "and nothing short"
-    assert (np.asarray(d.draw_strokes(strokes, SIZE))[88:93, 40] < 128).any()

@@ -10,11 +10,11 @@ from prepare_faces.features import hair_mask
 from prepare_faces.framing import GUIDE, Face, Framed, Place, frame, smaller
 from prepare_faces.hair_colour import can_recolour, recolour_hair
 from prepare_faces.stick import choose_parts, stick_parts
-from prepare_faces.tracing import trace
 from scipy import ndimage
 
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.imaging.strokes import Stroke, draw_strokes
+from pix2pix.imaging.tracing import trace
 
 # In turn, for a photo with an artist's sketch and for one without. The first two of the former are
 # the sketch as it was scanned and cleaned: whoever translates a sketch has prepared nothing.

@@ -11,11 +11,12 @@ from scipy import ndimage
 
 from pix2pix.imaging.picture import LUMA
 
-# Hair in even light, sRGB: black, browns, blonds, reds, greys.
+# Hair in even light, sRGB: black, browns, blonds, reds, and greys, of which there are more: pencil
+# is grey too, and in sketches it stands for dark hair.
 NATURAL = (
     (24, 20, 20), (45, 32, 26), (74, 50, 36), (107, 74, 48), (143, 101, 62), (181, 137, 84),
-    (214, 180, 124), (232, 210, 170), (160, 74, 38), (128, 52, 34), (120, 116, 112),
-    (168, 166, 164), (214, 212, 210),
+    (214, 180, 124), (232, 210, 170), (160, 74, 38), (128, 52, 34), (104, 102, 100),
+    (128, 126, 124), (150, 148, 146), (168, 166, 164), (190, 188, 186), (214, 212, 210),
 )  # fmt: skip
 DYED = 0.12  # share of colours that no hair has by nature
 SHADING = 0.28  # of its lightness is how much hair varies

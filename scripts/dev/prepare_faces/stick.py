@@ -82,7 +82,7 @@ class Drawer:
 
     def __init__(self, points: dict[str, np.ndarray], rng: np.random.Generator) -> None:
         self.at, self.rng = points, rng
-        self.pen = rng.uniform(1.5, 5.0) / 256
+        self.pen = rng.uniform(1.0, 5.0) / 256
         self.shake = rng.uniform(0.6, 2.2) / 256
         self.parts: Parts = {}
         self.begin("oval")
