@@ -155,12 +155,15 @@ class AddNoise(nn.Dropout):
         return torch.cat([x, noise], dim=1)
 
 
-def add_tint(unet: UNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights for `unet`, which sees a tint, from those of the same network without. It
-    begins with the same pictures: of the tint it sees nothing."""
-    name, tint = "down.0.0.weight", {f"tint.{k}": v for k, v in unet.tint.state_dict().items()}
-    first = weights[name]  # ngf x C x 4 x 4
-    return {**weights, **tint, name: torch.cat([first, torch.zeros_like(first[:, :3])], 1)}
+def add_input(unet: UNet, weights: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    """Return weights for `unet`, which sees the `part` noise or tint, from those of the same
+    network without. It begins with the same pictures: of the part it sees nothing."""
+    own = {k: v for k, v in unet.state_dict().items() if k.startswith(f"{part}.")}
+    name, channels = "down.0.0.weight", {"noise": 1, "tint": 3}[part]
+    first = weights[name]  # ngf x C x 4 x 4, the channels of a tint at the end
+    at = first.shape[1] - (3 if part == "noise" and "tint.colours" in weights else 0)
+    blind = torch.zeros_like(first[:, :1]).repeat(1, channels, 1, 1)
+    return {**weights, **own, name: torch.cat([first[:, :at], blind, first[:, at:]], 1)}
 
 
 class AddTint(nn.Module):

@@ -17,7 +17,7 @@ from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
-from pix2pix.nn.generators import add_hints, add_tint
+from pix2pix.nn.generators import add_hints, add_input
 from pix2pix.training.checkpoints import checkpoint_folder
 from pix2pix.training.distributed import ProcessGroup, is_first, join_group
 from pix2pix.training.recorder import Recorder
@@ -181,14 +181,15 @@ def save(work: Training, step: int) -> None:
 
 
 def load_initial_weights(trainer: Trainer, folder: Path) -> None:
-    """Begin with a model's weights (fine-tuning), which may learn hints of colour or a tint from
-    there. Raises UserError where the networks differ otherwise."""
+    """Begin with a model's weights (fine-tuning), which may learn hints of colour, noise or a tint
+    from there. Raises UserError where the networks differ otherwise."""
     generator, config = load_model(folder)
     weights, model = generator.state_dict(), config.generator
     expected = trainer.config.generator_config()
-    if expected.tint and not model.tint:
-        weights = add_tint(trainer.generator, weights)
-        model = dataclasses.replace(model, tint=True)
+    for part in ("noise", "tint"):
+        if getattr(expected, part) and not getattr(model, part):
+            weights = add_input(trainer.generator, weights, part)
+            model = dataclasses.replace(model, **{part: True})
     if expected.gate and not model.gate:
         weights = add_hints(trainer.generator, weights)
         model = dataclasses.replace(model, hints=True, gate=True)

@@ -70,14 +70,14 @@ def resolve_config(
 
 def model_network(model: ModelConfig, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the model's network, channels included, since its weights fit no other; only the
-    size may differ where the weights do not depend on it, and hints of colour and a tint may be
-    learned. Raises UserError where a setting that was `given` contradicts it."""
+    size may differ where the weights do not depend on it, and hints of colour, noise and a tint may
+    be learned. Raises UserError where a setting that was `given` contradicts it."""
     generator = model.generator
     size = given.get("size", 0)
     if size >= (2**generator.halvings if generator.kind == "unet" else 1):
         generator = generator.at_size(size)
-    if given.get("tint"):
-        generator = dataclasses.replace(generator, tint=True)
+    learned = {part: True for part in ("noise", "tint") if given.get(part)}
+    generator = dataclasses.replace(generator, **learned)
     network = dataclasses.asdict(generator)
     values = {"generator": network.pop("kind"), **network}
     for key, value in values.items():

@@ -87,7 +87,7 @@ def test_wrong_options_are_refused_in_a_sentence(values: dict, says: str) -> Non
     assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
 
 
-def test_colours_are_judged_as_the_translator_gives_them() -> None:
+def test_colours_are_judged_as_the_translator_gives_them(float32: None) -> None:
     config = TrainConfig(
         size=64, ngf=8, ndf=8, source_channels=1, derive="grey", keep_light=True, dropout="none"
     )
@@ -666,13 +666,14 @@ def test_what_a_source_leaves_open_follows_the_tint() -> None:
     assert green[0] < open_[0] < red[0]
 
 
+@pytest.mark.parametrize("had", ["noise", "tint", ""])
 @pytest.mark.parametrize("hints", [0.0, 0.5])
-def test_a_model_learns_a_tint_and_begins_with_its_own_pictures(
-    hints: float, tmp_path: Path
+def test_a_model_learns_noise_and_a_tint_and_begins_with_its_own_pictures(
+    hints: float, had: str, tmp_path: Path
 ) -> None:
-    kind = "drawing" if hints else "photo"
-    folder = save_tiny_model(tmp_path / "m", tiny_config({"noise": True}, source_kind=kind))
-    given = {"tint": True, "precision": "float32", "colour_hints": hints}
+    kind, network = "drawing" if hints else "photo", {had: True} if had else {}
+    folder = save_tiny_model(tmp_path / "m", tiny_config(network, source_kind=kind))
+    given = {"noise": True, "tint": True, "precision": "float32", "colour_hints": hints}
     config = resolve_config("maps", given, tmp_path, folder)
     assert config.generator_config().hints == bool(hints)
     trainer, (before, _) = Trainer(config, CPU), load_model(folder)
@@ -680,10 +681,11 @@ def test_a_model_learns_a_tint_and_begins_with_its_own_pictures(
     first, source = trainer.generator.down[0][0], pictures(1, 1)
     with torch.no_grad():
         colour = torch.tensor([[0.5, -0.5, 0.0]])
-        made = trainer.generator.eval()(source, colour), before.eval()(source)
+        own = before.eval()(source, colour) if had == "tint" else before.eval()(source)
+        made = trainer.generator.eval()(source, colour), own
     assert torch.allclose(*made, atol=1e-5)
     trainer.generator.train()
     torch.manual_seed(0)
     for _ in range(4):  # in one of them the tint is not left out
         trainer.step(source, pictures(2, 1) / 2 + 0.5)
-    assert (first.weight[:, -3:] != 0).all()
+    assert (first.weight[:, -4:] != 0).all()  # noise and tint
