@@ -336,6 +336,12 @@ def value_range(parts: Iterable[np.ndarray], full: float) -> tuple[float, float]
     return (0.0, full) if low >= 0.0 and high <= full else (float(low), float(high))
 
 
+def with_light(generated: Image.Image, light: Image.Image) -> Image.Image:
+    """Return the hues and the saturation of an RGB image with the light of one in L."""
+    _, *colours = generated.convert("YCbCr").split()
+    return Image.merge("YCbCr", [light, *colours]).convert("RGB")
+
+
 def _bands(size: tuple[int, int]) -> Iterator[Box]:
     """Yield boxes of full rows, a quarter of a megapixel each, that cover a picture of `size`."""
     width, height = size

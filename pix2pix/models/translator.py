@@ -24,7 +24,8 @@ from pix2pix.imaging.picture import (
     from_array,
     image_from_bytes,
     parse_colour,
-)  # fmt: skip
+    with_light,
+)
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import find_model, load_model
 from pix2pix.models.onnx_runtime import OnnxEngine, in_turn, onnx_engine
@@ -346,9 +347,3 @@ class Translator:
                 torch.manual_seed(seed % 2**63)
             generated = self.generator(source, *colour)
         return generated[0].float().cpu().numpy()
-
-
-def with_light(generated: Image.Image, light: Image.Image) -> Image.Image:
-    """Return the hues and the saturation of an RGB image with the light of one in L."""
-    _, *colours = generated.convert("YCbCr").split()
-    return Image.merge("YCbCr", [light, *colours]).convert("RGB")

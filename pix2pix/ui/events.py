@@ -21,7 +21,18 @@ from pix2pix.utils.progress import Progress
 
 # Of an event of the page's own.
 HIDDEN_EVENT = {"show_progress": "hidden", "api_visibility": "private"}
+# When something was clicked or changed, in ms of the page's own clock and in place of the first
+# input: of two quick events the later one may reach the server first.
+PAGE_CLOCK = "(_, ...inputs) => [performance.now(), ...inputs]"
 RESULT_SECONDS = 24 * 3600  # that uploads and results stay on disk
+
+
+class Switch(threading.Event):
+    """What stops work that was `asked` for at a moment of the page's clock."""
+
+    def __init__(self, asked: float = 0.0) -> None:
+        super().__init__()
+        self.asked = asked
 
 
 class CancelSwitches:
@@ -31,30 +42,28 @@ class CancelSwitches:
     MAX_REQUESTED = 256
 
     def __init__(self) -> None:
-        self.requested: dict[tuple[str, str], threading.Event] = {}
-        self.running_work: dict[tuple[str, str], threading.Event] = {}
-        self.lock = threading.Lock()
+        self.requested: dict[tuple[str, str], Switch] = {}
+        self.running_work: dict[tuple[str, str], Switch] = {}
+        self.lock = threading.RLock()
 
-    def switch(self, session: str, work: str) -> threading.Event:
+    def switch(self, session: str, work: str, asked: float = 0.0) -> Switch:
         """Make a switch for work that was asked for, and stop the visitor's earlier work of that
         kind."""
         self.stop(session, work)
         with self.lock:
             self.requested.pop((session, work), None)  # the new one goes to the end
-            new = self.requested[session, work] = threading.Event()
+            new = self.requested[session, work] = Switch(asked)
             while len(self.requested) > self.MAX_REQUESTED:
                 del self.requested[next(iter(self.requested))]
         return new
 
     @contextmanager
-    def at_work(self, session: str, work: str) -> Iterator[threading.Event]:
+    def at_work(self, session: str, work: str) -> Iterator[Switch]:
         """Give the `switch` of the work that begins, for as long as it goes on; programs have
         none."""
         key = session, work
         with self.lock:
-            switch = (
-                self.requested.pop(key, None) or self.running_work.get(key) or threading.Event()
-            )
+            switch = self.requested.pop(key, None) or self.running_work.get(key) or Switch()
             self.running_work[key] = switch
         try:
             yield switch
@@ -63,12 +72,32 @@ class CancelSwitches:
                 if self.running_work.get(key) is switch:
                     del self.running_work[key]
 
+    @contextmanager
+    def latest(self, session: str, work: str, asked: float) -> Iterator[Switch]:
+        """Give a `switch` for work that takes the place of what the visitor asked for before, at
+        whatever order requests come; raises Cancelled, at the end too, where later work took its
+        own."""
+        with self.lock:
+            before = self.requested.get((session, work))
+            if before and before.asked > asked:
+                raise Cancelled
+            switch = self.switch(session, work, asked)
+        try:
+            yield switch
+        finally:
+            if switch.is_set():
+                raise Cancelled  # also in place of what failed: nobody waits for it
+
     def stop(self, session: str, work: str) -> None:
         """Stop the visitor's work of that kind, also where it still waits."""
+        for switch in self.of(session, work):
+            switch.set()
+
+    def of(self, session: str, work: str) -> list[Switch]:
+        """Return the switches of the visitor's work of that kind, waiting and running."""
         with self.lock:
-            for switches in (self.requested, self.running_work):
-                if switch := switches.get((session, work)):
-                    switch.set()
+            both = [s.get((session, work)) for s in (self.requested, self.running_work)]
+        return [switch for switch in both if switch]
 
 
 def wire_work(
@@ -91,25 +120,76 @@ def wire_work(
         except Cancelled:
             return stopped
 
-    def begin(request: gr.Request) -> list[Any]:
+    def begin(asked: float, request: gr.Request) -> list[Any]:
         """Swap the buttons; stops work that still waits in the queue."""
-        running.switch(str(request.session_hash), work)
+        running.switch(str(request.session_hash), work, asked)
         return [gr.Button(interactive=False), gr.Button(visible=True)]
 
     def end() -> list[Any]:
         return [gr.Button(interactive=True), gr.Button(visible=False)]
 
+    def end_unless_begun(request: gr.Request) -> Any:
+        """Leave the buttons to the work that was started again meanwhile."""
+        return gr.skip() if running.of(str(request.session_hash), work) else end()
+
     at_once = {"queue": False, **HIDDEN_EVENT}
-    started = gr.on([start.click, *starts], begin, None, buttons, **at_once)
-    ended = started.then(until_stopped, inputs, outputs, **options)
-    for after in (ended.then, ended.failure):  # a failure triggers only the latter
-        after(end, None, buttons, **at_once)
+
+    def wire(events: list[Any], mode: str) -> Dependency:
+        asked = gr.Number(visible=False)
+        started = gr.on(events, begin, asked, buttons, js=PAGE_CLOCK, trigger_mode=mode, **at_once)
+        ended = started.then(until_stopped, inputs, outputs, trigger_mode=mode, **options)
+        ended.then(end_unless_begun, None, buttons, trigger_mode=mode, **at_once)
+        # A failure triggers this alone; its switch may still wait for work that never began.
+        ended.failure(end, None, buttons, trigger_mode=mode, **at_once)
+        return ended
+
+    if starts:
+        wire(list(starts), "multiple")  # of choices the last one counts, of two clicks the first
+    ended = wire([start.click], "once")
 
     def cancel(request: gr.Request) -> None:
         running.stop(str(request.session_hash), work)
 
     stop.click(cancel, None, None, queue=False, api_visibility="private")
     return ended
+
+
+SHOW_STOP = "(input) => ({ __type__: 'update', visible: Boolean(input) })"
+HIDE_STOP = "() => ({ __type__: 'update', visible: false })"
+
+
+def wire_latest(
+    running: CancelSwitches, work: str, starts: Sequence[Any], stop: gr.Button,
+    function: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any], **options: Any,
+) -> None:  # fmt: skip
+    """Wire `function` to the events `starts`, each of which stops the work of those before it, as
+    the button `stop` does, which is seen while there is work on the first of the `inputs`.
+
+    `function` takes the page's clock before its inputs, works inside
+    `running.latest(session, work, clock)` and gives a list of the values of `outputs`. `options`
+    are those of its event.
+    """
+
+    @functools.wraps(function)
+    def unless_stopped(*args: Any, **named: Any) -> Any:
+        try:
+            return [*function(*args, **named), gr.Button(visible=False)]
+        except Cancelled:
+            return gr.skip()
+
+    gr.on(starts, None, inputs[0], stop, js=SHOW_STOP)
+    ended = gr.on(
+        starts, unless_stopped, [gr.Number(visible=False), *inputs], [*outputs, stop],
+        js=PAGE_CLOCK, trigger_mode="multiple", show_progress_on=outputs[0],
+        api_visibility="private", **options,
+    )  # fmt: skip
+    ended.failure(None, None, stop, js=HIDE_STOP)
+
+    def cancel(request: gr.Request) -> Any:
+        running.stop(str(request.session_hash), work)
+        return gr.Button(visible=False)
+
+    stop.click(cancel, None, stop, queue=False, **HIDDEN_EVENT)
 
 
 def results_folder() -> Path:

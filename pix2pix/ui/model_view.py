@@ -81,10 +81,10 @@ def first_model(models: dict[str, Path]) -> str:
     return min(models, key=lambda name: KINDS.index(read_config(models[name]).source_kind))
 
 
-def sample_photos(folder: Path) -> list[tuple[Image.Image, str]]:
+def sample_photos(folder: Path, most: int = MAX_SAMPLES) -> list[tuple[Image.Image, str]]:
     """List (photo, name) to try the model on."""
     photos = []
-    for file in sample_files(folder)[:MAX_SAMPLES]:
+    for file in sample_files(folder)[:most]:
         with contextlib.suppress(UserError):
             photos.append((open_picture(file, max_pixels=4_000_000).to_pil(3), file.stem))
     return photos

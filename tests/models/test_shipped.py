@@ -43,7 +43,10 @@ BRUSHES = {
     "streets": "road building tree sky pavement fence bicyclist car other sign pedestrian pole",
 }
 REAL = {  # source and target of two pairs that the model was not trained on
-    "colorize": [(f"colour/landscapes/sunrise-sunrise{n}.jpg",) * 2 for n in (46, 225)],
+    "colorize": [
+        (f"{n}.jpg",) * 2
+        for n in ("colour/landscapes/sunrise-sunrise225", "faces/london-A-london_neutral_082_03")
+    ],
     "facades": [
         (f"facades-cmp/val/label/{n}.png", f"facades-cmp/val/photo/{n}.jpg")
         for n in ("val-1", "val-11")
@@ -237,7 +240,7 @@ def test_pictures_follow_the_tint_in_light_and_colour(name: str, most: float) ->
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_weights_of_int8_give_pictures_that_the_eye_cannot_tell_apart(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], float32: None
 ) -> None:
     folder, small = ROOT / "checkpoints" / name, tmp_path / name
     shutil.copytree(folder, small)
@@ -257,4 +260,4 @@ def test_weights_of_int8_give_pictures_that_the_eye_cannot_tell_apart(
         print(
             f"\n{name}: {len(apart)} pictures, int8 apart by {most} at most, {mean:.2f} on average"
         )
-    assert 0 < most <= 6 and mean < 0.5, "of 255"
+    assert 0 < most <= 5 and mean < 0.1, "of 255"

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from pix2pix.errors import UserError
+from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.events import CancelSwitches
@@ -33,7 +33,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> gr.Blocks:
 
 
 def functions(page: gr.Blocks, *names: str) -> list[Callable[..., Any]]:
-    return [event.fn for event in page.fns.values() if event.name in names]
+    found = dict.fromkeys(event.fn for event in page.fns.values() if event.name in names)
+    return list(found)
 
 
 def silent(*said: Any, **more: Any) -> None: ...
@@ -42,20 +43,24 @@ def silent(*said: Any, **more: Any) -> None: ...
 @pytest.fixture()
 def stopped(page: gr.Blocks) -> None:
     """A visitor pressed every button of work, and Stop before its turn came."""
-    begins, ends = functions(page, "begin"), functions(page, "cancel")
-    begins = [begin for begin in begins if begin.__qualname__.startswith("wire_work")]
+    begins, ends = (
+        [f for f in functions(page, name) if f.__qualname__.startswith("wire_work.")]
+        for name in ("begin", "cancel")
+    )
     assert len(begins) == len(ends) == 5  # check, build, load, measure, translate all
-    for handler in (*begins, *ends):
-        handler(VISITOR)
+    for begin in begins:
+        begin(0.0, VISITOR)
+    for end in ends:
+        end(VISITOR)
 
 
 def test_a_batch_that_waits_is_stopped(page: gr.Blocks, stopped: None, tmp_path: Path) -> None:
     save_png(noise(64, 64), tmp_path / "a.png")
     (translate,) = functions(page, "translate_batch")
     with pytest.raises(UserError, match="0 of 1 translated"):
-        translate([str(tmp_path / "a.png")], "tiny", "", "", "", VISITOR, silent)
+        translate([str(tmp_path / "a.png")], "tiny", "", "", "", "", VISITOR, silent)
     for visitor in (VISITOR, OTHER):  # it is over; and others go on
-        assert translate([str(tmp_path / "a.png")], "tiny", "", "", "", visitor, silent)[0]
+        assert translate([str(tmp_path / "a.png")], "tiny", "", "", "", "", visitor, silent)[0]
 
 
 def test_measuring_that_waits_is_stopped(page: gr.Blocks, stopped: None) -> None:
@@ -77,6 +82,18 @@ def test_a_switch_is_that_of_the_press_until_its_work_ends() -> None:
     assert not running.requested and not running.running_work
     with running.at_work("me", "batch") as one, running.at_work("me", "batch") as two:
         assert not one.is_set() and not two.is_set()  # a program may ask for much at once
+
+
+def test_the_latest_counts_whatever_order_requests_come_in() -> None:
+    running = CancelSwitches()
+    with pytest.raises(Cancelled), running.latest("me", "photo", 1.0) as first:
+        with running.latest("me", "photo", 3.0) as last, running.latest("other", "photo", 2.0):
+            assert first.is_set() and not last.is_set()
+        raise UserError("of a photo that nobody waits for")
+    with pytest.raises(Cancelled), running.latest("me", "photo", 2.0):
+        raise AssertionError("it was asked for before the last one")
+    with pytest.raises(UserError), running.latest("me", "photo", 4.0):
+        raise UserError("of the photo that is there")
 
 
 def test_who_pressed_and_never_came_back_is_forgotten() -> None:

@@ -99,8 +99,9 @@ def test_a_stranger_is_refused_by_every_event_but_those_of_translation(server: S
     assert allowed == {
         *("pick", "compare", "vary", "translate", "translate_batch"),
         *("choose", "to_pad", "list_models", "refresh"),
-        *("look", "use"),  # a pair that was given for a photo
+        "cut",  # a pair that was given for a photo
         *("begin", "fetch", "cancel", "end"),  # a model from the Hub, for oneself
+        "end_unless_begun",
     }
     assert silent == {"leave", "show", "library_items", "warnings"}
     assert server.tree() == before
@@ -368,10 +369,11 @@ def test_a_full_disk_takes_no_results(
     held = server.http.post("gradio_api/upload", files=files).json()[0]
     picture = {"path": held, "meta": {"_type": "gradio.FileData"}}
     numbers = {event.name: number for number, event in server.page.fns.items()}
-    photo = [picture, "tiny", "", "auto", "pencil", "", "", False]
+    photo = [picture, "tiny", "", "auto", "pencil", "", "", False, ""]
     asked = {
-        **{name: photo for name in ("compare", "translate", "vary")},
-        "translate_batch": [[picture], "tiny", "", "", ""],
+        "translate": photo,
+        **{name: [1.0, *photo] for name in ("compare", "vary")},  # and the page's clock
+        "translate_batch": [[picture], "tiny", "", "", "", ""],
         "fetch": ["ann/faces", "", {}, *arguments(server.page.fns[numbers["fetch"]])[3:]],
     }
 

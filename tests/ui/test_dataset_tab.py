@@ -29,6 +29,7 @@ from pix2pix.data.records import Inputs, Plan, Recipe
 from pix2pix.data.report import read_dataset_json
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import from_data_url
+from pix2pix.ui.dataset import build as checking
 from pix2pix.ui.dataset.build import CheckedPlan, PlanCache
 from pix2pix.ui.dataset.pairs_view import dataset_pair_views, planned_pair_views
 from pix2pix.ui.dataset.sources_form import table_examples
@@ -440,6 +441,29 @@ def test_stop_leaves_nothing(
 
 
 @pytest.mark.browser
+def test_two_clicks_build_once(page: Any, folders: tuple[Path, Path]) -> None:
+    upload(page, folders)
+    check(page)
+    page.locator("#dataset-name").locator("input, textarea").fill("once")
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url) if "queue/join" in sent.url else None)
+    page.locator("#build").dblclick()
+    page.get_by_text("once is ready").wait_for()
+    assert len(asked) == 1
+
+
+@pytest.mark.browser
+def test_a_name_that_is_none_can_be_mended(page: Any, folders: tuple[Path, Path]) -> None:
+    upload(page, folders)
+    check(page)
+    build_as(page, "..")
+    page.locator(".toast-body").wait_for()
+    page.locator("#stop-build").wait_for(state="hidden")
+    build_as(page, "mended")
+    page.get_by_text("mended is ready").wait_for()
+
+
+@pytest.mark.browser
 def test_another_folder_asks_for_another_check(page: Any, folders: tuple[Path, Path]) -> None:
     upload(page, folders)
     check(page)
@@ -448,6 +472,34 @@ def test_another_folder_asks_for_another_check(page: Any, folders: tuple[Path, P
     page.get_by_text("check the pairs again").wait_for()
     page.wait_for_selector("#check.primary")
     page.wait_for_selector("#build:disabled")
+
+
+@pytest.mark.browser
+def test_another_rule_during_a_check_begins_it_anew(
+    page: Any, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(page, folders)
+    check(page)
+    begun, may_go_on = threading.Event(), threading.Event()
+    make = checking.make_plan
+
+    def slow(inputs: Any, should_stop: Any, **options: Any) -> Any:
+        begun.set()
+        while not (may_go_on.wait(0.02) or should_stop()):
+            pass
+        options["should_stop"] = should_stop
+        return make(inputs, **options)
+
+    monkeypatch.setattr(checking, "make_plan", slow)
+    for rule in ("Sorted order", "The letters and numbers"):
+        begun.clear()
+        page.locator("#match input").click()
+        page.locator("[role=option]", has_text=rule).first.click()
+        assert begun.wait(120)
+    may_go_on.set()
+    page.locator("#report").get_by_text("Paired by the letters and numbers").wait_for()
+    page.wait_for_selector("#check:not([disabled])")
+    page.locator("#stop-check").wait_for(state="hidden")
 
 
 @pytest.mark.browser
@@ -479,6 +531,31 @@ def test_one_click_settles_what_is_black_and_white(page: Any, workspace: Path) -
     made = read_dataset_json(workspace / "datasets" / "ct")
     assert made["ranges"]["target"] == [-1024.0, 1.0]
     assert not [doubt for doubt in made["doubts"] if doubt["kind"] == "outlier"]
+
+
+@pytest.mark.browser
+def test_a_choice_that_is_heard_after_the_check_leaves_it(page: Any, workspace: Path) -> None:
+    draw_folders(workspace / "late", 3)
+    page.locator("#kind").get_by_text("Workspace").click()
+    with page.expect_request("**/run/predict") as change:
+        page.locator("#source-path").locator("input, textarea").fill("late/labels")
+    changed = change.value.post_data_json["fn_index"]
+    held: list[Any] = []
+    is_over = False
+
+    def hold(route: Any) -> None:
+        is_change = route.request.post_data_json["fn_index"] == changed
+        route.continue_() if is_over or not is_change else held.append(route)
+
+    page.route("**/run/predict", hold)
+    page.locator("#target-path").locator("input, textarea").fill("late/photos")
+    check(page)
+    is_over = True
+    with page.expect_response("**/run/predict"):
+        for route in held:
+            route.continue_()
+    build_as(page, "late")
+    page.get_by_text("late is ready").wait_for()
 
 
 @pytest.mark.browser

@@ -136,6 +136,17 @@ def test_a_tint_is_the_same_on_the_device(visit: Any, exported: Static) -> None:
     page.until(f"pad.shownCount > {shown} && pad.idle()")
     assert np.abs(page.picture().astype(int) - plain).max() > 3
     assert difference(page, exported.tinted, tint="#e03010") <= MOST_DIFFERENCE
+    page.do("variations")
+    tiles = page.page.locator(".variations button")
+    tiles.first.wait_for()
+    tiles.first.click()
+    page.settle()
+    chosen = page.js("pad.config.tints[0]")
+    assert (
+        tiles.first.get_attribute("aria-pressed") == "true" and page.js("pad.live.tint") == chosen
+    )
+    assert difference(page, exported.tinted, tint=chosen) <= MOST_DIFFERENCE
+    assert page.page.locator(".seed").is_hidden()
 
 
 class SlowModels(TranslatorCache):

@@ -25,6 +25,14 @@ BOARD = "document.querySelector('.trace').parentElement.board"
 ROOF = [(0.2, 0.6), (0.5, 0.2), (0.8, 0.6)]
 WALLS = [(0.3, 0.6), (0.3, 0.9), (0.7, 0.9), (0.7, 0.6)]
 
+# Notes of each change of a palette how many are under way, and how many labels it tells of.
+COUNTED = """async (request, ask) => {
+  asked.push([underway += 1, request.palette.length]);
+  const reply = await ask(request);
+  underway -= 1;
+  return reply;
+}"""
+
 
 class NoModels:
     def models(self) -> dict[str, Path]:
@@ -50,6 +58,15 @@ class Desk:
         """Wait for a photo on the board."""
         self.page.wait_for_selector(f".trace .work[data-shown='{name}']")
 
+    def choose_labels(self) -> None:
+        self.page.locator(".trace [data-part=kind] select").select_option("labels")
+
+    def begin_labels(self, photo: list[Path]) -> None:
+        """Begin a set of label maps, in the first palette, with the photo of the first house."""
+        self.choose_labels()
+        self.add(photo)
+        self.see("001-house_0")
+
     def draw(self, *points: tuple[float, float]) -> None:
         paper = self.page.locator(".trace .paper")
         paper.evaluate("(paper) => paper.scrollIntoView({ block: 'center', behavior: 'instant' })")
@@ -70,6 +87,16 @@ class Desk:
         """Wait for what the board says."""
         said = self.page.locator(".trace .message", has_text=words)
         said.locator("visible=true").wait_for()
+
+    def answer(self, call: str, answer: str) -> None:
+        """Let `answer(request, ask)` of the page's language stand before a call of the server."""
+        self.page.evaluate(f"""() => {{
+          const board = {BOARD}, {{ server }} = board;
+          const answer = (request) => ({answer})(request, server.{call});
+          board.server = new Proxy(server, {{
+            get: (calls, name) => (name === "{call}" ? answer : calls[name]),
+          }});
+        }}""")
 
     def drawing(self) -> np.ndarray:
         url = self.page.evaluate(f"{BOARD}.drawing.png()")
@@ -180,7 +207,7 @@ def test_traced_left_taken_up_again_and_built(
 @pytest.mark.browser
 def test_label_maps_bring_their_palette(desk: Desk, workspace: Path, photos: list[Path]) -> None:
     page = desk.page
-    page.locator(".trace [data-part=kind] select").select_option("labels")
+    desk.choose_labels()
     names = page.locator(".trace .entries input[type=text]")
     for _ in range(7):  # three are left
         page.locator(".trace .entries button").last.click()
@@ -220,6 +247,44 @@ def test_label_maps_bring_their_palette(desk: Desk, workspace: Path, photos: lis
 
 
 @pytest.mark.browser
+def test_quick_changes_of_the_palette_follow_each_other(desk: Desk, photos: list[Path]) -> None:
+    page = desk.page
+    desk.begin_labels(photos[:1])
+    page.evaluate("window.asked = []; window.underway = 0")
+    desk.answer("change_set", COUNTED)
+    page.locator(".trace summary").click()
+    labels = page.locator(".trace .entries button")
+    count = labels.count()
+    clicks = "for (const _ of [1, 2, 3]) {}.querySelector('.entries > :last-child button').click()"
+    page.evaluate(clicks.format(f"{BOARD}.element"))
+    page.wait_for_function(f"!{BOARD}.isChanging")
+    # One request at a time: the first goes alone, and one more tells of both that came during it.
+    assert page.evaluate("window.asked") == [[1, count - 1], [1, count - 3]]
+    page.reload()
+    desk.open()
+    desk.see("001-house_0")
+    assert labels.count() == count - 3
+
+
+@pytest.mark.browser
+def test_a_refused_palette_is_taken_back(desk: Desk, photos: list[Path]) -> None:
+    page = desk.page
+    desk.begin_labels(photos[:1])
+    used = page.locator(".trace .palette button[aria-pressed=true]").inner_text()
+    desk.draw(*ROOF)
+    page.wait_for_function(f"{BOARD}.photo.state === 'begun'")
+    page.locator(".trace summary").click()
+    names = f"{BOARD}.palette.colours.map(({{ name }}) => name)"
+    before = page.evaluate(names)
+    words = f"{BOARD}.find('.message').textContent"
+    desk.answer("open_board", f"(asked, ask) => {{ window.said = {words}; return ask(asked); }}")
+    page.locator(".trace .entries").get_by_role("button", name=f"Remove {used}").click()
+    desk.hear("is drawn in this colour")
+    assert page.evaluate("said") == ""  # whoever reads that it was refused finds the label again
+    assert page.evaluate(names) == before
+
+
+@pytest.mark.browser
 def test_photos_and_sets_go_when_told(desk: Desk, workspace: Path, photos: list[Path]) -> None:
     desk.page.on("dialog", lambda dialog: dialog.accept())
     broken = photos[0].with_name("broken.png")
@@ -244,7 +309,7 @@ def test_photos_and_sets_go_when_told(desk: Desk, workspace: Path, photos: list[
 @pytest.mark.browser
 def test_the_board_fits_a_phone(desk: Desk, photos: list[Path]) -> None:
     desk.page.set_viewport_size({"width": 390, "height": 844})
-    desk.page.locator(".trace [data-part=kind] select").select_option("labels")
+    desk.choose_labels()
     desk.add(photos)
     desk.see("001-house_0")
     assert desk.page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -28,18 +28,20 @@ from tests.support.clips import house_frames, write_clip
 from tests.support.drawn_pairs import drawn_strip
 from tests.support.models_and_servers import noise, save_tiny_model, tiny_config, translator
 from tests.support.page_server import handler, launched
+from tests.ui.test_photo import take_away, wait_for_width
 
 GREY = np.arange(150 * 200, dtype=np.uint16).reshape(150, 200) * 2
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three models, and a strip, a 16-bit picture and one of five bands."""
+    """Four models, and a strip, a 16-bit picture and one of five bands."""
     folder = tmp_path_factory.mktemp("tab")
     network = {"source_channels": 1, "target_channels": 1}
     save_tiny_model(folder / "models" / "depth", tiny_config(network))
     save_tiny_model(folder / "models" / "plain", tiny_config({"norm": "instance"}))
     save_tiny_model(folder / "models" / "views", tiny_config(norm_mode="stored"))
+    save_tiny_model(folder / "models" / "tinted", tiny_config({"tint": True}))
     drawn_strip(1, 128).save(folder / "pair.png")
     Image.fromarray(GREY).save(folder / "grey16.png")
     (folder / "bands.tif").write_bytes(tiff(5))
@@ -67,11 +69,13 @@ def client(opened: tuple[gr.Blocks, str]) -> Client:
     return Client(opened[1], verbose=False)
 
 
-def batch(page: gr.Blocks, files: list[Path], model: str, norm: str = "") -> tuple[Any, str, str]:
+def batch(
+    page: gr.Blocks, files: list[Path], model: str, norm: str = "", tint: str = ""
+) -> tuple[Any, str, str]:
     visitor = SimpleNamespace(session_hash="s")
     names = [str(file) for file in files]
     run = handler(page, "translate_batch")
-    return run(names, model, "", "", norm, visitor, lambda *a, **k: None)
+    return run(names, model, "", "", norm, tint, visitor, lambda *a, **k: None)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +151,23 @@ def test_the_norm_is_the_models_own_unless_told(
     assert made[""] == made["stored"] != made["batch"]
 
 
+def test_a_tint_is_followed_by_photos_and_tiles(
+    client: Client, opened: Any, folder: Path, models: Any
+) -> None:
+    source, one = folder / "pair.png", models.get("tinted")
+    asked = {"image": handle_file(source), "model": "tinted"}
+    made = {}
+    for tint in ("", "#e03010", "navy"):
+        made[tint] = Image.open(client.predict(**asked, tint=tint, api_name="/translate")).tobytes()
+        assert made[tint] == one.translate(Image.open(source), tint=tint).tobytes()
+        pictures, *_ = batch(opened[0], [source], "tinted", tint=tint)
+        assert Image.open(pictures[0][0]).tobytes() == made[tint]
+    assert len(set(made.values())) == 3
+    for model, tint, words in (("tinted", "rainbow", "rainbow"), ("views", "navy", "no tint")):
+        with pytest.raises(AppError, match=words):
+            client.predict(image=asked["image"], model=model, tint=tint, api_name="/translate")
+
+
 def test_a_file_that_is_no_picture_is_refused_in_the_words_of_the_engine(
     client: Client, folder: Path
 ) -> None:
@@ -168,23 +189,15 @@ def test_a_strip_is_said_and_cut_by_a_person_and_the_norm_is_offered_where_there
     def upload(name: str) -> None:
         page.locator("#photo input[type=file]").first.set_input_files(folder / name)
 
-    def shown_width(width: int) -> None:
-        """Until both sides of the comparison are so many pixels wide."""
-        page.wait_for_function(
-            "width => { const all = [...document.querySelectorAll('#compared img')];"
-            " return all.length > 1 && all.every((img) => img.naturalWidth === width); }",
-            arg=width,
-        )
-
     choose("views")
     page.locator("#photo").wait_for(state="visible")
     upload("pair.png")
     page.locator("#right-half").wait_for(state="visible")
-    shown_width(256)  # translated as it is, until a person cuts it
+    wait_for_width(page, 256)  # translated as it is, until a person cuts it
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator("#right-half").click()
     page.locator("#strip").wait_for(state="hidden")
-    shown_width(128)
+    wait_for_width(page, 128)
 
     page.locator("button.label-wrap", has_text="More").locator("visible=true").first.click()
     norm = page.get_by_text("Normalised by").locator("visible=true")
@@ -195,13 +208,16 @@ def test_a_strip_is_said_and_cut_by_a_person_and_the_norm_is_offered_where_there
     choose("depth")
     norm.wait_for()
     assert page.get_by_text("This model's own: the picture itself.").is_visible()
+    tint = page.get_by_label("Tint").locator("visible=true")
+    assert not tint.count()
+    choose("tinted")
+    tint.fill("navy")
+    choose("depth")
+    tint.wait_for(state="hidden")  # and what was typed is no tint of this model
 
-    page.locator("#photo button[aria-label*=lear], #photo button[aria-label*=emove]").first.click()
-    page.wait_for_function(
-        "!document.querySelector('#photo img')"
-    )  # the next file has its own place
+    take_away(page)
     upload("grey16.png")
-    shown_width(200)
+    wait_for_width(page, 200)
     with page.expect_download() as download:
         page.locator("#compared a[download], #compared button[aria-label=Download]").first.click()
     made = np.asarray(Image.open(download.value.path()))
@@ -218,6 +234,7 @@ def test_a_tiff_says_why_it_is_not_seen_and_modes_need_no_server(
     photo = page.locator("#photo")
     photo.locator("input[type=file]").first.set_input_files(folder / "bands.tif")
     photo.locator("[data-unseen]").wait_for()
+    page.get_by_text("bands.tif has 5 channels").first.wait_for()
     page.context.set_offline(True)
     page.locator(".modes label", has_text="Tiles").click()
     page.locator("#tiles").wait_for(state="visible")

@@ -74,12 +74,13 @@ def test_photos_and_batches_borrow_the_gpu_and_the_pad_does_not(
     right = models.get("faces").translate(photo)
     assert handler(page, "translate")(str(file), "faces") == right
     assert len(spaces.borrowed) == 1
-    handler(page, "vary")(str(file), "faces", "", "auto", "pencil", "", "", False)
+    visitor, progress = SimpleNamespace(session_hash="s"), lambda *a, **k: None
+    asked_for = 1.0, str(file), "faces", "", "auto", "pencil", "", "", False, ""
+    handler(page, "vary")(*asked_for, visitor, progress)
     assert len(spaces.borrowed) == 1 + 4
 
-    visitor, progress = SimpleNamespace(session_hash="s"), lambda *a, **k: None
     pictures, _, said = handler(page, "translate_batch")(
-        [str(file), str(file)], "faces", "", "", "stored", visitor, progress
+        [str(file), str(file)], "faces", "", "", "stored", "", visitor, progress
     )
     assert said.startswith("2 of 2")
     stored = models.get("faces").translate(photo, norm="stored")

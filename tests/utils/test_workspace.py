@@ -91,7 +91,7 @@ def test_the_page_works_where_nothing_can_be_saved(
     right = models.get("faces").translate(photo)
     assert functions["translate"](str(place / "photo.png"), "faces") == right
     pictures, archive, _ = functions["translate_batch"](
-        [str(place / "photo.png")], "faces", "", "", "", SimpleNamespace(session_hash="s"),
+        [str(place / "photo.png")], "faces", "", "", "", "", SimpleNamespace(session_hash="s"),
         lambda *a, **k: None,
     )  # fmt: skip
     assert Path(pictures[0][0]).exists() and Path(archive).exists()

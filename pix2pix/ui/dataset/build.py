@@ -39,10 +39,12 @@ of pictures: source and target, or one of A|B pictures; without them their names
 
 @dataclass(frozen=True)
 class CheckedPlan:
-    """A plan, and the folder that its files lie in: to be held as long as the plan is used."""
+    """A plan, and the folder that its files lie in: to be held as long as the plan is used;
+    `asked` for at a moment of the page's clock."""
 
     plan: Plan
     temp_dir: TempDir
+    asked: float = 0.0
 
 
 class PlanCache:
@@ -77,6 +79,14 @@ class PlanCache:
                 raise UserError("Check the pairs first: the last check is no longer there.")
             return self.checks[session]
 
+    def is_asked_since(self, session: str, moment: float) -> bool:
+        """Whether the visitor asked for their latest check after this moment of the page's clock,
+        be it made or still to be made."""
+        switches = self.running.of(session, "check")
+        with self.lock:
+            made = [self.checks[session]] if session in self.checks else []
+        return any(check.asked > moment for check in [*switches, *made])
+
     def leave(self, session: str) -> bool:
         """Drop the check of a visitor who left or chose other folders, and return whether there was
         one; a build goes on."""
@@ -100,7 +110,7 @@ def make_checked_plan(
         plan = make_plan(inputs, on_progress=reading, **ranges, **options)
         if switch.is_set():
             raise Cancelled
-    plans.put(session, CheckedPlan(plan, temp_dir))
+    plans.put(session, CheckedPlan(plan, temp_dir, switch.asked))
     return plan
 
 

@@ -207,10 +207,17 @@ class TableColumns:
         def show(values: Values) -> dict[Any, Any]:
             return self.describe(look(values))
 
+        def show_again(values: Values) -> dict[Any, Any]:
+            """Leave the columns alone: another may have been chosen meanwhile."""
+            shown = show(values)
+            return {part: shown[part] for part in (self.about, self.examples)}
+
         outputs = [self.about, self.chosen, self.source, self.target, self.examples]
+        options = {"show_progress_on": self.about, "api_visibility": "private", **CONCURRENCY}
+        self.look.click(show, inputs, outputs, **options)
         gr.on(
-            [self.look.click, self.source.input, self.target.input], show, inputs, outputs,
-            show_progress_on=self.about, api_visibility="private", **CONCURRENCY,
+            [self.source.input, self.target.input], show_again, inputs, [self.about, self.examples],
+            trigger_mode="always_last", **options,
         )  # fmt: skip
 
         def forget() -> list[Any]:

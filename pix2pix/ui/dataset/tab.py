@@ -26,7 +26,7 @@ from pix2pix.ui.dataset.wording import (
     range_choices,
     report_items,
 )
-from pix2pix.ui.events import HIDDEN_EVENT, wire_work
+from pix2pix.ui.events import HIDDEN_EVENT, PAGE_CLOCK, wire_work
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.text import escape_text, safe_name
 
@@ -126,15 +126,21 @@ class DatasetTab:
         wire_work(
             self.plans.running, "check", [self.check, self.stop_check], check,
             {*sources.inputs(), *recipe.inputs(), *chosen, self.name}, outputs,
-            [part.input for part in chosen], stopped={self.checked: STOPPED},
+            # A dropdown tells of its input twice.
+            [self.match.select, self.fixes.input, self.proposed.input],
+            stopped={self.checked: STOPPED},
             show_progress_on=self.checked, api_visibility="private", **CONCURRENCY,
         )  # fmt: skip
 
     def wire_changes(self) -> None:
-        """Wire another choice in step 1, which takes the check back."""
+        """Wire another choice in step 1, which takes the check back, except one that was asked for
+        since and was heard first."""
 
-        def touch(request: gr.Request) -> list[Any]:
-            was_checked = self.plans.leave(request.session_hash)
+        def touch(moment: float, request: gr.Request) -> Any:
+            session = str(request.session_hash)
+            if self.plans.is_asked_since(session, moment):
+                return gr.skip()
+            was_checked = self.plans.leave(session)
             build = gr.Button(variant="secondary", interactive=False)
             fixes = gr.CheckboxGroup([], value=[], visible=False)
             proposed = gr.Radio([], value=None, visible=False)
@@ -142,9 +148,9 @@ class DatasetTab:
             return [gr.Button(variant="primary"), build, said, fixes, proposed]
 
         gr.on(
-            [part.change for part in self.sources.inputs()], touch, None,
+            [part.change for part in self.sources.inputs()], touch, gr.Number(visible=False),
             [self.check, self.build, self.checked, self.fixes, self.proposed],
-            queue=False, **HIDDEN_EVENT,
+            js=PAGE_CLOCK, trigger_mode="multiple", queue=False, **HIDDEN_EVENT,
         )  # fmt: skip
 
     def show_check(self, plan: Plan, values: Values) -> dict[Any, Any]:
@@ -201,7 +207,7 @@ class DatasetTab:
         def filtered(kind: str, request: gr.Request) -> list[list[str]]:
             return doubt_rows(self.plans.get(request.session_hash).plan, kind or "")
 
-        self.kind.input(filtered, self.kind, self.table, **HIDDEN_EVENT)
+        self.kind.input(filtered, self.kind, self.table, trigger_mode="always_last", **HIDDEN_EVENT)
 
     # ---------------------------------------------------------------------------------- the build
 

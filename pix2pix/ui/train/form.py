@@ -17,7 +17,7 @@ from pix2pix.data.dataset import (
     folder_ranges,
 )
 from pix2pix.data.loader import steps_per_epoch
-from pix2pix.data.plausibility import dataset_doubts
+from pix2pix.data.pair_doubts import dataset_doubts
 from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.nn.device import pick_device

@@ -83,7 +83,9 @@ def wire_choices(form: TrainForm, live: gr.HTML) -> None:
 def wire_fields(form: TrainForm, live: gr.HTML) -> None:
     """Wire what a preset, a model to start from and the length bring with them."""
     begin = {form.start_from, form.preset, form.dataset}
-    form.preset.input(form.preset_fields, begin, form.preset_outputs(), **HIDDEN_EVENT)
+    form.preset.input(
+        form.preset_fields, begin, form.preset_outputs(), trigger_mode="always_last", **HIDDEN_EVENT
+    )
     form.start_from.change(
         form.start_fields, begin, [form.direction, form.size, form.width], **HIDDEN_EVENT
     )

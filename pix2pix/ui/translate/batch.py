@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -35,9 +36,9 @@ from pix2pix.ui.model_view import ModelSource
 from pix2pix.ui.translate.options import (
     fit_choice,
     norm_choice,
-    parse_fit,
-    parse_seed,
+    parse_options,
     tile_progress,
+    tint_choice,
 )
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.progress import ShouldStop
@@ -50,8 +51,8 @@ UNPACKED = 2 * 10**9  # bytes of an archive: strangers may send them too
 BATCHES = {"concurrency_id": "batches", "concurrency_limit": 2}
 
 
-def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limits) -> gr.Radio:
-    """Lay out the mode; returns the choice of the norm, which depends on the model."""
+def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limits) -> list[Any]:
+    """Lay out the mode; returns the choices that depend on the model: its norm and its tint."""
     with gr.Row(elem_classes="squares"):
         files = gr.File(
             file_count="multiple", height=240, elem_id="tiles",
@@ -65,8 +66,10 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
                 elem_classes="quiet",
             )
             with gr.Accordion("More", open=False):
-                fit, norm = fit_choice(), norm_choice(read_config(first))
+                config = read_config(first)
+                fit, norm = fit_choice(), norm_choice(config)
                 seed = gr.Textbox("", label="Seed", info="A number gives noise.")
+                tint = tint_choice(config)
     message = gr.Markdown(elem_classes=["quiet", "squares"], elem_id="said")
     with gr.Column(elem_classes="squares"):
         gallery = gr.Gallery(
@@ -77,19 +80,18 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
 
     def translate_batch(
         files: list[str] | None, model: str, seed: str = "", fit: str = "", norm: str = "",
-        request: gr.Request = None, progress: gr.Progress = gr.Progress(),  # noqa: B008
+        tint: str = "", request: gr.Request = None, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:  # fmt: skip
         with running.at_work(str(request.session_hash), "batch") as switch:
             check_count(files, limits)
-            options = {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm}
-            options["should_stop"] = switch.is_set
+            options = {**parse_options(seed, fit, norm, tint), "should_stop": switch.is_set}
             return batch_results(models.get(model), files, limits, options, progress)
 
     wire_work(
-        running, "batch", [run, stop], translate_batch, [files, name, seed, fit, norm],
+        running, "batch", [run, stop], translate_batch, [files, name, seed, fit, norm, tint],
         [gallery, archive, message], api_name="translate_batch", **BATCHES,
     )  # fmt: skip
-    return norm
+    return [norm, tint]
 
 
 def batch_results(
@@ -126,10 +128,10 @@ def translate_files(
     with tempfile.TemporaryDirectory(dir=results_folder()) as place:
         stop, suffix = options["should_stop"], result_suffix(known)
         jobs = list_batch(files, Path(place), limits, stop, refused, suffix)
-        pictures, frames, note, remarks = 0, 0, "", []
+        pictures, frames, note, remarks, started = 0, 0, "", [], time.monotonic()
         for number, job in enumerate(jobs):
             part = "frame" if job.kind == "clip" else "tile"
-            on_progress = tile_progress(progress, number, len(jobs), job.name, part)
+            on_progress = tile_progress(progress, number, len(jobs), job.name, part, started)
             on_progress(0, 1)
             try:
                 check_disk()

@@ -1,7 +1,8 @@
-"""The options of a translation: seed, fit and norm, and its progress."""
+"""The options of a translation: seed, tint, fit and norm, and its progress."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import gradio as gr
@@ -9,6 +10,7 @@ import gradio as gr
 from pix2pix.errors import UserError
 from pix2pix.model_config import ModelConfig
 from pix2pix.nn.layers import has_stored_statistics
+from pix2pix.ui.events import time_left
 from pix2pix.utils.progress import Progress
 
 MAX_SEED = 2**32 - 1
@@ -61,14 +63,34 @@ def norm_choice(config: ModelConfig) -> gr.Radio:
     )
 
 
+def tint_choice(config: ModelConfig) -> gr.Textbox:
+    """Lay out the choice of the tint, hidden for a model that was trained without one."""
+    return gr.Textbox(
+        "",
+        label="Tint",
+        placeholder="#d8b48c",
+        info="A colour for what the source leaves open, by #rrggbb or name; else a seed chooses.",
+        visible=config.generator.tint,
+    )
+
+
+def parse_options(seed: Any, fit: str, norm: str, tint: str) -> dict[str, Any]:
+    """Read what a translator takes of these; raises UserError for no seed and no such fit."""
+    return {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm, "tint": tint or ""}
+
+
 def tile_progress(
-    progress: gr.Progress, number: int = 0, count: int = 1, name: str = "", part: str = "tile"
-) -> Progress:
+    progress: gr.Progress, number: int = 0, count: int = 1, name: str = "", part: str = "tile",
+    started: float | None = None,
+) -> Progress:  # fmt: skip
     """Make a translator's ``on_progress`` that moves the page's bar over ``count`` pictures, each
-    of several parts."""
+    of several parts, and says the time left; `started` is that of the first, now unless given."""
+    began = time.monotonic() if started is None else started
 
     def on_progress(done: int, total: int) -> None:
-        where = f"{name}, {part} {done} of {total}" if total > 1 else name
-        progress((number + done / total) / count, desc=where or "Translating")
+        share = (number + done / total) / count
+        parts = f"{part} {done} of {total}" if total > 1 else ""
+        where = ", ".join(filter(None, (name, parts))) or "Translating"
+        progress(share, desc=where + time_left(time.monotonic() - began, share))
 
     return on_progress

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,58 +18,23 @@ from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.hints import over_hints, photo_hints
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
 from pix2pix.imaging.numbers import picture_of, picture_suffix, png_of, save_picture
-from pix2pix.imaging.picture import save_png
+from pix2pix.imaging.picture import Picture, save_png
+from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import read_config
-from pix2pix.ui.events import HIDDEN_EVENT, results_folder
+from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, results_folder, wire_latest
 from pix2pix.ui.gradio_patches import keep_file
 from pix2pix.ui.limits import Limits, check_disk
 from pix2pix.ui.model_view import ModelSource, sample_photos
 from pix2pix.ui.translate.options import (
+    VARIATIONS,
     fit_choice,
     norm_choice,
-    parse_fit,
+    parse_options,
     parse_seed,
     seeds_from,
     tile_progress,
+    tint_choice,
 )
-
-
-def ab_pair_notice(photo: gr.Image, max_pixels: int) -> None:
-    """Lay out what is seen while `photo` looks like an A|B picture: a button puts one half in
-    its place."""
-    with gr.Column(visible=False, elem_classes="squares", elem_id="strip") as part:
-        gr.Markdown(
-            "This looks like a pair, two pictures side by side, and the model takes one of them.",
-            elem_classes="quiet",
-        )
-        with gr.Row():
-            buttons: dict[Half, gr.Button] = {
-                "left": gr.Button("Use the left half", size="md", elem_id="left-half"),
-                "right": gr.Button("Use the right half", size="md", elem_id="right-half"),
-            }
-
-    def look(file: str | None) -> gr.Column:
-        is_visible = False
-        with suppress(UserError):  # said by what translates it
-            is_visible = bool(file) and is_ab_pair(open_picture(file, max_pixels=max_pixels))
-        return gr.Column(visible=is_visible)
-
-    def cut(half: Half) -> Callable[[str | None], str]:
-        def use(file: str | None) -> str:
-            picture = open_picture(file, max_pixels=max_pixels) if file else None
-            if picture is None or not is_ab_pair(picture):
-                raise UserError("There is no pair to cut: drop one on the left square.")
-            folder = Path(tempfile.mkdtemp(dir=results_folder()))
-            made = folder / f"{Path(file).stem}-{half}.png"
-            save_png(crop_half(picture, half), made)
-            return str(made)
-
-        return use
-
-    photo.change(look, photo, part, **HIDDEN_EVENT)
-    for half, button in buttons.items():
-        button.click(cut(half), photo, photo, **HIDDEN_EVENT)
-
 
 # So many at once: the pad has the larger share of the forwards.
 PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
@@ -85,20 +51,68 @@ MARK_UNSEEN = """async () => {
 class PhotoMode:
     """The mode's components, and what happens to a photo: translated, compared, varied."""
 
-    def __init__(self, models: ModelSource, name: gr.Textbox, first: Path, limits: Limits) -> None:
-        """Lay the mode out; `name` holds the model, which is that of `first` now."""
-        self.models, self.limits = models, limits
-        self.lay_out_photo()
-        ab_pair_notice(self.photo, limits.pixels)
+    def __init__(
+        self, models: ModelSource, name: gr.Textbox, first: Path, limits: Limits,
+        of_examples: ModelSource,
+    ) -> None:  # fmt: skip
+        """Lay the mode out; `name` holds the model, which is that of `first` now. Examples, which
+        nobody asked for, are translated by the models `of_examples`: a GPU may be dear."""
+        self.models, self.limits, self.of_examples = models, limits, of_examples
+        self.lay_out_photo(first)
+        self.lay_out_halves()
         config, some = read_config(first), sample_photos(first)
         drawn = config.source_kind == "drawing"
         with gr.Row(elem_classes="squares"):
             self.run = gr.Button("Translate", variant="primary", elem_id="translate")
+            self.stop = gr.Button("Stop", visible=False, elem_id="stop-photo")
             self.to_pad = gr.Button("Edit its lines on the pad", visible=drawn, elem_id="to-pad")
         self.samples = gr.Gallery(
             some, visible=bool(some), label="Or try one of these", columns=6, height="auto",
             format="png", allow_preview=False, elem_classes="squares", elem_id="samples",
         )  # fmt: skip
+        self.lay_out_more(config)
+        self.wire(name)
+
+    def lay_out_photo(self, first: Path) -> None:
+        """Lay out what goes in, what comes out, and the file of a result that has a unit."""
+        with gr.Row(elem_classes="squares", equal_height=True):
+            self.photo = gr.Image(
+                type="filepath",
+                format="png",  # of a sample, which comes as pixels: WebP would change them
+                image_mode=None,  # the file as it is: the image boundary reads it, not gradio
+                sources=["upload", "webcam", "clipboard"],
+                label="Your photo or drawing",
+                height=480,
+                elem_id="photo",
+            )
+            keep_file(self.photo)
+            self.result = gr.ImageSlider(
+                self.example(first.name), format="png", type="pil", label="Before and after",
+                max_height=480, slider_position=33, interactive=False, elem_id="compared",
+            )  # fmt: skip
+        self.numbers = gr.File(
+            label="The numbers themselves, in the model's unit", visible=False, interactive=False,
+            elem_classes="squares", elem_id="numbers",
+        )  # fmt: skip
+
+    def lay_out_halves(self) -> None:
+        """Lay out what is seen while the photo looks like an A|B picture: a button puts one half in
+        its place."""
+        with gr.Column(visible=False, elem_classes="squares", elem_id="strip") as self.is_pair:
+            gr.Markdown(
+                "This looks like a pair, two pictures side by side, and the model takes one of "
+                "them.",
+                elem_classes="quiet",
+            )
+            with gr.Row():
+                self.halves: dict[Half, gr.Button] = {
+                    "left": gr.Button("Use the left half", size="md", elem_id="left-half"),
+                    "right": gr.Button("Use the right half", size="md", elem_id="right-half"),
+                }
+
+    def lay_out_more(self, config: ModelConfig) -> None:
+        """Lay out the options, as a model has them, and the variations."""
+        drawn = config.source_kind == "drawing"
         with gr.Accordion("More", open=False, elem_classes="squares"):
             self.lines = gr.Radio(
                 list(LINES.items()), value="auto", label="Draw the lines of a photo first",
@@ -117,42 +131,29 @@ class PhotoMode:
             self.seed = gr.Textbox(
                 "", label="Seed", info="A number gives noise: same seed, same picture."
             )
-            self.several = gr.Button("Show four variations")
+            self.tint = tint_choice(config)
+            with gr.Row():
+                self.several = gr.Button("Show four variations", elem_id="vary")
+                self.stop_several = gr.Button("Stop", visible=False, elem_id="stop-variations")
             self.gallery = gr.Gallery(label="Variations", format="png", columns=4, visible=False)
-        self.wire(name)
-
-    def lay_out_photo(self) -> None:
-        """Lay out what goes in, what comes out, and the file of a result that has a unit."""
-        with gr.Row(elem_classes="squares", equal_height=True):
-            self.photo = gr.Image(
-                type="filepath",
-                format="png",  # of a sample, which comes as pixels: WebP would change them
-                image_mode=None,  # the file as it is: the image boundary reads it, not gradio
-                sources=["upload", "webcam", "clipboard"],
-                label="Your photo or drawing",
-                height=480,
-                elem_id="photo",
-            )
-            keep_file(self.photo)
-            self.result = gr.ImageSlider(
-                format="png", type="pil", label="Before and after", max_height=480,
-                interactive=False, elem_id="compared",
-            )  # fmt: skip
-        self.numbers = gr.File(
-            label="The numbers themselves, in the model's unit", visible=False, interactive=False,
-            elem_classes="squares", elem_id="numbers",
-        )  # fmt: skip
 
     def wire(self, name: gr.Textbox) -> None:
         """Wire the mode, and the API's `/translate`."""
         options = [self.photo, name, self.seed, *self.of_lines, self.fit, self.norm, self.hints]
-        self.samples.select(self.pick, name, self.photo, **HIDDEN_EVENT)
-        gr.on(
-            [self.run.click, self.photo.change], self.compare, options,
-            [self.result, self.numbers], api_visibility="private", **PHOTOS,
-        )  # fmt: skip
+        options += [self.tint]
         self.photo.change(None, None, None, js=MARK_UNSEEN)
-        self.several.click(self.vary, options, self.gallery, api_visibility="private", **PHOTOS)
+        running = self.running = CancelSwitches()
+        wire_latest(
+            running, "photo", [self.run.click, self.photo.change, name.change], self.stop,
+            self.compare, options, [self.result, self.numbers, self.is_pair], **PHOTOS,
+        )  # fmt: skip
+        wire_latest(
+            running, "variations", [self.several.click], self.stop_several, self.vary, options,
+            [self.gallery], **PHOTOS,
+        )  # fmt: skip
+        self.samples.select(self.pick, name, self.photo, **HIDDEN_EVENT)
+        for half, button in self.halves.items():
+            button.click(self.cutting(half), self.photo, self.photo, **HIDDEN_EVENT)
         # The endpoint is a click on a button that nobody sees, so that its answer is one image.
         answer = gr.Image(format="png", type="pil", visible=False, label="Translation")
         api = gr.Button(visible=False)
@@ -166,16 +167,43 @@ class PhotoMode:
             raise UserError("This sample is gone: reload the page.")
         return here[event.index][0]
 
-    def prepare(
-        self, file: str | None, model: str, lines: str, style: str, hints: bool
-    ) -> tuple[Any, Any]:
-        """Return the model and the source it will see; raises UserError."""
+    def open(self, file: str | None) -> Picture:
+        """Open the visitor's picture; raises UserError."""
         if not file:
             raise UserError("Choose a picture first: drop one on the left square.")
+        return open_picture(file, max_pixels=self.limits.pixels)
+
+    def cutting(self, half: Half) -> Callable[[str | None], str]:
+        """Make what writes one half of an A|B picture to a file, and returns its path."""
+
+        def cut(file: str | None) -> str:
+            picture = self.open(file)
+            if not is_ab_pair(picture):
+                raise UserError("There is no pair to cut: drop one on the left square.")
+            made = Path(tempfile.mkdtemp(dir=results_folder())) / f"{Path(file).stem}-{half}.png"
+            save_png(crop_half(picture, half), made)
+            return str(made)
+
+        return cut
+
+    def example(self, model: str) -> tuple[Image.Image, Image.Image] | None:
+        """Return the first of the model's samples and what the model makes of it, if it has any."""
+        folder = self.of_examples.models().get(model)
+        for photo, _ in sample_photos(folder, 1) if folder else []:
+            with suppress(UserError):  # of a model that is broken: said when it is used
+                translator = self.of_examples.get(model)
+                return photo, picture_of(
+                    translator.translate(photo), translator.config.output_numbers
+                )
+        return None
+
+    def prepare(
+        self, picture: Picture, model: str, lines: str, style: str, hints: bool
+    ) -> tuple[Any, Any]:
+        """Return the model and the source it will see; raises UserError."""
         if lines not in LINES.values():
             raise UserError("lines must be auto, yes or no.")
         check_disk()
-        picture = open_picture(file, max_pixels=self.limits.pixels)
         translator = self.models.get(model)
         as_lines = lines == "yes" or (
             lines == "auto"
@@ -191,31 +219,37 @@ class PhotoMode:
         return translator, drawn
 
     def compare(
-        self, image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
-        norm: str, hints: bool, progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[tuple[Image.Image, Image.Image] | None, Any]:  # fmt: skip
-        """Translate a photo; returns it and the result to compare, and its numbers as a file."""
-        if not image:
-            return None, gr.File(visible=False)
-        translator, source = self.prepare(image, model, lines, style, hints)
-        made = translator.translate(
-            source,
-            seed=parse_seed(seed),
-            fit=parse_fit(fit),
-            norm=norm,
-            on_progress=tile_progress(progress),
-        )
-        if not isinstance(source, Image.Image):
-            if notice := translator.range_notice(source, Path(image).name):
-                gr.Warning(notice)
-            source = translator.by_range(source).to_pil(3)
-        known = translator.config.output_numbers
-        file = numbers_file(made, Path(image).stem, known)
-        return (source, picture_of(made, known)), file
+        self, asked: float, image: str | None, model: str, seed: str, lines: str, style: str,
+        fit: str, norm: str, hints: bool, tint: str, request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
+        """Translate a photo; gives it and the result to compare, its numbers as a file, and whether
+        it looks like a pair; without a photo an example. Another photo or model stops the
+        variations of the one before."""
+        session = str(request.session_hash)
+        self.running.stop(session, "variations")
+        with self.running.latest(session, "photo", asked) as switch:
+            if not image:
+                return [self.example(model), gr.File(visible=False), gr.Column(visible=False)]
+            picture = self.open(image)
+            translator, source = self.prepare(picture, model, lines, style, hints)
+            made = translator.translate(
+                source, **parse_options(seed, fit, norm, tint), should_stop=switch.is_set,
+                on_progress=tile_progress(progress),
+            )  # fmt: skip
+            if not isinstance(source, Image.Image):
+                if notice := translator.range_notice(source, Path(image).name):
+                    gr.Warning(notice)
+                source = translator.by_range(source).to_pil(3)
+            known = translator.config.output_numbers
+            file = numbers_file(made, Path(image).stem, known)
+            both = source, picture_of(made, known)
+            return [both, file, gr.Column(visible=is_ab_pair(picture))]
 
     def translate(
         self, image: str | None, model: str, seed: str = "", lines: str = "auto",
         style: str = LINE_STYLES[1], fit: str = "", norm: str = "", hints: bool = True,
+        tint: str = "",
     ) -> Image.Image:  # fmt: skip
         """Translate a picture by a pix2pix model, such as a sketch of a face to a photo of it.
 
@@ -228,22 +262,31 @@ class PhotoMode:
             fit: Larger pictures: whole scales them, tiles does not, empty is the model's own way.
             norm: Normalised by: batch is the picture itself, stored are the averages of training.
             hints: Whether these lines keep strokes of its colours, for models that follow them.
+            tint: A colour for what the source leaves open, #rrggbb or a name; empty is none.
         """
-        translator, source = self.prepare(image, model, lines, style, hints)
-        made = translator.translate(source, seed=parse_seed(seed), fit=parse_fit(fit), norm=norm)
+        translator, source = self.prepare(self.open(image), model, lines, style, hints)
+        made = translator.translate(source, **parse_options(seed, fit, norm, tint))
         return png_of(made, translator.config.output_numbers)
 
     def vary(
-        self, image: str | None, model: str, seed: str, lines: str, style: str, fit: str,
-        norm: str, hints: bool,
-    ) -> Any:  # fmt: skip
+        self, asked: float, image: str | None, model: str, seed: str, lines: str, style: str,
+        fit: str, norm: str, hints: bool, tint: str, request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
         """Translate a photo with several seeds, for the gallery."""
-        translator, source = self.prepare(image, model, lines, style, hints)
-        made, known = [], translator.config.output_numbers
-        for s in seeds_from(parse_seed(seed)):
-            variation = translator.translate(source, seed=s, fit=parse_fit(fit), norm=norm)
-            made.append((picture_of(variation, known), f"seed {s}"))
-        return gr.Gallery(made, visible=True)
+        with self.running.latest(str(request.session_hash), "variations", asked) as switch:
+            translator, source = self.prepare(self.open(image), model, lines, style, hints)
+            made, known = [], translator.config.output_numbers
+            started = time.monotonic()
+            for number, s in enumerate(seeds_from(parse_seed(seed))):
+                variation = translator.translate(
+                    source, **parse_options(s, fit, norm, tint), should_stop=switch.is_set,
+                    on_progress=tile_progress(
+                        progress, number, VARIATIONS, f"seed {s}", started=started
+                    ),
+                )  # fmt: skip
+                made.append((picture_of(variation, known), f"seed {s}"))
+            return [gr.Gallery(made, visible=True)]
 
 
 def numbers_file(made: Image.Image, stem: str, known: tuple[float, float, str] | None) -> Any:

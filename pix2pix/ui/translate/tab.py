@@ -32,7 +32,7 @@ from pix2pix.ui.model_view import (
 )
 from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.ui.translate.batch import tiles_mode
-from pix2pix.ui.translate.options import norm_choice, parse_seed, seeds_from
+from pix2pix.ui.translate.options import norm_choice, parse_seed, seeds_from, tint_choice
 from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES, pad
 from pix2pix.ui.translate.photo import PhotoMode
 from pix2pix.ui.web_files import device_files
@@ -95,9 +95,9 @@ class TranslateTab:
             state = pad_state(first, folder, device_files(first, folder))
             self.drawing = pad(*live_functions(models), state)
         with gr.Column(elem_classes=OFFSCREEN if drawn else []) as photo:
-            self.photo = PhotoMode(queued, self.name, folder, limits)
+            self.photo = PhotoMode(queued, self.name, folder, limits, models)
         with gr.Column(elem_classes=OFFSCREEN) as tiles:
-            self.tiles_norm = tiles_mode(queued, self.name, folder, limits)
+            self.of_tiles = tiles_mode(queued, self.name, folder, limits)
         self.before = gr.State(first)  # chosen last: the textbox on the page lags behind
         self.columns = [draw, photo, tiles]
 
@@ -106,8 +106,8 @@ class TranslateTab:
         photo = self.photo
         self.mode.change(None, self.mode, self.columns, js=SHOW_MODE)
         outputs = [self.before, self.name, self.drawing, self.row, self.mode]
-        outputs += [photo.samples, photo.to_pad, photo.hints, photo.norm, self.tiles_norm]
-        outputs += photo.of_lines
+        outputs += [photo.samples, photo.to_pad, photo.hints, photo.norm, photo.tint]
+        outputs += [*self.of_tiles, *photo.of_lines]
 
         def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
             return self.show_model(str(event.value), before, mode, mine)
@@ -180,7 +180,8 @@ class TranslateTab:
         """Give the values of what another model changes."""
         models_now = known_models(self.models, mine)
         state = model_pad_state(chosen, models_now)
-        norm = norm_choice(read_config(models_now[chosen]))
+        config = read_config(models_now[chosen])
+        norm, tint = norm_choice(config), tint_choice(config)
         kind, kind_before = (
             read_config(models_now[name]).source_kind if name in models_now else ""
             for name in (chosen, before)
@@ -192,7 +193,7 @@ class TranslateTab:
             gr.Gallery(some, visible=bool(some)),
             gr.Button(visible=kind == "drawing"),
             gr.Checkbox(visible=state["hints"]),
-            *(norm, norm),
+            *(norm, tint, norm, tint),
             *(gr.Radio(visible=kind == "drawing") for _ in self.photo.of_lines),
         ]
 

@@ -159,13 +159,14 @@ export class EngineChoice {
 
   /* ---- Asking ------------------------------------------------------------------------------- */
 
-  /** Answer a job of live.js: {pixels}, {image} or {images} as data URLs, or {error, busy}. */
+  /** Answer a job of live.js: {pixels}, {image} or {images} as data URLs, or {error, busy}. Of
+      variations this device makes those of `tints`; those of seeds are the server's. */
   async ask(job) {
     const { call, model, seed, tint, pixels, count } = job;
-    const able = call === "translate" && seed === null && this.loaded === model;
+    const able = (call === "translate" ? seed === null : job.tints) && this.loaded === model;
     if (able && this.isDevice) {
       try {
-        return await this.onDevice(pixels, tint);
+        return await (call === "translate" ? this.onDevice(pixels, tint) : this.inTints(job));
       } catch (error) {
         this.fail(error);
       }
@@ -186,6 +187,16 @@ export class EngineChoice {
     const reply = await this.engine.run(pixels, { tint });
     this.note("device", performance.now() - start);
     return { pixels: reply.pixels };
+  }
+
+  /** Variations without a seed: the same drawing in several tints. */
+  async inTints({ pixels, tints }) {
+    const images = [];
+    for (const tint of tints) {
+      const made = await this.onDevice(pixels, tint);
+      images.push({ tint, image: asPng(made.pixels, this.canvas) });
+    }
+    return { images };
   }
 
   note(who, ms) {

@@ -110,7 +110,9 @@ export class LivePicture {
     this.wantsVariations = false;
     if (this.drawing.isBlank()) return null;
     const show = (reply) => this.showVariations(reply);
-    return this.job("variations", this.drawing.source(), show, { count: VARIATIONS, tint: null });
+    const { noise, tints } = this.config; // without seeds there are the tints
+    const how = noise === false ? { tints: tints.slice(0, VARIATIONS) } : { count: VARIATIONS };
+    return this.job("variations", this.drawing.source(), show, { ...how, tint: null });
   }
 
   translation() {
@@ -284,20 +286,14 @@ export class LivePicture {
     row.hidden = !tints.length;
     row.replaceChildren(...(tints.length ? tintChoices(tints, (tint) => this.setTint(tint)) : []));
     this.tint = null;
-    this.markTint();
+    this.markChosen();
   }
 
   setTint(tint) {
     this.tint = tint;
-    this.markTint();
+    this.markChosen();
     this.strip.dataset.stale = "";
     this.translateAnew();
-  }
-
-  markTint() {
-    for (const button of this.element.querySelectorAll(".tints button")) {
-      button.setAttribute("aria-pressed", String(button.dataset.color === (this.tint ?? "")));
-    }
   }
 
   /* ---- Seed and variations ------------------------------------------------------------------ */
@@ -313,33 +309,40 @@ export class LivePicture {
     this.strip.replaceChildren(...await Promise.all(shown));
     delete this.strip.dataset.stale;
     this.say("");
-    this.markSeed();
+    this.markChosen();
     this.strip.scrollIntoView({ block: "nearest" }); // it lies below the picture
   }
 
-  async variationTile({ seed, image }) {
+  /** A picture of a tint, or of a seed, which has a tint of its own. */
+  async variationTile({ seed = null, tint = null, image }) {
     const shown = Object.assign(await decode(image), { alt: "" });
     const onclick = () => {
-      this.tint = null; // the seed has one of its own
-      this.markTint();
+      this.tint = tint;
       this.setSeed(seed);
     };
-    const properties = { type: "button", title: "Use this seed", onclick, data: { seed } };
-    return make("button", properties, shown, make("span", {}, `Seed ${seed}`));
+    const [title, words] = tint ? ["Use this tint", `Tint ${tint}`] : ["Use this seed", `Seed ${seed}`];
+    const data = tint ? { color: tint } : { seed };
+    return make("button", { type: "button", title, onclick, data }, shown, make("span", {}, words));
   }
 
   /** The variations stay as they are: they are of this drawing with whatever seed. */
   setSeed(value) {
     this.seed = Number.isInteger(value) && value >= 0 ? Math.min(value, 4294967295) : null;
     this.seedBox.value = this.seed ?? "";
-    this.markSeed();
+    this.markChosen();
     this.translateAnew();
   }
 
-  markSeed() {
+  /** Mark the tint and the variation that the picture has. */
+  markChosen() {
     this.find("[data-do=unseed]").disabled = this.seed === null;
+    for (const button of this.element.querySelectorAll(".tints button")) {
+      button.setAttribute("aria-pressed", String(button.dataset.color === (this.tint ?? "")));
+    }
     for (const tile of this.strip.children) {
-      tile.setAttribute("aria-pressed", String(Number(tile.dataset.seed) === this.seed));
+      const { color, seed } = tile.dataset;
+      const isChosen = color ? color === this.tint : Number(seed) === this.seed;
+      tile.setAttribute("aria-pressed", String(isChosen));
     }
   }
 }

@@ -87,7 +87,7 @@ export class Pad {
     await this.drawing.restore(Boolean(value?.raster));
     toggle(this.find("[data-do=guide]"), this.guideOn);
     toggle(this.find("[data-do=compare]"), false);
-    this.live.markSeed();
+    this.live.markChosen();
     this.configure(value);
     this.listen();
     // A drawing that a reload kept is to be seen at once, by who draws it here.
@@ -154,9 +154,8 @@ export class Pad {
     live.configure();
     this.find("[data-do=guide]").hidden = !config.examples.length;
     this.find("[data-do=photo]").hidden = !config.opensPhotos;
-    for (const name of [".seed", "[data-do=variations]"]) {
-      this.find(name).hidden = config.noise === false;
-    }
+    this.find(".seed").hidden = config.noise === false;
+    this.find("[data-do=variations]").hidden = config.noise === false && !config.tints.length;
     this.find(".invite").replaceChildren(invitation(config));
     this.offerExamples();
     this.tools.configure();

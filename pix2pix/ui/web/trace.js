@@ -20,6 +20,7 @@ export class Board {
   constructor(element, { server, upload, props }) {
     Object.assign(this, { element, server, upload, props });
     Object.assign(this, { set: "", kind: "drawing", photos: [], at: -1, version: 0 });
+    Object.assign(this, { isChanging: false, isChanged: false }); // see changeSet
     this.adding = null; // stops the photos that are being added
     this.drawing = new Drawing(element, {
       framed: () => this.tools.refresh(),
@@ -49,13 +50,13 @@ export class Board {
 
   get done() { return this.photos.filter(({ state }) => state === "done").length; }
 
-  async ask(call, request = {}) {
+  async ask(call, request = {}, isQuiet = false) {
     let reply;
     try {
       reply = await this.server[call](request);
     } catch { /* it is away, or refuses so much */ }
     reply ??= { error: AWAY };
-    if (reply.error) this.say(reply.error);
+    if (reply.error && !isQuiet) this.say(reply.error);
     return reply;
   }
 
@@ -117,18 +118,24 @@ export class Board {
     this.refresh();
   }
 
+  /** Take another kind or palette. Answers may come in any order, so there is one request at a
+      time: changes during it follow together, and a refusal takes back all of them. */
   async changeSet() {
     this.kind = this.select("kind").value;
-    const { set, kind } = this;
-    if (set) {
-      const reply = await this.ask("change_set", { set, kind, palette: this.palette.colours });
-      if (reply.error) {
-        await this.open(set);
-        return this.say(reply.error);
-      }
-      this.say("");
+    const { set } = this;
+    if (!set) return this.configure();
+    this.isChanged = true;
+    if (this.isChanging) return null;
+    this.isChanging = true;
+    let error;
+    while (this.isChanged && this.set === set && !error) {
+      this.isChanged = false;
+      const request = { set, kind: this.kind, palette: this.palette.colours };
+      ({ error } = await this.ask("change_set", request, true));
     }
-    return this.configure();
+    await (error ? this.open(set) : this.configure());
+    this.isChanging = false;
+    return this.say(error ?? "");
   }
 
   async deleteSet() {

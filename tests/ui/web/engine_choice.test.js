@@ -101,6 +101,16 @@ test("a tint goes to whoever draws", async () => {
   }
 });
 
+test("variations in several tints are the device's, those of seeds are not", async () => {
+  const pixels = new ImageData(8, 8);
+  const made = choice(null, onDevice(async () => ({ pixels, ms: 5 })));
+  const tints = ["#d0b090", "#405060"];
+  const { images } = await made.ask(job({ call: "variations", tints }));
+  assert.deepEqual(images.map(({ tint }) => tint), tints);
+  assert.deepEqual(made.engine.run.mock.calls.map((call) => call.arguments[1].tint), tints);
+  assert.match((await made.ask(job({ call: "variations", count: 4 }))).error, /could not/);
+});
+
 test("a device that fails gives the same job to the server", async () => {
   const broken = onDevice(async () => { throw new Error("no memory"); });
   const made = choice(PICTURE, { ...broken, ...times([90], [10]) });
