@@ -17,10 +17,11 @@ CHROMIUM_FLAGS = [
 
 
 def chromium_path(own: str) -> str | None:
-    """The first Chromium that exists; `own` is where playwright would have installed its own."""
-    named = ["chromium", "chromium-browser", "google-chrome"]
-    places = [os.environ.get("PIX2PIX_CHROMIUM"), "/usr/bin/chromium", *map(shutil.which, named)]
-    return next((place for place in [*places, own] if place and Path(place).exists()), None)
+    """The first Chromium that exists, one without windows before others: a page costs it a quarter
+    less. `own` is where playwright would have installed its own."""
+    named = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
+    places = [os.environ.get("PIX2PIX_CHROMIUM"), *map(shutil.which, named), own]
+    return next((place for place in places if place and Path(place).exists()), None)
 
 
 class Visitors:

@@ -84,11 +84,13 @@ def serve() -> None:
     """Load PyTorch, and fork for whoever asks."""
     import torch
 
+    import pix2pix.models.onnx_graph
     import pix2pix.models.translator
     import pix2pix.training.train  # noqa: F401
     from pix2pix.evaluation.held_out import HeldOut
 
     pictures = torch.zeros(2, 3, 64, 64)
+    torch.optim.Adam([pictures])  # the first one loads a compiler, for seconds
     held_out = HeldOut(pictures, pictures)
     for measure in (held_out.validate, held_out.judge):  # what they look with stays loaded
         measure(lambda source: source)

@@ -363,8 +363,14 @@ def test_another_model_brings_its_palette(page) -> None:
 
 @pytest.mark.browser
 def test_the_last_of_quick_clicks_on_models_stays(page) -> None:
-    asked = []
-    page.on("request", lambda sent: asked.append(sent.url) if "/queue/join" in sent.url else None)
+    chosen = []
+
+    def note(sent: Any) -> None:
+        """A choice has the card in its data; what follows a model's name has nothing there."""
+        if "/queue/join" in sent.url and (card := sent.post_data_json["event_data"]):
+            chosen.append(card["value"])
+
+    page.on("request", note)
     page.evaluate(
         """() => { for (const name of ["views", "face-sketch", "views", "blocks"])
             document.querySelector(`.card[data-name="${name}"]`).click(); }"""
@@ -373,7 +379,8 @@ def test_the_last_of_quick_clicks_on_models_stays(page) -> None:
     page.get_by_role("button", name="wall").wait_for()
     page.locator(".pad .paper").wait_for(state="visible")  # no longer the photos of "views"
     page.locator("#photo").wait_for(state="hidden")
-    assert len(asked) <= 2  # the first click, and the last when that was answered
+    # The first click, and the last when that was answered; the first may go unreported.
+    assert chosen in (["views", "blocks"], ["blocks"])
 
 
 @pytest.mark.browser
