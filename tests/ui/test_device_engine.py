@@ -331,8 +331,9 @@ def test_a_photo_keeps_its_own_size_as_on_the_server(
     for model, folder in {"colorize": COLOUR, "views": exported.views}.items():
         page.page.locator(f"[data-name={model}]").click()
         page.until(f"pad.model === '{model}'")
+        before = page.js("pad.ops.length")  # the photo of the other model, with a stroke on it
         page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
-        page.until("pad.ops.length && pad.engines.state === 'ready' && pad.idle()")
+        page.until(f"pad.ops.length > {before} && pad.engines.state === 'ready' && pad.idle()")
         right = np.asarray(Translator.load(folder, "cpu").translate(photo)).astype(int)
         assert page.picture().shape == right.shape == (190, 300, 3)
         assert np.abs(page.picture() - right).max() <= MOST_DIFFERENCE
