@@ -117,7 +117,7 @@ class TrainConfig:
     numbers: dict[str, dict[str, object]] = field(default_factory=dict, hash=False)
     # The run itself.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    channels_last: bool = False  # memory layout: faster on GPUs with bfloat16
+    channels_last: bool = False  # memory layout: faster where bfloat16 is fast
     compile: bool = False  # by torch.compile, which needs a C++ compiler on the CPU
     seed: int = 0
     save_every_steps: int = 1000

@@ -139,6 +139,8 @@ class ModelConfig:
     # and what their files hold, {"source": {"type": "uint16", "channels": 1}}; or "target".
     ranges: dict[str, list[float]] = field(default_factory=dict)
     numbers: dict[str, dict[str, object]] = field(default_factory=dict)
+    # Of label maps that it gives: each pixel takes the nearest of these colours.
+    target_palette: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -149,6 +151,7 @@ class ModelConfig:
             )
         check_text_length(self, "title", "source_name", "target_name")
         check_palette(self.palette)
+        check_palette(self.target_palette)
         check_number_ranges(self.ranges, self.numbers)
 
     def number_range(self, side: str) -> tuple[float, float, str] | None:
@@ -165,6 +168,14 @@ class ModelConfig:
         and one number a pixel; None where it gives 8-bit pictures or colours."""
         known = self.number_range("target")
         return known if known and self.numbers["target"]["channels"] == 1 else None
+
+    @property
+    def target_colours(self) -> list[str]:
+        """Return the colours, "#rrggbb", that all pixels of its label maps have; none of a model
+        that gives other pictures."""
+        is_plain = self.generator.target_channels in (1, 3) and self.output_numbers is None
+        colours = [label["color"] for label in self.target_palette]
+        return colours if is_plain and len(colours) > 1 else []
 
     @property
     def has_noise(self) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pix2pix.errors import UserError
 from pix2pix.evaluation.metrics import to_8bit
+from pix2pix.imaging.numbers import nearest_labels
 from pix2pix.nn.imagenet import to_rgb
 
 
@@ -45,12 +46,11 @@ class LabelComparison:
 def confusion(generated: Tensor, target: Tensor, palette: Tensor) -> Tensor:
     """Count the pixels of target colour i that were painted in colour j, K x K, each pixel by
     the nearest colour of the `palette` (K x 3 in 0..255)."""
-    colours, count = palette.float(), len(palette)
+    colours, count = palette.numpy(), len(palette)
 
     def nearest(picture: Tensor) -> Tensor:
         pixels = to_8bit(to_rgb(picture[None].cpu()))[0].flatten(1).T
-        # The squared distance without what all colours share; whole numbers, so it is exact.
-        return (colours.square().sum(1) - 2 * pixels @ colours.T).argmin(1)
+        return torch.from_numpy(nearest_labels(pixels.numpy(), colours))
 
     cells = torch.zeros(count**2, dtype=torch.int64)
     for output, expected in zip(generated, target):

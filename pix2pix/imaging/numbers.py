@@ -1,4 +1,4 @@
-"""Write pictures in the unit and bits of what they stand for: metres in a float TIFF, not greys."""
+"""Write pictures as what they stand for: metres in a float TIFF, labels in their exact colours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pix2pix.imaging.picture import Picture, from_array, save_png
 from pix2pix.utils.files import saving, write_atomically
 
 OUTSIDE = 0.01  # share of a picture outside a range from which it is said
+PIXELS = 2**16  # that are compared with a palette at once
 
 
 def from_units(array: np.ndarray, low: float, high: float, numbers: str) -> Image.Image:
@@ -27,6 +28,23 @@ def from_units(array: np.ndarray, low: float, high: float, numbers: str) -> Imag
         whole = np.clip(np.rint(values), limits.min, limits.max)
         return Image.fromarray(whole.astype(np.int32))
     return Image.fromarray(values.astype(np.float32))
+
+
+def nearest_labels(pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Return which colour of a palette, K x 3, is nearest to each of N x 3 pixels, both in 0..255:
+    N indices, the first of those that are equally near."""
+    colours = palette.astype(np.float32)
+    # The squared distance without what all colours share: whole numbers that float32 holds exactly.
+    return ((colours**2).sum(1) - 2 * pixels.astype(np.float32) @ colours.T).argmin(1)
+
+
+def to_palette(image: Image.Image, palette: np.ndarray) -> Image.Image:
+    """Give each pixel of an RGB or grey image the nearest colour of a palette, K x 3 in 0..255."""
+    pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    parts = [pixels[at : at + PIXELS] for at in range(0, len(pixels), PIXELS)]
+    labels = np.concatenate([nearest_labels(part, palette) for part in parts])
+    made = palette[labels].reshape(image.height, image.width, 3).astype(np.uint8)
+    return Image.fromarray(made).convert(image.mode)
 
 
 def picture_of(image: Image.Image, known: tuple[float, float, str] | None) -> Image.Image:

@@ -16,7 +16,7 @@ from torch import nn
 
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import open_picture
-from pix2pix.imaging.numbers import from_units, picture_of, range_notice
+from pix2pix.imaging.numbers import from_units, picture_of, range_notice, to_palette
 from pix2pix.imaging.picture import (
     MODES,
     Picture,
@@ -62,6 +62,7 @@ class Translator:
                     "choose another model."
                 )
         self.config, self.folder = config, folder
+        self.palette = np.array([*map(parse_colour, config.target_colours)])  # K x 3 in 0..255
         self.device = pick_device(device)
         # One channel may be asked for in 16 bits, and bfloat16 has eight.
         deep = config.generator.target_channels == 1 or config.output_numbers is not None
@@ -156,7 +157,8 @@ class Translator:
     ) -> Image.Image:
         """Generate the picture in the size of ``picture``: L, RGB or RGBA, or I;16 where the
         model gives one channel and the picture has more than 8 bits. A model whose target has a
-        range gives its numbers in their own unit and type: L, I;16, I or F. Black and white of
+        range gives its numbers in their own unit and type: L, I;16, I or F; one whose targets are
+        label maps gives the colours of its ``target_palette`` alone. Black and white of
         what comes in are those of the model's range, where it has one. Without ``in_units`` both
         pictures are seen by their ranges already, as a dataset's are, in 8 bits.
 
@@ -216,6 +218,10 @@ class Translator:
             return from_units(array.mean(axis=0, keepdims=True), *self.config.output_numbers)
         return from_array(array, bits=bits)
 
+    def _labels(self, result: Image.Image) -> Image.Image:
+        """Return a label map in its own colours alone, where the model gives such."""
+        return to_palette(result, self.palette) if len(self.palette) else result
+
     def _norm(self, requested: str) -> str:
         """Return the norm mode asked for, or the model's own."""
         default, stored = self.config.norm_mode, has_stored_statistics(self.config.generator)
@@ -225,7 +231,8 @@ class Translator:
 
     def _bit_depth(self, picture: Picture) -> int:
         """16 where the picture has them and the result can: Pillow has no colours of 16 bits."""
-        return picture.bits if self.config.generator.target_channels == 1 else 8
+        grey = self.config.generator.target_channels == 1 and not len(self.palette)
+        return picture.bits if grey else 8
 
     def _translate_whole(self, picture: Picture, **options: Any) -> Image.Image:
         scale = self.config.generator.size / max(picture.size)
@@ -235,7 +242,7 @@ class Translator:
         array = source.tile((0, 0, width, height), self.config.generator.source_channels)
         made = self._forward_padded(array, **options)
         result = self._image(made, self._bit_depth(picture))
-        return result.resize(picture.size, Image.Resampling.BICUBIC)
+        return self._labels(result.resize(picture.size, Image.Resampling.BICUBIC))
 
     def _translate_tiles(self, picture: Picture, **options: Any) -> Image.Image:
         result: Image.Image | None = None
@@ -270,7 +277,7 @@ class Translator:
             picture = replace(picture, write=self._with_own_light(picture))
 
         def image(array: np.ndarray) -> Image.Image:
-            made = self._image(array, picture.bits)
+            made = self._labels(self._image(array, picture.bits))
             return made if in_units else self.look(made)
 
         with memory_errors(self.device):

@@ -37,7 +37,8 @@ from pix2pix.utils.files import copy_folder
 SAMPLE_PAIRS = 8  # pairs that every sample grid shows
 VALIDATION_PAIRS = 32  # validation pairs that are measured at most, spread over all
 SCENES = 6  # drawings that a model of the sample dataset has
-SAMPLED_SOURCES = 50  # sources whose colours are the palette of a model of label maps
+# Pictures whose colours are a model's palettes: what a target palette lacks it never gives.
+SAMPLED_SOURCES, SAMPLED_TARGETS = 50, 500
 VALIDATION_TIME_SHARE = 0.02  # of the time that validations between two saved models may take
 
 
@@ -62,7 +63,7 @@ class Recorder:
             device = trainer.device if trainer.device.type == "cuda" else "cpu"
             self.held_out = HeldOut(*sample_pairs(sampled, VALIDATION_PAIRS), device)
         self.label_targets = dataset.labels[1]
-        self.palette = find_palette(dataset) if self.config.source_kind == "labels" else []
+        self.palettes = find_palettes(dataset)
         self.scenes = drawn_scenes(sampled) if held_out else []
         self.metrics = (run / "metrics.jsonl").open("a", encoding="utf-8")
         told = self.config.report_to
@@ -139,7 +140,7 @@ class Recorder:
         self.validation_seconds += time.monotonic() - begun
         card = model_card(name, config, self.data, self.license, step, measures)
         generator = self.trainer.current_generator()
-        model = model_config(config, name, step, self.native, self.palette)
+        model = model_config(config, name, step, self.native, self.palettes)
         save_model(self.run / "model", generator, model, card)
         self.save_scenes(self.run / "model")
         copy_folder(self.run / "model", checkpoint_folder(self.run, step))
@@ -184,10 +185,16 @@ def sample_pairs(dataset: PairDataset, count: int) -> tuple[Tensor, Tensor]:
     return torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
 
 
-def find_palette(dataset: PairDataset) -> list[dict[str, str]]:
-    """Find the palette of the model: the labels of some sources, enough to see nearly all."""
-    some = evenly_spaced(len(dataset), SAMPLED_SOURCES)
-    return label_palette(dataset.facts, (dataset.pictures(index)[0] for index in some))
+def find_palettes(dataset: PairDataset) -> dict[str, list[dict[str, str]]]:
+    """Find the labels of some sources and targets, enough to see nearly all; as `ModelConfig` has
+    them, empty for pictures that are no label maps."""
+    is_labels = dataset.config.source_kind == "labels", dataset.labels[1]
+    counts, palettes = (SAMPLED_SOURCES, SAMPLED_TARGETS), []
+    for side, (labels, count) in enumerate(zip(is_labels, counts)):
+        some = evenly_spaced(len(dataset), count) if labels else []
+        pictures = (dataset.pictures(index)[side] for index in some)
+        palettes.append(label_palette(dataset.facts, pictures))
+    return {"palette": palettes[0], "target_palette": palettes[1]}
 
 
 def drawn_scenes(dataset: PairDataset) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -203,7 +210,7 @@ def drawn_scenes(dataset: PairDataset) -> list[tuple[str, list[dict[str, Any]]]]
 
 
 def model_config(
-    config: TrainConfig, title: str, step: int, native: bool, palette: list[dict[str, str]]
+    config: TrainConfig, title: str, step: int, native: bool, palettes: dict[str, Any]
 ) -> ModelConfig:
     """Make the config of the model folder. With `native` pairs, as large as the network's
     pictures and at their originals' scale, that scale is part of what is learned, and larger
@@ -220,7 +227,7 @@ def model_config(
         target_name=config.target_name or "target",
         direction=config.direction,
         source_kind=config.source_kind,
-        palette=palette,
+        **palettes,
         fit="tiles" if tiles else "whole",
         ranges=config.ranges,
         numbers=config.numbers,

@@ -80,6 +80,45 @@ def test_whole_enlarges_the_result_without_steps():
     assert np.abs(np.diff(result, axis=0)).max() <= 2  # nearest would make steps of 4
 
 
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_label_maps_hold_their_own_colours_alone(channels, mode, fit):
+    greys = ["#000000", "#505050", "#ffffff"]
+    names = greys if channels == 1 else [*greys, "#d02040", "#20d080", "#20d081"]
+    palette = [{"name": name, "color": name} for name in names]
+    network = {"source_channels": channels, "target_channels": channels}
+    source = noise(9, 6).resize((300, 200)).convert(mode)
+    soft, crisp = (
+        translator(nn.Identity(), network, target_palette=colours).translate(source, fit=fit)
+        for colours in ([], palette)
+    )
+    colours = np.array([list(bytes.fromhex(name[1:])) for name in names])
+    apart = pixels(soft.convert("RGB"))[:, :, None] - colours
+    nearest = colours[(apart**2).sum(-1).argmin(-1)]
+    assert crisp.mode == mode
+    np.testing.assert_array_equal(pixels(crisp.convert("RGB")), nearest)
+    assert len(np.unique(nearest.reshape(-1, 3), axis=0)) == len(names)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"network": {"source_channels": 4, "target_channels": 4}},
+        {
+            "network": {"source_channels": 1, "target_channels": 1},
+            "numbers": {"target": {"type": "float32", "channels": 1}},
+            "ranges": {"target": [0.0, 9.0]},
+        },
+    ],
+    ids=["with alpha", "in units"],
+)
+def test_what_is_no_plain_picture_has_no_colours_of_labels(model):
+    palette = [{"name": name, "color": name} for name in ("#000000", "#ffffff")]
+    for colours in ([], palette, palette[:1]):
+        made = translator(nn.Identity(), **model, target_palette=colours).translate(noise(64, 64))
+        assert len(np.unique(np.asarray(made))) > 2
+
+
 def test_the_config_decides_the_fit_unless_the_call_does():
     recorder = Recorder()
     whole = translator(recorder, fit="whole")

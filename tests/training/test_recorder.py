@@ -260,6 +260,21 @@ def test_a_model_of_label_maps_brings_its_paints(tmp_path: Path) -> None:
     assert names[door] == "door" and len(set(names.values())) == len(COLOURS)
     photos = run_loop(tmp_path / "back", data, replace(config, direction="BtoA"), device=CPU)
     assert read_config(photos).palette == []  # too many colours for label maps
+    assert read_config(photos).target_palette == []  # nobody says that they are label maps
+
+
+def test_a_model_that_gives_label_maps_knows_their_colours(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "data", train=3)
+    colours = [f"#{bytes(colour).hex()}" for colour in COLOURS]
+    said = {"label_maps": [True, False], "palette": [{"name": "wall", "color": colours[0]}]}
+    (data / "dataset.json").write_text(json.dumps(said))
+    config = replace(SMALL, steps=1, direction="BtoA", source_kind="photo")
+    model = run_loop(tmp_path / "run", data, config, device=CPU)
+    known = read_config(model)
+    assert sorted(known.target_colours) == sorted(colours) and known.palette == []
+    assert known.target_palette[0] == {"name": "wall", "color": colours[0]}
+    made = Translator.load(model, "cpu").translate(Image.new("RGB", (70, 50), "gray"))
+    assert {colour for _, colour in made.getcolors()} <= set(COLOURS)
 
 
 def test_a_models_card_says_what_it_was_made_of(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
+from pix2pix.imaging.numbers import to_palette
 from pix2pix.imaging.picture import as_picture, from_array
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.translator import Translator
@@ -128,14 +129,19 @@ class Turned(torch.nn.Module):
         return -source.flip(1, 2, 3)
 
 
-@pytest.mark.parametrize("grey", [False, True], ids=["in colour", "colours grey"])
+LABELS = [{"name": c, "color": c} for c in ("#000000", "#ffffff", "#c04030", "#3080d0", "#40a040")]
+
+
+@pytest.mark.parametrize("kind", ["in colour", "colours grey", "label maps"])
 @pytest.mark.parametrize("fit", ["whole", "tiles"])
 @pytest.mark.parametrize("sides", [(150, 97), (64, 64), (21, 40), (200, 1)], ids=str)
 def test_a_photo_of_any_size_becomes_what_the_translator_makes_of_it(
-    sides: tuple[int, int], fit: str, grey: bool, monkeypatch: pytest.MonkeyPatch
+    sides: tuple[int, int], fit: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pix2pix.models.translator.has_fast_bfloat16", lambda device: False)
-    config = tiny_config(fit=fit, training={"derive": "grey"} if grey else {})
+    grey = {"training": {"derive": "grey"}} if kind == "colours grey" else {}
+    labels = {"target_palette": LABELS} if kind == "label maps" else {}
+    config = tiny_config(fit=fit, **grey, **labels)
     noise = Image.fromarray(RNG.integers(0, 256, (7, 9, 3), np.uint8))
     photo = noise.resize(sides, Image.Resampling.BICUBIC)
     model = engine_json(config)
@@ -148,14 +154,31 @@ def test_a_photo_of_any_size_becomes_what_the_translator_makes_of_it(
         return module.translate(a[0], {list(sides)}, {model}, forward); }})()"""
     made = in_node("sizes.js", call, rgba(photo)).reshape(sides[1], sides[0], 4)
     right = np.asarray(Translator(Turned(), config, "cpu").translate(photo))
-    assert np.abs(made[..., :3].astype(int) - right).max() <= 2 and (made[..., 3] == 255).all()
+    apart = np.abs(made[..., :3].astype(int) - right).max(-1)
+    # A level or two before it decides which label is nearest.
+    assert apart.max() <= 2 or (labels and (apart > 0).mean() < 0.02)
+    assert (made[..., 3] == 255).all() and (not labels or is_of(made[..., :3], LABELS))
+
+
+def is_of(picture: np.ndarray, labels: list[dict[str, str]]) -> bool:
+    used = np.unique(picture.reshape(-1, 3), axis=0)
+    return {f"#{bytes(colour).hex()}" for colour in used} <= {label["color"] for label in labels}
+
+
+def test_of_labels_the_nearest_is_taken_as_on_the_server() -> None:
+    photo = Image.fromarray(RNG.integers(0, 256, (40, 50, 3), np.uint8))
+    palette = np.array([list(bytes.fromhex(label["color"][1:])) for label in LABELS])
+    call = f"(module.toPalette(a[0], {palette.tolist()}), a[0])"
+    made = in_node("conversions.js", call, rgba(photo))
+    assert np.array_equal(made.reshape(40, 50, 4), rgba(to_palette(photo, palette)))
 
 
 def engine_json(config: ModelConfig) -> str:
     """What the page knows of a model."""
     size, channels = config.generator.size, config.generator.target_channels
     known = {"size": size, "fit": config.fit, "targetChannels": channels}
-    return json.dumps(known | {"coloursGrey": config.colours_grey})
+    known |= {"coloursGrey": config.colours_grey, "targetPalette": config.target_colours}
+    return json.dumps(known)
 
 
 def test_weights_of_int8_unpack_to_the_same_bytes(tmp_path: Path) -> None:

@@ -65,6 +65,20 @@ export function toPixels(values, channels) {
   return rgba;
 }
 
+/** A model of label maps gives each pixel the nearest colour of its palette; the first of those
+    that are equally near. */
+export function toPalette(rgba, palette) {
+  for (let at = 0; at < rgba.length; at += 4) {
+    let [least, nearest] = [Infinity, null];
+    for (const colour of palette) {
+      const [r, g, b] = colour.map((value, c) => value - rgba[at + c]);
+      const distance = r * r + g * g + b * b;
+      if (distance < least) [least, nearest] = [distance, colour];
+    }
+    rgba.set(nearest, at);
+  }
+}
+
 // Products in whole 64ths, cut as Pillow cuts them in its YCbCr.
 const product = (factor, value) => Math.trunc(factor * 64 * value + 0.5);
 

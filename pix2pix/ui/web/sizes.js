@@ -1,6 +1,6 @@
 /* A picture of any size through a network of one size, as pix2pix/models/translator.py does it. */
 
-import { keepLight, toPixels } from "./conversions.js";
+import { keepLight, parseColour, toPalette, toPixels } from "./conversions.js";
 
 /** Round halves to the even neighbour, as Python does. */
 function rounded(value) {
@@ -145,7 +145,7 @@ async function inTiles(rgba, [width, height], { size, targetChannels }, forward)
 /** Translate RGBA pixels of any [width, height]. `forward(rgba, [width, height])` gives channels x
     height x width of a picture that is no larger than the model's size. */
 export async function translate(rgba, sides, model, forward) {
-  const { size, fit, targetChannels, coloursGrey } = model;
+  const { size, fit, targetChannels, coloursGrey, targetPalette = [] } = model;
   let made;
   if (fit === "whole") {
     const factor = size / Math.max(...sides);
@@ -156,5 +156,6 @@ export async function translate(rgba, sides, model, forward) {
     made = toPixels(await inTiles(rgba, sides, model, forward), targetChannels);
   }
   if (coloursGrey) keepLight(made, rgba);
+  if (targetPalette.length) toPalette(made, targetPalette.map(parseColour));
   return made;
 }
