@@ -314,7 +314,7 @@ class Translator:
             return None
         if tint:
             return (parse_colour(tint).astype(np.float32) / 127.5 - 1)[None]
-        return None if seed is None else self.generator.tint.chosen(seed).cpu().numpy()
+        return None if seed is None else self.generator.tint.chosen(seed).float().cpu().numpy()
 
     def _forward_padded(self, array: np.ndarray, **options: Any) -> np.ndarray:
         """Run the network on C x H x W of any size: mirrored outwards, and cropped again."""

@@ -182,6 +182,13 @@ def test_bfloat16_changes_the_picture_by_a_few_levels_only(monkeypatch):
     assert np.abs(pixels(fast.translate(source)) - exact).mean() < 2
 
 
+def test_a_seed_chooses_a_tint_in_bfloat16_too(monkeypatch):
+    monkeypatch.setattr(models_translator, "has_fast_bfloat16", lambda device: True)
+    fast = translator(network={"tint": True, "dropout": "none"})
+    fast.generator.tint.colours.copy_(torch.linspace(-1, 1, 64)[:, None])
+    assert fast.translate(noise(64, 64), seed=1) != fast.translate(noise(64, 64), seed=2)
+
+
 # Tiles
 
 
