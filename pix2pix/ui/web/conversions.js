@@ -71,8 +71,8 @@ export function toPalette(rgba, palette) {
   for (let at = 0; at < rgba.length; at += 4) {
     let [least, nearest] = [Infinity, null];
     for (const colour of palette) {
-      const [r, g, b] = colour.map((value, c) => value - rgba[at + c]);
-      const distance = r * r + g * g + b * b;
+      let distance = 0;
+      for (let c = 0; c < 3; c++) distance += (colour[c] - rgba[at + c]) ** 2;
       if (distance < least) [least, nearest] = [distance, colour];
     }
     rgba.set(nearest, at);
