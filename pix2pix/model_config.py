@@ -178,6 +178,11 @@ class ModelConfig:
         return colours if is_plain and len(colours) > 1 else []
 
     @property
+    def gives_16_bits(self) -> bool:
+        """Return whether a source of 16 bits may become a picture of 16: grey, and no label map."""
+        return self.generator.target_channels == 1 and not self.target_colours
+
+    @property
     def has_noise(self) -> bool:
         """Return whether the model has a source of variation at translate time: dropout, noise or a
         tint."""

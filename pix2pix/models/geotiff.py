@@ -62,7 +62,7 @@ def profile(raster: Raster, translator: Any) -> dict[str, Any]:
     channel has more."""
     known = translator.config.output_numbers
     channels = 1 if known else translator.config.generator.target_channels
-    deep = channels == 1 and raster.dtype != "uint8" and not translator.config.target_colours
+    deep = translator.config.gives_16_bits and raster.dtype != "uint8"
     dtype = number_type(known[2]) if known else "uint16" if deep else "uint8"
     source = raster.source
     profile = {

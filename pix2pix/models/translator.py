@@ -231,8 +231,7 @@ class Translator:
 
     def _bit_depth(self, picture: Picture) -> int:
         """16 where the picture has them and the result can: Pillow has no colours of 16 bits."""
-        grey = self.config.generator.target_channels == 1 and not len(self.palette)
-        return picture.bits if grey else 8
+        return picture.bits if self.config.gives_16_bits else 8
 
     def _translate_whole(self, picture: Picture, **options: Any) -> Image.Image:
         scale = self.config.generator.size / max(picture.size)
