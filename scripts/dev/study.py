@@ -58,7 +58,7 @@ ARMS = {
     "half, least squares": "maps ngf=32 ndf=32 adversarial=least-squares",
     "half, DiffAugment": "maps ngf=32 ndf=32 diffaugment=true",
     "frozen features": "maps ngf=32 ndf=32 upsample=resize widest=4 discriminator=projected "
-    "adversarial=hinge diffaugment=true lambda_perceptual=10 lambda_l1=10 lr=0.0012 ema=0.998",
+    "adversarial=hinge lambda_perceptual=20 lambda_l1=10 lr=0.0018 ema=0.998",
 }
 TIMED, WARM = 12, 3  # steps that are timed, after so many that are not
 MEASURES = {"perceptual": "{:.3f}", "kid": "{:.0f}", "l1": "{:.3f}", "ssim": "{:.3f}"}

@@ -129,7 +129,7 @@ def test_label_maps_as_targets_are_judged_by_their_pixels(
     config = resolve_config(preset, given, data)
     told = describe_losses(config, data)
     assert (config.discriminator, config.adversarial, config.lambda_l1, bool(told)) == expected
-    rates = {"projected": 1.2e-3, "patch": 2e-4 if preset == "maps" else 4e-4}
+    rates = {"projected": 1.8e-3, "patch": 2e-4 if preset == "maps" else 4e-4}
     assert config.lr == rates[config.discriminator]
     faster = resolve_config(preset, {**given, "lr": "0.003"}, data)
     assert faster == dataclasses.replace(config, lr=0.003), "which replaces no losses"
