@@ -42,7 +42,7 @@ from pix2pix.utils.files import write_atomically, write_json
 from pix2pix.utils.validation import split_setting
 from scripts.command import answer, command
 from scripts.examples.scenes import EXAMPLE_SOURCES
-from scripts.examples.sources import draw_sources
+from scripts.examples.sources import SHOWN, draw_sources
 
 # The preset `maps`, the same with half the channels, and that with one thing changed at a time.
 ARMS = {
@@ -62,6 +62,7 @@ ARMS = {
 }
 TIMED, WARM = 12, 3  # steps that are timed, after so many that are not
 MEASURES = {"perceptual": "{:.3f}", "kid": "{:.0f}", "l1": "{:.3f}", "ssim": "{:.3f}"}
+DRAWN = ("faces", "shoes", *EXAMPLE_SOURCES)  # datasets whose sources code can draw, by their names
 HALVES = ("perceptual_halves", "kid_halves")  # of the real pictures
 
 
@@ -231,9 +232,7 @@ def save_pictures(args: argparse.Namespace, jobs: list[Job]) -> list[str]:
     why one is missing."""
     notes = []
     for name, _ in args.data:
-        painters = {name: picture} | (
-            {f"{name}-drawn": of_drawn} if name in EXAMPLE_SOURCES else {}
-        )
+        painters = {name: picture} | ({f"{name}-drawn": of_drawn} if name in DRAWN else {})
         for title, make in painters.items():
             try:
                 save_png(make(jobs, name, args.seeds[0]), args.out / f"{title}.png")
@@ -262,7 +261,8 @@ def of_drawn(jobs: list[Job], data_name: str, seed: int) -> Image.Image:
     for job in jobs:
         if (job.data_name, job.config.seed) == (data_name, seed):
             translator = Translator.load(job.folder / "model", "cpu")
-            sources = [one.picture for one in draw_sources(data_name, translator.config)]
+            drawn = draw_sources(data_name, translator.config)[:SHOWN]
+            sources = [one.picture for one in drawn]
             rows = rows or [("source", sources)]
             rows.append((job.arm, [translator.translate(s, fit="whole") for s in sources]))
     return labelled_rows(rows)
