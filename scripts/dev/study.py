@@ -41,8 +41,7 @@ from pix2pix.training.resolve_config import resolve_config
 from pix2pix.utils.files import write_atomically, write_json
 from pix2pix.utils.validation import split_setting
 from scripts.command import answer, command
-from scripts.examples.scenes import EXAMPLE_SOURCES
-from scripts.examples.sources import SHOWN, draw_sources
+from scripts.examples.sources import ON_THE_PAD, SHOWN, draw_sources
 
 # The preset `maps`, the same with half the channels, and that with one thing changed at a time.
 ARMS = {
@@ -62,7 +61,6 @@ ARMS = {
 }
 TIMED, WARM = 12, 3  # steps that are timed, after so many that are not
 MEASURES = {"perceptual": "{:.3f}", "kid": "{:.0f}", "l1": "{:.3f}", "ssim": "{:.3f}"}
-DRAWN = ("faces", "shoes", *EXAMPLE_SOURCES)  # datasets whose sources code can draw, by their names
 HALVES = ("perceptual_halves", "kid_halves")  # of the real pictures
 
 
@@ -232,7 +230,7 @@ def save_pictures(args: argparse.Namespace, jobs: list[Job]) -> list[str]:
     why one is missing."""
     notes = []
     for name, _ in args.data:
-        painters = {name: picture} | ({f"{name}-drawn": of_drawn} if name in DRAWN else {})
+        painters = {name: picture} | ({f"{name}-drawn": of_drawn} if name in ON_THE_PAD else {})
         for title, make in painters.items():
             try:
                 save_png(make(jobs, name, args.seeds[0]), args.out / f"{title}.png")

@@ -22,7 +22,8 @@ from scripts.examples.faces import example_faces, face_colours
 from scripts.examples.scenes import EXAMPLE_SOURCES, draw_landscape
 from scripts.examples.shoes import example_shoes
 
-KINDS = ("faces", "shoes", *EXAMPLE_SOURCES, "landscapes", "photos")
+ON_THE_PAD = ("faces", "shoes", *EXAMPLE_SOURCES)  # what a pad can draw
+KINDS = (*ON_THE_PAD, "landscapes", "photos")
 SHOWN = 6  # sources on the card
 TINTS = 5  # that pictures of a model are shown with
 GAP = 8  # pixels between two
