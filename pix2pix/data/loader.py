@@ -192,7 +192,10 @@ def augment(
     size = config.size
     if config.warp:
         look = warp_grid(size, config.warp, rng)
-        sampled = functools.partial(F.grid_sample, padding_mode="border", align_corners=False)
+        # Beyond its edge a drawing goes on as it ends (paper, or a portrait's neck). Of a photo or
+        # label map that would be stripes, and the network would learn them: these are mirrored.
+        beyond = "border" if config.source_kind == "drawing" else "reflection"
+        sampled = functools.partial(F.grid_sample, padding_mode=beyond, align_corners=False)
         warped = sampled(both[None], look)[0]
         if labels:
             warped[labels] = sampled(both[None, labels], look, mode="nearest")[0]

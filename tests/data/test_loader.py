@@ -228,6 +228,19 @@ def test_a_fourth_channel_is_the_opacity(tmp_path: Path) -> None:
         assert (side[3, :32] == 1).all() and (side[3, 32:] == -1).all()
 
 
+@pytest.mark.parametrize("kind", ["photo", "labels", "drawing"])
+def test_what_a_warp_shows_past_the_edge(kind: str) -> None:
+    """Drawings go on as they end; photos and label maps are mirrored, so that none has stripes."""
+    noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    config = TrainConfig(size=64, jitter=0, mirror=False, warp=1.0, source_kind=kind)
+    striped = 0
+    for seed in range(8):
+        warped = augment(noise, config, torch.Generator().manual_seed(seed))
+        edges = warped[:, :, :4], warped[:, :, -4:]
+        striped += min(edge.diff(dim=2).abs().mean() for edge in edges) < 0.1
+    assert striped >= 2 if kind == "drawing" else striped == 0
+
+
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 @pytest.mark.parametrize("change", [{"jitter": 30}, {"warp": 1.0}])
 def test_colours_of_label_maps_never_mix(direction: str, change: dict, tmp_path: Path) -> None:
