@@ -22,7 +22,7 @@ from pix2pix.nn.device import pick_device
 from pix2pix.presets import FOR_LABEL_MAPS, LR_FOR_LABEL_MAPS, PRESETS
 from pix2pix.utils.validation import setting_text
 
-HINTS = 0.8  # colour_hints of a run that begins with a model that follows them
+HINTED = 0.8  # colour_hints of a model that follows them, or where they were only switched on
 
 
 class RunSettings(NamedTuple):
@@ -105,7 +105,7 @@ def model_task(
     if (model.source_name, model.target_name) != ("source", "target"):  # it was given names
         values |= {"source_name": model.source_name, "target_name": model.target_name}
     if model.generator.hints and not facts.has_hints:  # what it can do it shall not forget
-        values["colour_hints"] = HINTS
+        values["colour_hints"] = HINTED
     return values | ({"derive": "grey"} if model.colours_grey else {})
 
 
@@ -157,7 +157,10 @@ def describe_losses(config: TrainConfig, data: Path) -> str:
     replaced = all(getattr(config, name) == value for name, value in FOR_LABEL_MAPS.items())
     if not (replaced and judges_by_features(config) and read_facts(data).label_sides(config)[1]):
         return ""
-    return "The targets are label maps: a PatchGAN and L1 judge them in place of frozen features."
+    return (
+        "The targets are label maps: a PatchGAN and L1 judge them in place of frozen features, "
+        f"at a learning rate of {setting_text(config.lr)}."
+    )
 
 
 def run_config(

@@ -14,6 +14,7 @@ from pix2pix.presets import PRESETS
 from pix2pix.ui.auth import Roles
 from pix2pix.ui.train.form import TrainForm
 from pix2pix.ui.train.launch import run_settings, start_training
+from pix2pix.utils.files import write_json
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.models_and_servers import save_tiny_model, tiny_config
 from tests.support.page_server import Server
@@ -108,6 +109,32 @@ def test_a_network_of_fixed_width_is_not_given_one(server: Server) -> None:
     filled[form.more] = "generator=small-unet\nngf=16"
     with pytest.raises(UserError, match="has no setting 'ngf'"):
         run_settings(server.workspace / "datasets" / "faces", "maps", form.overrides(filled))
+
+
+@pytest.mark.filterwarnings("ignore:The value passed into gr.Dropdown")
+@pytest.mark.parametrize("label_maps", [[False, False], [True, False], [False, True]])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_form_left_as_it_is_trains_as_the_command_does(
+    server: Server, preset: str, label_maps: list[bool]
+) -> None:
+    """Label maps as targets get other losses and a lower rate, whoever starts the run."""
+    data = server.workspace / "datasets" / "drawn"
+    if not data.exists():
+        draw_dataset(data, train=1, val=0)
+    write_json(data / "dataset.json", {"label_maps": label_maps})
+    with gr.Blocks():
+        form = TrainForm()
+    filled = {part: getattr(part, "value", None) for part in form.inputs()}
+    filled |= {form.preset: preset, form.dataset: "drawn"}
+    for part, update in form.preset_fields(filled).items():
+        if part in filled and part is not form.preset:
+            filled[part] = getattr(update, "value", update)
+    direction = filled[form.direction]
+    assert form.overrides(filled) == {"direction": direction, "report_to": ""}
+    settings = run_settings(data, preset, form.overrides(filled))
+    assert settings == run_settings(data, preset, {})
+    if preset == "recommended" and label_maps[1]:
+        assert "learning rate of 0.0004" in form.describe_length(filled)
 
 
 def test_programs_are_told_of_every_preset() -> None:

@@ -23,7 +23,7 @@ from pix2pix.errors import UserError
 from pix2pix.nn.device import pick_device
 from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import PRESETS, UNUSED_SETTINGS
-from pix2pix.training.resolve_config import describe_losses, matching_direction
+from pix2pix.training.resolve_config import HINTED, describe_losses, matching_direction
 from pix2pix.training.run_control import past_step_time
 from pix2pix.training.run_folder import runs_folder
 from pix2pix.ui.custom_html import custom_html
@@ -53,7 +53,6 @@ FIRST = "recommended"  # preset
 SCRATCH = ("From scratch", "")
 SIZES = [64, 128, 256, 512, 1024]
 WIDTHS = [("64, the paper's", 64), ("32, several times faster", 32), ("16, for a first try", 16)]
-HINTS = {"colour_hints": 0.85, "recolour": 0.5}
 REPORTS = {
     "Nowhere else": "",
     "TensorBoard": "tensorboard",
@@ -129,7 +128,8 @@ class TrainForm:
             )  # fmt: skip
             self.hints = gr.Checkbox(
                 False, label="Colour hints for drawings", elem_id="colour-hints",
-                info="Strokes of the target's colours lie under the lines: the pad then has ink.",
+                info="Strokes of the target's colours lie under the lines: the pad then has ink. "
+                "Where most targets are brown or black, add recolour=0.5 below.",
             )  # fmt: skip
             self.report = gr.Dropdown(
                 list(REPORTS.items()), value="", label="Report to", elem_id="report-to",
@@ -154,23 +154,30 @@ class TrainForm:
         return {**run, "overrides": self.overrides(values)}
 
     def overrides(self, values: Values) -> dict[str, Any]:
-        """Read the settings as they were filled in; `key=value` lines win. Raises UserError."""
-        names = "epochs", "batch_size", "lr", "mirror"
+        """Read the settings that differ from the preset's, the direction, and the `key=value`
+        lines, which win. What was left as the preset has it is not given: a dataset of label maps
+        may change it. Raises UserError."""
+        preset = preset_values(values[self.preset] or "")
+        names = "epochs", "batch_size", "lr", "mirror", "size"
         fields = {name: values[getattr(self, name)] for name in names}
-        fields |= {"size": values[self.size], "direction": values[self.direction]}
         fields |= {"ngf": values[self.width], "ndf": values[self.width]}
         for name, value in fields.items():
             if value is None or value == "":
                 raise UserError(f"Give a value for {name}, or choose the preset again.")
+        fields = {
+            name: value
+            for name, value in fields.items()
+            if setting_text(value) != setting_text(getattr(preset, name))
+        }
+        fields |= {"direction": values[self.direction], "report_to": values[self.report] or ""}
         more = read_overrides(values[self.more])
-        generator = str(more.get("generator", preset_values(values[self.preset] or "").generator))
-        fields["report_to"] = values[self.report] or ""
+        generator = str(more.get("generator", preset.generator))
         if values[self.hints]:
-            fields |= HINTS
+            fields["colour_hints"] = HINTED
         if values[self.start_from]:  # these come with the model
-            del fields["size"], fields["ngf"]
+            fields = {name: fields[name] for name in fields.keys() - {"size", "ngf"}}
         elif "ngf" in UNUSED_SETTINGS["generator"].get(generator, ()):
-            del fields["ngf"]
+            fields.pop("ngf", None)
         return {**fields, **more}
 
     def describe_length(self, values: Values) -> str:

@@ -91,7 +91,7 @@ def wire_fields(form: TrainForm, live: gr.HTML) -> None:
     )
     fields = form.preset, form.start_from, form.epochs, form.batch_size, form.size, form.width
     gr.on(
-        [*(field.change for field in fields), form.more.blur],
+        [*(field.change for field in fields), form.lr.blur, form.more.blur],
         form.describe_length,
         form.inputs(),
         form.length,
