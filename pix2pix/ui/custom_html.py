@@ -19,7 +19,7 @@ Reply = dict[str, Any]
 log = logging.getLogger(__name__)
 # The script of a row of cards: its ``select`` event carries the name of the chosen one. Answers to
 # quick clicks may come in any order, so there is one request at a time: of the clicks during it
-# the last one follows when ``CARD_ANSWERED`` runs.
+# the last one follows when `on_card` says that it was answered.
 CHOOSE_CARD = """
 let asked = '', wanted = '';
 const ask = () => {
@@ -32,9 +32,6 @@ element.addEventListener('click', (event) => {
   if (card) wanted = card.dataset.name;
   if (card && !asked) ask();
 });
-"""
-CARD_ANSWERED = """() => document.querySelector('#models .card')
-  .dispatchEvent(new Event('answered', { bubbles: true }))
 """
 
 
@@ -55,6 +52,20 @@ def custom_html(
         options["js_on_load"] = mount_script(module, events)
     kind = EscapedHTML if "{{" in html else gr.HTML
     return kind(html_template=html, css_template=css, apply_default_css=False, **options)
+
+
+def on_card(
+    cards: gr.HTML, choose: Callable[..., Any], inputs: list[Any] | None, outputs: list[Any],
+    **options: Any,
+) -> None:  # fmt: skip
+    """Call `choose`, an event handler, for a click on one of the `cards`, whose script is
+    ``CHOOSE_CARD``; `options` are those of the event."""
+    chosen = cards.select(choose, inputs, outputs, **options)
+    inside = f"#{cards.elem_id} :is(.cards, .none)"
+    answered = f"""() => document.querySelector('{inside}')
+      .dispatchEvent(new Event('answered', {{ bubbles: true }}))"""
+    for after in (chosen.then, chosen.failure):  # a failure triggers only the latter
+        after(None, js=answered)
 
 
 def server_function(

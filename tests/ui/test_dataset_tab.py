@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -594,14 +595,26 @@ def test_names_are_inert_text(page: Any, workspace: Path) -> None:
 
 
 @pytest.mark.browser
-def test_the_train_tab_gets_the_dataset(visit: Callable[..., Any], workspace: Path) -> None:
-    (workspace / "datasets" / "ready" / "train").mkdir(parents=True)
-    drawn_strip(1, 64).save(workspace / "datasets" / "ready" / "train" / "1.png")
+def test_the_train_tab_gets_the_dataset_that_was_chosen_last(
+    visit: Callable[..., Any], workspace: Path
+) -> None:
+    for name, pairs in (("other", 2), ("gone", 3), ("ready", 1)):
+        (workspace / "datasets" / name / "train").mkdir(parents=True)
+        for number in range(pairs):
+            drawn_strip(1, 64).save(workspace / "datasets" / name / "train" / f"{number}.png")
     page = build_page(NoModels())
     try:
         view = visit(launched(page, themed=True))
         view.get_by_role("tab", name="Dataset").click()
+        about, cards = view.locator("#dataset-about"), view.locator("#datasets .card")
+        view.locator('#datasets .card[data-name="other"]').click()
+        about.get_by_text("2 pairs").wait_for()
+        shutil.rmtree(workspace / "datasets" / "gone")
+        view.locator('#datasets .card[data-name="gone"]').click()
+        view.get_by_text("There is no dataset 'gone'").wait_for()
         view.locator('#datasets .card[data-name="ready"]').click()
+        about.get_by_text("1 pair").wait_for()
+        assert cards.count() == 2
         view.get_by_role("button", name="Train on this dataset").click()
         view.wait_for_function("document.querySelector('#train-dataset input')?.value === 'ready'")
         assert view.get_by_role("tab", name="Train").get_attribute("aria-selected") == "true"

@@ -371,7 +371,7 @@ def test_models_are_measured_side_by_side(app: App, open_page: Callable[..., Any
     ("change", "words"),
     [
         ({"dataset": ""}, "Choose a dataset"),
-        ({"dataset": "../../etc"}, "This dataset is gone"),
+        ({"dataset": "../../etc"}, "There is no dataset '../../etc'"),
         ({"preset": "magic"}, "There is no preset 'magic'"),
         ({"name": "../x"}, "is no name"),
         ({"settings": {"size": 100}}, "Size must be 64"),

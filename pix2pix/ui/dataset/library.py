@@ -22,7 +22,7 @@ from pix2pix.errors import UserError
 from pix2pix.hub.dataset_repo import dataset_card
 from pix2pix.hub.datasets import push_dataset
 from pix2pix.imaging.picture import data_url, resize
-from pix2pix.ui.custom_html import CHOOSE_CARD, custom_html
+from pix2pix.ui.custom_html import CHOOSE_CARD, custom_html, on_card
 from pix2pix.ui.dataset.pairs_view import dataset_pair_views, join_pair, pairs_view
 from pix2pix.ui.dataset.uploads import CONCURRENCY
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
@@ -106,7 +106,7 @@ class DatasetLibrary:
         def choose(event: gr.EventData) -> list[Any]:
             return show_dataset(str(event.value))
 
-        self.cards.select(choose, None, self.outputs(), **HIDDEN_EVENT)
+        on_card(self.cards, choose, None, self.outputs(), trigger_mode="multiple", **HIDDEN_EVENT)
 
         def turn(chosen: str, event: gr.EventData) -> dict[str, Any]:
             return dataset_pair_views(chosen_folder(chosen), int(event.value))
@@ -135,7 +135,9 @@ def chosen_folder(name: str) -> Path:
     """Return the folder of a dataset that the page named; it may be gone by now."""
     datasets = workspace_datasets()
     if name not in datasets:
-        raise UserError("This dataset is gone: reload the page." if name else "Choose a dataset.")
+        raise UserError(
+            f"There is no dataset '{name}': choose another." if name else "Choose a dataset."
+        )
     return datasets[name]
 
 

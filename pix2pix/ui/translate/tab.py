@@ -18,7 +18,7 @@ from pix2pix.imaging.line_art import line_drawing
 from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import read_config
 from pix2pix.ui.auth import can_sign_in, visitor_token
-from pix2pix.ui.custom_html import CARD_ANSWERED, CHOOSE_CARD, Reply, Request, custom_html
+from pix2pix.ui.custom_html import CHOOSE_CARD, Reply, Request, custom_html, on_card
 from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, page_progress, wire_work
 from pix2pix.ui.hub_forms import TOKEN_NOTE
 from pix2pix.ui.limits import Limits, check_disk
@@ -112,12 +112,10 @@ class TranslateTab:
         def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
             return self.show_model(str(event.value), before, mode, mine)
 
-        chosen = self.row.select(
-            choose, [self.before, self.mode, self.mine], outputs, trigger_mode="multiple",
-            **HIDDEN_EVENT,
+        on_card(
+            self.row, choose, [self.before, self.mode, self.mine], outputs,
+            trigger_mode="multiple", **HIDDEN_EVENT,
         )  # fmt: skip
-        for after in (chosen.then, chosen.failure):  # a failure triggers only the latter
-            after(None, js=CARD_ANSWERED)
         rasters = itertools.count(1)
 
         def to_pad(*asked: Any) -> list[Any]:
