@@ -44,6 +44,7 @@ def _begin_with_preset(cls: type[Config]) -> type[Config]:
     def init(self: Config, *args: object, **values: object) -> None:
         given = {**dict(zip(cls.__annotations__, args)), **values}
         fill(self, **({**_preset(given["preset"]), **given} if "preset" in given else given))
+        object.__setattr__(self, "_named", frozenset(given))
 
     setattr(cls, "__init__", init)  # noqa: B010  # so that type checkers go by the fields
     return cls
@@ -206,6 +207,13 @@ class TrainConfig:
         preset = dataclasses.asdict(train_config(self.preset))
         return {n: v for n, v in dataclasses.asdict(self).items() if v != preset[n]}
 
+    def given(self) -> dict[str, object]:
+        """Return the settings that were asked for: those that were named, also where the preset has
+        them so. Where every one was, as ``dataclasses.replace`` does, those of `changes`."""
+        values = dataclasses.asdict(self)
+        named = self.__dict__["_named"] - {"preset"}
+        return self.changes() if len(named) + 1 == len(values) else {n: values[n] for n in named}
+
     @property
     def effective_batch_size(self) -> int:
         """Pairs of an update: ``batch_size * gradient_accumulation_steps``."""
@@ -252,7 +260,7 @@ def with_preset(
 ) -> TrainConfig:
     """Take a preset, changed by the values `begin` and by those `given`. Raises UserError, also
     where one that was given changes nothing in the networks."""
-    config = TrainConfig(**{**_preset(preset), **begin, **given})
+    config = TrainConfig(**{**begin, **given, "preset": preset})
     refuse_unused(config, given)
     return config
 

@@ -413,6 +413,20 @@ def test_a_model_is_fine_tuned_with_its_own_network(data: Path, tmp_path: Path) 
     assert (run.config.ngf, run.config.size) == (TINY["ngf"], TINY["size"])
 
 
+def test_what_is_given_counts_also_where_the_preset_has_it_so(data: Path, tmp_path: Path) -> None:
+    """Else the dataset or the model says it: this model's direction is the other one."""
+    given = TrainConfig.from_preset("maps", direction="AtoB", lr=1e-3)
+    assert given.given() == {"direction": "AtoB", "lr": 1e-3} and given.changes() == {"lr": 1e-3}
+    assert TrainConfig("maps", direction="AtoB").given() == {"direction": "AtoB"}
+    replaced = dataclasses.replace(given, epochs=3)
+    assert replaced.given() == replaced.changes() == {"lr": 1e-3, "epochs": 3}
+    model = save_tiny_model(tmp_path / "m", tiny_config(direction="BtoA"))
+    for name, config in {"own": TrainConfig.from_preset("maps"), "given": given}.items():
+        run = train(data, tmp_path / name, config, start_from=model, device="cpu",
+                    should_stop=lambda: True)  # fmt: skip
+        assert run.config.direction == ("AtoB" if name == "given" else "BtoA")
+
+
 def test_a_run_without_a_config_is_the_recommended_one(data: Path, tmp_path: Path) -> None:
     run = train(data, tmp_path / "run", device="cpu", should_stop=lambda: True)
     assert run.config.preset == "recommended" and run.status.state == "stopped"

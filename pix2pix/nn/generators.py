@@ -185,7 +185,9 @@ class AddTint(nn.Module):
         if colour is None:
             colour = x.new_zeros(len(x), 3)
         elif self.training:
-            self.colours.copy_(torch.cat([colour.to(self.colours), self.colours])[: self.KEPT])
+            if torch.is_grad_enabled():  # D's update may compute the same batch before, without
+                recent = torch.cat([colour.to(self.colours), self.colours])
+                self.colours.copy_(recent[: self.KEPT])
             colour = colour * (torch.rand(len(colour), 1) >= self.LEFT_OUT).to(colour)
         plane = colour.to(x)[:, :, None, None].expand(-1, -1, *x.shape[2:])
         return torch.cat([x, plane], dim=1)

@@ -199,6 +199,8 @@ def load_initial_weights(trainer: Trainer, folder: Path) -> None:
             "the model."
         )
     trainer.generator.load_state_dict(weights)
+    if trainer.average:
+        trainer.average.module.load_state_dict(weights)
 
 
 def set_process_up() -> None:

@@ -97,7 +97,7 @@ def train(
     else:
         config = config or TrainConfig.from_preset("recommended")
         of_data = ("ranges", "numbers")  # which the dataset says
-        given = {name: value for name, value in config.changes().items() if name not in of_data}
+        given = {name: value for name, value in config.given().items() if name not in of_data}
         settings = new_run(config.preset, given, data, start_from, device)
     on_gpu = [settings.device] if settings.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):  # the caller's random numbers stay as they are

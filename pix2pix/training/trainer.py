@@ -147,9 +147,9 @@ class Trainer:
         """Compute G's losses on a part of the batch, `g_adversarial`, `g_l1` and what else the
         config asks for: scalars."""
         c, losses = self.config, {}
-        if part.share < 1:
-            part.generated = self.generate(part)
-        if part.share < 1 or not self.projected:  # features are dear: D's serve here too
+        if part.share < 1 or part.generated is None:
+            part.generated, part.d_inputs = self.generate(part), None
+        if part.d_inputs is None or not self.projected:  # features are dear: D's serve here too
             part.d_inputs = self.discriminator_inputs(part)
         source, target, generated = part.d_inputs
         if c.lambda_features:
@@ -162,7 +162,7 @@ class Trainer:
         losses["g_adversarial"] = generator_adversarial(logits, c.adversarial)
         losses["g_l1"] = reconstruction(part.generated, part.target)
         if c.lambda_perceptual:
-            if not self.projected:
+            if not self.projected or c.diffaugment:  # which changes what D sees, and D alone
                 target = self.features(part.target)
                 generated = self.features(self.as_translated(part.generated, part.source))
             losses["g_perceptual"] = perceptual(generated, target)
@@ -214,6 +214,7 @@ class Trainer:
         if self.bfloat16 and not self.all_finite(values):
             self.retried_steps += 1
             self.bfloat16 = self.retried_steps < 2
+            part.generated = None  # it and its features are of bfloat16
             losses = compute(part)
             values = torch.stack([*losses.values()]).tolist()
         if not self.all_finite(values):  # all processes end, and the first one says why

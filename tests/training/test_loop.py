@@ -317,6 +317,21 @@ def test_fine_tuning_starts_from_the_model(pairs: Path, tmp_path: Path) -> None:
         run_loop(tmp_path / "x", pairs, replace(still, ngf=8), device=CPU, start_from=start)
 
 
+def test_a_run_stopped_before_its_first_step_has_the_model_it_began_with(
+    pairs: Path, tmp_path: Path
+) -> None:
+    model = save_tiny_model(tmp_path / "m")
+    config = replace(SMALL, ema=0.99, steps=3)
+    run_loop(tmp_path / "run", pairs, config, device=CPU, start_from=model,
+             should_stop=lambda: True)  # fmt: skip
+    files = (folder / "model.safetensors" for folder in (model, tmp_path / "run" / "model"))
+    before, after = map(load_file, files)
+    assert before.keys() == after.keys()
+    assert all(
+        torch.equal(after[name], value.to(after[name].dtype)) for name, value in before.items()
+    )
+
+
 def test_the_network_comes_with_the_model_to_start_from(
     pairs: Path, tmp_path: Path, train_main: Callable, capsys: pytest.CaptureFixture
 ) -> None:

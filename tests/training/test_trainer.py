@@ -360,6 +360,16 @@ def test_the_discriminator_sees_augmented_pairs_in_both_updates() -> None:
     assert not any(torch.equal(a, b) for a, b in zip(before, after) if a.ndim == 4)
 
 
+@pytest.mark.parametrize("kind", ["patch", "projected"])
+def test_what_the_discriminator_sees_changes_no_other_loss(kind: str) -> None:
+    plain = replace(SMALL, discriminator=kind, lambda_perceptual=1.0, lr=0.0, dropout="none")
+    trainers = (Trainer(replace(plain, diffaugment=on), CPU) for on in (False, True))
+    losses, augmented = (trainer.step(pictures(0), pictures(1)) for trainer in trainers)
+    for name in ("g_perceptual", "g_l1"):
+        assert augmented[name] == pytest.approx(losses[name], rel=1e-5)
+    assert augmented["d_real"] != pytest.approx(losses["d_real"], rel=1e-3)
+
+
 # --------------------------------------------------------------------- losses that are no numbers
 
 
@@ -417,9 +427,11 @@ def test_a_loss_that_is_no_number_on_another_process_is_one_here(precision: str)
         trainer.step(pictures(0), pictures(1))
 
 
+@pytest.mark.parametrize("kind", ["patch", "projected"])
 @pytest.mark.parametrize("call", [1, 2], ids=["discriminator", "generator"])
-def test_what_bfloat16_fails_is_done_again_in_float32(call: int) -> None:
-    trainer = Trainer(replace(SMALL, precision="bfloat16"), CPU)
+def test_what_bfloat16_fails_is_done_again_in_float32(call: int, kind: str) -> None:
+    config = replace(SMALL, precision="bfloat16", discriminator=kind)
+    trainer = Trainer(config, CPU)
     kinds: list[torch.dtype] = []
     bad: list[int] = [call]
 
@@ -429,7 +441,8 @@ def test_what_bfloat16_fails_is_done_again_in_float32(call: int) -> None:
         broken = tuple(x * math.nan for x in logits) if len(kinds) in bad else logits
         return broken if isinstance(out, tuple) else broken[0]
 
-    trainer.discriminator.register_forward_hook(fail)
+    judge = trainer.discriminator.heads[0] if trainer.projected else trainer.discriminator
+    judge.register_forward_hook(fail)
     low, full = torch.bfloat16, torch.float32
     losses = trainer.step(pictures(0), pictures(1))
     assert all(math.isfinite(value) for value in losses.values())
@@ -446,7 +459,7 @@ def test_what_bfloat16_fails_is_done_again_in_float32(call: int) -> None:
     assert kinds == [full] * 2
     assert all(value.isfinite().all() for value in weights(trainer).values())
 
-    resumed = Trainer(replace(SMALL, precision="bfloat16"), CPU)
+    resumed = Trainer(config, CPU)
     resumed.load_state_dict(trainer.state_dict())
     assert not resumed.bfloat16  # it stays in float32
 
@@ -664,6 +677,16 @@ def test_what_a_source_leaves_open_follows_the_tint() -> None:
         open_ = generator(source).mean((0, 2, 3))
     assert red[0] > red[1] + 0.5 and green[1] > green[0] + 0.5
     assert green[0] < open_[0] < red[0]
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_each_pictures_colour_is_kept_once(parts: int) -> None:
+    trainer = Trainer(replace(SMALL, tint=True, gradient_accumulation_steps=parts), CPU)
+    target = torch.full((2, 3, 64, 64), -0.5)
+    target[1] = 0.5
+    trainer.step(pictures(0), target)
+    colours = trainer.generator.tint.colours[:, 0].tolist()
+    assert sorted(colours[:2]) == [-0.5, 0.5] and set(colours[2:]) == {0.0}
 
 
 @pytest.mark.parametrize("had", ["noise", "tint", ""])
