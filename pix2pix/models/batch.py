@@ -116,14 +116,24 @@ def results(job: Job) -> Iterator[tuple[str, Path]]:
 
 
 def refuse_overwriting(jobs: list[Job], out: Path) -> None:
-    """Raise UserError where a translation would replace its own original."""
-    for job in jobs:
-        for result, file in results(job):
-            made = out / result
-            if made.exists() and file.exists() and made.samefile(file):
-                raise UserError(
-                    f"{file} would be overwritten by its translation: name another --out."
-                )
+    """Raise UserError where a translation would replace an original, or another file that lies
+    beside one, such as the mask `1.png` of `1.jpg`."""
+    written = [(out / result, file) for job in jobs for result, file in results(job)]
+    files = [file for _, file in written if file.exists()]
+    originals = {_identity(file) for file in files}
+    folders = {_identity(folder) for folder in {file.parent for file in files}}
+    for made, _ in written:
+        if not made.exists():
+            continue
+        if _identity(made) in originals:
+            raise UserError(f"{made} would be overwritten by a translation: name another --out.")
+        if _identity(made.parent) in folders:
+            raise UserError(f"{made} is there already, beside an original: name another --out.")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def run_job(

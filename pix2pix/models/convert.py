@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pix2pix.errors import UserError
 from pix2pix.model_config import Direction, GeneratorConfig, ModelConfig, NormMode
 from pix2pix.models.card import converted_model_card
-from pix2pix.models.folder import WEIGHTS, check_finite
+from pix2pix.models.folder import check_finite
 from pix2pix.models.saving import save_model
 from pix2pix.nn.generators import construct_generator
 from pix2pix.nn.layers import parameter_count
@@ -44,10 +44,10 @@ def import_weights(
     """Write the generator of ``file`` as the model folder ``out``; returns its config.
 
     ``norm_mode`` "batch" is what the reference's test.py does unless told ``--eval``. Raises
-    UserError for a file that is not such a generator, and for a folder of other things.
+    UserError for a file that is not such a generator, and for a folder that holds anything.
     """
-    if out.is_dir() and any(out.iterdir()) and not (out / WEIGHTS).is_file():
-        raise UserError(f"'{out.name}' holds other files: name a new folder for the model.")
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"'{out.name}' holds files already: name a new folder for the model.")
     generator, model_config = convert_tensors(read_tensors(file), file.name)
     config = ModelConfig(
         generator=model_config,

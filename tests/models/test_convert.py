@@ -276,11 +276,14 @@ def test_a_pickle_with_code_inside_torch_format_is_refused(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_holds_anything_is_left_alone(tmp_path: Path) -> None:
     torch.save(ReferenceUNet(6, "batch").state_dict(), tmp_path / "x.pth")
-    with pytest.raises(UserError, match="holds other files"):
-        import_weights(tmp_path / "x.pth", tmp_path)
-    assert [f.name for f in tmp_path.iterdir()] == ["x.pth"]
+    import_weights(tmp_path / "x.pth", tmp_path / "model")
+    before = [(file, file.stat().st_mtime_ns) for file in sorted(tmp_path.rglob("*"))]
+    for folder in (tmp_path, tmp_path / "model"):
+        with pytest.raises(UserError, match="holds files already"):
+            import_weights(tmp_path / "x.pth", folder)
+    assert before == [(file, file.stat().st_mtime_ns) for file in sorted(tmp_path.rglob("*"))]
 
 
 def test_the_command(tmp_path: Path, forks: ForkServer) -> None:

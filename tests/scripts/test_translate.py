@@ -241,7 +241,13 @@ def test_wrong_arguments_exit_2_and_name_the_argument(arguments, word):
     ("inputs", "options", "words"),
     [
         (["{0}/a.png", "{0}/again/a.jpg"], {}, "would both be written as a.png"),
-        (["{0}"], {"--out": "{0}"}, "would be overwritten"),
+        (["{0}/x"], {"--out": "{0}/x"}, "would be overwritten"),
+        (["{0}/again/a.jpg", "{0}/x"], {"--out": "{0}/x/y"}, "y/a.png would be overwritten"),
+        (
+            ["{0}/again/a.jpg"],
+            {"--out": "{0}/again"},
+            "again/a.png is there already, beside an original",
+        ),
         (["{0}/nothing"], {}, "holds no pictures"),
         (["{0}/a.png"], {"--model": "nobody"}, "no model 'nobody'"),
         (["{0}/a.png"], {"--device": "abacus"}, "'abacus' is not available"),
@@ -250,9 +256,9 @@ def test_wrong_arguments_exit_2_and_name_the_argument(arguments, word):
 def test_what_cannot_work_is_refused_in_one_sentence_before_any_work(
     inputs, options, words, model, tmp_path
 ):
-    for name in ("again", "nothing"):
-        (tmp_path / name).mkdir()
-    for name in ("a.png", "b.png", "again/a.jpg"):
+    for name in ("again", "nothing", "x/y"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("a.png", "b.png", "again/a.jpg", "again/a.png", "x/b.png", "x/y/a.png"):
         noise(20, 20).save(tmp_path / name)
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
     given = {"--model": model, "--out": "{0}/out", "--device": "cpu", **options}
