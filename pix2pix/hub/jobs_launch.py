@@ -80,7 +80,8 @@ def plan_job(
     add += [(content, f"{prefix}/data/{name}") for name, content in files.items()]
     if settings["start_from"]:
         model, config["start_from"] = Path(settings["start_from"]), "start"
-        add += [(file, f"{prefix}/start/{file.name}") for file in sorted(model.iterdir())]
+        files = sorted(file for file in model.iterdir() if file.is_file())
+        add += [(file, f"{prefix}/start/{file.name}") for file in files]
     add.append((json.dumps(config).encode(), f"{prefix}/run/config.json"))
     bucket_id = {"bucket_id": bucket}
     uploads = [

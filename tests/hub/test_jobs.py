@@ -95,12 +95,15 @@ def everything(folder: Path) -> bytes:
 
 def test_each_call_is_one_that_the_installed_library_takes(data: Path, tmp_path: Path) -> None:
     model = save_tiny_model(tmp_path / "model")
+    (model / "samples").mkdir()  # of a model for photos: they stay here
     calls = plan_job("a b/ü", settings(data, str(model)), BUCKET, **ON, prefix="jobs/x")
     for call in calls:
         inspect.signature(getattr(huggingface_hub.HfApi, call.function)).bind(
             None, **call.arguments
         )
     names = [name for call in calls for _, name in call.arguments.get("add", [])]
+    sent = [content for call in calls for content, _ in call.arguments.get("add", [])]
+    assert all(isinstance(content, bytes) or Path(content).is_file() for content in sent)
     assert "jobs/x/start/model.safetensors" in names and "jobs/x/data/train/00.png" in names
     assert "jobs/x/source/pix2pix/hub/bucket_backup.py" in names
     assert not [name for name in names if "/ui/" in name]
