@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +48,7 @@ from pix2pix.data.split import assign_splits
 from pix2pix.errors import UserError
 from pix2pix.utils.files import atomic_folder, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
+from pix2pix.utils.text import plain_stem
 
 NOTHING_LEFT = (
     "No pair is left to build: look at what was refused, choose another rule for the names, or "
@@ -165,8 +165,8 @@ def build(
 def prepare_build(plan: Plan, recipe: Recipe) -> Preparation:
     """Settle all that can be settled before any pixel is made. Raises UserError where no pair is
     left, or JPEG would blur label maps."""
-    left_out = {d.file: d for d in plan.doubts if d.kind in recipe.leave_out and d.side == "pair"}
-    pairs = [p for p in plan.pairs if p.source not in left_out]
+    left_out = {(d.file, d.target): d for d in plan.doubts if d.kind in recipe.leave_out}
+    pairs = [p for p in plan.pairs if (p.source, p.target) not in left_out]
     if not pairs:
         raise UserError(NOTHING_LEFT)
     choices = zip(SIDES, (recipe.source_range, recipe.target_range))
@@ -277,7 +277,7 @@ def _name_pairs(pairs: Sequence[PlannedPair], splits: Sequence[str], by_file: bo
         top, _, rest = stem.partition("/")
         name = rest if rest and split_name(top) else stem
         name = stem.rpartition("/")[2] if by_file else name
-        name = re.sub(r"[^\w.-]+", "_", name.replace("/", "_")).strip("._")[:120] or "pair"
+        name = plain_stem(name.replace("/", "_")) or "pair"
         number = used_names[name.casefold()] = used_names.get(name.casefold(), 0) + 1
         while number > 1 and f"{name}-{number}".casefold() in used_names:
             number += 1

@@ -81,8 +81,12 @@ def check_pairs(
                 else "far below others"
             )
             reason = f"the edges of its two pictures agree little (score {score:.2f}): {how}"
-            doubts.append(Refusal(pair.source, "pair", "misaligned", reason))
+            doubts.append(_pair_doubt(pair, "misaligned", reason))
     return [replace(p, score=round(s, 4)) for p, s in zip(pairs, scores.tolist())], doubts
+
+
+def _pair_doubt(pair: PlannedPair, kind: str, reason: str) -> Refusal:
+    return Refusal(pair.source, "pair", kind, reason, target=pair.target)
 
 
 def _describe_shift(move: tuple[int, int], pair: PlannedPair) -> str:
@@ -98,7 +102,7 @@ def _shape_doubt(pair: PlannedPair) -> list[Refusal]:
     if max(ratio, 1 / ratio) <= ASPECT:
         return []
     reason = f"its source is {aw} x {ah}, its target {bw} x {bh}: one would be distorted"
-    return [Refusal(pair.source, "pair", "aspect", reason)]
+    return [_pair_doubt(pair, "aspect", reason)]
 
 
 def same_sides_doubts(pairs: Sequence[PlannedPair]) -> list[Refusal]:

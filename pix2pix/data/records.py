@@ -24,7 +24,7 @@ FITS = {
 }
 FORMATS = {"png": ".png", "jpg": ".jpg"}
 LABELS = ("auto", "none", "source", "target", "both")
-DOUBTS = ("aspect", "misaligned", "jpeg labels")
+DOUBTS = ("aspect", "misaligned")  # of pairs, which can be left out for them
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
 
 
@@ -52,7 +52,8 @@ class Refusal:
     """A file that is left out, or kept with a doubt. `side` is source, target, pair or csv.
 
     A doubt about more than one file names them in `files`, of which `file` shows it; `fixes` are
-    the options that settle it, as `build_dataset.py` has them: "target-alpha=mask".
+    the options that settle it, as `build_dataset.py` has them: "target-alpha=mask". Of a doubtful
+    pair `file` is the source, which may be that of other pairs too, and `target` the target.
     """
 
     file: str
@@ -61,6 +62,7 @@ class Refusal:
     reason: str
     files: tuple[str, ...] = ()
     fixes: tuple[str, ...] = ()
+    target: str = ""
 
 
 def doubt(

@@ -52,10 +52,10 @@ def describe_build(
     ranges: dict[str, SideRange],
     label_maps: tuple[bool, bool],
     pairs: Sequence[PlannedPair],
-    left_out: dict[str, Refusal],
+    left_out: dict[tuple[str, str], Refusal],
 ) -> DatasetReport:
     """Return all that `dataset.json` says of these `pairs` of a plan before any pixel is made;
-    `left_out` are the doubts by file whose pairs the recipe leaves out."""
+    `left_out` are the doubts by the source and target that the recipe leaves out for them."""
     a, b = _side_names(plan.inputs)
     report: DatasetReport = {
         "format_version": 1,
@@ -75,7 +75,7 @@ def describe_build(
         "doubts": describe_doubts(
             d
             for d in plan.doubts
-            if left_out.get(d.file) is not d and not _is_settled(d, plan, ranges)
+            if (d.file, d.target) not in left_out and not _is_settled(d, plan, ranges)
         ),
         "others": [{"file": o.file, "side": o.side, "reason": o.reason} for o in plan.others],
     }  # fmt: skip

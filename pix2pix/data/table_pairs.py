@@ -25,7 +25,7 @@ from pix2pix.data.tables import Table, choose_columns, example_pairs, local_tabl
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.utils.files import hold_lock, write_errors, write_json
 from pix2pix.utils.progress import Progress, ShouldStop
-from pix2pix.utils.text import is_windows_device, printable
+from pix2pix.utils.text import is_windows_device, plain_stem, printable
 
 MAX_ROWS, MAX_BYTES = 1_000_000, 20 * 10**9  # that are taken of one table
 NOTES = "pairs.jsonl"
@@ -108,7 +108,7 @@ class _Transfer:
         self.table, self.into, self.columns, self.limit = table, into, origin.columns, origin.limit
         self.names: dict[str, set[str]] = {split: set() for split in (*SPLITS, "")}
         self.next_rows: dict[int, int] = {}  # part -> first row that is not done
-        self.counts: dict[str, int] = dict.fromkeys((*SPLITS, ""), 0)
+        self.rows, self.counts = (dict.fromkeys((*SPLITS, ""), 0) for _ in range(2))  # of pairs
         self.refused: list[Refusal] = []
         self.pairs = self.bytes = 0
         head = {"table": origin.table, "columns": [*origin.columns], "limit": origin.limit}
@@ -133,11 +133,12 @@ class _Transfer:
     def _count(self, part: int, row: int, split: str, name: str, size: int, reason: str) -> None:
         self.next_rows[part] = row + 1
         self.bytes += size
-        self.counts[split] += 1
+        self.rows[split] += 1
         if reason:
             self.refused.append(Refusal(name, "pair", "missing picture", reason))
         else:
             self.names[split].add(name.casefold())
+            self.counts[split] += 1
             self.pairs += 1
 
     def check_room(self) -> None:
@@ -202,14 +203,16 @@ class _Transfer:
 
     def _unused_name(self, part: TablePart, row: Row) -> str:
         """Name a pair after its picture, where that is a name of its own, else by its number."""
-        number = f"{self.counts[part.split]:06}"
+        number = f"{self.rows[part.split]:06}"
         stem = PurePosixPath(row.name.replace("\\", "/")).stem
         if part.kind == "tar":
             stem = row.name.replace("/", "_")
-        name = re.sub(r"[^\w.-]+", "_", stem).strip("._")[:120]
+        name = plain_stem(stem)
         if not name or is_windows_device(name):
             name = number
-        return f"{name}-{number}" if name.casefold() in self.names[part.split] else name
+        while name.casefold() in self.names[part.split]:
+            name += f"-{number}"
+        return name
 
 
 def _read_lines(notes: Path) -> list[dict[str, Any]]:

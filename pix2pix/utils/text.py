@@ -14,6 +14,9 @@ _MAX_PART, _MAX_NAME, _MAX_DEPTH = 255, 1000, 32  # bytes, characters, parts
 _NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control characters, undecodable bytes, line separators
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}  # devices of Windows
 _RESERVED |= {f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"}
+_MAX_STEM = (
+    200  # bytes of a file's name, which leaves room for numbers, a tile's place and a suffix
+)
 _SAFE_NAME = re.compile(r"[^\W_](?:[\w .-]{0,62}[\w-])?")
 
 
@@ -39,6 +42,13 @@ def fold_name(name: str) -> str:
 def name_stem(path: str) -> str:
     """Fold a path without its file's suffix: `Photos/A1.JPG` -> `photos/a1`."""
     return fold_name(PurePosixPath(path).with_suffix("").as_posix())
+
+
+def plain_stem(text: str) -> str:
+    """Make the name of a file, without its suffix, of any text: letters, digits, ``-``, ``.`` and
+    ``_``, as short as every disk takes it; empty where nothing is left."""
+    name = re.sub(r"[^\w.-]+", "_", text).strip("._")[:120]
+    return name.encode()[:_MAX_STEM].decode(errors="ignore")
 
 
 def portable_name(name: str) -> str:

@@ -197,6 +197,26 @@ def test_doubtful_pairs_are_left_out_when_asked(tmp_path: Path) -> None:
     assert [(r["file"], r["kind"]) for r in made["refused"]] == [("1.png", "aspect")]
 
 
+def test_of_a_source_in_two_pairs_the_doubtful_one_is_left_out(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 3, "{}.png", "{}.png")
+    Image.open(target / "0.png").resize((96, 60)).save(target / "flat.png")
+    rows = ["0.png,0.png", "0.png,flat.png", "1.png,1.png", "2.png,2.png"]
+    plan = make_plan(Inputs(source, target, match="csv", table="\n".join(rows)))
+    made = build(plan, Recipe(size=64, split=ALL, leave_out=("aspect",)), tmp_path / "out")
+    assert [(p["source"], p["target"]) for p in made["pairs"]] == [
+        (f"{n}.png", f"{n}.png") for n in range(3)
+    ]
+    assert [(r["file"], r["target"]) for r in made["refused"]] == [("0.png", "flat.png")]
+
+
+def test_long_names_of_any_script_fit_the_disk(tmp_path: Path) -> None:
+    for side, image in zip("ab", drawn_pair(0, 64, 64)):
+        (tmp_path / side / ("図" * 80)).mkdir(parents=True)
+        image.save(tmp_path / side / ("図" * 80) / f"{'面' * 80}.png")
+    made = built(tmp_path / "a", tmp_path / "b", tmp_path / "out")
+    assert made["counts"]["pairs"] == 1 and len([*(tmp_path / "out").rglob("*.png")]) == 1
+
+
 # -------------------------------------------------------------------------------- all or nothing
 
 

@@ -395,6 +395,22 @@ def test_webdataset_on_the_hub_is_streamed(hub: Any, pairs: list[Pair], tmp_path
     assert files == {name: target for _, name, _, target in pairs[:4]}
 
 
+def test_a_limit_counts_pairs_not_rows(tmp_path: Path) -> None:
+    rows = [(s, n, None if i < 2 else a, b) for i, (s, n, a, b) in enumerate(drawn(8))]
+    (tmp_path / "t.parquet").write_bytes(parquet(rows))
+    inputs = extract_pairs(local_table(tmp_path / "t.parquet"), tmp_path / "into", limit=3)
+    assert sum(file.suffix == ".png" for file in inputs.source.rglob("*")) == 3
+
+
+def test_rows_of_one_name_are_pairs_of_their_own(tmp_path: Path) -> None:
+    names = ("a-000002", "a", "a", "b")
+    rows = [(s, name, a, b) for name, (s, _, a, b) in zip(names, drawn(4))]
+    (tmp_path / "t.parquet").write_bytes(parquet(rows))
+    inputs = extract_pairs(local_table(tmp_path / "t.parquet"), tmp_path / "into")
+    kept = {file.read_bytes() for file in inputs.source.rglob("*") if file.is_file()}
+    assert kept == {source for _, _, source, _ in rows}
+
+
 # ----------------------------------------------------------------------------------------- commands
 
 
