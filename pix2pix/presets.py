@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# What helped at equal time (docs/benchmarks.md).
+# What helped at equal time (docs/quality.md).
 RECIPE: dict[str, Any] = {
     "upsample": "resize",
     "widest": 4,
@@ -86,6 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay": 0.0,
     },
 }
+FIRST_PRESET = "recommended"  # where none was chosen
 # Settings that networks of a kind are built without.
 UNUSED_SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "generator": {

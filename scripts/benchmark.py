@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pix2pix.utils.validation import count
 from scripts.command import answer, command
 from scripts.dev.benchmark_load import load
 from scripts.dev.benchmark_network import (
@@ -43,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--only", choices=("step", "translate", "all"), default="all")
-    add("--steps", type=int, default=30, help="training steps of each side")
+    add("--steps", type=count, default=30, help="training steps of each side")
     add("--turns", type=int, default=20, help="pictures of each way to translate")
     add("--load", action="store_true", help="instead: many people at once")
     add("--minutes", type=float, default=10.0, help="of load")

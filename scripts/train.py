@@ -18,7 +18,7 @@ from pix2pix.config import TrainConfig, train_config
 from pix2pix.data.pair_doubts import dataset_doubts
 from pix2pix.errors import UserError
 from pix2pix.nn.training_memory import training_memory
-from pix2pix.presets import PRESETS
+from pix2pix.presets import FIRST_PRESET, PRESETS
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.diagnostics import RECENT, WINDOW, diagnose
 from pix2pix.training.distributed import is_first
@@ -55,7 +55,7 @@ def run_settings(args: argparse.Namespace) -> RunSettings:
     `config.json` where they say nothing."""
     overrides = dict(args.set)
     if not args.resume:
-        preset, device = args.preset or "maps", args.device or "auto"
+        preset, device = args.preset or FIRST_PRESET, args.device or "auto"
         return new_run(preset, overrides, args.data, args.start_from, device)
     settings = resume_run(args.run, args.device or "", args.data)
     config = dataclasses.asdict(settings.config)
@@ -105,8 +105,8 @@ class Bar:
         if self.bar is None:
             bounds = {"initial": progress.step - 1, "total": progress.steps}
             seldom = {} if sys.stderr.isatty() else {"mininterval": 30}
-            self.bar = tqdm(desc=f"epoch {progress.epoch}", unit="step", **bounds, **seldom)
-        self.bar.set_description(f"epoch {progress.epoch}", refresh=False)
+            self.bar = tqdm(desc=f"epoch {progress.epoch + 1}", unit="step", **bounds, **seldom)
+        self.bar.set_description(f"epoch {progress.epoch + 1}", refresh=False)
         losses = {name: f"{value:.3f}" for name, value in progress.losses.items()}
         self.bar.set_postfix(losses, refresh=False)
         self.bar.update()
@@ -130,7 +130,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, help="dataset folder; a resumed run knows its own")
     add("--run", type=Path, required=True, help="run folder, made if absent")
-    add("--preset", choices=list(PRESETS), help="default: maps")
+    add("--preset", choices=list(PRESETS), help=f"default: {FIRST_PRESET}")
     add("--epochs", type=count, help="how often to see every pair")
     add("--steps", type=count, help="how many updates, instead of --epochs")
     add("--resume", action="store_true", help="go on where the run stopped")

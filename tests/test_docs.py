@@ -61,6 +61,20 @@ def test_commands_name_scripts_and_options_that_are_there(page: Path) -> None:
                     assert f'"{option}"' in said, f"{file.name} has no {option}"
 
 
+def test_the_code_and_tests_that_stand_for_security_are_there() -> None:
+    """`ui/page.py`: `name` is in that file, and so is `test_y` of `ui/test_x.py::test_y`."""
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    code = re.findall(r"`([\w/]+\.py)`: `(\w+)`", page)
+    tests = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert code and len(tests) > 20
+    for folder, named in (("pix2pix", code), ("tests", tests)):
+        for file, name in named:
+            text = (ROOT / folder / file).read_text(encoding="utf-8")
+            assert re.search(rf"^(def |class )?{name}\b", text, re.MULTILINE), (
+                f"{file} has no {name}"
+            )
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_is_python(page: Path) -> None:
     for block in blocks(page.read_text(encoding="utf-8"), "python"):

@@ -191,14 +191,14 @@ def augment(
     (paper section 6.2). Source and target are channels of one tensor, so nothing parts them."""
     size = config.size
     if config.warp:
-        look = warp_grid(size, config.warp, rng)
-        # Beyond its edge a drawing goes on as it ends (paper, or a portrait's neck). Of a photo or
-        # label map that would be stripes, and the network would learn them: these are mirrored.
+        grid = warp_grid(size, config.warp, rng)
+        # Beyond their edges a drawing and its photo go on as they end: paper, a wall, a neck. Of
+        # other pairs that would be stripes, and the network would learn them: they are mirrored.
         beyond = "border" if config.source_kind == "drawing" else "reflection"
         sampled = functools.partial(F.grid_sample, padding_mode=beyond, align_corners=False)
-        warped = sampled(both[None], look)[0]
+        warped = sampled(both[None], grid)[0]
         if labels:
-            warped[labels] = sampled(both[None, labels], look, mode="nearest")[0]
+            warped[labels] = sampled(both[None, labels], grid, mode="nearest")[0]
         both = warped
     elif config.jitter_kind == "shrink":
         both = F.interpolate(both[None], (size, size), mode="nearest")[0]

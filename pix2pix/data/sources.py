@@ -152,8 +152,8 @@ def seeded_random(seed: int, key: str) -> random.Random:
 def _low_resolution(photo: Image.Image) -> Image.Image:
     """Shrink by area, as a sensor with fewer pixels sees it, and enlarge to the size again.
 
-    Enlarged by `images.resize`, bicubic, because that is how a small picture is enlarged before a
-    translation; and nearest would leave a grid of blocks that no person's picture has.
+    Enlarged by `imaging.picture.resize`, bicubic, because that is how a small picture is enlarged
+    before a translation; and nearest would leave a grid of blocks that no person's picture has.
     """
     less = tuple(max(1, round(side / SHRINK_FACTOR)) for side in photo.size)
     return resize(photo.resize(less, Image.Resampling.BOX), photo.size).copy()

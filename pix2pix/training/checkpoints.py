@@ -58,7 +58,7 @@ def publish_checkpoint(
     out = (root or workspace() / "models") / name
     model = run / "model" if step is None else checkpoint_folder(run, step)
     if not (model / "config.json").exists():
-        raise UserError("There is no model of this moment: choose another, or wait for the next.")
+        raise UserError("There is no checkpoint of this step: choose another or wait for it.")
     if out.exists():
         raise UserError(f"There is a model '{name}' already: choose another name.")
 

@@ -39,6 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(run: Path, data: Path, steps: int, *more: str) -> list[str]:
     launch = [sys.executable, str(ROOT / "scripts" / "train.py"), "--data", str(data)]
     launch += ["--run", str(run), "--steps", str(steps), "--device", "cpu"]
+    launch += [] if "--resume" in more else ["--preset", "maps"]
     frozen = "discriminator=projected" in more  # which has no layers of its own to count
     settings = [setting for setting in SETTINGS if not (frozen and setting.startswith("layers"))]
     return launch + [part for setting in settings for part in ("--set", setting)] + list(more)

@@ -181,6 +181,7 @@ def command(data: Path, run: Path, *more: str) -> list[str]:
     settings = ["size=64", "ndf=4", "jitter=6", "precision=float32", "decay=0.5",
                 "save_every_steps=10", "sample_every_steps=20", "keep_every_epochs=0"]  # fmt: skip
     settings += [] if "cityscapes" in more else ["ngf=4"]  # which has widths of its own
+    more = more if {"--preset", "--resume"} & {*more} else ("--preset", "maps", *more)
     sets = [word for setting in settings for word in ("--set", setting)]
     script = [sys.executable, str(ROOT / "scripts" / "train.py"), "--device", "cpu"]
     return [*script, "--data", str(data), "--run", str(run), *sets, *more]
@@ -243,7 +244,7 @@ def test_a_run_is_stopped_killed_and_resumed(
     assert 3 <= stopped < 80 and [row["step"] for row in lines(run)] == [*range(1, stopped + 1)]
     load_model(run / "model")
 
-    with forks.running([*arguments, "--resume"]) as (process, wait):
+    with forks.running(command(pairs, run, "--steps", "80", "--resume")) as (process, wait):
         wait_for_line(run, stopped + 13, process)
         process.kill()
         assert wait().returncode == -signal.SIGKILL
@@ -422,12 +423,13 @@ def test_a_resumed_run_keeps_the_model_it_began_with(
     pairs: Path, tmp_path: Path, train_main: Callable
 ) -> None:
     model = save_tiny_model(tmp_path / "mine")
-    words = command(pairs, tmp_path / "run", "--steps", "1")
-    assert train_main([*words, "--from", str(model)]) == 0
+    run = tmp_path / "run"
+    assert train_main(command(pairs, run, "--steps", "1", "--from", str(model))) == 0
     (model / "model.safetensors").unlink()  # not needed again
-    assert train_main([*words[:-2], "--resume", "--steps", "2"]) == 0
+    words = command(pairs, run, "--resume", "--steps", "2")
+    assert train_main(words) == 0
     assert json.loads((tmp_path / "run/config.json").read_text())["start_from"] == str(model)
-    assert train_main([*words, "--resume", "--preset", "maps"]) == 2
+    assert train_main([*words, "--preset", "maps"]) == 2
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(
@@ -507,5 +509,6 @@ def test_a_used_run_folder_is_refused(
     capsys.readouterr()
     assert train_main(words) == 1
     assert "holds a run already" in capsys.readouterr().err
-    assert train_main([*words, "--set", "ngf=8", "--resume"]) == 1
+    again = command(pairs, tmp_path / "run", "--steps", "1", "--resume", "--set", "ngf=8")
+    assert train_main(again) == 1
     assert "another network" in capsys.readouterr().err

@@ -94,7 +94,7 @@ def test_of_models_that_make_label_maps_the_best_is_nearest_in_colour(
 
 def test_looking_changes_nothing(data: Path, run: Path, tmp_path: Path) -> None:
     seldom = tmp_path / "seldom"
-    run_loop(seldom, data, SMALL.__class__(**{**vars(SMALL), "save_every_steps": 100}), device=CPU)
+    run_loop(seldom, data, replace(SMALL, save_every_steps=100), device=CPU)
     one, two = (torch.load(r / "state.pt", weights_only=True)["trainer"] for r in (run, seldom))
     for part in ("generator", "discriminator", "average"):
         assert all(torch.equal(value, two[part][name]) for name, value in one[part].items())

@@ -145,7 +145,7 @@ def test_the_command_takes_over_the_same(
     assert tuple(getattr(config, name) for name in TASK) == (
         *("BtoA", "drawing", "pairs", "sketch", "photo"),
     )
-    assert (config.preset, config.ngf, config.size) == ("maps", 4, 64)
+    assert (config.preset, config.ngf, config.size) == ("recommended", 4, 64)
 
 
 # --------------------------------------------------------------- settings that change nothing

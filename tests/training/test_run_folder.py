@@ -383,7 +383,7 @@ def test_publishing_copies_one_moment_under_a_new_name(root: Path, tmp_path: Pat
     assert sorted(f.name for f in (tmp_path / "models").iterdir()) == ["My faces"]
     with pytest.raises(UserError, match="There is a model 'My faces' already"):
         publish_checkpoint(root / "a", "My faces", 200, tmp_path / "models")
-    with pytest.raises(UserError, match="no model of this moment"):
+    with pytest.raises(UserError, match="no checkpoint of this step"):
         publish_checkpoint(root / "a", "other", 150, tmp_path / "models")
     with pytest.raises(UserError, match="is no name"):
         publish_checkpoint(root / "a", "../other", 100, tmp_path / "models")

@@ -697,7 +697,7 @@ def test_a_picture_is_packed_without_its_gaps(workspace: Path) -> None:
         ({"action": "extend", "epochs": 1.5}, "1 to"),
         ({"action": "publish", "name": "x", "step": "../../y"}, "asked for no model"),
         ({"action": "publish", "name": "../x", "step": "newest"}, "is no name"),
-        ({"action": "publish", "name": "x", "step": 77}, "no model of this moment"),
+        ({"action": "publish", "name": "x", "step": 77}, "no checkpoint of this step"),
         ({"action": "stop", "run": "../datasets"}, "There is no run"),
     ],
 )

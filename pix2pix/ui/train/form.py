@@ -22,7 +22,7 @@ from pix2pix.data.records import SPLITS
 from pix2pix.errors import UserError
 from pix2pix.nn.device import pick_device
 from pix2pix.nn.training_memory import training_memory
-from pix2pix.presets import PRESETS, UNUSED_SETTINGS
+from pix2pix.presets import FIRST_PRESET, PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import HINTED, describe_losses, matching_direction
 from pix2pix.training.run_control import past_step_time
 from pix2pix.training.run_folder import runs_folder
@@ -49,7 +49,6 @@ PRESET_TEXTS = {
     "colorize": ("Grey to colour", "The grey source is made of the colour picture."),
     "face-sketch": ("Sketch to photo", "From B to A; the model is drawn for on the pad."),
 }
-FIRST = "recommended"  # preset
 SCRATCH = ("From scratch", "")
 SIZES = [64, 128, 256, 512, 1024]
 WIDTHS = [("64, the paper's", 64), ("32, several times faster", 32), ("16, for a first try", 16)]
@@ -89,7 +88,11 @@ class TrainForm:
         self.preview = custom_html("train/preview.html", STYLE, value={}, elem_id="train-preview")
         presets = [(f"{PRESET_TEXTS[key][0]} ({key})", key) for key in PRESETS]
         self.preset = gr.Dropdown(
-            presets, value=FIRST, label="Preset", info=PRESET_TEXTS[FIRST][1], elem_id="preset"
+            presets,
+            value=FIRST_PRESET,
+            label="Preset",
+            info=PRESET_TEXTS[FIRST_PRESET][1],
+            elem_id="preset",
         )
         self.direction = gr.Radio(
             directions(None), value="AtoB", label="Direction", elem_id="direction"
@@ -101,7 +104,7 @@ class TrainForm:
 
     def lay_out_settings(self) -> None:
         """Lay out the settings, as the first preset has them."""
-        first = preset_values(FIRST)
+        first = preset_values(FIRST_PRESET)
         with gr.Row():
             self.epochs = gr.Number(
                 first.epochs, precision=0, label="Epochs", elem_id="epochs", min_width=0
@@ -139,7 +142,9 @@ class TrainForm:
                 label="One a line, as key=value", lines=3, elem_id="overrides",
                 placeholder="lambda_l1=50\nmirror=false",
             )  # fmt: skip
-            self.table = custom_html("train/settings.html", STYLE, value=settings_table(FIRST))
+            self.table = custom_html(
+                "train/settings.html", STYLE, value=settings_table(FIRST_PRESET)
+            )
 
     def inputs(self) -> set[Any]:
         """List the components that a person fills in."""

@@ -17,6 +17,7 @@ from pix2pix.errors import UserError
 from pix2pix.hub.jobs_follow import stop_run
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import list_models, read_config
+from pix2pix.presets import FIRST_PRESET
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.checkpoints import list_checkpoints
 from pix2pix.training.metrics_log import read_jsonl
@@ -129,8 +130,12 @@ def model_config_of(start_from: str) -> ModelConfig | None:
 
 
 def start_training(
-    dataset: str, preset: str = "maps", name: str = "", settings: dict = {}, start_from: str = ""  # noqa: B006
-) -> dict[str, Any]:  # fmt: skip
+    dataset: str,
+    preset: str = FIRST_PRESET,
+    name: str = "",
+    settings: dict = {},  # noqa: B006
+    start_from: str = "",
+) -> dict[str, Any]:
     """Start a run on a dataset of the workspace; it goes on when the caller leaves.
 
     `preset` is recommended, quick, maps, cityscapes, scratch, colorize or face-sketch;

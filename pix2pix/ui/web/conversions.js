@@ -14,7 +14,7 @@ function toHalf(value) {
   return sign | (small ? Math.round(float[0] * 2 ** 24) : (bits[0] - 0x38000000 + 0x1000) >>> 13);
 }
 
-/** The safetensors file of weights that came as int8; see pack_weights of models/folder.py. */
+/** The safetensors file of weights that came as int8; see pack_weights of models/weights.py. */
 export function unpackWeights(packed) {
   if (new TextDecoder().decode(packed.subarray(0, 4)) !== "P2P8") return packed;
   let from = 8 + new DataView(packed.buffer, packed.byteOffset).getUint32(4, true);
