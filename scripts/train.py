@@ -131,7 +131,12 @@ def arguments() -> argparse.Namespace:
     add("--data", type=Path, help="dataset folder; a resumed run knows its own")
     add("--run", type=Path, required=True, help="run folder, made if absent")
     add("--preset", choices=list(PRESETS), help=f"default: {FIRST_PRESET}")
-    add("--epochs", type=count, help="how often to see every pair")
+    add(
+        "--epochs",
+        type=count,
+        help="how often to see every pair; in quick and cityscapes an epoch is so many steps "
+        "(steps_per_epoch)",
+    )
     add("--steps", type=count, help="how many updates, instead of --epochs")
     add("--resume", action="store_true", help="go on where the run stopped")
     add("--from", dest="start_from", metavar="MODEL", help="fine-tune this model")

@@ -62,7 +62,8 @@ def resolve_config(
     given = parse_settings(overrides)
     facts = dataset_info(data).facts if data.is_dir() else DatasetFacts()
     if not start_from:
-        return with_dataset_facts(with_preset(preset, given), facts, given)
+        begin = {"direction": preset_direction(with_preset(preset, given), facts)}
+        return with_dataset_facts(with_preset(preset, given, begin), facts, given)
     model = read_config(start_from)
     begin = {**model_network(model, given), **model_task(model, preset, given, facts)}
     return with_dataset_facts(with_preset(preset, given, begin), facts, given)
@@ -107,6 +108,23 @@ def model_task(
     if model.generator.hints and not facts.has_hints:  # what it can do it shall not forget
         values["colour_hints"] = HINTED
     return values | ({"derive": "grey"} if model.colours_grey else {})
+
+
+def preset_direction(config: TrainConfig, facts: DatasetFacts) -> Direction:
+    """Find the direction in which a dataset has the sources of a preset that names a direction,
+    label maps or drawings: the side that says so, by its kind or its name, else the preset's."""
+    if "direction" not in PRESETS[config.preset]:
+        return config.direction
+    if config.source_kind == "labels":
+        are_sources = [side is True for side in facts.label_maps or (False, False)]
+    elif facts.source_kind == config.source_kind:
+        are_sources = [True, False]
+    else:
+        names = (facts.source_name, facts.target_name)  # such as sketches and photos
+        are_sources = [name.strip().casefold().startswith(config.source_name) for name in names]
+    if are_sources[0] == are_sources[1]:
+        return config.direction
+    return "AtoB" if are_sources[0] else "BtoA"
 
 
 def matching_direction(model: ModelConfig, facts: DatasetFacts) -> Direction:

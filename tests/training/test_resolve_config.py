@@ -86,6 +86,28 @@ def test_names_tell_the_direction_before_the_model_does(
     assert found[3:] == ((a, b) if direction == "AtoB" else (b, a))  # the dataset's own words
 
 
+@pytest.mark.parametrize(
+    ("preset", "said", "direction"),
+    [
+        ("face-sketch", ("sketches", "photos", {}), "AtoB"),
+        ("face-sketch", ("photos", "Sketches", {}), "BtoA"),
+        ("face-sketch", ("lines", "photos", {}), "BtoA"),  # nothing tells: as in its tutorial
+        ("face-sketch", ("lines", "photos", {"source_kind": "drawing"}), "AtoB"),
+        ("cityscapes", ("labels", "street", {"label_maps": [True, False]}), "AtoB"),
+        ("cityscapes", ("street", "labels", {"label_maps": [False, True]}), "BtoA"),
+        ("cityscapes", ("A", "B", {}), "BtoA"),
+        ("maps", ("street", "labels", {"label_maps": [False, True]}), "AtoB"),
+        ("colorize", ("colour", "grey", {}), "AtoB"),
+    ],
+)
+def test_a_preset_with_a_direction_finds_its_sources(
+    preset: str, said: tuple, direction: str, data: Path
+) -> None:
+    named(data, *said[:2], **said[2])
+    assert resolve_config(preset, {}, data).direction == direction
+    assert resolve_config(preset, {"direction": "AtoB"}, data).direction == "AtoB"
+
+
 def test_equal_names_tell_no_direction(data: Path) -> None:
     named(data, "face", "face")
     model = dataclasses.replace(SKETCH, source_name="face", target_name="face")

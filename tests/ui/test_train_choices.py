@@ -87,7 +87,11 @@ def test_a_model_to_start_from_brings_its_direction(server: Server) -> None:
     assert after(server, "start-from", "change", values)["direction"] == "AtoB"
     assert after(server, "train-dataset", "change", values)["direction"]["value"] == "AtoB"
     values |= {"start-from": "", "preset": "face-sketch"}
-    assert after(server, "start-from", "change", values)["direction"] == "BtoA"
+    assert after(server, "preset", "input", values)["direction"] == "AtoB"
+    assert after(server, "train-dataset", "change", values)["direction"]["value"] == "AtoB"
+    values["train-dataset"] = "faces"  # which says nothing: as in the preset's tutorial
+    assert after(server, "train-dataset", "change", values)["direction"]["value"] == "BtoA"
+    values["preset"] = "maps"  # which has none of its own
     assert "value" not in after(server, "train-dataset", "change", values)["direction"]
 
 
@@ -135,6 +139,18 @@ def test_a_form_left_as_it_is_trains_as_the_command_does(
     assert settings == run_settings(data, preset, {})
     if preset == "recommended" and label_maps[1]:
         assert "learning rate of 0.0004" in form.describe_length(filled)
+
+
+def test_one_event_writes_the_length_of_a_run(server: Server) -> None:
+    """Of two answers on their way the slower would win, which may be about another dataset."""
+    writers = [
+        handler for handler in server.page.fns.values()
+        if "length" in [part.elem_id for part in handler.outputs]
+    ]  # fmt: skip
+    [writer] = writers
+    assert writer.trigger_mode == "always_last"
+    asked = {server.page.blocks[number].elem_id for number, _ in writer.targets}
+    assert {"train-dataset", "preset", "epochs", "train-size", "start-from"} <= asked
 
 
 def test_programs_are_told_of_every_preset() -> None:

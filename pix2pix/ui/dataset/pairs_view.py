@@ -5,6 +5,7 @@ A pair that is to be built is made by the code that builds it, so the page shows
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,15 +15,23 @@ from PIL import Image
 
 from pix2pix.data.build import prepare_build
 from pix2pix.data.compose import compose_ab, open_pair_job
-from pix2pix.data.dataset import PairFile, find_pairs, folder_ranges, open_pair
+from pix2pix.data.dataset import (
+    PairFile,
+    dataset_info,
+    find_pairs,
+    folder_ranges,
+    open_pair,
+)
+from pix2pix.data.pair_doubts import dataset_doubts
 from pix2pix.data.ranges import SideRange
 from pix2pix.data.records import SPLITS, Pair, Plan, Recipe, Refusal
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture, data_url, resize
 from pix2pix.ui.custom_html import custom_html
-from pix2pix.ui.dataset.wording import DOUBT_TEXTS
+from pix2pix.ui.dataset.wording import DOUBT_TEXTS, format_pairs, format_splits
 
 PAIRS_PER_PAGE = 12
+PREVIEW_PAIRS = 4  # of a dataset to train on
 SIDE = 256  # pixels; larger pairs are shown at this height
 PairView = TypeVar("Item")
 
@@ -34,6 +43,26 @@ def pairs_view(empty: str, **options: Any) -> gr.HTML:
         "dataset/pairs_view.html", ["dataset/pairs_view.css"], "pairs_view.js", ["select"],
         value={"empty": empty}, **options,
     )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=32)
+def preview_pairs(folder: Path, times: tuple[int, ...]) -> dict[str, Any]:
+    """Encode a few pairs; `times` only say when to look again."""
+    info = dataset_info(folder)
+    pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
+    pictures, ranges = [], folder_ranges(folder)
+    for pair in pairs[:: max(1, len(pairs) // PREVIEW_PAIRS)][:PREVIEW_PAIRS]:
+        try:
+            picture = join_pair(pair, ranges)
+            picture.thumbnail((SIDE, SIDE))
+            pictures.append({**encode_pair(picture), "name": pair.name})
+        except UserError:
+            continue  # the Dataset tab says what is wrong with it
+    words = [f"{format_pairs(info.total)}: {format_splits(info.counts)}."]
+    if not info.counts.get("val"):
+        words.append("Without val pairs, samples show training pairs.")
+    words += [f"Look at {d.file}: it {d.reason}." for d in dataset_doubts(folder)]
+    return {"pairs": pictures, "words": " ".join(words)}
 
 
 def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, Any]:
@@ -49,7 +78,8 @@ def planned_pair_views(plan: Plan, recipe: Recipe, start: int = 0) -> dict[str, 
     def doubts_of(job: Pair) -> list[Refusal]:
         """Doubts that this pair shows: its own, and those about a side that name its file."""
         keys = [("pair", job.source), ("source", job.source), ("target", job.target)]
-        return [doubt for key in keys for doubt in doubts.get(key, ())]
+        found = [doubt for key in keys for doubt in doubts.get(key, ())]
+        return [doubt for doubt in found if doubt.target in ("", job.target)]
 
     jobs = sorted(ready.pairs, key=lambda job: not doubts_of(job))
 

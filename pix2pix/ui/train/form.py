@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import gradio as gr
@@ -13,23 +11,25 @@ from pix2pix.config import TrainConfig, train_config
 from pix2pix.data.dataset import (
     DatasetInfo,
     dataset_info,
-    find_pairs,
-    folder_ranges,
 )
 from pix2pix.data.loader import steps_per_epoch
-from pix2pix.data.pair_doubts import dataset_doubts
-from pix2pix.data.records import SPLITS
+from pix2pix.data.report import DatasetFacts
 from pix2pix.errors import UserError
+from pix2pix.model_config import Direction
 from pix2pix.nn.device import pick_device
 from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import FIRST_PRESET, PRESETS, UNUSED_SETTINGS
-from pix2pix.training.resolve_config import HINTED, describe_losses, matching_direction
+from pix2pix.training.resolve_config import (
+    HINTED,
+    describe_losses,
+    matching_direction,
+    preset_direction,
+)
 from pix2pix.training.run_control import past_step_time
 from pix2pix.training.run_folder import runs_folder
 from pix2pix.ui.custom_html import custom_html
 from pix2pix.ui.dataset.library import chosen_folder, dataset_version
-from pix2pix.ui.dataset.pairs_view import encode_pair, join_pair
-from pix2pix.ui.dataset.wording import format_pairs, format_splits
+from pix2pix.ui.dataset.pairs_view import preview_pairs
 from pix2pix.ui.train.launch import (
     form_config,
     model_config_of,
@@ -62,7 +62,6 @@ REPORTS = {
 NOT_SHOWN = ("preset", "source_channels", "target_channels", "ranges", "numbers")
 FIXED_WIDTH = "The small U-Net's is fixed."
 STYLE = ["train/preview.css"]  # of the templates
-PREVIEW_PAIRS = 4  # pairs of the preview
 TRY_IT = "Try it in two minutes"
 NO_DATASET = "No dataset yet: build one in the Dataset tab."
 Values = dict[Any, Any]  # component -> value, as Gradio hands them to a handler
@@ -205,6 +204,8 @@ class TrainForm:
             f"{passes:,.0f} times" if passes >= 1.5 else "once" if passes >= 1 else "not all seen"
         )
         length = f"{count:,} train pairs, {times}: {steps:,} steps"
+        if config.steps_per_epoch:
+            length += f" in epochs of {config.steps_per_epoch:,}"
         if before:
             pace, name = before
             duration = format_duration(steps * pace)
@@ -213,16 +214,27 @@ class TrainForm:
         return f"{length}. {need} {describe_losses(config, folder)}".rstrip()
 
     def direction_field(self, values: Values) -> Any:
-        """Show the directions of the dataset as it is now. With a model to start from, its own
-        direction here is chosen."""
-        info = description(values[self.dataset])
+        """Show the directions of the dataset as it is now, and choose the one that the model to
+        start from or the preset has on it."""
+        found = self.own_direction(values)
+        return gr.Radio(
+            directions(description(values[self.dataset])), **({"value": found} if found else {})
+        )
+
+    def own_direction(self, values: Values) -> Direction | None:
+        """Find the direction that the model to start from, or the preset without one, has on the
+        dataset; None where it is open."""
+        info, preset = description(values[self.dataset]), values[self.preset] or ""
+        facts = info.facts if info else DatasetFacts()
         try:
             model = model_config_of(values[self.start_from] or "")
         except UserError:
             model = None  # it is gone, which the start says
-        return gr.Radio(
-            directions(info), **({"value": matching_direction(model, info)} if model else {})
-        )
+        if model:
+            return matching_direction(model, facts)
+        if "direction" in PRESETS.get(preset, {}):
+            return preset_direction(preset_values(preset), facts)
+        return None
 
     def preset_fields(self, values: Values) -> dict[Any, Any]:
         """Fill in the preset's values; direction, size and width are those of the model to start
@@ -256,13 +268,11 @@ class TrainForm:
                 model.generator.ngf,
                 "They come with the model.",
             )
-            direction = matching_direction(model, description(values[self.dataset]))
         else:
             fixed = "ngf" in UNUSED_SETTINGS["generator"][free.generator]
             size, width, why = free.size, free.ngf, FIXED_WIDTH if fixed else ""
-            direction = free.direction
         return {
-            self.direction: direction,
+            self.direction: self.own_direction(values) or "AtoB",
             self.size: gr.Dropdown(value=size, interactive=model is None),
             self.width: gr.Dropdown(value=width, info=why, interactive=not why),
         }
@@ -313,26 +323,6 @@ def dataset_preview(name: str | None) -> dict[str, Any]:
         return preview_pairs(folder, dataset_version(folder))
     except UserError as error:
         return {"words": str(error)}
-
-
-@functools.lru_cache(maxsize=32)
-def preview_pairs(folder: Path, times: tuple[int, ...]) -> dict[str, Any]:
-    """Encode a few pairs; `times` only say when to look again."""
-    info = dataset_info(folder)
-    pairs = [pair for split in SPLITS for pair in find_pairs(folder, split)]
-    pictures, ranges = [], folder_ranges(folder)
-    for pair in pairs[:: max(1, len(pairs) // PREVIEW_PAIRS)][:PREVIEW_PAIRS]:
-        try:
-            picture = join_pair(pair, ranges)
-            picture.thumbnail((256, 256))
-            pictures.append({**encode_pair(picture), "name": pair.name})
-        except UserError:
-            continue  # the Dataset tab says what is wrong with it
-    words = [f"{format_pairs(info.total)}: {format_splits(info.counts)}."]
-    if not info.counts.get("val"):
-        words.append("Without val pairs, samples show training pairs.")
-    words += [f"Look at {d.file}: it {d.reason}." for d in dataset_doubts(folder)]
-    return {"pairs": pictures, "words": " ".join(words)}
 
 
 def directions(info: DatasetInfo | None) -> list[tuple[str, str]]:

@@ -73,10 +73,9 @@ def wire_choices(form: TrainForm, live: gr.HTML) -> None:
             form.direction: form.direction_field(values),
             form.name: run,
             form.proposed: proposed,
-            form.length: form.describe_length(values),
         }
 
-    outputs = [form.preview, form.direction, form.name, form.proposed, form.length]
+    outputs = [form.preview, form.direction, form.name, form.proposed]
     form.dataset.change(show_dataset, form.inputs(), outputs, **HIDDEN_EVENT)
 
 
@@ -89,7 +88,9 @@ def wire_fields(form: TrainForm, live: gr.HTML) -> None:
     form.start_from.change(
         form.start_fields, begin, [form.direction, form.size, form.width], **HIDDEN_EVENT
     )
-    fields = form.preset, form.start_from, form.epochs, form.batch_size, form.size, form.width
+    # The length has this one writer: of two, the slower would win, which knows older values.
+    fields = form.dataset, form.preset, form.start_from, form.epochs, form.batch_size
+    fields += form.size, form.width
     gr.on(
         [*(field.change for field in fields), form.lr.blur, form.more.blur],
         form.describe_length,
