@@ -34,6 +34,13 @@ COUNTED = """async (request, ask) => {
 }"""
 
 
+# Keeps one request back until `letGo` is called; those after it go on.
+HELD = """async (request, ask) => {
+  if (!window.letGo) await new Promise((done) => { window.letGo = done; });
+  return ask(request);
+}"""
+
+
 class NoModels:
     def models(self) -> dict[str, Path]:
         return {}
@@ -304,6 +311,34 @@ def test_photos_and_sets_go_when_told(desk: Desk, workspace: Path, photos: list[
     desk.press("Delete this set")
     desk.page.locator(".trace .start").wait_for()
     assert not folder.exists()
+
+
+@pytest.mark.browser
+def test_photos_go_into_the_set_they_were_added_to(
+    desk: Desk, workspace: Path, photos: list[Path]
+) -> None:
+    page, sets = desk.page, desk.page.locator(".trace [data-part=sets] select")
+    desk.add(photos[:1])
+    desk.see("001-house_0")
+    page.wait_for_function(f"!{BOARD}.find('[data-part=sets]').hidden")
+    sets.select_option("")
+    page.wait_for_function(f"{BOARD}.set === ''")
+    desk.answer("add_photo", HELD)
+    page.locator(".trace .files").set_input_files(photos[1:])
+    page.wait_for_function("Boolean(window.letGo)")
+    sets.select_option("drawings")  # before the first of the new set has come
+    page.wait_for_function(f"{BOARD}.set === 'drawings'")
+    page.evaluate("window.letGo()")
+    page.wait_for_function(f"!{BOARD}.adding")
+    names = f"{BOARD}.photos.map(({{ name }}) => name)"
+    assert page.evaluate(f"[{BOARD}.set, {names}]") == ["drawings", ["001-house_0"]]
+    files = sorted(f.relative_to(workspace / "traced") for f in workspace.rglob("photos/*.png"))
+    others = [Path("drawings-2", "photos", f"00{n}-house_{n}.png") for n in (1, 2)]
+    assert files == [Path("drawings", "photos", "001-house_0.png"), *others]
+    page.wait_for_function(f"{BOARD}.select('sets').options.length === 3")
+    sets.select_option("drawings-2")
+    desk.see("001-house_1")
+    assert page.evaluate(names) == ["001-house_1", "002-house_2"]
 
 
 @pytest.mark.browser

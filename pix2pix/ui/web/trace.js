@@ -5,6 +5,7 @@ import { Drafts } from "./drafts.js";
 import { Drawing } from "./drawing.js";
 import { normalise } from "./pad.js";
 import { PaletteEditor } from "./palette_editor.js";
+import { PhotoUpload } from "./photo_upload.js";
 import { Pointer } from "./pointer.js";
 import { Tools } from "./tools.js";
 
@@ -21,7 +22,7 @@ export class Board {
     Object.assign(this, { element, server, upload, props });
     Object.assign(this, { set: "", kind: "drawing", photos: [], at: -1, version: 0 });
     Object.assign(this, { isChanging: false, isChanged: false }); // see changeSet
-    this.adding = null; // stops the photos that are being added
+    this.adding = null; // the photos that are being added
     this.drawing = new Drawing(element, {
       framed: () => this.tools.refresh(),
       changed: () => this.drafts.changed(),
@@ -140,27 +141,25 @@ export class Board {
 
   async deleteSet() {
     if (!confirm("Delete this set with its photos and all drawings?")) return;
+    this.adding?.stop();
     await this.drafts.forget();
     if (!(await this.ask("delete_set", { set: this.set })).error) await this.open("");
   }
 
   /* ---- Photos ------------------------------------------------------------------------------- */
 
-  /** Add files one after the other; what cannot be read is named, and the rest goes on. */
+  /** Add files to the set that is open now, or to a new one. */
   async add(files) {
-    const failed = [];
-    const started = performance.now();
-    this.adding = new AbortController();
-    const { signal } = this.adding;
+    const { set, kind, palette: { colours: palette } } = this;
+    const into = { set, kind, palette, frame: this.select("frame").value };
+    this.adding = new PhotoUpload(into, {
+      upload: this.upload,
+      send: (request) => this.server.add_photo(request),
+      came: (before, reply) => this.takePhoto(before, reply),
+      say: (text) => this.say(text),
+    });
     this.find("[data-do=add]").textContent = "Stop";
-    for (const [number, file] of files.entries()) {
-      if (signal.aborted) break;
-      const left = number ? ((performance.now() - started) / number) * (files.length - number) : 0;
-      const time = left > 3000 ? `, about ${Math.round(left / 1000)} s left` : "";
-      this.say(`Adding photo ${number + 1} of ${files.length}${time}.`);
-      const error = await this.addOne(file);
-      if (error) failed.push(error);
-    }
+    const failed = await this.adding.add(files);
     this.adding = null;
     this.find("[data-do=add]").textContent = "Add photos";
     this.say(failed.join(" "));
@@ -168,26 +167,18 @@ export class Board {
     this.offerSets(sets);
   }
 
-  async addOne(file) {
-    const { set, kind, palette: { colours: palette } } = this;
-    const frame = this.select("frame").value;
-    let reply;
-    try {
-      const { path } = await this.upload(file);
-      reply = await this.server.add_photo({ set, kind, palette, frame, file: path });
-    } catch {
-      reply = { error: `${file.name} could not be sent: try again.` };
-    }
-    if (reply.error) return reply.error;
-    this.set = reply.set;
-    stored(LAST, this.set);
-    this.photos.push(reply.photo);
+  /** Take a photo that came into the set `before`, unless another is open by now. Whoever opened
+      this one anew may have it already. */
+  async takePhoto(before, { set, photo }) {
+    if (this.set !== before || this.photos.some(({ name }) => name === photo.name)) return;
+    this.set = set;
+    stored(LAST, set);
+    this.photos.push(photo);
     if (this.at < 0) {
       this.find(".labels").open = false;
       this.configure();
       await this.go(0);
     } else this.refresh();
-    return null;
   }
 
   async remove() {
@@ -293,7 +284,7 @@ export class Board {
 
   listen() {
     const doing = {
-      add: () => (this.adding ? this.adding.abort() : this.find(".files").click()),
+      add: () => (this.adding ? this.adding.stop() : this.find(".files").click()),
       delete: () => this.deleteSet(),
       colour: () => this.palette.add(),
       back: () => this.step(-1),
