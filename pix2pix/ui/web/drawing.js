@@ -28,7 +28,8 @@ async function limited(image, limit) {
 }
 
 /** `on` has the handlers framed(), what is seen is another; changed(), the drawing is another;
-    loaded(), a picture was decoded; failed(sentence). A reload keeps the drawing under `key`, if any.
+    loaded(), a picture was decoded; failed(sentence); and maybe isClosed(), whether nobody may draw.
+    A reload keeps the drawing under `key`, if any.
 
     A drawing with colours has two layers of both resolutions: strokes of colour lie on `under` and
     `colours`, and the lines above, on `backing` and `ink`, let them through. */
@@ -61,6 +62,8 @@ export class Drawing {
   }
 
   get ops() { return this.current.ops; }
+
+  get isClosed() { return Boolean(this.on.isClosed?.()); }
 
   /** Paint for another configuration; the drawing stays. */
   configure(config) {
@@ -106,6 +109,7 @@ export class Drawing {
 
   /** Do several operations as one step of undo. */
   perform(ops) {
+    if (this.isClosed) return;
     this.finishStroke();
     const group = this.nextGroup();
     for (const op of ops) this.commit({ ...op, group });
@@ -128,6 +132,7 @@ export class Drawing {
 
   /** Move one step between the done and the undone operations. */
   travel(source, destination) {
+    if (this.isClosed) return;
     this.finishStroke();
     const [from, to] = [this.current[source], this.current[destination]];
     if (!from.length) return;

@@ -1,5 +1,6 @@
 /* The board on which photos are traced, one after the other, into the drawings of a set. */
 
+import { comeBack, rememberBoard } from "./come_back.js";
 import { make, stored } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Drawing } from "./drawing.js";
@@ -11,7 +12,6 @@ import { Tools } from "./tools.js";
 
 const SIDE = 512; // pixels of a drawing; see data/traced.py
 const LAST = "pix2pix-traced"; // the set that was open last
-const KIND = "pix2pix-pictures"; // where pictures come from, for as long as the browser is open
 const AWAY = "The server does not answer: your drawing is kept in this browser until it does.";
 const ALL_DONE = "All photos are traced: check the pairs below.";
 
@@ -23,11 +23,13 @@ export class Board {
     Object.assign(this, { set: "", kind: "drawing", photos: [], at: -1, version: 0 });
     Object.assign(this, { isChanging: false, isChanged: false }); // see changeSet
     this.adding = null; // the photos that are being added
+    this.coming = null; // what is on its way to the paper: {at}, with the photo's place
     this.drawing = new Drawing(element, {
       framed: () => this.tools.refresh(),
       changed: () => this.drafts.changed(),
       loaded: () => {},
       failed: () => {},
+      isClosed: () => !this.photo || Boolean(this.coming),
     }, null);
     this.drafts = new Drafts({
       read: () => this.draft(),
@@ -61,13 +63,29 @@ export class Board {
     return reply;
   }
 
+  /** Ask for what the paper shows next; until then it shows what it did and takes no strokes.
+      Returns null where that fails, or something else was asked for since. */
+  async bring(call, request, at = this.at) {
+    const coming = { at };
+    this.wait(coming);
+    const isSaved = await this.flush();
+    const reply = isSaved ? await this.ask(call, request) : { error: AWAY };
+    if (this.coming !== coming) return null;
+    this.wait(null);
+    return reply.error ? null : reply;
+  }
+
+  wait(coming) {
+    this.coming = coming;
+    this.find(".work").setAttribute("aria-busy", String(Boolean(coming)));
+  }
+
   /* ---- The set ------------------------------------------------------------------------------ */
 
   /** Show a set, or the form of a new one where there is none of this name. */
   async open(name) {
-    const isSaved = await this.flush();
-    const reply = isSaved ? await this.ask("open_board", { set: name }) : { error: AWAY };
-    if (reply.error) {
+    const reply = await this.bring("open_board", { set: name });
+    if (!reply) {
       this.select("sets").value = this.set;
       return;
     }
@@ -114,6 +132,7 @@ export class Board {
       background: isLabels ? colours[0].color : "#ffffff",
     }));
     this.tools.configure();
+    if (!this.photo) this.show("", "", []);
     this.find("[data-do=guide]").hidden = true;
     this.find(".invite").replaceChildren(make("span", { textContent: "Trace the photo here" }));
     this.refresh();
@@ -183,40 +202,43 @@ export class Board {
 
   async remove() {
     const { set, photo } = this;
-    if (photo.state && !confirm("Remove this photo and its drawing?")) return;
+    if (!photo || (photo.state && !confirm("Remove this photo and its drawing?"))) return;
     await this.drafts.forget();
     if ((await this.ask("remove_photo", { set, name: photo.name })).error) return;
+    const { at, photo: shown } = this;
     this.photos = this.photos.filter((other) => other !== photo);
-    const { at } = this;
-    this.at = -1;
+    this.at = this.photos.indexOf(shown);
     this.publish();
     this.configure();
-    if (this.photos.length) await this.go(Math.min(at, this.photos.length - 1));
+    if (this.at < 0 && this.photos.length) await this.go(Math.min(at, this.photos.length - 1));
   }
 
-  /** Show another photo with what was drawn over it. */
+  /** Show another photo with what was drawn over it; until it has come, the one before stays. */
   async go(at) {
-    if (!(await this.flush())) return;
-    const photo = this.photos[at];
-    const { set } = this;
-    this.at = at;
-    this.refresh();
-    const reply = await this.ask("open_photo", { set, name: photo.name });
-    if (reply.error || this.photo !== photo) return;
-    for (const image of [this.through, this.find(".photo img")]) image.src = reply.photo;
+    const { set, photos: { [at]: photo } } = this;
+    const reply = await this.bring("open_photo", { set, name: photo.name }, at);
+    if (!reply || !this.photos.includes(photo)) return;
+    this.at = this.photos.indexOf(photo);
     const unsaved = this.drafts.unsaved(set, photo.name);
-    this.drawing.take(unsaved ?? reply.strokes);
+    this.show(photo.name, reply.photo, unsaved ?? reply.strokes);
     if (unsaved) this.drafts.changed();
+    this.refresh();
     this.find(".strip [aria-current=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
-    this.find(".work").dataset.shown = photo.name;
+  }
+
+  show(name, photo, strokes) {
+    for (const image of [this.through, this.find(".photo img")]) image.src = photo;
+    this.drawing.take(strokes);
+    this.find(".work").dataset.shown = name;
   }
 
   step(by) {
     const count = this.photos.length;
-    return this.go((this.at + by + count) % count);
+    return this.go(((this.coming ?? this).at + by + count) % count);
   }
 
   async next() {
+    if (this.coming) return null;
     if (this.drawing.isBlank()) return this.say("Trace the photo first, or skip it.");
     this.drawing.finishStroke();
     if (!(await this.drafts.save(true))) return null;
@@ -316,21 +338,6 @@ export class Board {
   }
 }
 
-/** Let a reload find the person at `place`. A page that is being made may lose the choice. */
-function comeBack(place) {
-  document.addEventListener("change", ({ target }) => {
-    if (target.closest?.("#kind")) stored(KIND, target.value, "sessionStorage");
-  });
-  const choose = () => {
-    if (stored(KIND, undefined, "sessionStorage") !== "draw" || place.offsetParent) return;
-    const kinds = document.querySelector("#kind");
-    const choice = kinds?.offsetParent && kinds.querySelector("[value=draw]");
-    if (choice) Object.assign(choice, { checked: false }).click();
-    setTimeout(choose, 2000);
-  };
-  choose();
-}
-
 /** Lay the board out once it is seen: most who open the page do not come to draw pairs. Called by
     the component with what Gradio gives it. */
 export function mount({ element, ...given }) {
@@ -339,7 +346,7 @@ export function mount({ element, ...given }) {
   const seen = new ResizeObserver(() => {
     if (!place.offsetParent) return;
     seen.disconnect();
-    stored(KIND, "draw", "sessionStorage"); // also where that was chosen before anybody listened
+    rememberBoard(); // also where it was chosen before anybody listened
     place.append(element.querySelector("template").content);
     element.board = new Board(element, given);
     element.board.start();
