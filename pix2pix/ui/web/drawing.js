@@ -40,6 +40,7 @@ export class Drawing {
     this.config = null;
     this.stroke = null; // the operation under the pointer, not yet in the list
     this.loading = 0; // rasters being decoded
+    this.lastLoad = 0; // its number
     this.lastRaster = null; // the id of the last picture that the configuration put on the pad
     this.sheets = {}; // see current()
     this.backing = surface(make("canvas")); // finished operations at the model's size
@@ -259,16 +260,19 @@ export class Drawing {
 
   /* ---- Pictures put on the pad -------------------------------------------------------------- */
 
-  /** Put a picture (a data URL), and strokes over it, on the pad, as one step of undo. */
+  /** Put a picture (a data URL), and strokes over it, on the pad, as one step of undo. Of several
+      that are decoded at once only the last comes there. */
   async load(url, strokes = []) {
     this.loading += 1;
+    const number = ++this.lastLoad;
     try {
       const image = await limited(await decode(url), this.config.photoSide || MAX_RASTER);
+      if (number !== this.lastLoad) return;
       rasters.set(image.src, image);
       const over = strokes.map((op) => ({ kind: "stroke", ...op, borrowed: true }));
       this.perform([{ kind: "clear" }, { kind: "raster", image: image.src }, ...over]);
     } catch {
-      this.on.failed("This picture could not be put on the pad.");
+      if (number === this.lastLoad) this.on.failed("This picture could not be put on the pad.");
     } finally {
       this.loading -= 1;
       this.on.loaded();
