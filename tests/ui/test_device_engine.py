@@ -319,6 +319,12 @@ def test_photos_and_the_camera_become_drawings(
     page.do("camera")
     page.until(f"pad.ops.length > {before} && pad.idle()")
     assert difference(page, tiny) <= MOST_DIFFERENCE
+    page.do("camera")
+    page.until("pad.camera.stream")
+    tracks = "pad.camera.stream.getTracks()"
+    page.js(f"(window.tracks = {tracks}, pad.element.style.display = 'none')")
+    page.until("window.tracks.every(({ readyState }) => readyState === 'ended')")
+    assert page.js("[pad.camera.stream, pad.live.paused]") == [None, False]
 
 
 def test_a_photo_keeps_its_own_size_as_on_the_server(

@@ -19,6 +19,7 @@ from pix2pix.imaging.example_houses import draw_house
 from pix2pix.ui.auth import Roles
 from pix2pix.ui.dataset.draw import drawn_inputs
 from pix2pix.ui.page import build_page
+from pix2pix.utils.files import read_json_object
 from tests.support.page_server import Server, launched
 
 BOARD = "document.querySelector('.trace').parentElement.board"
@@ -31,6 +32,13 @@ COUNTED = """async (request, ask) => {
   const reply = await ask(request);
   underway -= 1;
   return reply;
+}"""
+
+
+# Keeps one request back until `letGo` is called; those after it go on.
+HELD = """async (request, ask) => {
+  if (!window.letGo) await new Promise((done) => { window.letGo = done; });
+  return ask(request);
 }"""
 
 
@@ -304,6 +312,85 @@ def test_photos_and_sets_go_when_told(desk: Desk, workspace: Path, photos: list[
     desk.press("Delete this set")
     desk.page.locator(".trace .start").wait_for()
     assert not folder.exists()
+
+
+@pytest.mark.browser
+def test_a_drawing_stays_with_its_photo_while_the_next_is_on_its_way(
+    desk: Desk, workspace: Path, photos: list[Path]
+) -> None:
+    desk.add(photos)
+    desk.see("001-house_0")
+    desk.draw(*ROOF)
+    first = desk.drawing()
+    desk.answer("open_photo", HELD)
+    desk.press("Save and next")
+    desk.page.wait_for_function("Boolean(window.letGo)")
+    desk.draw(*WALLS)  # the paper takes it neither for this photo nor for the next
+    desk.press("Undo")
+    desk.press("Save and next")
+    assert np.array_equal(desk.drawing(), first)
+    desk.page.evaluate("window.letGo()")
+    desk.see("002-house_1")
+    assert desk.page.evaluate(f"{BOARD}.drawing.isBlank()")
+    desk.draw(*WALLS)
+    desk.page.wait_for_function(f"{BOARD}.photo.state === 'begun'")
+    strokes = workspace / "traced" / "drawings" / "strokes"
+    assert desk.states() == ["done", "begun", ""]
+    saved = [read_json_object(file)["strokes"] for file in sorted(strokes.glob("*.json"))]
+    assert [len(ops) for ops in saved] == [1, 1] and saved[0] != saved[1]
+
+
+@pytest.mark.browser
+def test_the_photo_stays_where_the_next_does_not_come(desk: Desk, photos: list[Path]) -> None:
+    desk.add(photos)
+    desk.see("001-house_0")
+    desk.draw(*ROOF)
+    desk.answer("open_photo", "async (asked, ask) => (window.isAway ? null : ask(asked))")
+    desk.page.evaluate("window.isAway = true")
+    for _ in "ab":
+        desk.press("Save and next")
+        desk.hear("The server does not answer")
+        assert desk.page.evaluate(f"{BOARD}.photo.name") == "001-house_0"
+        desk.draw(*WALLS)  # it goes on
+        desk.page.wait_for_function(f"{BOARD}.flush()")
+        assert desk.states() == ["done", "", ""]
+    assert desk.page.evaluate(f"{BOARD}.drawing.ops.length") == 3
+    # Neither does the photo of another set: nothing is on the paper then, and nothing is drawn.
+    desk.page.evaluate(f"{BOARD}.open('drawings')")
+    desk.draw(*ROOF)
+    assert desk.page.evaluate(f"[{BOARD}.drawing.ops.length, {BOARD}.at]") == [0, -1]
+    desk.page.evaluate("window.isAway = false")
+    desk.page.locator(".trace .strip button").first.click()
+    desk.see("001-house_0")
+    assert desk.page.evaluate(f"{BOARD}.drawing.ops.length") == 3
+
+
+@pytest.mark.browser
+def test_photos_go_into_the_set_they_were_added_to(
+    desk: Desk, workspace: Path, photos: list[Path]
+) -> None:
+    page, sets = desk.page, desk.page.locator(".trace [data-part=sets] select")
+    desk.add(photos[:1])
+    desk.see("001-house_0")
+    page.wait_for_function(f"!{BOARD}.find('[data-part=sets]').hidden")
+    sets.select_option("")
+    page.wait_for_function(f"{BOARD}.set === ''")
+    desk.answer("add_photo", HELD)
+    page.locator(".trace .files").set_input_files(photos[1:])
+    page.wait_for_function("Boolean(window.letGo)")
+    sets.select_option("drawings")  # before the first of the new set has come
+    page.wait_for_function(f"{BOARD}.set === 'drawings'")
+    page.evaluate("window.letGo()")
+    page.wait_for_function(f"!{BOARD}.adding")
+    names = f"{BOARD}.photos.map(({{ name }}) => name)"
+    assert page.evaluate(f"[{BOARD}.set, {names}]") == ["drawings", ["001-house_0"]]
+    files = sorted(f.relative_to(workspace / "traced") for f in workspace.rglob("photos/*.png"))
+    others = [Path("drawings-2", "photos", f"00{n}-house_{n}.png") for n in (1, 2)]
+    assert files == [Path("drawings", "photos", "001-house_0.png"), *others]
+    page.wait_for_function(f"{BOARD}.select('sets').options.length === 3")
+    sets.select_option("drawings-2")
+    desk.see("001-house_1")
+    assert page.evaluate(names) == ["001-house_1", "002-house_2"]
 
 
 @pytest.mark.browser

@@ -28,7 +28,8 @@ async function limited(image, limit) {
 }
 
 /** `on` has the handlers framed(), what is seen is another; changed(), the drawing is another;
-    loaded(), a picture was decoded; failed(sentence). A reload keeps the drawing under `key`, if any.
+    loaded(), a picture was decoded; failed(sentence); and maybe isClosed(), whether nobody may draw.
+    A reload keeps the drawing under `key`, if any.
 
     A drawing with colours has two layers of both resolutions: strokes of colour lie on `under` and
     `colours`, and the lines above, on `backing` and `ink`, let them through. */
@@ -39,6 +40,7 @@ export class Drawing {
     this.config = null;
     this.stroke = null; // the operation under the pointer, not yet in the list
     this.loading = 0; // rasters being decoded
+    this.lastLoad = 0; // its number
     this.lastRaster = null; // the id of the last picture that the configuration put on the pad
     this.sheets = {}; // see current()
     this.backing = surface(make("canvas")); // finished operations at the model's size
@@ -61,6 +63,8 @@ export class Drawing {
   }
 
   get ops() { return this.current.ops; }
+
+  get isClosed() { return Boolean(this.on.isClosed?.()); }
 
   /** Paint for another configuration; the drawing stays. */
   configure(config) {
@@ -106,6 +110,7 @@ export class Drawing {
 
   /** Do several operations as one step of undo. */
   perform(ops) {
+    if (this.isClosed) return;
     this.finishStroke();
     const group = this.nextGroup();
     for (const op of ops) this.commit({ ...op, group });
@@ -128,6 +133,7 @@ export class Drawing {
 
   /** Move one step between the done and the undone operations. */
   travel(source, destination) {
+    if (this.isClosed) return;
     this.finishStroke();
     const [from, to] = [this.current[source], this.current[destination]];
     if (!from.length) return;
@@ -254,16 +260,19 @@ export class Drawing {
 
   /* ---- Pictures put on the pad -------------------------------------------------------------- */
 
-  /** Put a picture (a data URL), and strokes over it, on the pad, as one step of undo. */
+  /** Put a picture (a data URL), and strokes over it, on the pad, as one step of undo. Of several
+      that are decoded at once only the last comes there. */
   async load(url, strokes = []) {
     this.loading += 1;
+    const number = ++this.lastLoad;
     try {
       const image = await limited(await decode(url), this.config.photoSide || MAX_RASTER);
+      if (number !== this.lastLoad) return;
       rasters.set(image.src, image);
       const over = strokes.map((op) => ({ kind: "stroke", ...op, borrowed: true }));
       this.perform([{ kind: "clear" }, { kind: "raster", image: image.src }, ...over]);
     } catch {
-      this.on.failed("This picture could not be put on the pad.");
+      if (number === this.lastLoad) this.on.failed("This picture could not be put on the pad.");
     } finally {
       this.loading -= 1;
       this.on.loaded();

@@ -42,6 +42,7 @@ export class EngineChoice {
     this.engine = null; // the worker
     this.state = "off"; // then loading, ready, failed
     this.loaded = ""; // the model that the worker holds or loads
+    this.turn = 0; // the number of the load that counts: who goes back to a model loads it anew
     this.share = 0; // of its weights that have come
     this.provider = null; // webgpu or wasm
     this.picked = ""; // by the visitor: server or device
@@ -61,6 +62,7 @@ export class EngineChoice {
       this.state = "off";
       this.times = { server: [], device: [] };
       this.loaded = "";
+      this.turn += 1;
     }
     if (another && this.began && !this.server) this.begin();
     this.show();
@@ -112,31 +114,32 @@ export class EngineChoice {
     const { model, engine: files } = this.config;
     if (!files || this.loaded === model) return;
     Object.assign(this, { loaded: model, state: "loading", share: 0, provider: null });
+    const turn = ++this.turn;
     this.show();
     try {
-      await this.loadFiles(model, files);
+      await this.loadFiles(files, turn);
     } catch (error) {
-      if (this.loaded === model) this.fail(error);
+      if (this.turn === turn) this.fail(error);
     }
   }
 
-  async loadFiles(model, files) {
+  async loadFiles(files, turn) {
     let came = 0;
     const onBytes = (bytes) => {
       came += bytes;
-      if (this.loaded !== model) return;
+      if (this.turn !== turn) return;
       this.share = Math.min(1, came / files.bytes);
       this.show();
     };
     const { provider, seconds } = await this.worker.load(files, this.root, this.wanted, onBytes);
-    if (this.loaded !== model) return;
+    if (this.turn !== turn) return;
     Object.assign(this, { provider, seconds });
     const { size } = this.config;
     const blank = new ImageData(size, size);
     const device = [];
     await this.engine.run(blank, { patience: LOAD_MS }); // the first one compiles
     for (let n = 0; n < 2; n++) device.push((await this.engine.run(blank)).ms);
-    if (this.loaded !== model) return;
+    if (this.turn !== turn) return;
     this.times.device = device;
     this.state = "ready";
     this.show();
@@ -148,6 +151,7 @@ export class EngineChoice {
     this.engine?.close();
     this.engine = null;
     this.loaded = "";
+    this.turn += 1;
     if (this.provider === "webgpu") {
       Object.assign(this, { wanted: "no", state: "off" }); // a lost GPU: the processor is left
       this.begin();

@@ -60,10 +60,10 @@ function asUrl(file) {
   });
 }
 
-/** Put a picture file on the pad: as it is, or as lines where the model expects a drawing. */
-export async function openPhoto(file, { drawing, engines, config }) {
+/** Make of a picture file what comes on the pad: a data URL, and maybe strokes over it. */
+async function asDrawing(file, { engines, config }) {
   const image = await createImageBitmap(file);
-  if (config.photoSide) return drawing.load(await asUrl(file)); // the browser turns it upright
+  if (config.photoSide) return [await asUrl(file)]; // the browser turns it upright
   const scale = Math.min(1, LONGEST / Math.max(image.width, image.height));
   const size = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
   const canvas = onCanvas(image, ...size, [image.width, image.height]);
@@ -73,7 +73,24 @@ export async function openPhoto(file, { drawing, engines, config }) {
     if (config.hints) hints = hintsOf(canvas);
     ctx.putImageData(await engines.worker.lines(ctx.getImageData(0, 0, ...size)), 0, 0);
   }
-  await drawing.load(canvas.toDataURL("image/png"), hints);
+  return [canvas.toDataURL("image/png"), hints];
+}
+
+/** Put a picture file on the pad: as it is, or as lines where the model expects a drawing. The
+    camera closes, and of several files the last is shown. */
+export async function openPhoto(file, pad) {
+  pad.camera.stop();
+  const isMine = pad.camera.takeTurn();
+  try {
+    const picture = await asDrawing(file, pad);
+    if (isMine()) await pad.drawing.load(...picture);
+  } catch (error) {
+    if (isMine()) throw error;
+  }
+}
+
+function close(stream) {
+  for (const track of stream.getTracks()) track.stop();
 }
 
 /** The live camera: what it sees is the drawing, as fast as the device translates. A frame that
@@ -84,8 +101,13 @@ export class Camera {
     this.button = element.querySelector("[data-do=camera]");
     this.canvas = element.querySelector(".camera");
     this.video = make("video", { muted: true, playsInline: true });
+    this.paper = element.querySelector(".paper");
     this.stream = null;
-    this.frames = 0;
+    this.hasSeen = false; // a frame of this stream
+    this.frames = 0; // translated
+    this.turn = 0; // see takeTurn
+    // Another mode or tab of the page hides the pad.
+    new ResizeObserver(() => { if (this.stream && !this.isInSight) this.stop(); }).observe(this.paper);
   }
 
   /** Whether there is a camera to offer for a model. */
@@ -94,18 +116,32 @@ export class Camera {
     this.button.hidden = !(config.engine && config.kind !== "labels" && navigator.mediaDevices);
   }
 
+  get isInSight() { return Boolean(this.paper.offsetParent); }
+
+  /** Of the camera and the photos that are opened the last counts. Returns what says whether this
+      is still it: to be asked after each wait. */
+  takeTurn() {
+    const turn = ++this.turn;
+    return () => this.turn === turn;
+  }
+
   async toggle() {
     if (this.stream) return this.stop();
+    const isMine = this.takeTurn();
     try {
       const video = { facingMode: "user", width: { ideal: 640 }, height: { ideal: 480 } };
-      this.stream = await navigator.mediaDevices.getUserMedia({ video });
+      const stream = await navigator.mediaDevices.getUserMedia({ video });
+      if (!isMine() || !this.isInSight) return close(stream);
+      this.stream = this.video.srcObject = stream;
+      this.show(true);
+      await this.video.play();
     } catch {
+      if (!isMine()) return;
+      this.stop();
       this.live.say("The camera did not open: allow this page to use it.");
       return;
     }
-    this.video.srcObject = this.stream;
-    this.show(true);
-    await this.video.play();
+    if (!isMine()) return; // whoever took the turn has closed it
     this.engines.want();
     this.run();
   }
@@ -131,6 +167,7 @@ export class Camera {
         if (config.kind === "drawing") pixels = await this.engines.worker.lines(pixels);
         if (this.stream !== stream) return;
         canvas.getContext("2d").putImageData(pixels, 0, 0);
+        this.hasSeen = true;
         if (this.engines.state !== "ready") continue;
         const { pixels: made } = await this.engines.onDevice(pixels);
         if (this.stream === stream) this.live.showFrame(made);
@@ -142,12 +179,14 @@ export class Camera {
     }
   }
 
-  /** Close the camera; what it saw last stays on the pad. */
+  /** Close the camera, also one that is about to open; what it saw last stays on the pad. */
   stop() {
+    this.turn += 1;
     if (!this.stream) return;
-    for (const track of this.stream.getTracks()) track.stop();
+    close(this.stream);
     this.stream = null;
     this.show(false);
-    this.drawing.load(this.canvas.toDataURL("image/png"));
+    if (this.hasSeen) this.drawing.load(this.canvas.toDataURL("image/png"));
+    this.hasSeen = false;
   }
 }

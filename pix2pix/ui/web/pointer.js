@@ -37,7 +37,8 @@ export class Pointer {
 
   onDown(event) {
     const { drawing, tools: { tool, colour } } = this;
-    if (drawing.stroke || ![0, 5].includes(event.button)) return; // 5: a pen's eraser
+    if (drawing.stroke || drawing.isClosed) return;
+    if (![0, 5].includes(event.button)) return; // 5: a pen's eraser
     event.preventDefault();
     this.paper.focus({ preventScroll: true });
     this.on.begin();

@@ -1,16 +1,17 @@
 /* The board on which photos are traced, one after the other, into the drawings of a set. */
 
+import { comeBack, rememberBoard } from "./come_back.js";
 import { make, stored } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Drawing } from "./drawing.js";
 import { normalise } from "./pad.js";
 import { PaletteEditor } from "./palette_editor.js";
+import { PhotoUpload } from "./photo_upload.js";
 import { Pointer } from "./pointer.js";
 import { Tools } from "./tools.js";
 
 const SIDE = 512; // pixels of a drawing; see data/traced.py
 const LAST = "pix2pix-traced"; // the set that was open last
-const KIND = "pix2pix-pictures"; // where pictures come from, for as long as the browser is open
 const AWAY = "The server does not answer: your drawing is kept in this browser until it does.";
 const ALL_DONE = "All photos are traced: check the pairs below.";
 
@@ -21,12 +22,14 @@ export class Board {
     Object.assign(this, { element, server, upload, props });
     Object.assign(this, { set: "", kind: "drawing", photos: [], at: -1, version: 0 });
     Object.assign(this, { isChanging: false, isChanged: false }); // see changeSet
-    this.adding = null; // stops the photos that are being added
+    this.adding = null; // the photos that are being added
+    this.coming = null; // what is on its way to the paper: {at}, with the photo's place
     this.drawing = new Drawing(element, {
       framed: () => this.tools.refresh(),
       changed: () => this.drafts.changed(),
       loaded: () => {},
       failed: () => {},
+      isClosed: () => !this.photo || Boolean(this.coming),
     }, null);
     this.drafts = new Drafts({
       read: () => this.draft(),
@@ -60,13 +63,29 @@ export class Board {
     return reply;
   }
 
+  /** Ask for what the paper shows next; until then it shows what it did and takes no strokes.
+      Returns null where that fails, or something else was asked for since. */
+  async bring(call, request, at = this.at) {
+    const coming = { at };
+    this.wait(coming);
+    const isSaved = await this.flush();
+    const reply = isSaved ? await this.ask(call, request) : { error: AWAY };
+    if (this.coming !== coming) return null;
+    this.wait(null);
+    return reply.error ? null : reply;
+  }
+
+  wait(coming) {
+    this.coming = coming;
+    this.find(".work").setAttribute("aria-busy", String(Boolean(coming)));
+  }
+
   /* ---- The set ------------------------------------------------------------------------------ */
 
   /** Show a set, or the form of a new one where there is none of this name. */
   async open(name) {
-    const isSaved = await this.flush();
-    const reply = isSaved ? await this.ask("open_board", { set: name }) : { error: AWAY };
-    if (reply.error) {
+    const reply = await this.bring("open_board", { set: name });
+    if (!reply) {
       this.select("sets").value = this.set;
       return;
     }
@@ -113,6 +132,7 @@ export class Board {
       background: isLabels ? colours[0].color : "#ffffff",
     }));
     this.tools.configure();
+    if (!this.photo) this.show("", "", []);
     this.find("[data-do=guide]").hidden = true;
     this.find(".invite").replaceChildren(make("span", { textContent: "Trace the photo here" }));
     this.refresh();
@@ -140,27 +160,25 @@ export class Board {
 
   async deleteSet() {
     if (!confirm("Delete this set with its photos and all drawings?")) return;
+    this.adding?.stop();
     await this.drafts.forget();
     if (!(await this.ask("delete_set", { set: this.set })).error) await this.open("");
   }
 
   /* ---- Photos ------------------------------------------------------------------------------- */
 
-  /** Add files one after the other; what cannot be read is named, and the rest goes on. */
+  /** Add files to the set that is open now, or to a new one. */
   async add(files) {
-    const failed = [];
-    const started = performance.now();
-    this.adding = new AbortController();
-    const { signal } = this.adding;
+    const { set, kind, palette: { colours: palette } } = this;
+    const into = { set, kind, palette, frame: this.select("frame").value };
+    this.adding = new PhotoUpload(into, {
+      upload: this.upload,
+      send: (request) => this.server.add_photo(request),
+      came: (before, reply) => this.takePhoto(before, reply),
+      say: (text) => this.say(text),
+    });
     this.find("[data-do=add]").textContent = "Stop";
-    for (const [number, file] of files.entries()) {
-      if (signal.aborted) break;
-      const left = number ? ((performance.now() - started) / number) * (files.length - number) : 0;
-      const time = left > 3000 ? `, about ${Math.round(left / 1000)} s left` : "";
-      this.say(`Adding photo ${number + 1} of ${files.length}${time}.`);
-      const error = await this.addOne(file);
-      if (error) failed.push(error);
-    }
+    const failed = await this.adding.add(files);
     this.adding = null;
     this.find("[data-do=add]").textContent = "Add photos";
     this.say(failed.join(" "));
@@ -168,64 +186,59 @@ export class Board {
     this.offerSets(sets);
   }
 
-  async addOne(file) {
-    const { set, kind, palette: { colours: palette } } = this;
-    const frame = this.select("frame").value;
-    let reply;
-    try {
-      const { path } = await this.upload(file);
-      reply = await this.server.add_photo({ set, kind, palette, frame, file: path });
-    } catch {
-      reply = { error: `${file.name} could not be sent: try again.` };
-    }
-    if (reply.error) return reply.error;
-    this.set = reply.set;
-    stored(LAST, this.set);
-    this.photos.push(reply.photo);
+  /** Take a photo that came into the set `before`, unless another is open by now. Whoever opened
+      this one anew may have it already. */
+  async takePhoto(before, { set, photo }) {
+    if (this.set !== before || this.photos.some(({ name }) => name === photo.name)) return;
+    this.set = set;
+    stored(LAST, set);
+    this.photos.push(photo);
     if (this.at < 0) {
       this.find(".labels").open = false;
       this.configure();
       await this.go(0);
     } else this.refresh();
-    return null;
   }
 
   async remove() {
     const { set, photo } = this;
-    if (photo.state && !confirm("Remove this photo and its drawing?")) return;
+    if (!photo || (photo.state && !confirm("Remove this photo and its drawing?"))) return;
     await this.drafts.forget();
     if ((await this.ask("remove_photo", { set, name: photo.name })).error) return;
+    const { at, photo: shown } = this;
     this.photos = this.photos.filter((other) => other !== photo);
-    const { at } = this;
-    this.at = -1;
+    this.at = this.photos.indexOf(shown);
     this.publish();
     this.configure();
-    if (this.photos.length) await this.go(Math.min(at, this.photos.length - 1));
+    if (this.at < 0 && this.photos.length) await this.go(Math.min(at, this.photos.length - 1));
   }
 
-  /** Show another photo with what was drawn over it. */
+  /** Show another photo with what was drawn over it; until it has come, the one before stays. */
   async go(at) {
-    if (!(await this.flush())) return;
-    const photo = this.photos[at];
-    const { set } = this;
-    this.at = at;
-    this.refresh();
-    const reply = await this.ask("open_photo", { set, name: photo.name });
-    if (reply.error || this.photo !== photo) return;
-    for (const image of [this.through, this.find(".photo img")]) image.src = reply.photo;
+    const { set, photos: { [at]: photo } } = this;
+    const reply = await this.bring("open_photo", { set, name: photo.name }, at);
+    if (!reply || !this.photos.includes(photo)) return;
+    this.at = this.photos.indexOf(photo);
     const unsaved = this.drafts.unsaved(set, photo.name);
-    this.drawing.take(unsaved ?? reply.strokes);
+    this.show(photo.name, reply.photo, unsaved ?? reply.strokes);
     if (unsaved) this.drafts.changed();
+    this.refresh();
     this.find(".strip [aria-current=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
-    this.find(".work").dataset.shown = photo.name;
+  }
+
+  show(name, photo, strokes) {
+    for (const image of [this.through, this.find(".photo img")]) image.src = photo;
+    this.drawing.take(strokes);
+    this.find(".work").dataset.shown = name;
   }
 
   step(by) {
     const count = this.photos.length;
-    return this.go((this.at + by + count) % count);
+    return this.go(((this.coming ?? this).at + by + count) % count);
   }
 
   async next() {
+    if (this.coming) return null;
     if (this.drawing.isBlank()) return this.say("Trace the photo first, or skip it.");
     this.drawing.finishStroke();
     if (!(await this.drafts.save(true))) return null;
@@ -293,7 +306,7 @@ export class Board {
 
   listen() {
     const doing = {
-      add: () => (this.adding ? this.adding.abort() : this.find(".files").click()),
+      add: () => (this.adding ? this.adding.stop() : this.find(".files").click()),
       delete: () => this.deleteSet(),
       colour: () => this.palette.add(),
       back: () => this.step(-1),
@@ -325,21 +338,6 @@ export class Board {
   }
 }
 
-/** Let a reload find the person at `place`. A page that is being made may lose the choice. */
-function comeBack(place) {
-  document.addEventListener("change", ({ target }) => {
-    if (target.closest?.("#kind")) stored(KIND, target.value, "sessionStorage");
-  });
-  const choose = () => {
-    if (stored(KIND, undefined, "sessionStorage") !== "draw" || place.offsetParent) return;
-    const kinds = document.querySelector("#kind");
-    const choice = kinds?.offsetParent && kinds.querySelector("[value=draw]");
-    if (choice) Object.assign(choice, { checked: false }).click();
-    setTimeout(choose, 2000);
-  };
-  choose();
-}
-
 /** Lay the board out once it is seen: most who open the page do not come to draw pairs. Called by
     the component with what Gradio gives it. */
 export function mount({ element, ...given }) {
@@ -348,7 +346,7 @@ export function mount({ element, ...given }) {
   const seen = new ResizeObserver(() => {
     if (!place.offsetParent) return;
     seen.disconnect();
-    stored(KIND, "draw", "sessionStorage"); // also where that was chosen before anybody listened
+    rememberBoard(); // also where it was chosen before anybody listened
     place.append(element.querySelector("template").content);
     element.board = new Board(element, given);
     element.board.start();

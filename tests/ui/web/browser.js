@@ -46,6 +46,7 @@ class Element {
       return found.get(selector);
     };
     Object.assign(this, { clientWidth: 64, clientHeight: 64, clientLeft: 0, clientTop: 0 });
+    this.offsetParent = {}; // it is seen
     this.getBoundingClientRect = () => ({ left: 0, top: 0 });
   }
 
@@ -86,10 +87,12 @@ class Element {
 
 export const element = () => new Element();
 
-/** Put the globals of a page there; frames come when `frames` are taken and called. */
+/** Put the globals of a page there; frames come when `frames` are taken and called, and who watches
+    sizes hears of others when `resized` are. */
 export function openBrowser() {
   const kept = new Map();
   const frames = [];
+  const resized = [];
   const sessionStorage = {
     kept, setItem: mock.fn((key, text) => kept.set(key, text)),
     getItem: (key) => kept.get(key) ?? null, removeItem: (key) => kept.delete(key),
@@ -101,9 +104,14 @@ export function openBrowser() {
     location: new URL("http://localhost/"),
     matchMedia: () => ({ matches: false }),
     requestAnimationFrame: (then) => frames.push(then),
+    ResizeObserver: class {
+      constructor(then) { resized.push(then); }
+
+      observe() {}
+    },
     window: globalThis,
   });
-  return { frames, sessionStorage };
+  return { frames, resized, sessionStorage };
 }
 
 /** A pad's configuration. */

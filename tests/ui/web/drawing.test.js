@@ -156,3 +156,24 @@ test("storage that is full, or holds what we did not write, is no harm", async (
   await drawing.restore(true);
   assert.equal(drawing.loading, 0);
 });
+
+test("of two pictures that are decoded at once the last one stays, and one that is late says nothing", async () => {
+  const decoding = [];
+  const { createElement } = document;
+  document.createElement = (tag) => {
+    const made = createElement(tag);
+    if (tag === "img") made.decode = () => new Promise((...ends) => { decoding.push(ends); });
+    return Object.assign(made, { naturalWidth: 64, naturalHeight: 64, data: [] });
+  };
+  let failures = 0;
+  drawing.on.failed = () => { failures += 1; };
+  const urls = ["large", "broken", "small"].map((name) => `data:image/png;base64,${name}`);
+  const loads = urls.map((url) => drawing.load(url));
+  decoding[2][0]();
+  await loads[2];
+  decoding[0][0]();
+  decoding[1][1](new Error("no picture"));
+  await Promise.all(loads);
+  const images = drawing.ops.filter((op) => op.kind === "raster").map((op) => op.image);
+  assert.deepEqual([images, failures, drawing.loading], [[urls[2]], 0, 0]);
+});

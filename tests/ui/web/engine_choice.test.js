@@ -81,6 +81,38 @@ test("the device gets ready when the visitor draws, and answers from then on", a
   assert.deepEqual([made.state, made.isDevice, made.times.server.length], ["off", false, 0]);
 });
 
+test("whoever goes to another model and back while the first one loads gets it ready all the same", async () => {
+  let [loads, abort] = [0, () => {}];
+  const load = () => new Promise((resolve, reject) => { // as in the worker, the next ends it
+    abort();
+    abort = () => reject(new Error("This operation was aborted"));
+    loads += 1;
+    if (loads === 2) setTimeout(() => resolve({ provider: "wasm", seconds: 1 }));
+  });
+  const made = choice(PICTURE, { engine: { ...engine(), load } });
+  const first = made.load();
+  made.configure({ ...CONFIG, model: "other" });
+  made.configure(CONFIG);
+  const second = made.load();
+  await first;
+  assert.deepEqual([made.state, made.loaded, made.engine.close.mock.callCount()], ["loading", "lines", 0]);
+  await second;
+  assert.deepEqual([made.state, made.provider, loads], ["ready", "wasm", 2]);
+});
+
+test("bytes of a load that nobody waits for do not count", async () => {
+  const sent = [];
+  const load = (_files, _root, _wanted, onBytes) => new Promise(() => { sent.push(onBytes); });
+  const made = choice(PICTURE, { engine: { ...engine(), load } });
+  for (const model of ["lines", "other", "lines"]) {
+    made.configure({ ...CONFIG, model });
+    made.load();
+  }
+  sent[2](1e6);
+  sent[0](4e6);
+  assert.equal(made.share, 0.2);
+});
+
 test("what the device cannot do is the server's: seeds, variations, another model", async () => {
   for (const more of [{ seed: 3 }, { call: "variations", count: 4 }, { model: "other" }]) {
     const made = choice(PICTURE, { ...onDevice(), picked: "device" });
