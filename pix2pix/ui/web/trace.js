@@ -1,6 +1,6 @@
 /* The board on which photos are traced, one after the other, into the drawings of a set. */
 
-import { comeBack, rememberBoard } from "./come_back.js";
+import { reopenBoard, rememberBoard } from "./reopen_board.js";
 import { make, stored } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Drawing } from "./drawing.js";
@@ -342,7 +342,7 @@ export class Board {
     the component with what Gradio gives it. */
 export function mount({ element, ...given }) {
   const place = element.querySelector(".trace");
-  comeBack(place);
+  reopenBoard(place);
   const seen = new ResizeObserver(() => {
     if (!place.offsetParent) return;
     seen.disconnect();

@@ -7,7 +7,7 @@ const KIND = "pix2pix-pictures"; // where pictures come from, for as long as the
 export const rememberBoard = () => stored(KIND, "draw", "sessionStorage");
 
 /** Choose the board again until it is seen, at `place`. A page that is being made may lose the choice. */
-export function comeBack(place) {
+export function reopenBoard(place) {
   document.addEventListener("change", ({ target }) => {
     if (target.closest?.("#kind")) stored(KIND, target.value, "sessionStorage");
   });
