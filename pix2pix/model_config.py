@@ -183,6 +183,13 @@ class ModelConfig:
         return self.generator.target_channels == 1 and not self.target_colours
 
     @property
+    def keeps_edges(self) -> bool:
+        """Return whether it makes maps or pictures from above, in tiles: where such a source is
+        transparent there is nothing, while a drawing is paper there."""
+        seen = self.generator.source_channels == 4  # the model itself says what becomes of it
+        return self.fit == "tiles" and self.source_kind != "drawing" and not seen
+
+    @property
     def has_noise(self) -> bool:
         """Return whether the model has a source of variation at translate time: dropout, noise or a
         tint."""

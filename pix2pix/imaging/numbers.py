@@ -12,6 +12,7 @@ from pix2pix.imaging.picture import Picture, from_array, save_png
 from pix2pix.utils.files import saving, write_atomically
 
 OUTSIDE = 0.01  # share of a picture outside a range from which it is said
+DARK = 1 / 8  # of the way from black to white, which a picture for people goes far beyond
 PIXELS = 2**16  # that are compared with a palette at once
 
 
@@ -81,8 +82,13 @@ def count_outside(values: np.ndarray, low: float, high: float) -> tuple[int, int
     return int(((values < low - slack) | (values > high + slack)).sum()), values.size
 
 
-def range_notice(picture: Picture, name: str, low: float, high: float, numbers: str) -> str:
-    """Say where a picture does not go with a model's range of `numbers`; empty where it does."""
+def range_notice(picture: Picture, name: str, known: tuple[float, float, str] | None) -> str:
+    """Say where a picture does not go with a model's range, (low, high, type of numbers), or
+    without one where it is nearly black in more than 8 bits; empty where all is well."""
+    if known is None:
+        deep = picture.is_deep
+        return darkness_notice(picture.values(), name, picture.low, picture.high) if deep else ""
+    low, high, numbers = known
     if not picture.is_deep and numbers != "uint8":
         return range_words(None, name, low, high)
     return range_words(outside_share(picture, low, high), name, low, high)
@@ -101,6 +107,19 @@ def range_words(share: float | None, name: str, low: float, high: float) -> str:
     return (
         f"{share:.0%} of {name} lies outside the model's range, {low:g} to {high:g}, and is seen "
         "as plain black or white there."
+    )
+
+
+def darkness_notice(values: np.ndarray, name: str, low: float, high: float) -> str:
+    """Say where a file's numbers, of a kind whose black and white are fixed, reach so little of
+    them that a model sees it nearly black, such as reflectances of a satellite in 16 bits; empty
+    where they reach far enough, or all are black."""
+    top = float(np.max(values, initial=low))
+    if top <= low or top - low >= DARK * (high - low):
+        return ""
+    return (
+        f"{name} holds numbers up to {top:g}, and white is {high:g}, so the model sees it nearly "
+        "black: scale its numbers to all of that first, or save it in 8 bits as it should look."
     )
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.numbers import count_outside, range_words
+from pix2pix.imaging.numbers import count_outside, darkness_notice, range_words
 from pix2pix.imaging.picture import LUMA, Box, value_range
 from pix2pix.imaging.tiff import first_directory
 
+SAMPLED = 1024  # pixels a side that are looked at to say how dark a raster is
 CACHE = 64 * 2**20  # bytes that GDAL keeps of what it reads and writes
 _GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformation, keys
 _SUFFIXES = {".tif", ".tiff"}
@@ -97,8 +98,10 @@ class Raster:
     def range_notice(self) -> str:
         """Say where it does not go with the model's range; empty where it does, as
         `imaging.numbers.range_notice` of a picture."""
-        if self.known is None or self.palette is not None:
+        if self.palette is not None:
             return ""
+        if self.known is None:
+            return self._darkness_notice()
         low, high, _ = self.known
         if self._is_plain():
             return range_words(None, self.name, low, high)
@@ -106,6 +109,13 @@ class Raster:
         for values in self._values():
             outside, count = np.add((outside, count), count_outside(values, low, high))
         return range_words(outside / count if count else 0.0, self.name, low, high)
+
+    def _darkness_notice(self) -> str:
+        if self.dtype == "uint8":
+            return ""
+        small = tuple(min(side, SAMPLED) for side in self.source.shape)
+        sample = self.source.read(self.bands, out_shape=(len(self.bands), *small), masked=True)
+        return darkness_notice(sample.compressed(), self.name, self.low, self.high)
 
     def window(self, box: Box) -> Any:
         """Return rasterio's window of a box."""

@@ -30,6 +30,7 @@ from pix2pix.imaging.rasters import is_geotiff
 from pix2pix.imaging.video import VIDEO_SUFFIXES, Clip, change_frames, is_video, open_clip
 from pix2pix.models.geotiff import translate_geotiff
 from pix2pix.models.map_tiles import Place, TileSet, translate_mbtiles, translate_tiles
+from pix2pix.models.tiling import keep_edge
 from pix2pix.utils.text import natural_key, printable
 
 MBTILES = ".mbtiles"
@@ -174,6 +175,8 @@ def run_job(
         remarks.append(notice)
     known = translator.config.output_numbers
     result = translator.translate(picture, fit=fit, **options)
+    if translator.config.keeps_edges and (fit or translator.config.fit) == "tiles":
+        keep_edge(result, picture.image)
     save_picture(result, made, known[2] if known else "")
     _keep_world_file(job.file, made)
     return Outcome(1, [], remarks)

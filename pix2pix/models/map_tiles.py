@@ -21,7 +21,7 @@ from PIL import Image
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.picture import Box, Picture
-from pix2pix.models.tiling import LargePicture
+from pix2pix.models.tiling import LargePicture, keep_edge
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.progress import Progress, part_of
 from pix2pix.utils.text import printable
@@ -204,8 +204,7 @@ class _Mosaic:
             if source:
                 left = (x - self.box[0]) * self.width
                 answer = made.crop((left, 0, left + self.width, self.height))
-                if source.image.mode in ("LA", "RGBA") and answer.mode in ("L", "RGB"):
-                    answer.putalpha(source.image.getchannel("A"))  # the map's edge stays its edge
+                keep_edge(answer, source.image)
                 self.keep(self.at[x, y], answer)
 
 

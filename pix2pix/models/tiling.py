@@ -100,6 +100,12 @@ def feather_weights(height: int, width: int, margin: int) -> np.ndarray:
     return ramp(height)[:, None] * ramp(width)[None]
 
 
+def keep_edge(made: Image.Image, source: Image.Image) -> None:
+    """Make a map transparent where its source is: the edge of what there is to see stays one."""
+    if source.mode in ("LA", "RGBA") and made.mode in ("L", "RGB"):
+        made.putalpha(source.getchannel("A"))
+
+
 def pad_reflect(array: np.ndarray, multiple: int, minimum: int = 1) -> tuple[np.ndarray, Crop]:
     """Mirror C x H x W outwards until H and W are multiples of `multiple`, `minimum` or more.
 

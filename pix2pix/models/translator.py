@@ -202,10 +202,9 @@ class Translator:
 
     def range_notice(self, picture: Picture | Image.Image, name: str = "The picture") -> str:
         """Say where a picture does not go with the range of the model's sources; empty where it
-        does, or where the model has none."""
+        does. Where it has none, say where a picture of more than 8 bits is nearly black."""
         picture = picture if isinstance(picture, Picture) else as_picture(picture)
-        known = self.config.number_range("source")
-        return range_notice(picture, name, *known) if known else ""
+        return range_notice(picture, name, self.config.number_range("source"))
 
     def look(self, result: Image.Image) -> Image.Image:
         """Draw what `translate` gave as people see it: in 8 bits, black at the range's low end."""

@@ -442,7 +442,8 @@ def test_ramps_of_any_profile_are_within_a_level_of_little_cms(curve, gamut, is_
         picture = open_picture(with_chunk(content, b"iCCP", b"x\0\0" + zlib.compress(profile)))
         assert picture.numbers == "uint16" and picture.channels == 3
         seen = picture.values().transpose(1, 2, 0) / 257.0
-    assert np.abs(seen - expected).max() <= 1.0
+    # Those of 16 bits are not rounded, and littleCMS's are.
+    assert np.abs(seen - expected).max() <= (1.0 if mode == "RGB" else 1.25)
 
 
 # --------------------------------------------------------------------------------- other kinds
@@ -503,7 +504,18 @@ def test_numbers_are_written_in_their_own_unit_and_type(numbers, low, high, mode
 
 def test_a_picture_outside_the_range_says_so():
     inside = Picture(Image.fromarray(np.full((9, 9), 5.0, np.float32)))
-    assert range_notice(inside, "a.tif", 0, 9, "float32") == ""
-    words = range_notice(inside, "a.tif", 0, 2, "float32")
+    assert range_notice(inside, "a.tif", (0, 9, "float32")) == ""
+    words = range_notice(inside, "a.tif", (0, 2, "float32"))
     assert words.startswith("100% of a.tif lies outside")
-    assert "has 8 bits" in range_notice(Picture(Image.new("L", (2, 2))), "a.png", 0, 2, "float32")
+    flat = Picture(Image.new("L", (2, 2)))
+    assert "has 8 bits" in range_notice(flat, "a.png", (0, 2, "float32"))
+
+
+@pytest.mark.parametrize(("top", "dark"), [(3060, True), (8000, True), (9000, False), (0, False)])
+def test_sixteen_bits_that_are_nearly_black_say_so(top, dark, tmp_path):
+    """To a model without a range, white is 65,535: a satellite's reflectances end far below."""
+    Image.fromarray(np.full((9, 9), top, np.uint16)).save(tmp_path / "a.png")
+    said = range_notice(open_picture(tmp_path / "a.png"), "a.png", None)
+    assert said.startswith(f"a.png holds numbers up to {top}, and white is 65535" if dark else "")
+    assert bool(said) == dark
+    assert range_notice(Picture(Image.new("L", (2, 2), 3)), "b.png", None) == ""

@@ -191,6 +191,25 @@ def test_a_folder_comes_back_as_the_same_tree_with_its_world_files(
         refuse_overwriting(list_jobs([source]), source)
 
 
+@pytest.mark.parametrize(
+    ("kind", "fit", "kept"),
+    [("photo", "tiles", True), ("labels", "tiles", True), ("photo", "whole", False),
+     ("drawing", "tiles", False)],
+)  # fmt: skip
+def test_a_map_is_transparent_where_its_source_is(
+    kind: str, fit: str, kept: bool, tmp_path: Path
+) -> None:
+    """A drawing is paper there, and of a photo that is scaled to the network nothing is missing."""
+    image = noise(90, 70).convert("RGBA")
+    image.paste((255, 255, 255, 0), (0, 0, 30, 70))
+    image.save(tmp_path / "town.png")
+    translate(translator(source_kind=kind, fit=fit), tmp_path / "town.png", tmp_path / "out")
+    made = Image.open(tmp_path / "out" / "town.png")
+    assert made.mode == ("RGBA" if kept else "RGB")
+    if kept:
+        assert made.getchannel("A").tobytes() == image.getchannel("A").tobytes()
+
+
 def write_geotiff(file: Path, kind: str = "uint8", **more: Any) -> np.ndarray:
     rasterio = pytest.importorskip("rasterio")
     from rasterio.transform import from_origin
@@ -232,6 +251,18 @@ def test_a_geotiff_keeps_its_place(
             off = np.abs(b.read().astype(int) - expected)[:, ~mask]
             assert off.max() <= 1 and off.mean() < 0.01
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["field.tif"]
+
+
+def test_a_geotiff_that_a_model_sees_nearly_black_says_so(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    write_geotiff(tmp_path / "field.tif")
+    with rasterio.open(tmp_path / "field.tif") as plain:
+        values, about = plain.read().astype(np.uint16) * 12, {**plain.profile, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "field.tif", "w", **about) as deep:
+        deep.write(values)
+    (outcome,) = translate(translator(fit="tiles"), tmp_path / "field.tif", tmp_path / "out")
+    assert outcome.remarks[0].startswith("field.tif holds numbers up to ")
+    assert "white is 65535" in outcome.remarks[0]
 
 
 def heights_painter(low: float, high: float) -> Translator:
