@@ -17,6 +17,7 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.decode import IMAGE_SUFFIXES
 from pix2pix.utils.text import printable
 
+ARCHIVES = {".zip", ".npz", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"}
 _MAX_WRAPPERS = 3  # folders around what is looked for
 _SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 _SPLIT_NAMES |= {name: name for name in SPLITS}
@@ -149,12 +150,22 @@ def find_inputs(
     """
     if target or derive:
         return Inputs(source, target, match, table, derive, title=title)
-    if not source.is_dir():
-        raise UserError(f"'{source.name}' is not a folder that can be read: choose another.")
+    check_folder(source)
     layout = detect_layout(source, title)
     if layout.kind == "pair":
         return Inputs(layout.source, layout.target, match, table, title=title)
     return Inputs(layout.root, match=match, table=table, title=title)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError where there is no such folder; of an archive say who takes it as it is."""
+    if folder.is_dir():
+        return
+    if folder.is_file() and folder.suffix.lower() in ARCHIVES:
+        raise UserError(
+            f"'{folder.name}' is an archive: unpack it first, or open it in the app's Dataset tab."
+        )
+    raise UserError(f"'{folder.name}' is not a folder that can be read: choose another.")
 
 
 def subfolders(folder: Path) -> list[Path]:

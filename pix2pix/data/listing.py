@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pix2pix.data.dataset import list_pairs
-from pix2pix.data.layout import is_picture_name, is_visible
+from pix2pix.data.layout import check_folder, is_picture_name, is_visible
 from pix2pix.data.pair_doubts import find_gap, strip_doubts
 from pix2pix.data.reading import MAX_PAGES, list_pages, page_name
 from pix2pix.data.records import SPLITS, Inputs, Pair, Refusal, and_more, doubt
@@ -60,8 +60,7 @@ class Listing:
     def add_folder(self, side: str, folder: Path, used: Set[str] | None = None) -> None:
         """Sort all files of a folder; of a dataset's, only the `used` ones are pictures of it.
         Raises UserError where it cannot be read or holds more than MAX_FILES pictures."""
-        if not folder.is_dir():
-            raise UserError(f"'{folder.name}' is not a folder that can be read: choose another.")
+        check_folder(folder)
         pictures, unreadable, links = [], [], []
         for name, what in walk_files(folder):
             if what == "link":

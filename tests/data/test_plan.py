@@ -209,11 +209,13 @@ def test_one_folder_with_a_derivation(tmp_path: Path) -> None:
         (".", "labels", "two folders"),
         ("labels", "empty", "'empty' holds no pictures"),
         ("labels", "nowhere", "'nowhere' is not a folder"),
+        ("labels", "pairs.npz", "is an archive: unpack it first, or open it in the app"),
     ],
 )
 def test_folders_that_cannot_work(tmp_path: Path, source: str, target: str, sentence: str) -> None:
     draw_folders(tmp_path, 1)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "pairs.npz").touch()
     with pytest.raises(UserError, match=sentence):
         make_plan(Inputs(tmp_path / source, tmp_path / target))
 
