@@ -30,7 +30,7 @@ from pix2pix.data.records import (
     Plan,
     Recipe,
 )
-from pix2pix.data.report import describe_doubts, summarise_report
+from pix2pix.data.report import describe_doubts, side_words, summarise_report
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.data.tables import local_table, look_at
@@ -95,6 +95,8 @@ def say(*lines: str) -> None:
 def tell(plan: Plan) -> None:
     """Print the rule, three examples, and every refused or doubtful file with its reason."""
     say(f"{len(plan.pairs)} pairs by rule '{plan.rule}': {plan.explanation}")
+    if words := side_words(plan.inputs):
+        say(f"{words} train.py with direction=BtoA turns them.")
     say(*(f"    {source}  ->  {target}" for source, target in plan.examples))
     for side, r in plan.ranges.items():
         if not r.is_plain:

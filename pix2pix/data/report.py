@@ -135,6 +135,16 @@ def _class_palette(plan: Plan) -> list[PaletteColour]:
     ]
 
 
+def side_words(inputs: Inputs) -> str:
+    """Say where the sources and the targets are from, where names tell: of two folders in one the
+    names alone decided it. Empty where one picture is made from the other."""
+    a, b = map(printable, _side_names(inputs))
+    nameless = ("A", "B") if inputs.kind == "dataset" else ("source", "target")
+    if inputs.derive or inputs.source_kind or a == b or (a, b) == nameless:
+        return ""
+    return f"The sources are from {a}, the targets from {b}."
+
+
 def _side_names(inputs: Inputs) -> tuple[str, str]:
     """Name the two sides, where the recipe does not, by their folders."""
     if drawn := inputs.derive or inputs.source_kind:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.numbers import count_outside, darkness_notice, range_words
-from pix2pix.imaging.picture import LUMA, Box, value_range
+from pix2pix.imaging.picture import LUMA, Box, from_array, value_range
 from pix2pix.imaging.tiff import first_directory
 
 SAMPLED = 1024  # pixels a side that are looked at to say how dark a raster is
@@ -122,16 +123,18 @@ class Raster:
         rasterio = import_rasterio()
         return rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
 
-    def read(self, box: Box, channels: int) -> np.ndarray:
-        """Return a part as float32 `channels` x h x w in [-1, 1]; without data it is black."""
-        stored = self.source.read(self.bands, window=self.window(box))
+    def read(self, box: Box, channels: int, shape: tuple[int, int] | None = None) -> np.ndarray:
+        """Return a part as float32 `channels` x h x w in [-1, 1], or of another `shape` (h, w) than
+        its own; without data it is black."""
+        into = (len(self.bands), *shape) if shape else None
+        stored = self.source.read(self.bands, window=self.window(box), out_shape=into)
         if self.palette is not None:
             unit = self.palette[stored[0]].transpose(2, 0, 1) / 255.0
         else:
             unit = (stored.astype(np.float64) - self.low) / ((self.high - self.low) or 1.0)
             unit = np.where(np.isfinite(unit), np.clip(unit, 0.0, 1.0), 0.0)
         unit = unit.astype(np.float32)
-        unit *= self.valid(box)
+        unit *= self.valid(box, shape)
         colour = unit[:3] if len(unit) > 1 else unit
         if channels == 1:
             luma = np.array(LUMA, np.float32)[:, None, None]
@@ -139,10 +142,25 @@ class Raster:
         elif len(colour) == 1:
             colour = np.repeat(colour, 3, axis=0)
         if channels == 4:
-            last = unit[3:4] if len(unit) == 4 else self.valid(box)[None].astype(np.float32)
-            colour = np.concatenate([colour, last])
+            known = self.valid(box, shape)[None].astype(np.float32)
+            colour = np.concatenate([colour, unit[3:4] if len(unit) == 4 else known])
         return colour * 2.0 - 1.0
 
-    def valid(self, box: Box) -> np.ndarray:
-        """Return where a part has data: bool h x w."""
-        return self.source.dataset_mask(window=self.window(box)) > 0
+    def valid(self, box: Box, shape: tuple[int, int] | None = None) -> np.ndarray:
+        """Return where a part has data: bool h x w, or of another `shape`."""
+        return self.source.dataset_mask(window=self.window(box), out_shape=shape) > 0
+
+
+def look_at_raster(
+    file: Path, side: int, known: tuple[float, float, str] | None = None
+) -> Image.Image:
+    """Return a picture of a GeoTIFF in 8 bits, neither side longer than `side` pixels; memory does
+    not grow with the file. `known` is as of `Raster`."""
+    rasterio = import_rasterio()
+    with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(file, driver="GTiff") as source:
+        raster = Raster(source, file.name, known)
+        scale = min(1.0, side / max(source.width, source.height))
+        shape = tuple(max(1, round(length * scale)) for length in (source.height, source.width))
+        grey = len(raster.bands) == 1 and raster.palette is None
+        whole = 0, 0, source.width, source.height
+        return from_array(raster.read(whole, 1 if grey else 3, shape))

@@ -403,8 +403,9 @@ def test_the_script_exits_with_1_when_something_was_refused(tmp_path: Path) -> N
 
 def test_the_script_plans_and_rebuilds(tmp_path: Path) -> None:
     source, target = draw_folders(tmp_path, 4)
-    _, said, _ = run_script("--source", source, "--target", target, "--plan")
+    _, said, told = run_script("--source", tmp_path, "--plan")
     assert said["pairs"] == 4 and said["train"] == 2
+    assert "The sources are from labels, the targets from photos." in told
     run_script("--source", source, "--target", target, "--out", tmp_path / "one", "--size", 64)
     code, _, _ = run_script("--rebuild", tmp_path / "one/dataset.json", "--out", tmp_path / "two")
     assert code == 0 and tree(tmp_path / "one") == tree(tmp_path / "two")

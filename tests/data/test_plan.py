@@ -23,7 +23,7 @@ from pix2pix.data.plan import make_plan
 from pix2pix.data.reading import THUMBNAIL_SIDE
 from pix2pix.data.rebuild import rebuild
 from pix2pix.data.records import Inputs, Recipe
-from pix2pix.data.report import describe_doubts
+from pix2pix.data.report import describe_doubts, side_words
 from pix2pix.errors import Cancelled, UserError
 from tests.support.drawn_pairs import draw_folders, drawn_pair
 from tests.support.icc_profiles import gamma, icc
@@ -48,6 +48,18 @@ def test_all_pairs_of_two_folders(tmp_path: Path) -> None:
     assert seen == [(i, 24) for i in range(1, 25)]
     assert plan.label_maps == (True, False)
     assert {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*")} == before
+
+
+def test_folders_that_names_made_source_and_target_are_named(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path / "train", 2)
+    said = "The sources are from labels, the targets from photos."
+    assert said == side_words(Inputs(source, target)) == side_words(Inputs(tmp_path))
+    for unsaid in (Inputs(source, derive="grey"), Inputs(Path("x/source"), Path("y/target"))):
+        assert not side_words(unsaid)
+    assert "targets from B" in side_words(Inputs(Path("A"), Path("B")))
+    source.rename(tmp_path / "trainA")
+    target.rename(tmp_path / "trainB")
+    assert not side_words(Inputs(tmp_path))
 
 
 def test_what_is_wrong_with_files_is_listed_by_name_and_kind(tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ class Static:
     """A folder as `python -m http.server` serves it; counts what it sends."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.sent: dict[str, int] = {}
         sent = self.sent
 

@@ -350,6 +350,22 @@ def build_as(page: Any, name: str) -> None:
 
 
 @pytest.mark.browser
+def test_of_two_folders_in_an_archive_the_page_says_which_is_which(
+    page: Any, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "pairs.zip", "w") as packed:
+        for side in folders:
+            for file in side.iterdir():
+                packed.write(file, f"{side.name}/{file.name}")
+    page.locator("#kind").get_by_text("Archive or Hub").click()
+    page.locator("#archive input[type=file]").set_input_files(tmp_path / "pairs.zip")
+    page.locator("#archive tr.file").wait_for()
+    check(page)
+    report = page.locator("#report").inner_text()
+    assert "The sources are from labels, the targets from photos." in report
+
+
+@pytest.mark.browser
 def test_two_folders_become_a_dataset(
     page: Any, workspace: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -360,6 +376,7 @@ def test_two_folders_become_a_dataset(
     report = page.locator("#report").inner_text()
     assert "13 pairs" in report and "1 damaged" in report and "1 without a partner" in report
     assert "f-000-01.png with F2-000-01-sz1.jpg" in report
+    assert "sources are from" not in report  # who uploads them says so
     assert page.locator("#pairs .pair img").count() == 12
     page.locator("#pairs .pager").get_by_text("More pairs").click()
     page.get_by_text("13 to 13 of 13").wait_for()

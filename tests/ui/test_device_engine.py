@@ -126,6 +126,18 @@ def test_a_face_is_drawn_on_the_exported_page_without_a_network(
     assert said["without_model_and_runtime"] < 200_000 and said["bytes"] < 35_000_000
 
 
+def test_a_page_that_is_opened_from_its_folder_says_what_to_do(
+    visit: Any, exported: Static
+) -> None:
+    page = visit((exported.folder / "index.html").as_uri())
+    assert "python -m http.server" in page.locator(".from-disk").inner_text()
+    assert not page.locator("#studio").is_visible()
+    served = Page(visit(exported.url), None)
+    assert not served.page.locator(".from-disk").is_visible()  # also before its modules are there
+    served.until("true")
+    assert served.page.locator("#studio").is_visible()
+
+
 def test_a_tint_is_the_same_on_the_device(visit: Any, exported: Static) -> None:
     page = open_pad(visit, f"{exported.url}?model=tinted")
     page.draw((0.3, 0.3), (0.7, 0.35))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tempfile
+import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,13 +19,14 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from pix2pix.errors import UserError
+from pix2pix.errors import Cancelled, UserError
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.limits import Limits
 from pix2pix.ui.model_view import card_words
 from pix2pix.ui.page import build_page
 from pix2pix.ui.translate import batch as tiles
 from tests.imaging.test_picture import tiff
+from tests.models.test_map_tiles import write_geotiff
 from tests.support.clips import house_frames, write_clip
 from tests.support.drawn_pairs import drawn_strip
 from tests.support.models_and_servers import noise, save_tiny_model, tiny_config, translator
@@ -302,6 +305,71 @@ def test_a_zip_holds_numbers_and_the_gallery_shows_them(tmp_path: Path, monkeypa
     np.testing.assert_allclose(held, np.asarray(numbers), atol=1e-4)
 
 
+def test_the_gallery_shows_a_geotiff_and_the_zip_holds_it(tmp_path: Path, monkeypatch: Any) -> None:
+    pytest.importorskip("rasterio")
+    monkeypatch.setattr(tiles, "LOOK_SIDE", 100)
+    monkeypatch.setattr(tiles, "results_folder", lambda: tmp_path)
+    write_geotiff(tmp_path / "field.tif", nodata=0)  # 200 x 150, with a hole
+    noise(64, 64).save(tmp_path / "field.png")
+    with zipfile.ZipFile(tmp_path / "city.zip", "w") as packed:
+        for name in ("field.tif", "field.png"):
+            packed.write(tmp_path / name, name)
+    options = {"seed": None, "fit": "", "norm": "", "should_stop": lambda: False}
+    given = [str(tmp_path / "city.zip")], Limits(), options, lambda *a, **k: None
+    shown, packed, said = tiles.batch_results(translator(fit="tiles"), *given)
+    assert said == "2 of 2 translated."
+    looks = {name: Image.open(file) for file, name in shown}
+    with zipfile.ZipFile(packed) as held:
+        assert {*held.namelist()} == {*looks} == {"field.tif", "field.png"}
+        whole = np.asarray(Image.open(io.BytesIO(held.read("field.tif"))))
+    look = np.asarray(looks["field.tif"], int)
+    assert look.shape == (75, 100, 3) and looks["field.png"].size == (64, 64)
+    assert not look[:20, :25].any() and whole[40:, 50:].any()
+    near = np.abs(look - whole.reshape(75, 2, 100, 2, 3).mean((1, 3)))[20:, 25:]
+    assert near.mean() < 8
+
+
+def test_a_batch_that_was_stopped_counts_the_tiles_that_there_are(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(tiles, "results_folder", lambda: tmp_path)
+    with zipfile.ZipFile(tmp_path / "city.zip", "w") as packed:
+        for place in ("6/3/4", "6/3/5", "6/4/4", "6/4/5", "6/20/20", "6/21/20"):
+            buffer = io.BytesIO()
+            noise(64, 64).save(buffer, "PNG")
+            packed.writestr(f"{place}.png", buffer.getvalue())
+    stop = lambda: any(tmp_path.glob("*/6/*/*.png"))  # noqa: E731
+    options = {"seed": None, "fit": "", "norm": "", "should_stop": stop}
+    given = [str(tmp_path / "city.zip")], Limits(), options, lambda *a, **k: None
+    shown, _, said = tiles.batch_results(translator(fit="tiles"), *given)
+    assert said == f"{len(shown)} of 6 translated. Stopped; what was done is kept."
+    assert 0 < len(shown) < 6
+
+
+@pytest.mark.browser
+def test_a_stop_before_anything_came_out_is_no_error(
+    opened: Any, visit: Callable[..., Any], folder: Path, monkeypatch: Any
+) -> None:
+    begun = threading.Event()
+
+    def slow(*args: Any, should_stop: Callable[[], bool], **options: Any) -> None:
+        begun.set()
+        while not should_stop():
+            time.sleep(0.05)
+        raise Cancelled
+
+    monkeypatch.setattr(tiles, "run_job", slow)
+    page = visit(opened[1])
+    page.get_by_text("Tiles", exact=True).first.click()
+    page.locator("#tiles input[type=file]").first.set_input_files(folder / "grey16.png")
+    page.locator("#tiles tr.file").wait_for()
+    page.locator("#translate-all").click()
+    assert begun.wait(60)
+    page.locator("#stop").click()
+    page.locator("#said").get_by_text("Stopped: nothing was translated.").wait_for()
+    assert not page.locator(".toast-body.error").count()
+
+
 def test_a_clip_among_the_files_has_its_limit_progress_and_stop(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -328,7 +396,7 @@ def test_a_clip_among_the_files_has_its_limit_progress_and_stop(
     assert [file.name for file in done] == ["one.png"] and "more than the 23 frames" in message[1]
     heard.clear()
     done, message = run("stopped", 24, lambda: "walk.mp4, frame 9 of 24" in heard)
-    assert not done and message == ["0 of 2 translated. Stopped; what was done is kept."]
+    assert not done and message == ["Stopped: nothing was translated."]
     assert not [*(tmp_path / "stopped").iterdir()]
 
 

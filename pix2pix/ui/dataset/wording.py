@@ -7,6 +7,7 @@ from typing import Any
 from pix2pix.data.ranges import PERCENTILES
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
 from pix2pix.data.records import FITS, SPLITS, Plan, Refusal
+from pix2pix.data.report import side_words
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.imaging.ab_pairs import STRIPS
 
@@ -50,6 +51,7 @@ DOUBT_CHOICES = {"Different shapes": "aspect", "Badly aligned": "misaligned"}
 HEADERS = ["File", "What", "Why"]
 ALL = "All"
 MAX_ROWS = 1000  # that the page's table shows
+TURN = "Direction, in the Train tab, turns them around."
 AS_FOUND = "as the folders say"
 
 
@@ -82,12 +84,13 @@ def report_items(plan: Plan) -> dict[str, Any]:
         rule, examples = f"Every photo becomes a pair: {plan.explanation}", []
     elif plan.rule == "as found":
         rule, examples = f"Taken as they are: {plan.explanation}", []
-    warning = ""
+    sides, warning = side_words(plan.inputs), ""
     if plan.rule == "order":
         warning = "One missing file shifts all that follow: look at every pair before you build."
     return {
         "counts": format_counts(plan), "doubts": " ".join(doubts), "rule": rule,
-        "examples": examples, "warning": warning, "ranges": range_items(plan),
+        "sides": f"{sides} {TURN}" if sides else "", "examples": examples, "warning": warning,
+        "ranges": range_items(plan),
     }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.numbers import result_suffix
 from pix2pix.imaging.picture import save_png
+from pix2pix.imaging.rasters import look_at_raster
 from pix2pix.models.batch import (
     INPUT_SUFFIXES,
     PLACE_SUFFIXES,
@@ -45,7 +46,9 @@ from pix2pix.utils.progress import ShouldStop
 from pix2pix.utils.text import escape_text, printable
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-LOOKS = "translated-looks"  # in the folder of a batch: what the gallery shows of numbers
+LOOKS = "translated-looks"  # in the folder of a batch: what the gallery shows for other files
+LOOK_SIDE = 1024  # pixels that the gallery shows of a GeoTIFF
+STOPPED = "Stopped: nothing was translated."
 UNPACKED = 2 * 10**9  # bytes of an archive: strangers may send them too
 # So many at once: the pad has the larger share of the forwards.
 BATCHES = {"concurrency_id": "batches", "concurrency_limit": 2}
@@ -89,7 +92,8 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
 
     wire_work(
         running, "batch", [run, stop], translate_batch, [files, name, seed, fit, norm, tint],
-        [gallery, archive, message], api_name="translate_batch", **BATCHES,
+        [gallery, archive, message], stopped={message: STOPPED}, api_name="translate_batch",
+        **BATCHES,
     )  # fmt: skip
     return [norm, tint]
 
@@ -97,15 +101,18 @@ def tiles_mode(models: ModelSource, name: gr.Textbox, first: Path, limits: Limit
 def batch_results(
     translator: Any, files: list[str], limits: Limits, options: dict[str, Any],
     progress: gr.Progress,
-) -> tuple[list[tuple[str, str]], str, str]:  # fmt: skip
+) -> tuple[Any, Any, str]:  # fmt: skip
     """Translate files into a temporary folder; returns what the gallery shows, the ZIP and the
-    message. Raises UserError where nothing came out."""
+    message. Raises UserError where nothing came out, unless the person stopped it: then what is
+    shown stays."""
     folder = Path(tempfile.mkdtemp(dir=results_folder()))
     done, message = translate_files(translator, files, folder, limits, options, progress)
+    said = "\n\n".join(escape_text(words) for words in message)
+    if not done and options["should_stop"]():
+        return gr.skip(), gr.skip(), said
     if not done:
         raise UserError(" ".join(message))
-    packed, pictures = pack(folder, done), gallery_pictures(done, folder)
-    return pictures, str(packed), "\n\n".join(escape_text(words) for words in message)
+    return gallery_pictures(done, folder), str(pack(folder, done)), said
 
 
 def check_count(files: list[str] | None, limits: Limits) -> None:
@@ -122,11 +129,9 @@ def translate_files(
 ) -> tuple[list[Path], list[str]]:  # fmt: skip
     """Translate each file, and each picture of an archive, into `folder`; returns the files that
     came out and what to say: the count, then what looks like a pair or was refused."""
-    known = translator.config.output_numbers
-    done: list[Path] = []
     refused: list[str] = []
     with tempfile.TemporaryDirectory(dir=results_folder()) as place:
-        stop, suffix = options["should_stop"], result_suffix(known)
+        stop, suffix = options["should_stop"], result_suffix(translator.config.output_numbers)
         jobs = list_batch(files, Path(place), limits, stop, refused, suffix)
         pictures, frames, note, remarks, started = 0, 0, "", [], time.monotonic()
         for number, job in enumerate(jobs):
@@ -139,9 +144,7 @@ def translate_files(
                     translator, job, folder, max_pixels=limits.pixels,
                     max_frames=limits.frames - frames, on_progress=on_progress, **options,
                 )  # fmt: skip
-                if known and job.kind == "picture":
-                    look = open_picture(folder / job.result).with_range(*known[:2]).to_pil(1)
-                    save_png(look, look_of(folder / job.result, folder))
+                save_look(job, folder, translator.config.output_numbers)
                 pictures += outcome.translated
                 frames += outcome.frames
                 remarks += outcome.remarks
@@ -152,12 +155,30 @@ def translate_files(
             except UserError as error:
                 refused.append(str(error))
             except Cancelled:
+                pictures += len(results_there(job, folder))
                 note = " Stopped; what was done is kept."
                 break
-        done = [folder / name for job in jobs for name, _ in results(job)]
+        done = [file for job in jobs for file in results_there(job, folder)]
         total = sum(job.tiles.count if job.tiles else 1 for job in jobs)
     message = f"{pictures} of {max(pictures, total)} translated.{note}"
-    return [file for file in done if file.is_file()], [message, *remarks, *refused]
+    if stop() and not done:
+        message = STOPPED
+    return done, [message, *remarks, *refused]
+
+
+def results_there(job: Job, folder: Path) -> list[Path]:
+    """List the files that a job has written so far."""
+    return [file for name, _ in results(job) if (file := folder / name).is_file()]
+
+
+def save_look(job: Job, folder: Path, known: tuple[float, float, str] | None) -> None:
+    """Save the gallery's picture of a result that browsers cannot show, if it is one: numbers,
+    where the model's are `known`, or a GeoTIFF."""
+    made = folder / job.result
+    if job.kind == "geotiff":
+        save_png(look_at_raster(made, LOOK_SIDE, known), look_of(made, folder))
+    elif known and job.kind == "picture":
+        save_png(open_picture(made).with_range(*known[:2]).to_pil(1), look_of(made, folder))
 
 
 def list_batch(
@@ -203,8 +224,8 @@ def list_batch(
 
 
 def gallery_pictures(done: list[Path], folder: Path) -> list[tuple[str, str]]:
-    """Return (file, name) of what the gallery shows: PNGs, videos, and 8 bits of pictures that hold
-    numbers. GeoTIFFs and MBTiles are in the ZIP alone: they may be too large to be seen."""
+    """Return (file, name) of what the gallery shows: PNGs, videos, and the looks of GeoTIFFs and of
+    pictures that hold numbers. MBTiles, which are many pictures, are in the ZIP alone."""
     shown = []
     for file in done:
         look = look_of(file, folder)
@@ -214,8 +235,8 @@ def gallery_pictures(done: list[Path], folder: Path) -> list[tuple[str, str]]:
 
 
 def look_of(file: Path, folder: Path) -> Path:
-    """Return where the gallery's picture of a result lies that holds numbers."""
-    return folder / LOOKS / file.relative_to(folder).with_suffix(".png")
+    """Return where the gallery's picture of a result lies that browsers cannot show."""
+    return folder / LOOKS / f"{file.relative_to(folder)}.png"
 
 
 def pack(folder: Path, done: list[Path]) -> Path:

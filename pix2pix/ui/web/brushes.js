@@ -1,5 +1,6 @@
 /* The brushes of the pad: how wide each is, and the colours to choose from below the paper. */
 
+import { COMMON, nameColours } from "./colour_names.js";
 import { make } from "./dom.js";
 import { isColour, isLabels } from "./paint.js";
 
@@ -10,10 +11,6 @@ const INK_WIDTHS = [0.05, 0.09, 0.15];
 const ERASER_FACTOR = 3; // of a pencil's width
 
 const MOST_INKS = 10; // fit into one row of a phone
-const INKS = {
-  Red: "#be282d", Orange: "#e0761e", Yellow: "#ebc332", Green: "#328246", Blue: "#284ba0",
-  Purple: "#7b3f9b", Pink: "#e58aac", Brown: "#6f4a30", Grey: "#8e8e90", Black: "#1e1e20",
-};
 
 /** How wide a tool is at a size, as a share of the paper's side. */
 export function brushWidth(tool, size, config) {
@@ -42,15 +39,15 @@ export function inksOf(examples) {
     }
   }
   const own = [...uses].sort(([, a], [, b]) => b - a).map(([colour]) => colour);
-  return [...new Set([...own, ...Object.values(INKS)])].slice(0, MOST_INKS);
+  return [...new Set([...own, ...Object.values(COMMON)])].slice(0, MOST_INKS);
 }
 
 /** A few inks, and any other; `ink` is the one that is held. */
 export function inkChoices(inks, ink, onChoose) {
-  const names = Object.fromEntries(Object.entries(INKS).map(([name, color]) => [color, name]));
+  const names = nameColours(inks);
   const choices = inks.map((color) => {
-    const name = names[color] ?? color;
-    const words = { title: `${name} ink`, ariaLabel: `${name} ink` };
+    const name = `${names.get(color)} ink`;
+    const words = { title: name, ariaLabel: name };
     const onclick = () => onChoose(color);
     return make("button", { type: "button", ...words, onclick, data: { color } }, swatch(color));
   });

@@ -2,7 +2,8 @@
 
 import { make } from "./dom.js";
 import {
-  asCells, blank, cellOf, isLabels, layLines, paint, paintExample, pixels, rasters, resize, surface,
+  asCells, blank, cellOf, isLabels, layLines, outline, paint, paintExample, pixels, rasters, resize,
+  surface,
 } from "./paint.js";
 
 const MAX_RASTER = 1024; // pixels kept of a picture put on the pad
@@ -253,7 +254,10 @@ export class Drawing {
     const wanted = Math.round(this.paper.clientWidth * devicePixelRatio);
     const side = Math.min(1600, wanted) || config.size;
     for (const target of [this.colours, this.ink, this.live, ghost]) resize(target, side);
-    if (config.examples.length) paintExample(ghost, config.examples[0], config);
+    if (config.examples.length) {
+      paintExample(ghost, config.examples[0], config);
+      if (isLabels(config)) outline(ghost);
+    }
     this.replay();
     this.frame();
   }

@@ -100,12 +100,9 @@ export class Pad {
   /** Set what depends on the drawing: the tools and the guide. */
   refresh() {
     // A guide under a borrowed drawing would only be in its way.
-    const seen = this.drawing.seen();
-    const borrowed = seen.some((op) => op.kind === "raster" || op.borrowed);
+    const borrowed = this.drawing.seen().some((op) => op.kind === "raster" || op.borrowed);
     const hasGuide = this.guideOn && this.config.examples.length > 0 && !borrowed;
-    const ghost = this.drawing.ghost.canvas;
-    ghost.hidden = !hasGuide;
-    ghost.toggleAttribute("data-faint", seen.length > 0);
+    this.drawing.ghost.canvas.hidden = !hasGuide;
     this.tools.refresh();
   }
 

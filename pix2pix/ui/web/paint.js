@@ -226,6 +226,27 @@ export function paintExample(target, { strokes }, config) {
   for (const op of strokes.filter((op) => !isInk(op))) paint(target, op, config);
 }
 
+const EDGE = 0.004; // width of an outline, as a share of the paper's side
+
+/** Leave of the areas on a surface their edges, each in its own colour: areas themselves would look
+    like paint. */
+export function outline(target) {
+  const { ctx, side } = target;
+  const image = pixels(target);
+  const cells = asCells(image.data);
+  const areas = cells.slice();
+  const reach = Math.max(1, Math.round(EDGE * side));
+  for (let at = 0; at < areas.length; at++) {
+    const [x, y] = [at % side, Math.floor(at / side)];
+    const isEdge = (x >= reach && areas[at - reach] !== areas[at])
+      || (x < side - reach && areas[at + reach] !== areas[at])
+      || (y >= reach && areas[at - reach * side] !== areas[at])
+      || (y < side - reach && areas[at + reach * side] !== areas[at]);
+    if (!isEdge) cells[at] = 0;
+  }
+  ctx.putImageData(image, 0, 0);
+}
+
 /** Lay lines over what is on a surface: white paper lets it through. */
 export function layLines({ ctx }, lines) {
   ctx.globalCompositeOperation = "multiply";

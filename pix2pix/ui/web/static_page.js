@@ -3,6 +3,8 @@
 import { make } from "./dom.js";
 import { Pad } from "./pad.js";
 
+// Where a browser was told to load modules from files.
+document.querySelector(".from-disk").remove();
 const models = JSON.parse(document.getElementById("models").textContent);
 const element = document.getElementById("studio");
 const nav = document.querySelector("nav");

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { beforeEach, mock, test } from "node:test";
 
 import { brushWidth, inkChoices, inksOf, paletteButtons, tintChoices } from "../../../pix2pix/ui/web/brushes.js";
+import { COMMON, nameColours } from "../../../pix2pix/ui/web/colour_names.js";
 import { exampleButton, normalise } from "../../../pix2pix/ui/web/pad.js";
 import { isColour } from "../../../pix2pix/ui/web/paint.js";
 import { DOOR, LABELS, LINES, WALL, openBrowser } from "./browser.js";
+
+const FACES = new URL("../../../checkpoints/face-sketch/examples.json", import.meta.url);
 
 beforeEach(() => openBrowser());
 
@@ -40,6 +44,29 @@ test("inks are colours that the pad takes, and one more is any other", () => {
   const colours = chosen.mock.calls.map(({ arguments: [colour] }) => colour);
   assert.deepEqual(colours, [...inks, "#123456"]);
   assert.ok(colours.every(isColour));
+});
+
+test("every ink of a model has a name of its own, in words", () => {
+  const examples = JSON.parse(readFileSync(FACES));
+  const buttons = inkChoices(inksOf(examples), "#123456", () => {}).slice(0, -1);
+  const names = buttons.map(({ title, ariaLabel, dataset }) => {
+    assert.equal(title, ariaLabel);
+    return [dataset.color, title];
+  });
+  const right = [
+    ["#eac2aa", "Light skin"], ["#ce9878", "Tan"], ["#704a36", "Brown"], ["#a04e28", "Ginger"],
+    ["#d6b882", "Blond"], ["#2c3e6c", "Navy"], ["#1a1616", "Black"], ["#b0262c", "Red"],
+    ["#543828", "Dark brown"], ["#285c46", "Dark green"],
+  ].map(([color, name]) => [color, `${name} ink`]);
+  assert.deepEqual(new Map(names), new Map(right));
+});
+
+test("of two alike colours the nearer one has the name; what is like no other is not called so", () => {
+  const names = nameColours(["#8a8a8c", "#8e8e90", "#919193", "#0000ff"]);
+  assert.equal(names.get("#8e8e90"), "Grey");
+  assert.equal(new Set(names.values()).size, 4);
+  assert.deepEqual([names.get("#8a8a8c"), names.get("#919193")].toSorted(), ["Grey 2", "Grey 3"]);
+  assert.deepEqual([...nameColours(Object.values(COMMON)).values()].toSorted(), Object.keys(COMMON).toSorted());
 });
 
 test("tints are none, those of the model, and any other", () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { Drawing } from "../../../pix2pix/ui/web/drawing.js";
+import { cellOf } from "../../../pix2pix/ui/web/paint.js";
 import { DOOR, EARTH, HINTS, LABELS, LINES, WALL, element, openBrowser } from "./browser.js";
 
 const line = (color, ...points) => (
@@ -90,6 +91,19 @@ test("line drawings and label maps do not mix", () => {
   draw(line(null), line(null));
   drawing.configure(LABELS);
   assert.equal(drawing.ops.length, 1);
+});
+
+test("the guide of a label map is the outlines of its areas, that of a drawing is its lines", () => {
+  const points = [[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]];
+  const shape = { kind: "shape", color: DOOR, points };
+  const guide = (config) => {
+    drawing.configure({ ...config, examples: [{ name: "door", strokes: [shape] }] });
+    const { canvas, side } = drawing.ghost;
+    const cells = new Uint32Array(canvas.data.slice().buffer);
+    return [0.1, 0.26, 0.5, 0.74, 0.9].map((x) => cells[(side / 2) * side + Math.floor(x * side)]);
+  };
+  assert.deepEqual(guide(LABELS), [0, cellOf(DOOR), 0, cellOf(DOOR), 0]);
+  assert.equal(guide(LINES).filter(Boolean).length, 3);
 });
 
 test("photos have a sheet of their own, which a reload keeps", async () => {
