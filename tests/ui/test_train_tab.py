@@ -413,7 +413,7 @@ def test_a_mistake_on_the_page_is_one_sentence(app: App, open_page: Callable[...
 def test_two_visitors_see_the_same_and_a_queued_run_says_so(
     app: App, client: Client, open_page: Callable[..., Any]
 ) -> None:
-    asked = {"dataset": "blocks", "api_name": "/start_training"}
+    asked = {"dataset": "blocks", "preset": "maps", "api_name": "/start_training"}
     client.predict(**asked, name="long", settings=ENDLESS)
     until(lambda: app.status("long").state == "running")
     client.predict(**asked, name="waiting", settings=ENDLESS)
