@@ -108,7 +108,8 @@ class _Transfer:
         self.table, self.into, self.columns, self.limit = table, into, origin.columns, origin.limit
         self.names: dict[str, set[str]] = {split: set() for split in (*SPLITS, "")}
         self.next_rows: dict[int, int] = {}  # part -> first row that is not done
-        self.rows, self.counts = (dict.fromkeys((*SPLITS, ""), 0) for _ in range(2))  # of pairs
+        self.rows: dict[str, int] = dict.fromkeys((*SPLITS, ""), 0)  # that are done, by split
+        self.counts = dict(self.rows)  # those of them that are pairs
         self.refused: list[Refusal] = []
         self.pairs = self.bytes = 0
         head = {"table": origin.table, "columns": [*origin.columns], "limit": origin.limit}
