@@ -23,6 +23,7 @@ from pix2pix.ui.events import CancelSwitches, page_progress
 from pix2pix.utils.text import safe_name
 
 MAX_CHECKS = 16
+CHANGE_LAG = 500.0  # ms, that the page may take to tell of a change that was made before a click
 MAX_PAIRS = 40_000  # in all checks together: the small pictures of a pair take 25 KB
 
 ABOUT = """Build a dataset of A|B pictures in the workspace, all at once.
@@ -80,12 +81,12 @@ class PlanCache:
             return self.checks[session]
 
     def is_asked_since(self, session: str, moment: float) -> bool:
-        """Whether the visitor asked for their latest check after this moment of the page's clock,
-        be it made or still to be made."""
+        """Whether the visitor asked for their latest check after a change at this moment of the
+        page's clock, be it made or still to be made."""
         switches = self.running.of(session, "check")
         with self.lock:
             made = [self.checks[session]] if session in self.checks else []
-        return any(check.asked > moment for check in [*switches, *made])
+        return any(check.asked + CHANGE_LAG > moment for check in [*switches, *made])
 
     def leave(self, session: str) -> bool:
         """Drop the check of a visitor who left or chose other folders, and return whether there was

@@ -4,6 +4,7 @@ by its position."""
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,6 @@ from pix2pix.ui.dataset.pairs_view import encode_pair, join_pictures
 from pix2pix.ui.dataset.recipe_form import Values, whole_number
 from pix2pix.ui.dataset.uploads import CONCURRENCY, UploadedInputs, look
 from pix2pix.ui.dataset.wording import DERIVE_TEXTS
-from pix2pix.ui.events import HIDDEN_EVENT
 from pix2pix.ui.theme import OFFSCREEN
 
 SOURCE_KINDS = {
@@ -37,6 +37,21 @@ HINTS = {
     "workspace": "Folders that are on the server already, without uploading them.",
     "draw": "Trace photos by hand: each drawing and its photo are a pair.",
 }
+# The page alone answers these two, at once.
+SHOW_MODE = f"""(chosen) => {{
+  const update = (props) => ({{ __type__: 'update', ...props }});
+  return [
+    {json.dumps(HINTS)}[chosen],
+    ...{json.dumps([*SOURCE_KINDS.values()])}.map(
+      (mode) => update({{ elem_classes: mode === chosen ? [] : ['{OFFSCREEN}'] }})),
+    update({{ visible: ['archive', 'workspace'].includes(chosen) }}),
+  ];
+}}"""
+FORGET_COLUMNS = """(source, target) => {
+  const update = (props) => ({ __type__: 'update', ...props });
+  const none = update(source || target ? { choices: [], value: null } : {});
+  return ['', update({ visible: false }), none, none, {}];
+}"""
 NOT_MADE = {"Nothing, both pictures are there": ""}
 EXAMPLES = """{{#each value.pairs}}
 <img src="{{image}}" alt="{{row}}" title="{{row}}">
@@ -48,7 +63,7 @@ class SourcesForm:
     """The components of step 1. `modes` are the columns of which one is shown."""
 
     def __init__(self) -> None:
-        """Lay it out and wire it, with one of its modes in sight."""
+        """Lay it out, with one of its modes in sight; `wire_columns` is left to do."""
         self.kind = gr.Radio(
             list(SOURCE_KINDS.items()), value="folders", label="Where pictures are", elem_id="kind",
             show_label=False, container=False, elem_classes=["modes", "wrapping"],
@@ -59,7 +74,8 @@ class SourcesForm:
         self.lay_out_places()
         self.table_columns = TableColumns()
         self.lay_out_more()
-        self.wire()
+        outputs = [self.hint, *self.modes.values(), self.table_columns.body]
+        self.kind.change(None, self.kind, outputs, js=SHOW_MODE)
 
     def lay_out_folders(self) -> None:
         """Lay out the modes of uploaded folders."""
@@ -114,17 +130,8 @@ class SourcesForm:
             )  # fmt: skip
             self.subset = gr.Textbox(label="Folder of the table, where there are several")
 
-    def wire(self) -> None:
-        """Wire the choice of the mode, and the look at a table."""
-
-        def show(chosen: str) -> list[Any]:
-            shown = [
-                gr.Column(elem_classes=[] if mode == chosen else [OFFSCREEN]) for mode in self.modes
-            ]
-            return [HINTS[chosen], *shown, gr.Accordion(visible=chosen in ("archive", "workspace"))]
-
-        outputs = [self.hint, *self.modes.values(), self.table_columns.body]
-        self.kind.change(show, self.kind, outputs, **HIDDEN_EVENT)
+    def wire_columns(self) -> None:
+        """Wire the look at a table."""
         places = [self.archive, self.repo, self.source_path]
         self.table_columns.wire(
             places, self.inputs(), lambda values: look(self.read(values, "auto"))
@@ -219,12 +226,8 @@ class TableColumns:
             [self.source.input, self.target.input], show_again, inputs, [self.about, self.examples],
             trigger_mode="always_last", **options,
         )  # fmt: skip
-
-        def forget() -> list[Any]:
-            no_column = gr.Dropdown(choices=[], value=None)
-            return ["", gr.Row(visible=False), no_column, no_column, {}]
-
-        gr.on([place.change for place in places], forget, None, outputs, **HIDDEN_EVENT)
+        changes, chosen = [place.change for place in places], [self.source, self.target]
+        gr.on(changes, None, chosen, outputs, js=FORGET_COLUMNS)
 
     def describe(self, found: TableLook) -> dict[Any, Any]:
         """Give the values of what shows a table that was looked at."""

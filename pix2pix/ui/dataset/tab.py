@@ -67,6 +67,7 @@ class DatasetTab:
         self.library = DatasetLibrary(page)
         self.wire_check()
         self.wire_changes()
+        self.sources.wire_columns()  # of what a change starts, the later ones wait for the earlier
         self.wire_preview()
         self.wire_build()
         dataset_api()
