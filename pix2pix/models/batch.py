@@ -175,7 +175,7 @@ def run_job(
         remarks.append(notice)
     known = translator.config.output_numbers
     result = translator.translate(picture, fit=fit, **options)
-    if translator.config.keeps_edges and (fit or translator.config.fit) == "tiles":
+    if translator.config.keeps_edges and fit != "whole":
         keep_edge(result, picture.image)
     save_picture(result, made, known[2] if known else "")
     _keep_world_file(job.file, made)

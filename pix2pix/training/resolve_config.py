@@ -62,7 +62,8 @@ def resolve_config(
     given = parse_settings(overrides)
     facts = dataset_info(data).facts if data.is_dir() else DatasetFacts()
     if not start_from:
-        begin = {"direction": preset_direction(with_preset(preset, given), facts)}
+        direction = preset_direction(with_preset(preset, given), facts)
+        begin = {"direction": direction} if direction else {}
         return with_dataset_facts(with_preset(preset, given, begin), facts, given)
     model = read_config(start_from)
     begin = {**model_network(model, given), **model_task(model, preset, given, facts)}
@@ -110,11 +111,12 @@ def model_task(
     return values | ({"derive": "grey"} if model.colours_grey else {})
 
 
-def preset_direction(config: TrainConfig, facts: DatasetFacts) -> Direction:
+def preset_direction(config: TrainConfig, facts: DatasetFacts) -> Direction | None:
     """Find the direction in which a dataset has the sources of a preset that names a direction,
-    label maps or drawings: the side that says so, by its kind or its name, else the preset's."""
+    label maps or drawings: the side that says so, by its kind or its name, else the preset's.
+    None where the preset names none."""
     if "direction" not in PRESETS[config.preset]:
-        return config.direction
+        return None
     if config.source_kind == "labels":
         are_sources = [side is True for side in facts.label_maps or (False, False)]
     elif facts.source_kind == config.source_kind:

@@ -18,6 +18,7 @@ import torch
 from pix2pix.config import TrainConfig
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.nn.device import out_of_memory
+from pix2pix.presets import FIRST_PRESET
 from pix2pix.training import run_control, run_folder
 from pix2pix.training.distributed import is_first, is_shared
 from pix2pix.training.loop import TrainProgress, check_unused, run_loop, set_process_up
@@ -95,7 +96,7 @@ def train(
     if resume and config is None:
         settings = resume_run(run, device, data)
     else:
-        config = config or TrainConfig.from_preset("recommended")
+        config = config or TrainConfig.from_preset(FIRST_PRESET)
         of_data = ("ranges", "numbers")  # which the dataset says
         given = {name: value for name, value in config.given().items() if name not in of_data}
         settings = new_run(config.preset, given, data, start_from, device)

@@ -14,9 +14,7 @@ _MAX_PART, _MAX_NAME, _MAX_DEPTH = 255, 1000, 32  # bytes, characters, parts
 _NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control characters, undecodable bytes, line separators
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}  # devices of Windows
 _RESERVED |= {f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"}
-_MAX_STEM = (
-    200  # bytes of a file's name, which leaves room for numbers, a tile's place and a suffix
-)
+_MAX_STEM = 200  # bytes, which leaves room for numbers, a tile's place and a suffix
 _SAFE_NAME = re.compile(r"[^\W_](?:[\w .-]{0,62}[\w-])?")
 
 

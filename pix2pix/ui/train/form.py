@@ -8,14 +8,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 import gradio as gr
 
 from pix2pix.config import TrainConfig, train_config
-from pix2pix.data.dataset import (
-    DatasetInfo,
-    dataset_info,
-)
+from pix2pix.data.dataset import DatasetInfo, dataset_info
 from pix2pix.data.loader import steps_per_epoch
 from pix2pix.data.report import DatasetFacts
 from pix2pix.errors import UserError
-from pix2pix.model_config import Direction
+from pix2pix.model_config import Direction, ModelConfig
 from pix2pix.nn.device import pick_device
 from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import FIRST_PRESET, PRESETS, UNUSED_SETTINGS
@@ -30,11 +27,7 @@ from pix2pix.training.run_folder import runs_folder
 from pix2pix.ui.custom_html import custom_html
 from pix2pix.ui.dataset.library import chosen_folder, dataset_version
 from pix2pix.ui.dataset.pairs_view import preview_pairs
-from pix2pix.ui.train.launch import (
-    form_config,
-    model_config_of,
-    read_overrides,
-)
+from pix2pix.ui.train.launch import form_config, model_config_of, read_overrides
 from pix2pix.utils.files import unused_name
 from pix2pix.utils.memory import free_memory
 from pix2pix.utils.text import escape_text, format_duration, format_memory
@@ -179,7 +172,7 @@ class TrainForm:
         if values[self.hints]:
             fields["colour_hints"] = HINTED
         if values[self.start_from]:  # these come with the model
-            fields = {name: fields[name] for name in fields.keys() - {"size", "ngf"}}
+            fields.pop("size", None), fields.pop("ngf", None)
         elif "ngf" in UNUSED_SETTINGS["generator"].get(generator, ()):
             fields.pop("ngf", None)
         return {**fields, **more}
@@ -216,25 +209,13 @@ class TrainForm:
     def direction_field(self, values: Values) -> Any:
         """Show the directions of the dataset as it is now, and choose the one that the model to
         start from or the preset has on it."""
-        found = self.own_direction(values)
-        return gr.Radio(
-            directions(description(values[self.dataset])), **({"value": found} if found else {})
-        )
-
-    def own_direction(self, values: Values) -> Direction | None:
-        """Find the direction that the model to start from, or the preset without one, has on the
-        dataset; None where it is open."""
-        info, preset = description(values[self.dataset]), values[self.preset] or ""
-        facts = info.facts if info else DatasetFacts()
+        info = description(values[self.dataset])
         try:
             model = model_config_of(values[self.start_from] or "")
         except UserError:
             model = None  # it is gone, which the start says
-        if model:
-            return matching_direction(model, facts)
-        if "direction" in PRESETS.get(preset, {}):
-            return preset_direction(preset_values(preset), facts)
-        return None
+        found = own_direction(model, values[self.preset] or "", info)
+        return gr.Radio(directions(info), **({"value": found} if found else {}))
 
     def preset_fields(self, values: Values) -> dict[Any, Any]:
         """Fill in the preset's values; direction, size and width are those of the model to start
@@ -263,16 +244,14 @@ class TrainForm:
         start_from, preset = values[self.start_from] or "", values[self.preset] or ""
         model, free = model_config_of(start_from), preset_values(preset)
         if model:
-            size, width, why = (
-                model.generator.size,
-                model.generator.ngf,
-                "They come with the model.",
-            )
+            size, width = model.generator.size, model.generator.ngf
+            why = "They come with the model."
         else:
             fixed = "ngf" in UNUSED_SETTINGS["generator"][free.generator]
             size, width, why = free.size, free.ngf, FIXED_WIDTH if fixed else ""
+        info = description(values[self.dataset])
         return {
-            self.direction: self.own_direction(values) or "AtoB",
+            self.direction: own_direction(model, preset, info) or "AtoB",
             self.size: gr.Dropdown(value=size, interactive=model is None),
             self.width: gr.Dropdown(value=width, info=why, interactive=not why),
         }
@@ -323,6 +302,19 @@ def dataset_preview(name: str | None) -> dict[str, Any]:
         return preview_pairs(folder, dataset_version(folder))
     except UserError as error:
         return {"words": str(error)}
+
+
+def own_direction(
+    model: ModelConfig | None, preset: str, info: DatasetInfo | None
+) -> Direction | None:
+    """Find the direction that the model to start from, or the preset without one, has on the
+    dataset; None where it is open."""
+    facts = info.facts if info else DatasetFacts()
+    return (
+        matching_direction(model, facts)
+        if model
+        else preset_direction(preset_values(preset), facts)
+    )
 
 
 def directions(info: DatasetInfo | None) -> list[tuple[str, str]]:
