@@ -17,7 +17,8 @@ from torch import nn
 from pix2pix.errors import UserError
 from pix2pix.imaging.decode import list_images
 from pix2pix.model_config import ModelConfig
-from pix2pix.nn.generators import AddTint, construct_generator
+from pix2pix.nn.extra_inputs import AddTint
+from pix2pix.nn.generators import construct_generator
 from pix2pix.utils.files import write_atomically
 from pix2pix.utils.workspace import model_folders
 

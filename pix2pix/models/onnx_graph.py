@@ -22,7 +22,8 @@ from onnx import TensorProto, helper
 from pix2pix.errors import UserError
 from pix2pix.model_config import GeneratorConfig, ModelConfig
 from pix2pix.models.weights import StoredTensor, read_layout
-from pix2pix.nn.generators import LIVELY, SLIGHT, WIDEST_LINE
+from pix2pix.nn.extra_inputs import SLIGHT, WIDEST_LINE
+from pix2pix.nn.generators import LIVELY
 from pix2pix.nn.layers import ENLARGED
 
 OPSET, IR_VERSION = 17, 8  # of 2022: ONNX Runtime on servers and in browsers knows every operator
@@ -201,7 +202,7 @@ def _unet(graph: _Graph, config: GeneratorConfig) -> None:
 
 
 def _add_noise(graph: _Graph, x: str) -> str:
-    """`pix2pix.nn.generators.AddNoise`: its square, as often as it takes, cut to the size."""
+    """`pix2pix.nn.extra_inputs.AddNoise`: its square, as often as it takes, cut to the size."""
     square = graph.weight("noise.square")
     shape, one = graph.op("Shape", x), graph.constant("one", 1, np.int64)
     side = graph.constant("side", graph.layout["noise.square"].shape[-1], np.int64)
@@ -217,7 +218,7 @@ def _add_noise(graph: _Graph, x: str) -> str:
 
 
 def _spread_colours(graph: _Graph, size: int) -> str:
-    """`pix2pix.nn.generators.SpreadColours`, the same step by step."""
+    """`pix2pix.nn.extra_inputs.SpreadColours`, the same step by step."""
     reach = max(1, round(WIDEST_LINE * size / 2))
 
     def largest(x: str, reach: int) -> str:  # of a window: of its rows, then of its columns

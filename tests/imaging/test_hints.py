@@ -34,7 +34,8 @@ from pix2pix.imaging.line_art import line_drawing
 from pix2pix.model_config import GeneratorConfig, ModelConfig
 from pix2pix.models.folder import load_model, read_config
 from pix2pix.models.translator_cache import TranslatorCache
-from pix2pix.nn.generators import SpreadColours, build_generator, construct_generator
+from pix2pix.nn.extra_inputs import SpreadColours
+from pix2pix.nn.generators import build_generator, construct_generator
 from pix2pix.training.loop import load_initial_weights, run_loop
 from pix2pix.training.resolve_config import resolve_config
 from pix2pix.training.trainer import Trainer

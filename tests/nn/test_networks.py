@@ -10,7 +10,8 @@ from pix2pix.config import train_config
 from pix2pix.errors import UserError
 from pix2pix.model_config import DiscriminatorConfig, GeneratorConfig
 from pix2pix.nn.discriminators import build_discriminator, receptive_fields
-from pix2pix.nn.generators import AddTint, build_generator, construct_generator
+from pix2pix.nn.extra_inputs import AddTint
+from pix2pix.nn.generators import build_generator, construct_generator
 from pix2pix.nn.layers import ResizeConv, has_stored_statistics, parameter_count, use_own_statistics
 
 SIZES = (64, 128, 256, 512, 1024)
