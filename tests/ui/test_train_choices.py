@@ -28,6 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         draw_dataset(workspace / "datasets" / "faces", train=3, val=1)
         save_tiny_model(workspace / "models" / "tiny")
         started = Server(workspace, Roles(everybody=True))
+        answers(started, "page", {})  # the lists are filled, as when the tab comes into sight
         yield started
         started.page.close(verbose=False)
 
