@@ -16,6 +16,7 @@ import gradio as gr
 from gradio.events import Dependency
 
 from pix2pix.errors import Cancelled
+from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.utils.files import remove_old
 from pix2pix.utils.progress import Progress
 
@@ -152,6 +153,13 @@ def wire_work(
 
     stop.click(cancel, None, None, queue=False, api_visibility="private")
     return ended
+
+
+def show_one(modes: Sequence[str]) -> str:
+    """Write what the page does, by itself and at once, when one of the `modes` is chosen: of their
+    columns, in this order, it shows that one, and the others stay in it, unseen."""
+    return f"""(mode) => {list(modes)}.map((one) => (
+  {{ __type__: "update", elem_classes: one === mode ? [] : ["{OFFSCREEN}"] }}))"""
 
 
 SHOW_STOP = "(input) => ({ __type__: 'update', visible: Boolean(input) })"

@@ -20,6 +20,7 @@ from pix2pix.ui.dataset.pairs_view import encode_pair, join_pictures
 from pix2pix.ui.dataset.recipe_form import Values, whole_number
 from pix2pix.ui.dataset.uploads import CONCURRENCY, UploadedInputs, look
 from pix2pix.ui.dataset.wording import DERIVE_TEXTS
+from pix2pix.ui.events import show_one
 from pix2pix.ui.theme import OFFSCREEN
 
 SOURCE_KINDS = {
@@ -38,15 +39,10 @@ HINTS = {
     "draw": "Trace photos by hand: each drawing and its photo are a pair.",
 }
 # The page alone answers these two, at once.
-SHOW_MODE = f"""(chosen) => {{
-  const update = (props) => ({{ __type__: 'update', ...props }});
-  return [
-    {json.dumps(HINTS)}[chosen],
-    ...{json.dumps([*SOURCE_KINDS.values()])}.map(
-      (mode) => update({{ elem_classes: mode === chosen ? [] : ['{OFFSCREEN}'] }})),
-    update({{ visible: ['archive', 'workspace'].includes(chosen) }}),
-  ];
-}}"""
+SHOW_HINT = f"""(mode) => [
+  {json.dumps(HINTS)}[mode],
+  {{ __type__: 'update', visible: ['archive', 'workspace'].includes(mode) }},
+]"""
 FORGET_COLUMNS = """(source, target) => {
   const update = (props) => ({ __type__: 'update', ...props });
   const none = update(source || target ? { choices: [], value: null } : {});
@@ -74,8 +70,9 @@ class SourcesForm:
         self.lay_out_places()
         self.table_columns = TableColumns()
         self.lay_out_more()
-        outputs = [self.hint, *self.modes.values(), self.table_columns.body]
-        self.kind.change(None, self.kind, outputs, js=SHOW_MODE)
+        self.kind.change(None, self.kind, [*self.modes.values()], js=show_one([*self.modes]))
+        hinted = [self.hint, self.table_columns.body]
+        self.kind.change(None, self.kind, hinted, js=SHOW_HINT)
 
     def lay_out_folders(self) -> None:
         """Lay out the modes of uploaded folders."""

@@ -172,7 +172,8 @@ class TrainForm:
         if values[self.hints]:
             fields["colour_hints"] = HINTED
         if values[self.start_from]:  # these come with the model
-            fields.pop("size", None), fields.pop("ngf", None)
+            for name in ("size", "ngf"):
+                fields.pop(name, None)
         elif "ngf" in UNUSED_SETTINGS["generator"].get(generator, ()):
             fields.pop("ngf", None)
         return {**fields, **more}
@@ -310,11 +311,9 @@ def own_direction(
     """Find the direction that the model to start from, or the preset without one, has on the
     dataset; None where it is open."""
     facts = info.facts if info else DatasetFacts()
-    return (
-        matching_direction(model, facts)
-        if model
-        else preset_direction(preset_values(preset), facts)
-    )
+    if model:
+        return matching_direction(model, facts)
+    return preset_direction(preset_values(preset), facts)
 
 
 def directions(info: DatasetInfo | None) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import read_config
 from pix2pix.ui.auth import can_sign_in, visitor_token
 from pix2pix.ui.custom_html import CHOOSE_CARD, Reply, Request, custom_html, on_card
-from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, page_progress, wire_work
+from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, page_progress, show_one, wire_work
 from pix2pix.ui.hub_forms import TOKEN_NOTE
 from pix2pix.ui.limits import Limits, check_disk
 from pix2pix.ui.model_view import (
@@ -40,9 +40,6 @@ from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import hub_model_cache
 
 MODES = ("Draw", "Photo", "Tiles")
-# Shows the columns of one mode at once, by the page alone; the others stay in it, unseen.
-SHOW_MODE = f"""(mode) => {list(MODES)}.map((one) => (
-  {{ __type__: "update", elem_classes: one === mode ? [] : ["{OFFSCREEN}"] }}))"""
 MAX_DRAWING_SIDE = 1024
 
 
@@ -104,7 +101,7 @@ class TranslateTab:
     def wire(self) -> None:
         """Wire the switch of modes, the models' cards, and what puts a photo on the pad."""
         photo = self.photo
-        self.mode.change(None, self.mode, self.columns, js=SHOW_MODE)
+        self.mode.change(None, self.mode, self.columns, js=show_one(MODES))
         outputs = [self.before, self.name, self.drawing, self.row, self.mode]
         outputs += [photo.samples, photo.to_pad, photo.hints, photo.norm, photo.tint]
         outputs += [*self.of_tiles, *photo.of_lines]
