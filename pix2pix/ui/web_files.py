@@ -20,6 +20,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pix2pix.errors import UserError
 from pix2pix.models.folder import GRAPH, WEIGHTS, read_config
@@ -75,7 +76,9 @@ class WebPage(gr.Blocks):
         """Launch as ``gr.Blocks.launch`` does."""
         more = app_kwargs or {}
         routes = [*web_routes(lambda: self.folders()), *more.get("routes", [])]
-        return super().launch(*args, app_kwargs={**more, "routes": routes}, **options)
+        middleware = [*more.get("middleware", []), Middleware(CompressedPage)]
+        own = {**more, "routes": routes, "middleware": middleware}
+        return super().launch(*args, app_kwargs=own, **options)
 
     async def call_function(self, *args: Any, **options: Any) -> Any:
         """Call an event's function as ``gr.Blocks.call_function`` does."""
@@ -83,6 +86,19 @@ class WebPage(gr.Blocks):
             return await super().call_function(*args, **options)
         except UserError as error:
             raise page_error(str(error)) from error
+
+
+class CompressedPage:
+    """ASGI middleware that compresses the page, and what tells programs of it: the largest files
+    that a visitor loads. Gradio itself goes by suffixes, and these have none."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app, self.compressed = app, GZipMiddleware(app, compresslevel=5)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        is_page = scope["type"] == "http" and scope["path"].endswith(("/", "/config"))
+        await (self.compressed if is_page else self.app)(scope, receive, send)
 
 
 def device_files(name: str, folder: Path) -> dict[str, Any] | None:

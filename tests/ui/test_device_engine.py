@@ -274,6 +274,18 @@ def test_files_are_given_by_their_digest_alone(
     assert httpx.get(f"{app}{place}/model.onnx").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["", "config"])
+def test_the_page_is_sent_compressed_to_those_who_take_it(app: str, path: str) -> None:
+    packed, plain = (
+        httpx.get(f"{app}{path}", headers={"accept-encoding": kind})
+        for kind in ("gzip", "identity")
+    )
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.text == plain.text
+    assert int(packed.headers.get("content-length", 0)) < len(plain.content) / 2
+
+
 def test_the_pins_are_those_of_the_installed_runtime() -> None:
     for name, pinned in (file for kind in RUNTIME.values() for file in kind.values()):
         digest = hashlib.sha384((INSTALLED / name).read_bytes()).digest()
