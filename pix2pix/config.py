@@ -32,7 +32,7 @@ RANGES = {
     "keep_every_epochs": (0, 10**6), "lr": (0.0, 1.0), "d_lr": (0.0, 1.0), "beta1": (0.0, 0.9999),
     "lambda_l1": (0.0, 1e6), "lambda_perceptual": (0.0, 1e6), "lambda_features": (0.0, 1e6),
     "d_weight": (0.0, 1e3), "decay": (0.0, 1.0), "ema": (0.0, 0.99999), "warp": (0.0, 1.0),
-    "colour_hints": (0.0, 1.0), "recolour": (0.0, 1.0),
+    "colour_hints": (0.0, 1.0), "recolour": (0.0, 1.0), "seed": (-(10**15), 10**15),
 }  # fmt: skip
 
 
@@ -208,11 +208,14 @@ class TrainConfig:
         return {n: v for n, v in dataclasses.asdict(self).items() if v != preset[n]}
 
     def given(self) -> dict[str, object]:
-        """Return the settings that were asked for: those that were named, also where the preset has
-        them so. Where every one was, as ``dataclasses.replace`` does, those of `changes`."""
-        values = dataclasses.asdict(self)
-        named = self.__dict__["_named"] - {"preset"}
-        return self.changes() if len(named) + 1 == len(values) else {n: values[n] for n in named}
+        """Return the settings that a person chose: those that were named, and without the name of
+        a preset the paper's values too. Where every one was named, as ``dataclasses.replace`` does,
+        that cannot be told: then those that differ from the preset."""
+        values, named = dataclasses.asdict(self), self.__dict__["_named"]
+        if len(named) == len(values):
+            return self.changes()
+        chosen = {name: values[name] for name in named - {"preset"}}
+        return chosen if "preset" in named else {**self.changes(), **chosen}
 
     @property
     def effective_batch_size(self) -> int:

@@ -418,6 +418,9 @@ def test_what_is_given_counts_also_where_the_preset_has_it_so(data: Path, tmp_pa
     given = TrainConfig.from_preset("maps", direction="AtoB", lr=1e-3)
     assert given.given() == {"direction": "AtoB", "lr": 1e-3} and given.changes() == {"lr": 1e-3}
     assert TrainConfig("maps", direction="AtoB").given() == {"direction": "AtoB"}
+    paper = TrainConfig(lr=1e-3)  # no preset was named, so these are the paper's epochs
+    assert paper.given() == {"lr": 1e-3, "epochs": 200, "decay": 0.5, "keep_every_epochs": 0}
+    assert TrainConfig("maps", **paper.given()) == paper
     replaced = dataclasses.replace(given, epochs=3)
     assert replaced.given() == replaced.changes() == {"lr": 1e-3, "epochs": 3}
     model = save_tiny_model(tmp_path / "m", tiny_config(direction="BtoA"))

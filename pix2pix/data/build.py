@@ -23,7 +23,7 @@ from pix2pix.data.layout import split_name
 from pix2pix.data.open_inputs import open_inputs
 from pix2pix.data.plan import make_plan
 from pix2pix.data.ranges import SideRange
-from pix2pix.data.reading import limit_big_pictures, page_file, parallel
+from pix2pix.data.reading import limit_big_pictures, page_file, parallel, reading_options
 from pix2pix.data.records import (
     DEFAULT_SHARES,
     FORMATS,
@@ -115,8 +115,11 @@ def build_dataset(
     given = Inputs(
         Path(source), Path(target) if target is not None else None,
         "csv" if table and match == "auto" else match, read_table(Path(table) if table else None),
-        derive, strips=strips, alpha=(source_alpha, target_alpha),
-        classes=(source_classes, target_classes), pages=pages,
+        derive, **reading_options([
+            f"strips={strips}", f"pages={pages}",
+            f"source-alpha={source_alpha}", f"target-alpha={target_alpha}",
+            f"source-classes={source_classes}", f"target-classes={target_classes}",
+        ]),
         origin=Origin("", tuple(columns), subset, limit, every=every),
     )  # fmt: skip
     recipe = Recipe(

@@ -7,6 +7,8 @@ not needed.
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -20,7 +22,7 @@ from pix2pix.data.matching import match_names
 from pix2pix.data.ranges import FileValues, SideRange, find_range, measure_values, plain_ranges
 from pix2pix.data.reading import limit_big_pictures, parallel
 from pix2pix.data.records import SIDES, SPLITS, Refusal
-from pix2pix.data.report import DatasetFacts, read_facts
+from pix2pix.data.report import DATASET_JSON, DatasetFacts, read_facts
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import cut_boxes, cut_strip, is_ab_pair
 from pix2pix.imaging.decode import list_images, open_picture
@@ -169,18 +171,23 @@ def list_datasets(root: Path) -> dict[str, Path]:
 
 
 def locate_dataset(stored: Path) -> Path:
-    """Find the dataset of a run in a workspace that may have been renamed or copied: the one of
-    its name in the workspace, where it lay in a workspace's `datasets`, else where it was, else
-    the one of its name after all. Raises UserError where there is none."""
+    """Find the dataset of a run in a workspace that may have been renamed or copied: where it was,
+    else the one of its name in the workspace. That one comes first where it is a copy, with the
+    same `dataset.json`. Raises UserError where there is none."""
     here = workspace() / "datasets" / stored.name
-    places = (here, stored) if stored.parent.name == "datasets" else (stored, here)
-    for place in places:
+    for place in (here, stored) if _is_copy(here, stored) else (stored, here):
         if place.is_dir() and (is_dataset(place) or list_images(place)):
             return place
     raise UserError(
         f"The dataset '{printable(stored.name)}' is neither in the workspace nor where it was: "
         "name it with --data, or choose another in the Train tab."
     )
+
+
+def _is_copy(folder: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return filecmp.cmp(folder / DATASET_JSON, other / DATASET_JSON)
+    return False
 
 
 def dataset_info(folder: Path) -> DatasetInfo:

@@ -44,7 +44,7 @@ PAPER = 0.92  # luma above which a picture is backdrop, for its mean
 LIGHT = 0.6  # what is lighter takes less and less of another colour: soles and soft shadows
 TURNED = 0.3  # share of recoloured targets whose hues are turned
 NEUTRAL = 0.4  # share of the others that become black, grey or white: photos have no deep black
-SAMPLED_PAIRS = 32  # pairs whose channels are the dataset's
+PAIRS_FOR_CHANNELS = 32  # pairs whose channels are the dataset's
 WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
 
 
@@ -88,20 +88,23 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.augmented(index, self.epoch) if self.split == "train" else self.plain(index)
 
     def count_channels(self) -> tuple[int, int]:
-        """Return source and target channels: as configured, else 1 or 3, the most that one of
-        some pairs, spread over all, has."""
+        """Return source and target channels: as configured, else 1 or 3, what the pictures of some
+        pairs, spread over all, need."""
         configured = self.config.source_channels, self.config.target_channels
         if self.config.colour_hints:
             return 3, 3
         if all(configured):
             return configured
-        some = range(0, len(self.files), -(-len(self.files) // SAMPLED_PAIRS))
+        some = range(0, len(self.files), -(-len(self.files) // PAIRS_FOR_CHANNELS))
         counts = zip(*([len(p.getbands()) for p in self.pictures(i)] for i in some))
         most = [
             1 if side.numbers != "uint8" and side.channels == 1 else max(count)
             for side, count in zip(self.turned_ranges(), counts)
         ]  # an A|B picture of a photo and of depth has three channels on both sides
-        source, target = (known or count for known, count in zip(configured, most))
+        # A fourth, transparency, is only where it was asked for, and counts for both sides.
+        source, target = (
+            known or (3 if count >= 3 else 1) for known, count in zip(configured, most)
+        )
         return source, target
 
     def turned_ranges(self) -> tuple[SideRange, SideRange]:
@@ -281,8 +284,8 @@ def hue_turn(angle: float) -> list[list[float]]:
 
 def batches(
     dataset: PairDataset, batch_size: int, seed: int, start: int = 0, rank: int = 0, world: int = 1
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield (epoch, source N x C x S x S, target) without end, from batch number ``start`` on.
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (source N x C x S x S, target) without end, from batch number ``start`` on.
 
     Each epoch has its own order, fixed by (seed, epoch); a last, smaller batch is kept. Of each
     batch every one of the ``world`` processes gets an equal share; what cannot be shared out is
@@ -290,14 +293,14 @@ def batches(
     """
     per_epoch = steps_per_epoch(len(dataset), batch_size, world)
 
-    def made(number: int) -> tuple[int, Tensor, Tensor]:
+    def made(number: int) -> tuple[Tensor, Tensor]:
         epoch, batch = divmod(number, per_epoch)
         chosen = epoch_order(len(dataset), seed, epoch)[
             batch * batch_size : (batch + 1) * batch_size
         ]
         mine = chosen[: len(chosen) // world * world][rank::world]
         pairs = [dataset.augmented(i, epoch) for i in mine]
-        return epoch, torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
+        return torch.stack([s for s, _ in pairs]), torch.stack([t for _, t in pairs])
 
     with ThreadPoolExecutor(WORKERS) as pool:
         ahead = deque(pool.submit(made, start + i) for i in range(2 * WORKERS))

@@ -245,12 +245,12 @@ def range_doubts(
         doubts.append(("narrow-range", shallow or [known[0][0]], reason, ()))
     scales = sorted({v.scale or "none" for _, v in known})
     if len(scales) > 1:
-        files = [name for name, v in known if (v.scale or "none") != scales[0]]
+        differing = [name for name, v in known if (v.scale or "none") != scales[0]]
         reason = f"by their metadata the files have several scales, {' and '.join(scales[:3])}"
         more = (
             "so their numbers mean different things: apply the scales, with gdal_translate -unscale"
         )
-        doubts.append(("narrow-range", files, f"{reason}, {more}", ()))
+        doubts.append(("narrow-range", differing, f"{reason}, {more}", ()))
     if choice:
         return doubts + _outside_doubt(known, side)
     core = min(v.core[0] for _, v in known), max(v.core[1] for _, v in known)

@@ -70,6 +70,15 @@ def open_picture(
             return _decode(stream, max_pixels, formats, page)
 
 
+def load_picture(image: Image.Image) -> Picture:
+    """Take an image that Pillow has opened, as `open_picture` takes a file: EXIF-upright, in sRGB.
+    It stays as it is. Raises UserError where it is damaged or has no pixels."""
+    with _decode_errors("The picture", MAX_PIXELS):
+        if 0 in image.size:
+            raise Unreadable("has no pixels: choose another.")
+        return _load_upright(image.copy())
+
+
 def open_preview(
     content: bytes, name: str, side: int, page: int = 1
 ) -> tuple[Picture, tuple[int, int], str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pix2pix.imaging.picture import from_array, to_array
+from pix2pix.imaging.picture import as_picture, from_array, to_array
 from pix2pix.utils.text import printable
 
 GAP = 4  # pixels of white between pictures
@@ -22,7 +22,7 @@ def rows_picture(rows: list[np.ndarray], gap: int = GAP) -> Image.Image:
     sheet = Image.new("RGB", size, "white")
     for y, row in enumerate(rows):
         for x, array in enumerate(row):
-            picture = from_array(array).convert("RGB")
+            picture = as_picture(from_array(array)).to_pil(3)  # transparency over white
             sheet.paste(picture, (x * (width + gap), y * (height + gap)))
     return sheet
 

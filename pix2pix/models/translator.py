@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from pix2pix.errors import Cancelled, UserError
-from pix2pix.imaging.decode import open_picture
+from pix2pix.imaging.decode import load_picture, open_picture
 from pix2pix.imaging.numbers import from_units, picture_of, range_notice, to_palette
 from pix2pix.imaging.picture import (
     MODES,
@@ -128,15 +128,15 @@ class Translator:
         """Translate one picture: a PIL image, a file, or a uint8 array H x W or H x W x C with 1,
         3 or 4 channels.
 
-        The result has the picture's size, and the unit of the target where the model has one;
-        a picture outside the range of the model's sources is warned of. `seed`, `tint`, `fit`
-        and `norm` are those of `translate`.
+        The result has the size of the picture, upright as its EXIF says, and the unit of the target
+        where the model has one; a picture outside the range of the model's sources is warned of.
+        `seed`, `tint`, `fit` and `norm` are those of `translate`.
         Raises UserError for what is no picture.
         """
         if isinstance(picture, np.ndarray):
             opened = as_picture(image_from_bytes(picture))
         elif isinstance(picture, Image.Image):
-            opened = as_picture(picture)
+            opened = load_picture(picture)
         else:
             opened = open_picture(picture)
         if notice := self.range_notice(opened):
@@ -175,6 +175,8 @@ class Translator:
         says so, UserError for averages that the model does not hold, for a tint where it has none,
         and where memory runs out.
         """
+        if fit not in ("", "whole", "tiles"):
+            raise UserError("fit must be whole, tiles, or empty for the model's own.")
         norm, colour = self._norm(norm), self._tint(tint, seed)
         picture = picture if isinstance(picture, Picture) else as_picture(picture)
         picture = self.by_range(picture) if in_units else picture
@@ -223,6 +225,8 @@ class Translator:
 
     def _norm(self, requested: str) -> str:
         """Return the norm mode asked for, or the model's own."""
+        if requested not in ("", "batch", "stored"):
+            raise UserError("norm must be batch, stored, or empty for the model's own.")
         default, stored = self.config.norm_mode, has_stored_statistics(self.config.generator)
         if requested == "stored" and default != "stored" and not stored:
             raise UserError("This model keeps no averages of its training: use its own norm.")

@@ -116,7 +116,8 @@ def add_hints(unet: UNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     for name in unet.out.state_dict(prefix="out."):
         is_bias = name.endswith("bias")
         dim = int(not is_bias and isinstance(unet.out, nn.ConvTranspose2d))  # of output channels
-        gate = torch.zeros_like(weights[name].narrow(dim, 0, 1)) + (is_bias and not more)
+        opening = 1.0 if is_bias and not more else 0.0
+        gate = torch.full_like(weights[name].narrow(dim, 0, 1), opening)
         weights[name] = torch.cat([weights[name], gate], dim)
     return weights
 

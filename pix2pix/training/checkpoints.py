@@ -28,9 +28,9 @@ def list_checkpoints(run: Path) -> list[Checkpoint]:
     """List all checkpoints in order. `metrics` is the line of `validation.jsonl`, empty without
     one."""
     figures = {int(to_number(row.get("step"))): row for row in read_jsonl(run / "validation.jsonl")}
-    samples = {_parse_step(f): f for f in (run / "samples").glob("step-*.png")}
+    samples = {parse_step(f): f for f in (run / "samples").glob("step-*.png")}
     models = {
-        _parse_step(f.parent): f.parent for f in (run / "checkpoints").glob("step-*/config.json")
+        parse_step(f.parent): f.parent for f in (run / "checkpoints").glob("step-*/config.json")
     }
     steps = sorted(samples.keys() | models.keys())
     return [Checkpoint(s, samples.get(s), models.get(s), figures.get(s, {})) for s in steps]
@@ -83,7 +83,7 @@ def prune_checkpoints(run: Path, keep: int = 10, every: int = 0) -> None:
     """Keep so many models in `checkpoints/`: the first to go is the one that is closest to its
     neighbours in time; the best, the first and the two newest stay, and of `every` so many steps
     all, however many these are."""
-    steps = sorted(_parse_step(f) for f in (run / "checkpoints").glob("step-*"))
+    steps = sorted(parse_step(f) for f in (run / "checkpoints").glob("step-*"))
     favourite = best_checkpoint(run)
     stay = {step for step in steps if every and step % every == 0}
     stay |= {favourite.step} if favourite else set()
@@ -100,6 +100,7 @@ def checkpoint_folder(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:07d}"
 
 
-def _parse_step(path: Path) -> int:
+def parse_step(path: Path) -> int:
+    """Return the step in a name such as step-0001000.png; -1 where there is none."""
     digits = path.stem.removeprefix("step-")
     return int(digits) if digits.isdecimal() else -1

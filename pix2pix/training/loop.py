@@ -74,7 +74,7 @@ def run_loop(
     and a disk that is full; the last saved state stays whole.
     """
     saved_before = (run / STATE_FILE).exists()
-    if is_first() and not resume:
+    if is_first() and not (resume and saved_before):
         check_unused(run)
     work = set_up(data, config, join_group(device))
     if start_from and not saved_before:
@@ -126,7 +126,7 @@ def train_from(
     shares = batches(
         work.dataset, config.effective_batch_size, config.seed, step, ranks.rank, ranks.world
     )
-    for _, source, target in shares:
+    for source, target in shares:
         epoch = step // per_epoch
         late = time.monotonic() - saved > 60 * STATE_MINUTES
         stop, late = ranks.any(step >= work.steps or should_stop(), late)
@@ -161,9 +161,15 @@ def record_step(work: Training, recorder: Recorder, step: int, losses: dict[str,
 
 
 def check_unused(run: Path) -> None:
-    """Raise UserError where the folder holds a run that has saved anything."""
-    if (run / STATE_FILE).exists() or (run / "model").exists():
+    """Raise UserError where the folder holds a run that has saved anything: a state comes first,
+    and what a run made outlives it."""
+    if (run / STATE_FILE).exists():
         raise UserError(f"{run.name} holds a run already: resume it, or name another folder.")
+    if (run / "model").exists() or any((run / "checkpoints").glob("step-*")):
+        raise UserError(
+            f"{run.name} has a model but no {STATE_FILE} to go on from: put that back, or start "
+            "another run, which can begin with this model."
+        )
 
 
 def is_checkpoint_epoch(config: TrainConfig, step: int, per_epoch: int) -> bool:

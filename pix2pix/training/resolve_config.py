@@ -22,7 +22,7 @@ from pix2pix.nn.device import pick_device
 from pix2pix.presets import FOR_LABEL_MAPS, LR_FOR_LABEL_MAPS, PRESETS
 from pix2pix.utils.validation import setting_text
 
-HINTED = 0.8  # colour_hints of a model that follows them, or where they were only switched on
+HINTED_SHARE = 0.8  # colour_hints of a model that follows them, or where they were only switched on
 
 
 class RunSettings(NamedTuple):
@@ -107,7 +107,7 @@ def model_task(
     if (model.source_name, model.target_name) != ("source", "target"):  # it was given names
         values |= {"source_name": model.source_name, "target_name": model.target_name}
     if model.generator.hints and not facts.has_hints:  # what it can do it shall not forget
-        values["colour_hints"] = HINTED
+        values["colour_hints"] = HINTED_SHARE
     return values | ({"derive": "grey"} if model.colours_grey else {})
 
 
@@ -131,11 +131,16 @@ def preset_direction(config: TrainConfig, facts: DatasetFacts) -> Direction | No
 
 def matching_direction(model: ModelConfig, facts: DatasetFacts) -> Direction:
     """Find the direction in which a dataset has the model's source and target: by their names
-    where these are the dataset's too, else the one it was trained in."""
+    where these are the dataset's too, "sketches" for "sketch" among them, else the one it was
+    trained in."""
     sides = [name.strip().casefold() for name in (facts.source_name, facts.target_name)]
     names = [name.strip().casefold() for name in (model.source_name, model.target_name)]
-    if sides[0] != sides[1] and names in (sides, sides[::-1]):
-        return "AtoB" if names == sides else "BtoA"
+    is_same, is_turned = (
+        all(a and b and (a.startswith(b) or b.startswith(a)) for a, b in zip(names, order))
+        for order in (sides, sides[::-1])
+    )
+    if is_same != is_turned:
+        return "AtoB" if is_same else "BtoA"
     return model.direction
 
 
@@ -159,7 +164,8 @@ def with_dataset_facts(
         values["source_kind"] = "drawing"
     if config.colour_hints or (turn == 1 and facts.has_hints):
         values["source_kind"] = "drawing"
-        values["hints"] = values["gate"] = True
+        if config.generator == "unet" and given.get("hints") is not False:
+            values["hints"] = values["gate"] = True
     if label_targets and judges_by_features(config) and not FOR_LABEL_MAPS.keys() & given.keys():
         values |= {**FOR_LABEL_MAPS, "lr": LR_FOR_LABEL_MAPS}
     return dataclasses.replace(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pix2pix.errors import UserError
 from pix2pix.nn.device import out_of_memory
+from pix2pix.training.checkpoints import parse_step
 from pix2pix.training.distributed import ProcessGroup
 from pix2pix.training.trainer import Trainer
 from pix2pix.utils.files import write_atomically
@@ -36,8 +37,6 @@ def load_state(run: Path) -> dict[str, Any]:
     """Load tensors, numbers and text only; raises UserError where there is no usable state."""
     try:
         state = torch.load(run / STATE_FILE, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"{run.name} has no saved state: start it without --resume.") from error
     except (RuntimeError, MemoryError, pickle.UnpicklingError, EOFError, OSError) as error:
         if out_of_memory(error):
             raise UserError(
@@ -45,7 +44,7 @@ def load_state(run: Path) -> dict[str, Any]:
                 "end other programs, then resume."
             ) from error
         raise UserError(f"{run.name}/{STATE_FILE} cannot be read: start the run anew.") from error
-    if state.get("format") != STATE_FORMAT:
+    if not isinstance(state, dict) or state.get("format") != STATE_FORMAT:
         raise UserError(f"{run.name}/{STATE_FILE} is of another version: start the run anew.")
     return state
 
@@ -75,6 +74,9 @@ def restore_state(run: Path, trainer: Trainer, ranks: ProcessGroup) -> int:
     if ranks.is_first:
         for name in ("metrics.jsonl", "validation.jsonl"):
             truncate_log(run / name, state["step"])
+        for file in run.glob("samples/step-*.png"):  # of steps that will be run again
+            if parse_step(file) > state["step"]:
+                file.unlink()
     return state["step"]
 
 

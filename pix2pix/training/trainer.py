@@ -208,6 +208,8 @@ class Trainer:
 
         Where bfloat16 gives none, float32 is asked, and from the second time on it stays.
         """
+        buffers = [*self.generator.buffers(), *self.discriminator.buffers()]
+        before = [buffer.clone() for buffer in buffers] if self.bfloat16 else []
         with self.autocast(), compiler_errors():
             losses = compute(part)
         values = torch.stack([*losses.values()]).tolist()
@@ -215,6 +217,8 @@ class Trainer:
             self.retried_steps += 1
             self.bfloat16 = self.retried_steps < 2
             part.generated = None  # it and its features are of bfloat16
+            for buffer, value in zip(buffers, before):  # nor shall batch norm remember it
+                buffer.copy_(value)
             losses = compute(part)
             values = torch.stack([*losses.values()]).tolist()
         if not self.all_finite(values):  # all processes end, and the first one says why
@@ -259,7 +263,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Return networks, optimisers and average as they are."""
         state = {name: part.state_dict() for name, part in self.stateful().items()}
-        return state | {"guard": {"redone": torch.tensor(self.retried_steps)}}
+        return state | {"guard": {"retried_steps": torch.tensor(self.retried_steps)}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load the state; raises UserError where it is that of other networks."""
@@ -270,7 +274,8 @@ class Trainer:
                 match_memory_format(optimizer)
                 for group in optimizer.param_groups:  # a resumed run may have another one
                     group["betas"] = (self.config.beta1, 0.999)
-            self.retried_steps = int(state.get("guard", {}).get("redone", 0))
+            guard = state.get("guard", {})
+            self.retried_steps = int(guard.get("retried_steps", guard.get("redone", 0)))  # once so
             self.bfloat16 = self.bfloat16 and self.retried_steps < 2
         except (RuntimeError, ValueError, KeyError) as error:
             if out_of_memory(error):

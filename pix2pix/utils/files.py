@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from filelock import FileLock, Timeout
 from pix2pix.errors import UserError
 from pix2pix.utils.text import printable
 
+LONGEST_NAME = 230  # bytes; a disk takes 255, and tempfile appends some
 RETRY_PAUSES = [0.02] * 50 if os.name == "nt" else []  # seconds
 _STALE = 24 * 3600  # seconds after which a temporary folder belongs to a process that was killed
 
@@ -66,7 +68,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Whatever ``write`` raises leaves the old file as it was and removes the temporary one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_temporary_prefix(path), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -77,6 +79,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def _temporary_prefix(path: Path) -> str:
+    """Return ``.name.``, cut where the name and what is appended would be too long for a disk."""
+    return f".{os.fsencode(path.name)[:LONGEST_NAME].decode(errors='ignore')}."
 
 
 def _replace(new: Path, old: Path) -> None:
@@ -122,7 +129,7 @@ def copy_folder(
     Raises OSError.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
+    with tempfile.TemporaryDirectory(prefix=_temporary_prefix(out), dir=out.parent) as place:
         copy = Path(place) / out.name
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".*"))
         change(copy)
@@ -169,5 +176,5 @@ def is_number(value: Any) -> bool:
 
 
 def to_number(value: Any) -> float:
-    """Return the value, 0 where it is not a number."""
-    return value if is_number(value) else 0
+    """Return the value, 0 where it is not a finite number."""
+    return value if is_number(value) and math.isfinite(value) else 0

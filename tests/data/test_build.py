@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix.data.build import build
+from pix2pix.data.build import build, build_dataset
 from pix2pix.data.plan import make_plan
 from pix2pix.data.rebuild import rebuild
 from pix2pix.data.records import Inputs, Recipe
@@ -167,6 +167,19 @@ def test_strips_are_split_anew_without_changing_a_pixel(tmp_path: Path) -> None:
     second = {f.name: f.read_bytes() for f in (tmp_path / "second").rglob("*.png")}
     assert first == second
     assert len(list((tmp_path / "second" / "val").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("strips", "gaps"), ("pages", "every"), ("target_alpha", "x"), ("source_classes", "colors")],
+)
+def test_a_misspelt_word_for_how_files_are_read_is_refused(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    source, target = draw_folders(tmp_path, 1)
+    with pytest.raises(UserError, match=f"{name.replace('_', '-')}={value}.*check its spelling"):
+        build_dataset(source, target, tmp_path / "out", **{name: value})
+    assert not (tmp_path / "out").exists()
 
 
 def test_jpeg_is_for_pictures_and_not_for_label_maps(tmp_path: Path) -> None:

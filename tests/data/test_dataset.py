@@ -124,8 +124,13 @@ def test_the_dataset_of_a_moved_workspace_is_found_again(
     save(old / "train" / "0.png")
     assert locate_dataset(old) == old
     save(new / "train" / "0.png")
-    assert locate_dataset(old) == new
+    assert locate_dataset(old) == old, "another of its name is no copy"
     assert locate_dataset(outside) == new
+    for place in (old, new):
+        (place / "dataset.json").write_text('{"title": "Faces"}')
+    assert locate_dataset(old) == new
+    (new / "dataset.json").write_text('{"title": "Houses"}')
+    assert locate_dataset(old) == old
     save(outside / "train" / "0.png")
     assert locate_dataset(outside) == outside, "a run goes on with the dataset that it began with"
 

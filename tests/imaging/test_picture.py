@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 from pix2pix.errors import UserError
 from pix2pix.imaging import decode
 from pix2pix.imaging import picture as imaging_picture
+from pix2pix.imaging.grids import rows_picture
 
 # What the module sets for the process and pytest undoes for each test; and Pillow's remarks on
 # damaged metadata, which are expected here.
@@ -364,6 +365,13 @@ def test_from_array_rounds_clips_and_stands_nan():
             imaging_picture.from_array(np.zeros(shape), bits=bits)
 
 
+def test_sample_grids_show_what_is_transparent_as_white():
+    hidden, seen = np.full((2, 4, 8, 8), -1.0)  # black
+    seen[3] = 1.0
+    sheet = np.asarray(rows_picture([np.stack([hidden, seen])], gap=0))
+    assert (sheet[:, :8] == 255).all() and (sheet[:, 8:] == 0).all()
+
+
 def test_tile_is_that_region_and_nothing_outside_exists():
     picture = imaging_picture.as_picture(quadrants())
     assert np.array_equal(
@@ -382,6 +390,12 @@ def test_labels_gain_no_new_colours():
 
 
 # Writing
+
+
+def test_the_longest_names_are_saved(tmp_path):
+    file = tmp_path / f"{'絵' * 82}.png"  # 250 bytes, of the 255 that disks take
+    imaging_picture.save_png(quadrants(), file)
+    assert [found.name for found in tmp_path.iterdir()] == [file.name]
 
 
 def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):

@@ -119,6 +119,26 @@ def test_what_is_no_plain_picture_has_no_colours_of_labels(model):
         assert len(np.unique(np.asarray(made))) > 2
 
 
+@pytest.mark.parametrize("option", [{"fit": "Whole"}, {"norm": "Batch"}])
+def test_a_misspelt_fit_or_norm_is_refused(option):
+    with pytest.raises(UserError, match="empty for the model's own"):
+        translator().translate(noise(64, 64), **option)
+
+
+def test_an_opened_image_is_taken_as_its_file_is(tmp_path):
+    model, file = translator(), tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise(40, 20).convert("RGB").save(file, exif=exif)
+    image = Image.open(file)
+    assert np.array_equal(model(image), model(file)) and model(file).size == (20, 40)
+    assert image.size == (40, 20), "the caller's own stays as it is"
+    file.write_bytes(file.read_bytes()[:-100])
+    for broken in (Image.open(file), Image.new("RGB", (0, 0))):
+        with pytest.raises(UserError, match=r"The picture (is|has)"):
+            model(broken)
+
+
 def test_the_config_decides_the_fit_unless_the_call_does():
     recorder = Recorder()
     whole = translator(recorder, fit="whole")

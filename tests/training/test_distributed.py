@@ -122,7 +122,7 @@ def test_every_process_gets_its_share_of_every_batch(data: Path) -> None:
 
     def pictures(rank: int, world: int) -> list[torch.Tensor]:
         shares = batches(dataset, 4, 0, 0, rank, world)
-        return [next(shares)[1] for _ in range(steps_per_epoch(10, 4, world))]
+        return [next(shares)[0] for _ in range(steps_per_epoch(10, 4, world))]
 
     for whole, first, second in zip(pictures(0, 1), pictures(0, 2), pictures(1, 2)):
         assert torch.equal(torch.stack([first, second], 1).flatten(0, 1), whole)

@@ -25,6 +25,7 @@ from pix2pix.config import TrainConfig, train_config
 from pix2pix.errors import UserError
 from pix2pix.models.folder import load_model, read_config
 from pix2pix.training import run_control, run_folder
+from pix2pix.training.checkpoints import list_checkpoints
 from pix2pix.training.diagnostics import diagnose
 from pix2pix.training.loop import TrainProgress, run_loop
 from pix2pix.training.resolve_config import RunSettings
@@ -360,9 +361,29 @@ def test_a_run_that_saved_no_state_begins_anew(pairs: Path, tmp_path: Path) -> N
         run_loop(run, pairs, replace(SMALL, steps=1), device=CPU, resume=resume)
         assert [row["step"] for row in lines(run)] == [1]
     assert [f.name for f in (run / "samples").iterdir()] == ["step-0000001.png"]
-    (run / "state.pt").unlink()
     with pytest.raises(UserError, match="holds a run already"):
         run_loop(run, pairs, replace(SMALL, steps=1), device=CPU)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_a_run_made_outlives_its_state(pairs: Path, tmp_path: Path, resume: bool) -> None:
+    """Somebody deletes the state, which is large: resumed, the run would begin anew over it."""
+    run = tmp_path / "run"
+    run_loop(run, pairs, replace(SMALL, steps=2), device=CPU)
+    (run / "state.pt").unlink()
+    files = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match="has a model but no state"):
+        run_loop(run, pairs, replace(SMALL, steps=2), device=CPU, resume=resume)
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == files
+
+
+def test_pictures_of_steps_that_run_again_go(pairs: Path, tmp_path: Path) -> None:
+    run, config = tmp_path / "run", replace(SMALL, steps=2, sample_every_steps=1)
+    run_loop(run, pairs, config, device=CPU)
+    (run / "samples" / "step-0000003.png").write_bytes(b"")  # was killed after that step
+    later = replace(config, steps=3, sample_every_steps=100)
+    run_loop(run, pairs, later, device=CPU, resume=True, should_stop=lambda: True)
+    assert [point.step for point in list_checkpoints(run)] == [1, 2]
 
 
 def test_a_run_in_the_terminal_is_one_of_the_list(

@@ -73,6 +73,9 @@ def test_a_run_takes_over_what_its_model_translates(
         ("photo", "sketch", "BtoA"),
         ("sketch", "photo", "AtoB"),
         ("Sketch", "PHOTO", "AtoB"),
+        ("sketches", "photos", "AtoB"),  # as their folders were called
+        ("photos", "sketches", "BtoA"),
+        ("sketch photo", "sketch photo", "BtoA"),
         ("sketch", "picture", "BtoA"),  # one name alone tells nothing
         ("drawing", "picture", "BtoA"),
     ],
@@ -122,6 +125,18 @@ def test_what_is_given_wins_over_the_model(data: Path) -> None:
     # The other way round its source is no drawing, and no sketch.
     assert task(data, SKETCH, direction="AtoB") == ("AtoB", "photo", "pairs", "", "")
     assert task(data, GREY, direction="BtoA")[:3] == ("BtoA", "photo", "grey")
+
+
+def test_networks_without_hints_train_on_drawings_with_ink(data: Path) -> None:
+    named(data, "lines", "photo", inputs={"derive": "lines+colours"})
+    for preset, given, hints in [
+        ("recommended", {}, True),
+        ("recommended", {"hints": "false"}, False),
+        ("maps", {"generator": "resnet"}, False),
+        ("cityscapes", {"direction": "AtoB"}, False),
+    ]:
+        config = resolve_config(preset, given, data)
+        assert (config.source_kind, config.hints, config.gate) == ("drawing", hints, hints)
 
 
 def test_a_preset_of_grey_sources_keeps_them(data: Path) -> None:

@@ -222,7 +222,13 @@ def test_of_two_who_start_a_run_at_once_one_does(data: Path, root: Path) -> None
         run_control.claim_run(run)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"state": 3, "step": "x", "sentence": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"state": 3, "step": "x", "sentence": []}'),
+        *('{"step": NaN, "updated": NaN}', '{"step": 1e400, "started": -Infinity}'),
+    ],
+)
 def test_damaged_files_are_no_trouble_to_those_who_watch(root: Path, text: str) -> None:
     run = root / "odd"
     run.mkdir(parents=True)

@@ -464,6 +464,20 @@ def test_what_bfloat16_fails_is_done_again_in_float32(call: int, kind: str) -> N
     assert not resumed.bfloat16  # it stays in float32
 
 
+def test_batch_norm_forgets_what_bfloat16_failed() -> None:
+    """Else the statistics stay no numbers, and the run that was rescued ends at its next save."""
+    trainer = Trainer(replace(SMALL, precision="bfloat16"), CPU)
+    fails = iter([True])
+
+    def fail(module: nn.Module, given: object, out: Tensor) -> Tensor | None:
+        return out * math.inf if next(fails, False) else None
+
+    trainer.generator.down[1][0].register_forward_hook(fail)
+    losses = trainer.step(pictures(0), pictures(1))
+    assert trainer.retried_steps == 1 and all(map(math.isfinite, losses.values()))
+    trainer.check_weights()
+
+
 # ------------------------------------------------------------------------------------------ resume
 
 RESUMED = {

@@ -17,7 +17,7 @@ from pix2pix.nn.device import pick_device
 from pix2pix.nn.training_memory import training_memory
 from pix2pix.presets import FIRST_PRESET, PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import (
-    HINTED,
+    HINTED_SHARE,
     describe_losses,
     matching_direction,
     preset_direction,
@@ -170,7 +170,7 @@ class TrainForm:
         more = read_overrides(values[self.more])
         generator = str(more.get("generator", preset.generator))
         if values[self.hints]:
-            fields["colour_hints"] = HINTED
+            fields["colour_hints"] = HINTED_SHARE
         if values[self.start_from]:  # these come with the model
             for name in ("size", "ngf"):
                 fields.pop(name, None)

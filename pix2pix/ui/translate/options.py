@@ -38,13 +38,6 @@ def seeds_from(seed: int | None) -> list[int]:
     return [(first + i) % (MAX_SEED + 1) for i in range(VARIATIONS)]
 
 
-def parse_fit(value: str) -> str:
-    """Check how larger pictures are fitted; raises UserError for no such way."""
-    if value not in FITS.values():
-        raise UserError("fit must be whole, tiles, or empty for the model's own.")
-    return value
-
-
 def fit_choice() -> gr.Radio:
     """Lay out the choice of how larger pictures are fitted."""
     return gr.Radio(list(FITS.items()), value="", label="Pictures larger than the model's size")
@@ -75,8 +68,8 @@ def tint_choice(config: ModelConfig) -> gr.Textbox:
 
 
 def parse_options(seed: Any, fit: str, norm: str, tint: str) -> dict[str, Any]:
-    """Read what a translator takes of these; raises UserError for no seed and no such fit."""
-    return {"seed": parse_seed(seed), "fit": parse_fit(fit), "norm": norm, "tint": tint or ""}
+    """Read what a translator takes of these; raises UserError for no seed."""
+    return {"seed": parse_seed(seed), "fit": fit, "norm": norm, "tint": tint or ""}
 
 
 def tile_progress(
