@@ -96,7 +96,7 @@ def tell(plan: Plan) -> None:
     """Print the rule, three examples, and every refused or doubtful file with its reason."""
     say(f"{len(plan.pairs)} pairs by rule '{plan.rule}': {plan.explanation}")
     if words := side_words(plan.inputs):
-        say(f"{words} train.py with direction=BtoA turns them.")
+        say(f"{words} train.py --set direction=BtoA turns them round.")
     say(*(f"    {source}  ->  {target}" for source, target in plan.examples))
     for side, r in plan.ranges.items():
         if not r.is_plain:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pix2pix.data.report import read_facts
 from pix2pix.errors import UserError
-from pix2pix.evaluation.evaluate import comparison_picture, evaluate, markdown_table
+from pix2pix.evaluation.evaluate import Evaluation, comparison_picture, evaluate, markdown_table
 from pix2pix.evaluation.metrics import FEW_IMAGES, INSTALL_HINT, NOISY_KID
 from pix2pix.imaging.picture import save_png
 from pix2pix.models.folder import find_models
@@ -49,11 +50,23 @@ def main() -> int:
     wrong += save(args.picture, lambda file: save_png(comparison_picture(evaluations), file))
     wrong += save(args.markdown, lambda file: write_text(file, markdown_table(results)))
     wrong += save(args.json, lambda file: write_json(file, result))
-    notes = [INSTALL_HINT] if any(r["perceptual"] is None for r in results.values()) else []
+    notes = describe_directions(evaluations, args.data)
+    notes += [INSTALL_HINT] if any(r["perceptual"] is None for r in results.values()) else []
     if any(r["kid"] is not None and r["images"] < FEW_IMAGES for r in results.values()):
         notes.append(NOISY_KID)
     print(markdown_table(results), *wrong, *notes, sep="\n", file=sys.stderr)
     return answer(result, well=not wrong)
+
+
+def describe_directions(evaluations: dict[str, Evaluation], data: Path) -> list[str]:
+    """Say which side of the dataset the models were given."""
+    facts, found = read_facts(data), {e.direction for e in evaluations.values()} - {""}
+    sides, notes = [f"{facts.source_name} (A)", f"{facts.target_name} (B)"], []
+    for direction in sorted(found):
+        names = ", ".join(n for n, e in evaluations.items() if e.direction == direction)
+        source, target = sides if direction == "AtoB" else sides[::-1]
+        notes.append(f"From {source} to {target}: {names}; --direction turns them round.")
+    return notes
 
 
 def save(file: Path | None, write: Callable[[Path], None]) -> list[str]:

@@ -34,6 +34,7 @@ from pix2pix.data.report_types import (
     Refused,
 )
 from pix2pix.errors import UserError
+from pix2pix.model_config import Direction, ModelConfig
 from pix2pix.utils.files import write_json
 from pix2pix.utils.text import printable
 
@@ -241,6 +242,20 @@ class DatasetFacts:
     label_names: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, SideRange] | None = None
     sample_seed: int | None = None
+
+    def direction_of(self, model: ModelConfig) -> Direction:
+        """Find the direction in which the dataset has a model's source and target: by their names
+        where these are the dataset's too, "sketches" for "sketch" among them, else the one that the
+        model was trained in."""
+        sides = [name.strip().casefold() for name in (self.source_name, self.target_name)]
+        names = [name.strip().casefold() for name in (model.source_name, model.target_name)]
+        is_same, is_turned = (
+            all(a and b and (a.startswith(b) or b.startswith(a)) for a, b in zip(names, order))
+            for order in (sides, sides[::-1])
+        )
+        if is_same == is_turned:
+            return model.direction
+        return "AtoB" if is_same else "BtoA"
 
     def label_sides(self, config: TrainConfig) -> tuple[bool, bool]:
         """Return whether source and target of a run are label maps, whose colours must not mix: the

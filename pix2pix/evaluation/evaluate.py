@@ -74,11 +74,13 @@ class Measures(TypedDict, total=False):
 @dataclass(frozen=True)
 class Evaluation:
     """What a model does on a split: `samples` are some of the triples, square and at the model's
-    size, `refused` says which pairs were left out: {"file", "reason"}."""
+    size, `refused` says which pairs were left out: {"file", "reason"}. `direction` says which side
+    it was given; it is empty for sources that are the targets in grey."""
 
     measures: Measures
     samples: list[Sample] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    direction: str = ""
 
 
 def evaluate(
@@ -99,8 +101,9 @@ def evaluate(
     """Measure a model, or the one of a name or folder, on a split of the dataset `data`.
 
     Each source is translated at its own size as anyone's picture is; the result and the target are
-    then compared at the model's size. `direction` ("AtoB", "BtoA"), `derive` ("pairs", or "grey"
-    where the dataset holds plain photos) and `fit` ("whole", "tiles") are the model's own unless
+    then compared at the model's size. `direction` ("AtoB", "BtoA") is the one in which the dataset
+    has the names of the model's source and target, else the model's own; `derive` ("pairs", or
+    "grey" where the dataset holds plain photos) and `fit` ("whole", "tiles") are its own unless
     told. Targets are label maps where a `palette` of "#rrggbb" says so, `dataset.json` does, or
     all of them together hold 64 colours at most. A model that follows strokes of colour gets some
     of the target's on each drawing, unless `hints` is False. At most `limit` pairs, evenly spread,
@@ -114,7 +117,7 @@ def evaluate(
         model = Translator.from_pretrained(model)
     reader = _Reader(model.config, data, direction, derive, hints)
     colours = parse_palette(palette) if palette else _find_palette(files, reader, should_stop)
-    result = Evaluation({})
+    result = Evaluation({}, direction="" if reader.grey else reader.direction)
     triples = _collect(
         files, lambda file: _translate_pair(model, reader.open(file), fit, colours is not None),
         result, show, should_stop, on_progress,
@@ -197,7 +200,7 @@ class _Reader:
         self.facts = read_facts(data)
         self.photos = self.grey and is_photo_dataset(data, self.facts)
         self.hints = hints and model.generator.hints and not self.facts.has_hints
-        self.direction = direction or model.direction
+        self.direction = direction or self.facts.direction_of(model)
         self.ranges = folder_ranges(data, self.facts, photos=self.photos)
         a, b = self.ranges["source"], self.ranges["target"]
         sides = (b, a) if self.direction == "BtoA" else (a, b)

@@ -97,7 +97,7 @@ def model_task(
     """Return what the model translates: its direction on this dataset, the kind of its sources,
     their names. Empty for a run in the other direction, or that makes grey sources where the
     model had others."""
-    direction = matching_direction(model, facts)
+    direction = facts.direction_of(model)
     derive = given.get("derive") or PRESETS.get(preset, {}).get("derive")
     if not model.colours_grey and (
         derive == "grey" or given.get("direction", direction) != direction
@@ -127,21 +127,6 @@ def preset_direction(config: TrainConfig, facts: DatasetFacts) -> Direction | No
     if are_sources[0] == are_sources[1]:
         return config.direction
     return "AtoB" if are_sources[0] else "BtoA"
-
-
-def matching_direction(model: ModelConfig, facts: DatasetFacts) -> Direction:
-    """Find the direction in which a dataset has the model's source and target: by their names
-    where these are the dataset's too, "sketches" for "sketch" among them, else the one it was
-    trained in."""
-    sides = [name.strip().casefold() for name in (facts.source_name, facts.target_name)]
-    names = [name.strip().casefold() for name in (model.source_name, model.target_name)]
-    is_same, is_turned = (
-        all(a and b and (a.startswith(b) or b.startswith(a)) for a, b in zip(names, order))
-        for order in (sides, sides[::-1])
-    )
-    if is_same != is_turned:
-        return "AtoB" if is_same else "BtoA"
-    return model.direction
 
 
 def with_dataset_facts(

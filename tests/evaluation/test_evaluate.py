@@ -363,6 +363,8 @@ def test_one_model_ends_with_its_figures_and_writes_the_files_asked_for(
     assert json.loads(files["r.json"].read_text()) == found
     assert files["r.md"].read_text() == markdown_table({"faces step-0000001": found})
     assert files["r.md"].read_text() in done.stderr
+    said = "From B (B) to A (A): faces step-0000001; --direction turns them round."
+    assert said in done.stderr
     assert Image.open(files["rows.png"]).size == (3 * (SIDE + GAP) - GAP,) * 2
     assert {file.name for file in (tmp_path / "out").iterdir()} == set(files)
 

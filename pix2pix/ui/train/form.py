@@ -19,7 +19,6 @@ from pix2pix.presets import FIRST_PRESET, PRESETS, UNUSED_SETTINGS
 from pix2pix.training.resolve_config import (
     HINTED_SHARE,
     describe_losses,
-    matching_direction,
     preset_direction,
 )
 from pix2pix.training.run_control import past_step_time
@@ -312,7 +311,7 @@ def own_direction(
     dataset; None where it is open."""
     facts = info.facts if info else DatasetFacts()
     if model:
-        return matching_direction(model, facts)
+        return facts.direction_of(model)
     return preset_direction(preset_values(preset), facts)
 
 
