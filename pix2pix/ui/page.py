@@ -41,6 +41,9 @@ TAB_SCRIPT = """() => {
   } catch { /* the browser keeps nothing for us */ }
 }"""
 
+# For those whom a button took to another tab.
+KEEP_TRAIN = "() => { try { sessionStorage.setItem('pix2pix-tab', 'Train'); } catch {} }"
+
 
 TITLE = "Pix2Pix Studio"
 CACHE_TIMES = 3600, RESULT_SECONDS  # look every hour for uploads and results that are too old
@@ -76,9 +79,10 @@ def build_page(
                     publish_form(models, translate.name)
                     export_form(models, translate.name)
             notes = []  # where the tabs say, as the page is loaded, what this machine cannot do
-            with gr.Tab("Dataset", id="dataset"), owner_only(page, roles):
+            with gr.Tab("Dataset", id="dataset") as tab, owner_only(page, roles):
                 notes.append(gr.Markdown(elem_classes=["quiet", "note"]))
                 library = DatasetTab(page).library
+                library.refresh_on(tab.select)
             with gr.Tab("Train", id="train"), owner_only(page, roles):
                 notes.append(gr.Markdown(elem_classes=["quiet", "note"]))
                 run = train_tab()
@@ -87,6 +91,7 @@ def build_page(
             return [dataset_choices(None, name), gr.Tabs(selected="train")]
 
         library.train.click(take_to_train, library.name, [run.dataset, tabs], **HIDDEN_EVENT)
+        library.train.click(None, None, None, js=KEEP_TRAIN)
         page.load(warnings, None, notes, **HIDDEN_EVENT)
         page.load(None, None, None, js=TAB_SCRIPT)
         tabs.change(None, None, None, js="() => scrollTo(0, 0)")  # another tab begins at its top

@@ -351,6 +351,18 @@ def test_photos_and_the_camera_become_drawings(
     assert page.js("[pad.camera.stream, pad.live.paused]") == [None, False]
 
 
+def test_what_the_camera_saw_is_not_put_on_the_next_models_paper(
+    visit: Any, exported: Static
+) -> None:
+    page = open_pad(visit, f"{exported.url}?model=tiny")
+    page.do("camera")
+    page.until("pad.camera.frames > 0")
+    before = page.js("pad.ops.length")
+    page.page.locator("[data-name=colorize]").click()
+    page.until("pad.config.model === 'colorize' && pad.idle()")
+    assert page.js("[pad.camera.stream, pad.ops.length]") == [None, before]
+
+
 def test_a_photo_keeps_its_own_size_as_on_the_server(
     visit: Any, exported: Static, tmp_path: Path
 ) -> None:

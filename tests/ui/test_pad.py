@@ -133,6 +133,22 @@ def test_undo_redo_clear_are_exact(page: Page) -> None:
     assert page.js("pad.png()") == sheets[0]
 
 
+def test_keys_that_others_use_count_on_the_pad_alone(page: Page) -> None:
+    page.draw(*STROKE)
+    page.js("document.body.insertAdjacentHTML('beforeend', '<button id=card>A card</button>')")
+    page.page.locator("#card").focus()
+    count = page.js("pad.ops.length")
+    for key in ("Backspace", "Delete", "e"):
+        page.page.keyboard.press(key)
+    assert page.js("[pad.ops.length, pad.tools.tool]") == [count, "pencil"]
+    page.page.keyboard.press("Control+z")  # nobody else's
+    assert page.js("pad.drawing.seen().length") == 0
+    page.page.keyboard.press("Control+Shift+Z")
+    page.js("document.activeElement.blur()")
+    page.page.keyboard.press("Backspace")
+    assert page.js("pad.drawing.seen().length") == 0
+
+
 def test_long_stroke_is_one_step_of_undo(page: Page) -> None:
     blank, count = page.js("pad.png()"), page.js("pad.ops.length")
     page.scribble()

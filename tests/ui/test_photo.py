@@ -6,14 +6,19 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pix2pix.errors import Cancelled
+from pix2pix.imaging.decode import from_data_url
+from pix2pix.imaging.line_art import LINE_STYLES
 from pix2pix.models.translator_cache import TranslatorCache
+from pix2pix.ui.limits import Limits
 from pix2pix.ui.page import build_page
+from pix2pix.ui.translate.tab import TranslateTab
 from tests.support.models_and_servers import noise, save_tiny_model, tiny_config
 from tests.support.page_server import launched
 
@@ -118,6 +123,20 @@ def vary(page: Any) -> None:
 
 def result(page: Any) -> str:
     return page.locator("#compared img").last.get_attribute("src")
+
+
+@pytest.mark.parametrize(("lines", "is_filtered"), [("auto", False), ("no", False), ("yes", True)])
+def test_a_drawing_is_edited_as_it_is(lines: str, is_filtered: bool, tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "models" / "faces", tiny_config(source_kind="drawing"))
+    drawing = Image.new("RGB", (64, 64), "white")
+    ImageDraw.Draw(drawing).ellipse((10, 10, 50, 50), outline="black", width=3)
+    drawing.save(tmp_path / "drawing.png")
+    models = TranslatorCache(lambda: [tmp_path / "models"], "cpu")
+    tab = SimpleNamespace(models=models, limits=Limits())
+    asked = str(tmp_path / "drawing.png"), lines, LINE_STYLES[1], True, "faces", {}
+    raster = TranslateTab.photo_state(tab, *asked)["raster"]
+    shown = from_data_url(raster["image"], 10**6).convert("RGB")
+    assert (shown.tobytes() != drawing.tobytes()) is is_filtered and raster["strokes"] == []
 
 
 @pytest.mark.browser

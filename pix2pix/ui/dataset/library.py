@@ -62,8 +62,8 @@ class DatasetLibrary:
             "Make a sample dataset", visible=False, size="md", elem_id="make-sample"
         )
         # A callable value would be called as the page is built, and be in its public configuration.
-        page.load(library_items, None, [self.cards, self.sample], **HIDDEN_EVENT)
         self.name = gr.Textbox("", visible=False, label="Dataset")
+        self.refresh_on(page.load)
         with (
             gr.Column(visible=False, elem_id="dataset") as self.detail,
             gr.Row(elem_classes="shelf"),
@@ -73,6 +73,10 @@ class DatasetLibrary:
             with gr.Column(min_width=0):
                 self.pictures = pairs_view("", elem_id="dataset-pairs")
         self.wire()
+
+    def refresh_on(self, event: Callable[..., Any]) -> None:
+        """List the datasets anew at an event: the Train tab may have made one."""
+        event(library_items, self.name, [self.cards, self.sample], **HIDDEN_EVENT)
 
     def lay_out_detail(self) -> None:
         """Lay out what can be done with the chosen dataset."""

@@ -200,9 +200,16 @@ def _link_outside(folder: Path, home: Path) -> Path | None:
     return None
 
 
+def is_system_file(name: str) -> bool:
+    """Return whether a file is hidden or one that Windows puts into folders by itself."""
+    return name.startswith(".") or name.casefold() in ("thumbs.db", "desktop.ini")
+
+
 def link_files(files: Sequence[str], folder: Path) -> Path:
     """Make a folder of the uploaded files by their own names: hard links, or copies where the
-    disk has none. An upload keeps no subfolders, so equal names cannot be told apart."""
+    disk has none. An upload keeps no subfolders, so equal names cannot be told apart; what systems
+    leave in every folder is none of the pictures."""
+    files = [file for file in files if not is_system_file(Path(file).name)]
     counts = Counter(Path(file).name.casefold() for file in files)
     double = next((Path(f).name for f in files if counts[Path(f).name.casefold()] > 1), None)
     if double:

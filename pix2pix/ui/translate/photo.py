@@ -48,6 +48,16 @@ MARK_UNSEEN = """async () => {
 }"""
 
 
+def wants_lines(picture: Picture, lines: str, config: ModelConfig) -> bool:
+    """Return whether the lines of a picture are to be drawn first: as the person chose in LINES,
+    else where it looks like a photo and the model takes drawings."""
+    if lines not in LINES.values():
+        raise UserError("lines must be auto, yes or no.")
+    if lines == "auto":
+        return config.source_kind == "drawing" and looks_like_photo(picture.to_pil(3))
+    return lines == "yes"
+
+
 class PhotoMode:
     """The mode's components, and what happens to a photo: translated, compared, varied."""
 
@@ -201,16 +211,9 @@ class PhotoMode:
         self, picture: Picture, model: str, lines: str, style: str, hints: bool
     ) -> tuple[Any, Any]:
         """Return the model and the source it will see; raises UserError."""
-        if lines not in LINES.values():
-            raise UserError("lines must be auto, yes or no.")
         check_disk()
         translator = self.models.get(model)
-        as_lines = lines == "yes" or (
-            lines == "auto"
-            and translator.config.source_kind == "drawing"
-            and looks_like_photo(picture.to_pil(3))
-        )
-        if not as_lines:
+        if not wants_lines(picture, lines, translator.config):
             return translator, picture
         photo = picture.to_pil(3)
         drawn = line_drawing(photo, style)

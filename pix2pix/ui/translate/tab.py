@@ -34,7 +34,7 @@ from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.ui.translate.batch import tiles_mode
 from pix2pix.ui.translate.options import norm_choice, parse_seed, seeds_from, tint_choice
 from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES, pad
-from pix2pix.ui.translate.photo import PhotoMode
+from pix2pix.ui.translate.photo import PhotoMode, wants_lines
 from pix2pix.ui.web_files import device_files
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import hub_model_cache
@@ -121,7 +121,7 @@ class TranslateTab:
             return [state, MODES[0]]
 
         photo.to_pad.click(
-            to_pad, [photo.photo, photo.style, photo.hints, self.name, self.mine],
+            to_pad, [photo.photo, photo.lines, photo.style, photo.hints, self.name, self.mine],
             [self.drawing, self.mode], api_visibility="private",
         )  # fmt: skip
         with gr.Column(elem_classes="squares"):
@@ -193,16 +193,28 @@ class TranslateTab:
         ]
 
     def photo_state(
-        self, file: str | None, style: str, hints: bool, chosen: str, mine: dict[str, str]
+        self,
+        file: str | None,
+        lines: str,
+        style: str,
+        hints: bool,
+        chosen: str,
+        mine: dict[str, str],
     ) -> dict[str, Any]:
-        """Return the pad's state with a photo's lines on it, and its colours as strokes."""
+        """Return the pad's state with a photo's lines on it, and its colours as strokes; a drawing
+        comes there as it is."""
         if not file:
             raise UserError("Choose a photo first.")
-        photo = open_picture(file, max_pixels=self.limits.pixels).to_pil(3)
-        picture = line_drawing(photo, style)
-        state = model_pad_state(chosen, known_models(self.models, mine))
+        folders = known_models(self.models, mine)
+        state = model_pad_state(chosen, folders)
+        opened = open_picture(file, max_pixels=self.limits.pixels)
+        picture = photo = opened.to_pil(3)
+        if wants_lines(opened, lines, read_config(folders[chosen])):
+            picture = line_drawing(photo, style)
+        else:
+            hints = False
         side = state["size"]
-        paper = Image.new("L", (side, side), 255)
+        paper = Image.new(picture.mode, (side, side), "white")
         picture.thumbnail((side, side))
         left, top = (side - picture.width) // 2, (side - picture.height) // 2
         paper.paste(picture, (left, top))
@@ -217,7 +229,8 @@ def other_mode(mode: str, is_photo: bool, was_photo: bool) -> Any:
     the other modes stay on offer."""
     if is_photo == was_photo:
         return gr.skip()
-    return (MODES[1] if mode == MODES[0] else mode) if is_photo else MODES[0]
+    here, there = MODES[:2] if is_photo else MODES[1::-1]
+    return there if mode == here else mode
 
 
 def model_pad_state(chosen: str, folders: dict[str, Path]) -> dict[str, Any]:

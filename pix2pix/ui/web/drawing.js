@@ -265,13 +265,14 @@ export class Drawing {
   /* ---- Pictures put on the pad -------------------------------------------------------------- */
 
   /** Put a picture (a data URL), and strokes over it, on the pad, as one step of undo. Of several
-      that are decoded at once only the last comes there. */
+      that are decoded at once only the last comes there, and none for a model that was left. */
   async load(url, strokes = []) {
     this.loading += 1;
     const number = ++this.lastLoad;
+    const { model } = this.config;
     try {
       const image = await limited(await decode(url), this.config.photoSide || MAX_RASTER);
-      if (number !== this.lastLoad) return;
+      if (number !== this.lastLoad || model !== this.config.model) return;
       rasters.set(image.src, image);
       const over = strokes.map((op) => ({ kind: "stroke", ...op, borrowed: true }));
       this.perform([{ kind: "clear" }, { kind: "raster", image: image.src }, ...over]);

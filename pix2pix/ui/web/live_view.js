@@ -105,8 +105,9 @@ export class LiveView {
   take(answer) {
     if (!this.find(".live")) return; // the page is being taken down
     if (answer.error) {
+      const isRemembered = this.wanted && !this.shown; // by the browser: nobody asked for it now
       if (!this.lost && this.wanted) { this.show(""); } // the run is gone: what is there instead?
-      this.say(answer.error);
+      if (this.lost || !isRemembered) this.say(answer.error);
       return;
     }
     if (this.find(".said").dataset.lost) this.say("");

@@ -135,6 +135,8 @@ export class Pad {
     const next = normalise(value);
     const face = (any) => JSON.stringify({ ...any, raster: null });
     const same = this.config && face(this.config) === face(next);
+    // What the camera saw last belongs to the model before, whose drawing need not be this one's.
+    if (this.config && this.config.model !== next.model) this.camera.stop({ keep: false });
     this.config = this.drawing.config = next;
     if (!same) this.rebuild();
     if (next.raster) {
@@ -184,12 +186,13 @@ export class Pad {
     }
   }
 
-  /** A photo is dropped on the paper. */
+  /** A photo is dropped on the paper: elsewhere the browser would open it in place of the page. */
   onDrop(event) {
-    const file = event.dataTransfer.files[0];
-    if (!this.config.opensPhotos) return;
     event.preventDefault();
-    if (event.type === "drop" && file) this.openPhoto(file);
+    const file = event.dataTransfer.files[0];
+    if (event.type !== "drop" || !file) return;
+    if (this.config.opensPhotos) this.openPhoto(file);
+    else this.live.say("Pictures go in under Photo, above the paper.");
   }
 
   listen() {

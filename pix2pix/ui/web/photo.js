@@ -175,18 +175,20 @@ export class Camera {
       } catch (error) {
         if (this.stream === stream) this.stop();
         this.engines.fail(error);
+        this.live.say("The camera is off: the model could not run on this device.");
       }
     }
   }
 
-  /** Close the camera, also one that is about to open; what it saw last stays on the pad. */
-  stop() {
+  /** Close the camera, also one that is about to open; what it saw last stays on the pad, unless
+      it is not to be kept. */
+  stop({ keep = true } = {}) {
     this.turn += 1;
     if (!this.stream) return;
     close(this.stream);
     this.stream = null;
     this.show(false);
-    if (this.hasSeen) this.drawing.load(this.canvas.toDataURL("image/png"));
+    if (this.hasSeen && keep) this.drawing.load(this.canvas.toDataURL("image/png"));
     this.hasSeen = false;
   }
 }

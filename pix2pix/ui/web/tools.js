@@ -108,6 +108,9 @@ export class Tools {
     if (!element.isConnected) return this.listening.abort();
     if (!this.paper.offsetParent || event.defaultPrevented) return;
     if (event.target.closest?.(EDITABLE)) return;
+    // Letters and Delete are other people's keys too: they count where nothing else has the focus.
+    const isHere = event.target === document.body || element.contains(event.target);
+    if (!isHere && !event.ctrlKey && !event.metaKey) return;
     const action = this.shortcut(event);
     if (!action) return;
     event.preventDefault();
