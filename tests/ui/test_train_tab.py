@@ -446,10 +446,13 @@ def test_a_dataset_that_was_sent_here_is_chosen(app: App, open_page: Callable[..
     page.wait_for_function("document.querySelector('#train-dataset input')?.value === 'later'")
     page.get_by_text("4 pairs: 3 train, 1 val, 0 test.").wait_for()
     page.get_by_text("3 train pairs, 100 times: 300 steps.").wait_for()
+    assert page.evaluate("sessionStorage.getItem('pix2pix-tab')") == "Train"  # after a reload
+    named_dataset(app.workspace / "datasets" / "made-meanwhile", 1, 1)
     page.locator("#train-dataset input").click()  # another, and then the same is sent again
     page.get_by_role("option", name="blocks").click()
     page.wait_for_function("document.querySelector('#train-dataset input').value === 'blocks'")
     page.get_by_role("tab", name="Dataset").click()
+    page.locator('#datasets .card[data-name="made-meanwhile"]').wait_for()
     page.get_by_role("button", name="Train on this dataset").click()
     page.wait_for_function("document.querySelector('#train-dataset input').value === 'later'")
 
