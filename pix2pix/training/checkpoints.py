@@ -66,9 +66,7 @@ def publish_checkpoint(
         write_json(copy / "config.json", {**read_json_object(copy / "config.json"), "title": name})
         card = copy / "README.md"
         if card.exists():
-            heading, _, rest = card.read_text(encoding="utf-8").partition("\n")
-            if heading.startswith("# "):
-                card.write_text(f"# {escape_markdown(name)}\n{rest}", encoding="utf-8")
+            card.write_text(entitle_card(card.read_text(encoding="utf-8"), name), encoding="utf-8")
 
     sentence = (
         f"The model '{name}' could not be saved: check that there is free space and that the "
@@ -98,6 +96,12 @@ def prune_checkpoints(run: Path, keep: int = 10, every: int = 0) -> None:
 def checkpoint_folder(run: Path, step: int) -> Path:
     """Return the folder of the model that a run saves at a step."""
     return run / "checkpoints" / f"step-{step:07d}"
+
+
+def entitle_card(card: str, title: str) -> str:
+    """Return the card that a run wrote, with another title."""
+    heading, _, rest = card.partition("\n")
+    return f"# {escape_markdown(title)}\n{rest}" if heading.startswith("# ") else card
 
 
 def parse_step(path: Path) -> int:

@@ -46,6 +46,20 @@ def labels_run(folder: Path, palette: dict[str, str]) -> Path:
     return folder
 
 
+def test_a_run_is_published_with_its_own_card_and_examples(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = labels_run(tmp_path / "run", PALETTE) / "model"
+    own = {"README.md": b"# Of the run\n", "examples.json": b"[]\n", "thumbnail.png": b"a picture"}
+    for name, content in own.items():
+        (model / name).write_bytes(content)
+    words = [str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--title", "Mine"]
+    monkeypatch.setattr(sys, "argv", ["publish_model.py", *words])
+    assert load_script("publish_model").main() == 0
+    own["README.md"] = b"# Mine\n"
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in own} == own
+
+
 def test_scenes_become_examples_of_the_pad_and_the_cards_picture(
     publish: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
