@@ -24,20 +24,17 @@ from PIL import Image
 from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import AB_PAIR_HINT, is_ab_pair
 from pix2pix.imaging.decode import IMAGE_SUFFIXES, open_picture
-from pix2pix.imaging.line_art import looks_like_photo
 from pix2pix.imaging.numbers import save_picture
 from pix2pix.imaging.picture import MAX_PIXELS, save_png
 from pix2pix.imaging.rasters import is_geotiff
 from pix2pix.imaging.video import VIDEO_SUFFIXES, Clip, change_frames, is_video, open_clip
 from pix2pix.models.geotiff import translate_geotiff
 from pix2pix.models.map_tiles import Place, TileSet, translate_mbtiles, translate_tiles
+from pix2pix.models.source_kind import kind_notice
 from pix2pix.models.tiling import keep_edge
 from pix2pix.utils.text import natural_key, printable
 
 MBTILES = ".mbtiles"
-PHOTO_HINT = (  # after its name
-    "looks like a photo, and this model takes drawings: Photo, in the app, draws its lines first."
-)
 INPUT_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | {MBTILES}
 PLACE_SUFFIXES = frozenset((".pgw", ".jgw", ".tfw", ".wld", ".prj"))  # beside pictures
 _NUMBERED = re.compile(r"(?:(?P<set>.*)/)?(?P<zoom>\d{1,2})/(?P<x>\d{1,8})/(?P<y>\d{1,8})\.\w+")
@@ -175,10 +172,8 @@ def run_job(
     name, remarks = printable(job.file.name), []
     if is_ab_pair(picture):
         remarks.append(f"{name} {AB_PAIR_HINT}")
-    if translator.config.source_kind == "drawing" and looks_like_photo(picture.to_pil(3)):
-        remarks.append(f"{name} {PHOTO_HINT}")
-    if notice := translator.range_notice(picture, name):
-        remarks.append(notice)
+    notices = kind_notice(picture, name, translator.config), translator.range_notice(picture, name)
+    remarks += filter(None, notices)
     known = translator.config.output_numbers
     result = translator.translate(picture, fit=fit, **options)
     if translator.config.keeps_edges and fit != "whole":

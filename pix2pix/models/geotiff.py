@@ -130,7 +130,7 @@ def large_picture(raster: Raster, made: Any, translator: Any) -> LargePicture:
         if nodata is not None:
             # A pixel with data must not look like one without.
             alike = (values == nodata).all(axis=0)
-            values[0][alike] += 1 if nodata == 0 else -1
+            values[0][alike] += 1 if nodata <= 0 else -1  # within what the type holds
             values[:, ~raster.valid(box)] = nodata
         made.write(values, window=raster.window(box))
         if masked:

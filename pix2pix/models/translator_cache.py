@@ -44,7 +44,10 @@ class TranslatorCache:
             with contextlib.suppress(OSError):
                 os.utime(folder)  # it was used: others go first where room is made
         # A model that was published anew under its old name has newer files.
-        weights, config = ((folder / file).stat().st_mtime_ns for file in (WEIGHTS, CONFIG))
+        try:
+            weights, config = ((folder / file).stat().st_mtime_ns for file in (WEIGHTS, CONFIG))
+        except OSError as error:
+            raise UserError(f"The model '{name[:80]}' is gone: choose another.") from error
         key = folder, weights, config
         with self._lock:
             known = self._loaded.pop(key, None)

@@ -198,7 +198,8 @@ class TrainForm:
         )
         length = f"{count:,} train pairs, {times}: {steps:,} steps"
         if config.steps_per_epoch:
-            length += f" in epochs of {config.steps_per_epoch:,}"
+            epochs = steps / config.steps_per_epoch
+            length += f" in {epochs:,.3g} epochs of {config.steps_per_epoch:,}"
         if before:
             pace, name = before
             duration = format_duration(steps * pace)

@@ -16,13 +16,14 @@ from pix2pix.errors import UserError
 from pix2pix.imaging.ab_pairs import Half, crop_half, is_ab_pair
 from pix2pix.imaging.decode import open_picture
 from pix2pix.imaging.hints import over_hints, photo_hints
-from pix2pix.imaging.line_art import LINE_STYLES, line_drawing, looks_like_photo
+from pix2pix.imaging.line_art import LINE_STYLES, line_drawing
 from pix2pix.imaging.numbers import picture_of, picture_suffix, png_of, save_picture
 from pix2pix.imaging.picture import Picture, save_png
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import read_config
+from pix2pix.models.source_kind import LINES, kind_notice, wants_lines
 from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, results_folder, wire_latest
-from pix2pix.ui.gradio_patches import keep_file
+from pix2pix.ui.gradio_patches import LOOKALIKES, keep_file
 from pix2pix.ui.limits import Limits, check_disk
 from pix2pix.ui.model_view import ModelSource, sample_photos
 from pix2pix.ui.translate.options import (
@@ -38,7 +39,6 @@ from pix2pix.ui.translate.options import (
 
 # So many at once: the pad has the larger share of the forwards.
 PHOTOS = {"concurrency_id": "photos", "concurrency_limit": 2}
-LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}
 # Browsers show no TIFF, and a sign of a broken picture where one lies.
 MARK_UNSEEN = """async () => {
   await new Promise(requestAnimationFrame);
@@ -46,16 +46,6 @@ MARK_UNSEEN = """async () => {
   const isSeen = frame && await frame.querySelector('img').decode().then(() => true, () => false);
   frame?.toggleAttribute('data-unseen', !isSeen);
 }"""
-
-
-def wants_lines(picture: Picture, lines: str, config: ModelConfig) -> bool:
-    """Return whether the lines of a picture are to be drawn first: as the person chose in LINES,
-    else where it looks like a photo and the model takes drawings."""
-    if lines not in LINES.values():
-        raise UserError("lines must be auto, yes or no.")
-    if lines == "auto":
-        return config.source_kind == "drawing" and looks_like_photo(picture.to_pil(3))
-    return lines == "yes"
 
 
 class PhotoMode:
@@ -241,8 +231,11 @@ class PhotoMode:
                 on_progress=tile_progress(progress),
             )  # fmt: skip
             if not isinstance(source, Image.Image):
-                if notice := translator.range_notice(source, Path(image).name):
-                    gr.Warning(notice)
+                name = Path(image).name
+                notices = [translator.range_notice(source, name)]
+                notices += [kind_notice(source, name, translator.config)] * (lines == "auto")
+                for notice in filter(None, notices):
+                    gr.Warning(notice.translate(LOOKALIKES))
                 source = translator.by_range(source).to_pil(3)
             known = translator.config.output_numbers
             file = numbers_file(made, Path(image).stem, known)

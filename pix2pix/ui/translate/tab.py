@@ -17,6 +17,7 @@ from pix2pix.imaging.hints import photo_hints
 from pix2pix.imaging.line_art import line_drawing
 from pix2pix.imaging.picture import data_url
 from pix2pix.models.folder import read_config
+from pix2pix.models.source_kind import wants_lines
 from pix2pix.ui.auth import can_sign_in, visitor_token
 from pix2pix.ui.custom_html import CHOOSE_CARD, Reply, Request, custom_html, on_card
 from pix2pix.ui.events import HIDDEN_EVENT, CancelSwitches, page_progress, show_one, wire_work
@@ -34,7 +35,7 @@ from pix2pix.ui.theme import OFFSCREEN
 from pix2pix.ui.translate.batch import tiles_mode
 from pix2pix.ui.translate.options import norm_choice, parse_seed, seeds_from, tint_choice
 from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES, pad
-from pix2pix.ui.translate.photo import PhotoMode, wants_lines
+from pix2pix.ui.translate.photo import PhotoMode
 from pix2pix.ui.web_files import device_files
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import hub_model_cache
