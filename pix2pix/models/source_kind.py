@@ -13,8 +13,8 @@ from pix2pix.model_config import ModelConfig
 
 LINES = {"Automatic": "auto", "Always": "yes", "Never": "no"}  # to draw a photo's lines first
 LOOK = 64  # pixels of the side that label maps are judged by
-# So far from a label's colour, of 255, JPEG moves a pixel; so many of a label map's are nearer: 57 to
-# 99 % of those of drawn ones, 0 to 25 % of the photos that come with scikit-image.
+# So far from a label's colour, of 255, JPEG moves a pixel; so many of a label map's are nearer: 57
+# to 99 % of those of drawn ones, 0 to 25 % of the photos that come with scikit-image.
 NEAR, MOST = 24, 0.5
 
 

@@ -272,8 +272,9 @@ class Trainer:
                 part.load_state_dict(state[name])
             for optimizer in (self.g_optimizer, self.d_optimizer):
                 match_memory_format(optimizer)
-                for group in optimizer.param_groups:  # a resumed run may have another one
+                for group in optimizer.param_groups:  # a resumed run may have others
                     group["betas"] = (self.config.beta1, 0.999)
+                    group["fused"] = self.device.type != "mps"
             guard = state.get("guard", {})
             self.retried_steps = int(guard.get("retried_steps", guard.get("redone", 0)))  # once so
             self.bfloat16 = self.bfloat16 and self.retried_steps < 2
