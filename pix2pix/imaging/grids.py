@@ -32,9 +32,15 @@ def stack_pictures(pictures: Sequence[Image.Image], channels: int) -> np.ndarray
     return np.stack([to_array(picture, channels) for picture in pictures])
 
 
-def labelled_rows(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
-    """Lay out rows of equally large pictures, each under its name."""
-    sheets = [_captioned(name, rows_picture([stack_pictures(row, 3)])) for name, row in rows]
+def labelled_rows(rows: Sequence[tuple[str | Sequence[str], Sequence[Image.Image]]]) -> Image.Image:
+    """Lay out rows of equally large pictures, each under its name, or each picture under its own
+    where a row has as many names."""
+    sheets = [
+        _captioned(
+            [name] if isinstance(name, str) else name, rows_picture([stack_pictures(row, 3)])
+        )
+        for name, row in rows
+    ]
     height = sheets[0].height + GAP
     picture = Image.new("RGB", (max(s.width for s in sheets), len(sheets) * height - GAP), "white")
     for number, sheet in enumerate(sheets):
@@ -42,9 +48,11 @@ def labelled_rows(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Im
     return picture
 
 
-def _captioned(name: str, row: Image.Image) -> Image.Image:
+def _captioned(names: Sequence[str], row: Image.Image) -> Image.Image:
     sheet = Image.new("RGB", (row.width, row.height + _CAPTION), "white")
     sheet.paste(row, (0, _CAPTION))
     font = ImageFont.load_default(_CAPTION * 2 // 3)
-    ImageDraw.Draw(sheet).text((2, 2), printable(name), fill="black", font=font)
+    for number, name in enumerate(names):
+        place = 2 + number * (row.width + GAP) // len(names), 2
+        ImageDraw.Draw(sheet).text(place, printable(name), fill="black", font=font)
     return sheet

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,9 @@ CHANGES = (
     "unfinished", "unfinished", "thick", "thin",
 )  # fmt: skip
 
+COLUMNS = 6  # of the twelve
+Row = tuple[str | Sequence[str], list[Image.Image]]  # a caption, or one of each picture
+
 
 @command()
 def main() -> int:
@@ -53,12 +57,12 @@ def main() -> int:
     return answer({"sheets": files})
 
 
-def rows(translator: Translator, name: str) -> list[tuple[str, list[Image.Image]]]:
+def rows(translator: Translator, name: str) -> list[Row]:
     """Return the sources and what the model makes of them, as captions and pictures."""
     if name not in KINDS:
         named = draw_sources("photos", translator.config)[:4]
-        caption = ", ".join(photo.name for photo in named)
-        return _both(caption, translator, [photo.picture for photo in named])
+        captions = [photo.name for photo in named]
+        return _both(captions, translator, [photo.picture for photo in named])
     drawn = draw_sources(KINDS[name], translator.config)
     pictures = [source.picture.convert("RGB") for source in drawn]
     is_drawing = translator.config.source_kind == "drawing"
@@ -66,19 +70,20 @@ def rows(translator: Translator, name: str) -> list[tuple[str, list[Image.Image]
         change(pictures[number % len(pictures)], how, is_drawing, seed=number)
         for number, how in enumerate(CHANGES)
     ]
-    result = _both(", ".join(CHANGES), translator, sources)
+    result = []
+    for start in range(0, len(sources), COLUMNS):
+        part = slice(start, start + COLUMNS)
+        result += _both(CHANGES[part], translator, sources[part])
     if name == "face-sketch":
         astronaut = Image.fromarray(photos.astronaut()[:300, 80:380]).resize((256, 256))
-        lines, caption = line_drawing(astronaut), "a photo, through its lines"
+        lines = line_drawing(astronaut)
         if translator.config.generator.hints:
             lines = over_hints(lines, photo_hints(astronaut))
-        result += _both(caption, translator, [lines])
+        result += _both(["a photo, through its lines"], translator, [lines])
     return result
 
 
-def comparison(
-    before: Translator, after: Translator, name: str
-) -> list[tuple[str, list[Image.Image]]]:
+def comparison(before: Translator, after: Translator, name: str) -> list[Row]:
     """Return eight sources, or all of a kind, and what two models make of them; one that follows
     no strokes of colour gets the lines alone."""
     if name == "satellite-to-map":
@@ -99,15 +104,13 @@ def comparison(
     return [(caption, _small(row)) for caption, row in zip(captions, (sources, *made))]
 
 
-def _small(pictures: list[Image.Image]) -> list[Image.Image]:
-    return [picture.convert("RGB").resize((160, 160)) for picture in pictures]
+def _small(pictures: list[Image.Image], side: int = 160) -> list[Image.Image]:
+    return [picture.convert("RGB").resize((side, side)) for picture in pictures]
 
 
-def _both(
-    caption: str, translator: Translator, sources: list[Image.Image]
-) -> list[tuple[str, list[Image.Image]]]:
+def _both(captions: Sequence[str], translator: Translator, sources: list[Image.Image]) -> list[Row]:
     made = translate_each(translator, sources, "whole")
-    return [(caption, _small(sources)), ("generated", _small(made))]
+    return [(captions, _small(sources, 240)), ("generated", _small(made, 240))]
 
 
 def change(picture: Image.Image, how: str, is_drawing: bool, seed: int) -> Image.Image:
