@@ -61,8 +61,8 @@ class DatasetLibrary:
         self.sample = gr.Button(
             "Make a sample dataset", visible=False, size="md", elem_id="make-sample"
         )
-        # A callable value would be called as the page is built, and be in its public configuration.
         self.name = gr.Textbox("", visible=False, label="Dataset")
+        # A callable value would be called as the page is built, and be in its public configuration.
         self.refresh_on(page.load)
         with (
             gr.Column(visible=False, elem_id="dataset") as self.detail,
