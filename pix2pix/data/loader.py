@@ -101,7 +101,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
             1 if side.numbers != "uint8" and side.channels == 1 else max(count)
             for side, count in zip(self.turned_ranges(), counts)
         ]  # an A|B picture of a photo and of depth has three channels on both sides
-        # A fourth, transparency, is only where it was asked for, and counts for both sides.
+        # Opened with transparency both have it, and it is a channel only where that was asked for.
         source, target = (
             known or (3 if count >= 3 else 1) for known, count in zip(configured, most)
         )
