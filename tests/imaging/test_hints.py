@@ -346,7 +346,7 @@ def test_a_photo_keeps_its_colours_as_hints(
             source = over_hints(drawing, photo_hints(photo)) if coloured else drawing
             made = by_name["translate"](str(file), name, lines="yes", hints=hints)
             assert made.tobytes() == models.get(name).translate(source).tobytes()
-            state = by_name["to_pad"](str(file), "lines", hints, name, {})[0]
+            state = by_name["to_pad"](str(file), "yes", "lines", hints, name, {})[0]
             strokes = state["raster"]["strokes"]
             assert len(strokes) == (MOST if coloured else 0)
             for x, y in (point for stroke in strokes for point in stroke["points"]):

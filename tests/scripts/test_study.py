@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -90,6 +91,8 @@ def test_the_same_command_goes_on_and_keeps_what_is_done(study: Study, threads: 
     # Stopped before its first state was saved, it begins anew.
     before = study.row("two")
     (two / "measures.json").unlink()
+    shutil.rmtree(two / "model")
+    shutil.rmtree(two / "checkpoints")
     losses = (two / "metrics.jsonl").read_text()
     (two / "metrics.jsonl").write_text(losses.splitlines(keepends=True)[0])
     assert study.run() == 0
