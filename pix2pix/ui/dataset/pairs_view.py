@@ -33,7 +33,7 @@ from pix2pix.ui.dataset.wording import DOUBT_TEXTS, format_pairs, format_splits
 PAIRS_PER_PAGE = 12
 PREVIEW_PAIRS = 4  # of a dataset to train on
 SIDE = 256  # pixels; larger pairs are shown at this height
-PairView = TypeVar("Item")
+Item = TypeVar("Item")
 
 
 def pairs_view(empty: str, **options: Any) -> gr.HTML:
@@ -149,7 +149,7 @@ def encode_pair(pair: Image.Image) -> dict[str, Any]:
 
 
 def _page_of(
-    items: Sequence[PairView], start: int, make: Callable[[PairView], dict[str, Any]]
+    items: Sequence[Item], start: int, make: Callable[[Item], dict[str, Any]]
 ) -> dict[str, Any]:
     start = min(max(0, start), max(0, len(items) - 1)) // PAIRS_PER_PAGE * PAIRS_PER_PAGE
     part = items[start : start + PAIRS_PER_PAGE]

@@ -39,10 +39,10 @@ export class Engine {
   }
 
   /** Load a model by the `engine` of a pad's configuration, whose addresses are relative to `root`;
-      `wanted` says whether by a GPU: auto, yes or no. `onBytes` hears how many bytes of weights
+      `gpuMode` says whether by a GPU: auto, yes or no. `onBytes` hears how many bytes of weights
       came. */
-  async load(files, root, wanted, onBytes) {
-    return this.call("load", { files, root, wanted }, LOAD_MS, onBytes);
+  async load(files, root, gpuMode, onBytes) {
+    return this.call("load", { files, root, gpuMode }, LOAD_MS, onBytes);
   }
 
   /** Translate ImageData of any size, with a tint if any; {pixels: ImageData of that size, ms}. */

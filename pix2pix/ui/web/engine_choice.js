@@ -49,7 +49,7 @@ export class EngineChoice {
     this.times = { server: [], device: [] };
     this.isSilent = false; // the server
     this.began = false; // the visitor draws
-    this.wanted = new URLSearchParams(location.search).get("gpu") ?? "auto";
+    this.gpuMode = new URLSearchParams(location.search).get("gpu") ?? "auto";
     this.button.addEventListener("click", () => this.onButton());
   }
 
@@ -96,7 +96,7 @@ export class EngineChoice {
   }
 
   /** The visitor asked for this device. */
-  want() {
+  useDevice() {
     this.began = true;
     this.picked = "device";
     if (this.state === "failed") this.state = "off";
@@ -131,7 +131,7 @@ export class EngineChoice {
       this.share = Math.min(1, came / files.bytes);
       this.show();
     };
-    const { provider, seconds } = await this.worker.load(files, this.root, this.wanted, onBytes);
+    const { provider, seconds } = await this.worker.load(files, this.root, this.gpuMode, onBytes);
     if (this.turn !== turn) return;
     Object.assign(this, { provider, seconds });
     const { size } = this.config;
@@ -153,7 +153,7 @@ export class EngineChoice {
     this.loaded = "";
     this.turn += 1;
     if (this.provider === "webgpu") {
-      Object.assign(this, { wanted: "no", state: "off" }); // a lost GPU: the processor is left
+      Object.assign(this, { gpuMode: "no", state: "off" }); // a lost GPU: the processor is left
       this.begin();
     } else {
       this.state = "failed";
@@ -226,7 +226,7 @@ export class EngineChoice {
 
   onButton() {
     if (this.state === "ready") this.picked = this.isDevice ? "server" : "device";
-    else this.want();
+    else this.useDevice();
     this.show();
     this.onReady();
   }

@@ -46,14 +46,14 @@ async function importModule({ url, integrity }) {
 }
 
 /** Whether the browser computes on a GPU; one that the processor imitates only counts if asked. */
-async function hasGpu(wanted) {
-  if (wanted === "no") return false;
+async function hasGpu(gpuMode) {
+  if (gpuMode === "no") return false;
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return Boolean(adapter && (wanted === "yes" || !adapter.info?.isFallbackAdapter));
+  return Boolean(adapter && (gpuMode === "yes" || !adapter.info?.isFallbackAdapter));
 }
 
-async function startRuntime(runtime, root, wanted) {
-  const gpu = await hasGpu(wanted);
+async function startRuntime(runtime, root, gpuMode) {
+  const gpu = await hasGpu(gpuMode);
   const [code, binary] = ["code", "binary"].map((part) => {
     const { url, ...more } = runtime[gpu ? "webgpu" : "wasm"][part];
     return { url: new URL(url, root).href, ...more };
@@ -74,7 +74,7 @@ function loadRuntime(...given) {
 }
 
 /** Load the runtime and a model; tells the bytes of its weights as they come. */
-async function load({ id, files, root, wanted }) {
+async function load({ id, files, root, gpuMode }) {
   loading.abort();
   loading = new AbortController();
   const { signal } = loading;
@@ -82,7 +82,7 @@ async function load({ id, files, root, wanted }) {
   const [graph, weights, { providers }] = await Promise.all([
     fetchBytes(new URL(files.graph, root), { signal }),
     fetchBytes(new URL(files.weights, root), { signal, onBytes }),
-    loadRuntime(files.runtime, root, wanted),
+    loadRuntime(files.runtime, root, gpuMode),
   ]);
   return inTurn(() => startSession({ graph, weights, files, providers, signal }));
 }

@@ -142,7 +142,7 @@ export class Camera {
       return;
     }
     if (!isMine()) return; // whoever took the turn has closed it
-    this.engines.want();
+    this.engines.useDevice();
     this.run();
   }
 

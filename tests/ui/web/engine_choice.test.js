@@ -67,7 +67,7 @@ test("the device draws where it is ready and faster, alone, or picked", () => {
 });
 
 test("the device gets ready when the visitor draws, and answers from then on", async () => {
-  const made = choice(PICTURE, { engine: { ...engine(), load: async (_files, _root, _wanted, onBytes) => {
+  const made = choice(PICTURE, { engine: { ...engine(), load: async (_files, _root, _gpuMode, onBytes) => {
     onBytes(2e6);
     assert.deepEqual(made.words(), ["Getting this device ready: 40 % of 5 MB", ""]);
     return { provider: "wasm", seconds: 1 };
@@ -102,7 +102,7 @@ test("whoever goes to another model and back while the first one loads gets it r
 
 test("bytes of a load that nobody waits for do not count", async () => {
   const sent = [];
-  const load = (_files, _root, _wanted, onBytes) => new Promise(() => { sent.push(onBytes); });
+  const load = (_files, _root, _gpuMode, onBytes) => new Promise(() => { sent.push(onBytes); });
   const made = choice(PICTURE, { engine: { ...engine(), load } });
   for (const model of ["lines", "other", "lines"]) {
     made.configure({ ...CONFIG, model });
@@ -156,7 +156,7 @@ test("a lost GPU is followed by the processor, not by giving up", () => {
   made.load = mock.fn();
   globalThis.requestIdleCallback = (then) => then();
   made.fail(new Error("device lost"));
-  assert.deepEqual([made.state, made.wanted, made.load.mock.callCount()], ["off", "no", 1]);
+  assert.deepEqual([made.state, made.gpuMode, made.load.mock.callCount()], ["off", "no", 1]);
   delete globalThis.requestIdleCallback;
 });
 
