@@ -27,7 +27,7 @@ const live = () => streams.map(({ isLive }) => isLive);
 function openPad(config) {
   pad = {
     config, drawing: { config, load: mock.fn(async () => {}) }, live: { say: mock.fn() },
-    engines: { want: mock.fn() },
+    engines: { useDevice: mock.fn() },
   };
   pad.camera = new Camera(element(), pad);
   Object.assign(pad.camera, { video: { play: async () => {} }, run: mock.fn() });
