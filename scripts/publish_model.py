@@ -34,8 +34,10 @@ def main() -> int:
     args = arguments()
     model = find_model(args.run)
     generator, config = load_model(model)
-    card = (args.card or model / CARD).read_text(encoding="utf-8")
-    card = card if args.card else entitle_card(card, args.title)
+    if args.card:
+        card = args.card.read_text(encoding="utf-8")
+    else:
+        card = entitle_card((model / CARD).read_text(encoding="utf-8"), args.title)
     sources = []
     if args.examples and args.through:
         painter = Translator.load(find_model(args.through))

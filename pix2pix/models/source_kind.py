@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from pix2pix.errors import UserError
 from pix2pix.imaging.line_art import looks_like_photo
@@ -45,7 +44,7 @@ def kind_notice(picture: Picture, name: str, config: ModelConfig) -> str:
 
 
 def _has_labels(picture: Picture, config: ModelConfig) -> bool:
-    small = picture.to_pil(3).resize((LOOK, LOOK), Image.Resampling.NEAREST)
+    small = picture.resize((LOOK, LOOK), labels=True).to_pil(3)
     pixels = np.asarray(small, np.float64).reshape(-1, 3)
     palette = np.array([parse_colour(entry["color"]) for entry in config.palette], np.float64)
     apart = np.abs(pixels - palette[nearest_labels(pixels, palette)]).max(axis=1)

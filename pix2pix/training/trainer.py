@@ -208,8 +208,9 @@ class Trainer:
 
         Where bfloat16 gives none, float32 is asked, and from the second time on it stays.
         """
-        buffers = [*self.generator.buffers(), *self.discriminator.buffers()]
-        before = [buffer.clone() for buffer in buffers] if self.bfloat16 else []
+        networks = (self.generator, self.discriminator) if self.bfloat16 else ()
+        buffers = [buffer for network in networks for buffer in network.buffers()]
+        before = [buffer.clone() for buffer in buffers]
         with self.autocast(), compiler_errors():
             losses = compute(part)
         values = torch.stack([*losses.values()]).tolist()

@@ -761,7 +761,7 @@ def test_every_preset_is_in_words_and_every_setting_in_the_table() -> None:
         ({"more": "steps=3"}, "6 train pairs, not all seen: 3 steps."),
         (
             {"more": "steps_per_epoch=30"},
-            "500 times: 3,000 steps in 100 epochs of 30.",
+            "6 train pairs, 500 times: 3,000 steps in 100 epochs of 30.",
         ),
         ({"more": "batch_size=4000"}, "lower Size, Network width or Batch size"),
         ({"epochs": None}, ""),
