@@ -1,4 +1,4 @@
-"""Fetch and publish model repositories of the Hugging Face Hub.
+"""Fetch and push model repositories of the Hugging Face Hub.
 
 Nothing in a repository is trusted. Of one commit its `config.json` comes first, then weights of a
 size that fits it; they are safetensors or nothing, and must fill the network that the config names.
@@ -204,10 +204,10 @@ def _prune_cache(used: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-# --------------------------------------------------------------------------------------- publishing
+# ------------------------------------------------------------------------------------------ pushing
 
 
-def publish_model(
+def push_model(
     folder: Path,
     repo: str,
     *,

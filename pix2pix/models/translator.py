@@ -112,9 +112,9 @@ class Translator:
         """
         if self.folder is None:
             raise UserError("This model lies in no folder: save it, load it from there, then push.")
-        from pix2pix.hub.models import publish_model
+        from pix2pix.hub.models import push_model
 
-        return publish_model(self.folder, repo, token=token, private=private)
+        return push_model(self.folder, repo, token=token, private=private)
 
     def __call__(
         self,

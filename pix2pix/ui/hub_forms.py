@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from pix2pix.errors import UserError
-from pix2pix.hub.models import publish_model
+from pix2pix.hub.models import push_model
 from pix2pix.ui.auth import visitor_token
 from pix2pix.ui.events import page_progress, results_folder
 from pix2pix.ui.limits import check_disk
@@ -22,14 +22,14 @@ from pix2pix.utils.text import escape_text
 TOKEN_NOTE = "Used once and not kept."
 
 
-def publish_form(models: ModelSource, name: gr.Textbox) -> None:
+def push_model_form(models: ModelSource, name: gr.Textbox) -> None:
     """Lay out the form that sends the model that `name` holds."""
 
     def push(chosen: str, repo: str, **options: Any) -> str:
         folder = models.models().get(chosen)
         if folder is None:
             raise UserError("Only models that are kept here can be sent: choose one of them.")
-        return publish_model(folder, repo, **options)
+        return push_model(folder, repo, **options)
 
     upload_form(name, push, "model-push")
 

@@ -11,7 +11,7 @@ from pix2pix.ui.auth import Roles, guard_events, owner_only
 from pix2pix.ui.dataset.tab import DatasetTab
 from pix2pix.ui.events import HIDDEN_EVENT, RESULT_SECONDS
 from pix2pix.ui.gradio_patches import block_url_downloads
-from pix2pix.ui.hub_forms import export_form, publish_form
+from pix2pix.ui.hub_forms import export_form, push_model_form
 from pix2pix.ui.limits import PUBLIC_LIMITS, Limits, limit_waiting
 from pix2pix.ui.model_view import ModelSource, known_models, model_card_items
 from pix2pix.ui.train.tab import dataset_choices, train_tab
@@ -76,7 +76,7 @@ def build_page(
             for_all = set(page.fns), set(page.blocks)
             if translate:
                 with translate.to_hub, owner_only(page, roles):
-                    publish_form(models, translate.name)
+                    push_model_form(models, translate.name)
                     export_form(models, translate.name)
             notes = []  # where the tabs say, as the page is loaded, what this machine cannot do
             with gr.Tab("Dataset", id="dataset") as tab, owner_only(page, roles):

@@ -14,7 +14,7 @@ import pytest
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.hub import models
 from pix2pix.hub.client import parse_repo
-from pix2pix.hub.models import fetch_model, publish_model
+from pix2pix.hub.models import fetch_model, push_model
 from pix2pix.imaging.picture import save_png
 from pix2pix.model_config import GeneratorConfig
 from pix2pix.models.folder import list_models, load_model
@@ -296,7 +296,7 @@ def test_a_stop_leaves_nothing(hub, model, tmp_path):
     assert list((tmp_path / "c").iterdir()) == []
 
 
-# ------------------------------------------------------------------------------------- publishing
+# ---------------------------------------------------------------------------------------- pushing
 
 
 def mine(folder: Path) -> Path:
@@ -312,13 +312,13 @@ def mine(folder: Path) -> Path:
     return folder
 
 
-def publish(hub: Hub, folder: Path, **options: object) -> str:
-    return publish_model(folder, ID, **{"token": WRITER, **options})
+def push(hub: Hub, folder: Path, **options: object) -> str:
+    return push_model(folder, ID, **{"token": WRITER, **options})
 
 
-def test_a_model_is_published_privately_in_one_commit(hub, tmp_path):
+def test_a_model_is_pushed_privately_in_one_commit(hub, tmp_path):
     folder = mine(tmp_path / "mine")
-    assert publish(hub, folder) == f"{hub.endpoint}/{ID}"
+    assert push(hub, folder) == f"{hub.endpoint}/{ID}"
     assert hub.private[ID] and hub.kinds[ID] == "model" and len(hub.sent) == 1
     files = hub.files()
     assert files.pop(".gitattributes")
@@ -333,9 +333,9 @@ def test_a_model_is_published_privately_in_one_commit(hub, tmp_path):
     assert {sent for *_, sent in hub.asked} == {f"Bearer {WRITER}"}
 
 
-def test_what_was_published_is_fetched_again(hub, tmp_path):
+def test_what_was_pushed_is_fetched_again(hub, tmp_path):
     folder = mine(tmp_path / "mine")
-    publish(hub, folder)
+    push(hub, folder)
     fetched = fetch(hub, tmp_path / "c", token=READER)
     assert (fetched / "model.safetensors").read_bytes() == (
         folder / "model.safetensors"
@@ -349,17 +349,17 @@ def test_a_card_keeps_what_it_says(hub, tmp_path):
         "license: mit\npipeline_tag: image-to-image\ntags:\n- pix2pix\n- faces\ndatasets:\n- a/b"
     )
     (folder / "README.md").write_text(f"---\n{front}\n---\n\n# Faces\n")
-    publish(hub, folder)
+    push(hub, folder)
     expected = front.replace("- faces", "- faces\n- image-to-image")
     assert hub.files()["README.md"].decode() == f"---\n{expected}\n---\n\n# Faces\n"
     (folder / "README.md").write_text("---\n- a\n---\n")
     with pytest.raises(UserError, match="no YAML"):
-        publish(hub, folder)
+        push(hub, folder)
 
 
 def test_a_newer_push_removes_samples_that_are_gone_and_nothing_else(hub, tmp_path):
     hub.commit(ID, {"samples/old.jpg": b"o", "LICENSE": b"mit", "samples/about.txt": b"a"}, True)
-    publish(hub, mine(tmp_path / "mine"))
+    push(hub, mine(tmp_path / "mine"))
     assert {"LICENSE", "samples/about.txt", "samples/1.png"} < hub.files().keys()
     assert "samples/old.jpg" not in hub.files()
 
@@ -368,25 +368,25 @@ def test_what_shall_be_private_never_goes_to_a_public_repository(hub, tmp_path):
     hub.commit(ID, {"README.md": b"old"})
     folder = mine(tmp_path / "mine")
     with pytest.raises(UserError, match="there and public"):
-        publish(hub, folder)
+        push(hub, folder)
     assert hub.sent == [] and hub.paths("preupload") == []
-    publish(hub, folder, private=False)
+    push(hub, folder, private=False)
     assert len(hub.sent) == 1
 
 
 @pytest.mark.parametrize(
     ("token", "words"), [(None, "needs a token"), ("", "needs a token"), (READER, "may not write")]
 )
-def test_publishing_needs_the_right_to_write(hub, tmp_path, monkeypatch, token, words):
+def test_pushing_needs_the_right_to_write(hub, tmp_path, monkeypatch, token, words):
     monkeypatch.setenv("HF_TOKEN", WRITER)  # the server's own is no visitor's
     with pytest.raises(UserError, match=words):
-        publish(hub, mine(tmp_path / "mine"), token=token)
+        push(hub, mine(tmp_path / "mine"), token=token)
     assert hub.sent == [] and ID not in hub.commits
 
 
-def test_a_broken_model_is_not_published(hub, tmp_path):
+def test_a_broken_model_is_not_pushed(hub, tmp_path):
     folder = mine(tmp_path / "mine")
     (folder / "model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(UserError, match=re.escape("mine/model.safetensors is missing or not")):
-        publish(hub, folder)
+        push(hub, folder)
     assert hub.asked == []

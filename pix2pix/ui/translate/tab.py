@@ -128,7 +128,7 @@ class TranslateTab:
         with gr.Column(elem_classes="squares"):
             with gr.Accordion("A model from the Hugging Face Hub", open=False, elem_id="hub-load"):
                 self.lay_out_hub_model(outputs)
-            title = "Publish this model: on the Hugging Face Hub, or as a web page"
+            title = "Send this model to the Hugging Face Hub, or export it as a web page"
             self.to_hub = gr.Accordion(title, open=False, elem_id="hub-send")
             if can_sign_in():
                 with gr.Row():
