@@ -172,9 +172,17 @@ def subfolders(folder: Path) -> list[Path]:
     """List the visible folders right inside; none where the folder cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            return [Path(e.path) for e in entries if e.is_dir() and is_visible(e.name)]
+            return [Path(e.path) for e in entries if is_folder(e) and is_visible(e.name)]
     except OSError:
         return []
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Return whether it is a folder or a link to one; a link that leads back to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def is_picture_name(name: str) -> bool:
@@ -191,7 +199,7 @@ def _has_pictures(folder: Path) -> bool:
     try:
         with os.scandir(folder) as entries:
             return any(
-                is_picture_name(e.name) and not e.name.startswith(".") and e.is_file()
+                is_picture_name(e.name) and not e.name.startswith(".") and os.path.isfile(e)
                 for e in entries
             )
     except OSError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pix2pix.data.dataset import list_pairs
-from pix2pix.data.layout import check_folder, is_picture_name, is_visible
+from pix2pix.data.layout import check_folder, is_folder, is_picture_name, is_visible
 from pix2pix.data.pair_doubts import find_gap, strip_doubts
 from pix2pix.data.reading import MAX_PAGES, list_pages, page_name
 from pix2pix.data.records import SPLITS, Inputs, Pair, Refusal, and_more, doubt
@@ -164,7 +164,7 @@ def walk_files(folder: Path) -> Iterator[tuple[str, str]]:
             continue
         for entry in entries:
             name = f"{inside}/{entry.name}" if inside else entry.name
-            if entry.is_dir():
+            if is_folder(entry):
                 real = os.path.realpath(entry.path)
                 if real in above:
                     yield name, "link"

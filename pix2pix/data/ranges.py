@@ -113,7 +113,7 @@ def parse_range(value: Any, what: str = "The range") -> RangeChoice:
     parts = value.split(",") if isinstance(value, str) else value or ()
     try:
         low, high = (float(part) for part in parts) if parts else ("", "")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low, high = math.nan, math.nan
     if low == "":
         return ""

@@ -28,6 +28,7 @@ from pix2pix.utils.text import printable
 
 Place = tuple[int, int]  # column and row of a tile, rows from north to south
 CACHED = 256  # decoded tiles in memory
+MAX_ZOOM = 30  # of an MBTiles file: a tile would show four centimetres
 STRIP = 128  # tiles side by side that are one picture: a band of 65,000 rows takes 0.3 GB
 # A place, and its neighbours in the order in which one fills it: beside, above, at a corner.
 _AROUND = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -265,16 +266,31 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
 def _of_mbtiles(file: Path, source: sqlite3.Connection) -> TileSet:
     zooms: dict[int, dict[Place, Any]] = defaultdict(dict)
     places = "SELECT zoom_level, tile_column, tile_row FROM tiles ORDER BY zoom_level"
-    for zoom, x, y in source.execute(places):
-        zooms[zoom][x, 2**zoom - 1 - y] = zoom, x, y  # rows count from the south
+    for key in source.execute(places):
+        if not _is_place(*key):
+            at = "zoom {}, column {}, row {}".format(*map(printable, map(str, key)))
+            raise UserError(
+                f"{printable(file.name)} has a tile at {at}, which is no place on a map: make the "
+                "file again."
+            )
+        zoom, x, y = key
+        zooms[zoom][x, 2**zoom - 1 - y] = key  # rows count from the south
 
     def read(key: tuple[int, int, int]) -> bytes:
         where = "SELECT tile_data FROM tiles WHERE zoom_level=? AND tile_column=? AND tile_row=?"
-        return source.execute(where, key).fetchone()[0]
+        data = source.execute(where, key).fetchone()[0]
+        return data if isinstance(data, bytes) else b""  # which is no picture
 
     if not zooms:
         raise UserError(f"{printable(file.name)} holds no tiles: choose another file.")
     return TileSet(file.name, dict(zooms), read, lambda key: f"{file.name}, tile {key}")
+
+
+def _is_place(zoom: Any, x: Any, y: Any) -> bool:
+    """Return whether a tile can lie there: SQLite's columns hold whatever was put in."""
+    if not all(isinstance(number, int) for number in (zoom, x, y)):
+        return False
+    return 0 <= zoom <= MAX_ZOOM and min(x, y) >= 0 and max(x, y) < 2**zoom
 
 
 def _write_to(made: sqlite3.Connection) -> Write:

@@ -102,19 +102,28 @@ def check_number_ranges(ranges: dict[str, Any], numbers: dict[str, Any]) -> None
     {"source": {"type": "float32", "channels": 1}, ...}."""
     for side, ends in ranges.items():
         good = isinstance(ends, (list, tuple)) and len(ends) == 2
-        good = good and all(isinstance(e, (int, float)) and math.isfinite(e) for e in ends)
+        good = good and all(map(is_finite, ends))
         if side not in ("source", "target") or not good or not ends[0] < ends[1]:
             raise UserError("ranges must hold two numbers for source or target, the smaller first.")
     for side, kind in numbers.items():
         good = side in ("source", "target") and isinstance(kind, dict)
-        if not good or kind.get("type") not in NUMBER_TYPES or kind.get("channels") not in (1, 3):
+        good = good and isinstance(kind.get("type"), str) and kind["type"] in NUMBER_TYPES
+        if not good or kind.get("channels") not in (1, 3):
             raise UserError("numbers must name a type, such as float32, and 1 or 3 channels.")
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raise UserError unless ``low <= value <= high`` (NaN is outside)."""
-    if not (math.isfinite(value) and low <= value <= high):
+    if not (is_finite(value) and low <= value <= high):
         raise UserError(f"{name} must be from {low} to {high}, not {value}.")
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether it is a number that a float can hold: JSON has whole numbers of any length."""
+    try:
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def checked_fields(cls: type, data: Any) -> dict[str, Any]:

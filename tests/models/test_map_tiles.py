@@ -164,6 +164,20 @@ def test_mbtiles_come_back_as_mbtiles(
     assert not [*(tmp_path / "bad").iterdir()]
 
 
+@pytest.mark.parametrize("key", [("5", 0, "x"), (None, 0, 0), (-1, 0, 0), (10**9, 0, 0), (3, 8, 0)])
+def test_a_tile_at_no_place_on_a_map_is_refused(
+    key: tuple[object, ...], painter: Translator, tmp_path: Path
+) -> None:
+    file = tmp_path / "odd.mbtiles"
+    with contextlib.closing(sqlite3.connect(file)) as made:
+        made.execute("CREATE TABLE metadata (name, value)")
+        made.execute("CREATE TABLE tiles (zoom_level, tile_column, tile_row, tile_data)")
+        made.execute("INSERT INTO tiles VALUES (?, ?, ?, NULL)", key)
+        made.commit()
+    with pytest.raises(UserError, match="no place on a map"):
+        translate(painter, file, tmp_path / "out")
+
+
 # ------------------------------------------------------------------------------- folders and places
 
 

@@ -191,7 +191,7 @@ def _link_outside(folder: Path, home: Path) -> Path | None:
             for path in (Path(place) / name for name in (*folders, *files)):
                 if not path.is_symlink():
                     continue
-                real = path.resolve()
+                real = Path(os.path.realpath(path))  # which takes a circle of links as well
                 if not real.is_relative_to(home):
                     return path
                 if real.is_dir() and real not in seen:  # it is followed, so look behind it

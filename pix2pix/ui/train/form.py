@@ -187,6 +187,8 @@ class TrainForm:
             count = dataset_info(folder).counts["train"]
         except UserError:
             return ""
+        if not count:
+            return ""
         pass_steps = steps_per_epoch(count, config.effective_batch_size)
         _, steps = config.length(pass_steps)
         device = pick_device()

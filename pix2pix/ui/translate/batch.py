@@ -199,8 +199,9 @@ def list_batch(
     for number, (file, stem) in enumerate(distinct_names(files)):
         try:
             if not file.lower().endswith(ARCHIVES):
-                jobs.append(file_job(Path(file), stem + Path(file).suffix, suffix))
-                count += count_mbtiles(Path(file)) if jobs[-1].kind == "mbtiles" else 1
+                job = file_job(Path(file), stem + Path(file).suffix, suffix)
+                count += count_mbtiles(Path(file)) if job.kind == "mbtiles" else 1
+                jobs.append(job)
                 continue
             inside = place / str(number)
             most = ArchiveLimits(entries=20 * limits.files, bytes=UNPACKED)

@@ -267,11 +267,11 @@ def live_functions(
 
     def translate(request: Request) -> Reply:
         model, image, seed, tint = read(request)
-        return {"image": data_url(model.translate(image, seed=seed, tint=tint))}
+        return {"image": data_url(model.look(model.translate(image, seed=seed, tint=tint)))}
 
     def variations(request: Request) -> Reply:
         model, image, seed, _ = read(request)
-        made = [(s, model.translate(image, seed=s)) for s in seeds_from(seed)]
+        made = [(s, model.look(model.translate(image, seed=s))) for s in seeds_from(seed)]
         return {"images": [{"seed": s, "image": data_url(picture)} for s, picture in made]}
 
     return translate, variations
