@@ -175,6 +175,14 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
+def is_finite(value: Any) -> bool:
+    """Return whether it is a number that a float can hold: JSON has whole numbers of any length."""
+    try:
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def to_number(value: Any) -> float:
     """Return the value, 0 where it is not a finite number."""
-    return value if is_number(value) and math.isfinite(value) else 0
+    return value if is_number(value) and is_finite(value) else 0

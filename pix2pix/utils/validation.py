@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from argparse import ArgumentTypeError
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pix2pix.errors import UserError
+from pix2pix.utils.files import is_finite
 
 MAX_TEXT = 200  # characters of a title or a name
 MAX_COLOURS = 256  # of a palette
@@ -116,14 +116,6 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raise UserError unless ``low <= value <= high`` (NaN is outside)."""
     if not (is_finite(value) and low <= value <= high):
         raise UserError(f"{name} must be from {low} to {high}, not {value}.")
-
-
-def is_finite(value: Any) -> bool:
-    """Return whether it is a number that a float can hold: JSON has whole numbers of any length."""
-    try:
-        return isinstance(value, (int, float)) and math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def checked_fields(cls: type, data: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import tifffile
 from PIL import Image, ImageDraw
 
 from pix2pix.data.build import build
+from pix2pix.data.layout import find_inputs
 from pix2pix.data.pair_doubts import alignment, dataset_doubts, edges
 from pix2pix.data.plan import make_plan
 from pix2pix.data.reading import THUMBNAIL_SIDE
@@ -478,6 +479,19 @@ def test_pages_keep_their_numbers_and_smaller_copies_are_none(tmp_path: Path) ->
     page = tifffile.imread(tmp_path / "b" / "1.tif", key=2).astype(float)
     expected = np.clip((page - low) / (high - low), 0, 1) * 255
     assert (made[:4] == 0).all() and np.abs(made - expected).max() <= 0.51
+
+
+def test_a_link_that_leads_back_to_itself_hides_no_picture(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 3)
+    for folder in (tmp_path, source):
+        (folder / "circle").symlink_to("circle")
+        (folder / "circle.png").symlink_to("circle.png")
+    found = find_inputs(tmp_path, None, "auto", "", "")
+    assert (found.source, found.target) == (source, target)
+    plan = make_plan(found)
+    assert len(plan.pairs) == 3
+    links = [file for d in plan.doubts if d.kind == "links" for file in d.files]
+    assert links == ["circle", "circle.png"]
 
 
 def test_every_file_is_accounted_for_by_name(tmp_path: Path) -> None:

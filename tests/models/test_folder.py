@@ -109,6 +109,9 @@ def test_loading_is_strict(change: str, tmp_path: Path) -> None:
         ({"norm_mode": "own"}, "norm_mode must be one of"),
         ({"title": None}, "title must be of type str"),
         ({"format_version": 99}, "update Pix2Pix Studio"),
+        ({"generator__ngf": 10**400}, "ngf must be from"),
+        ({"ranges": {"target": [0, 10**400]}}, "the smaller first"),
+        ({"numbers": {"target": {"type": [], "channels": 1}}}, "must name a type"),
     ],
 )
 def test_configs_are_validated(values: dict, says: str, tmp_path: Path) -> None:

@@ -15,8 +15,16 @@ from PIL import Image
 from starlette.requests import Request
 from torch import Tensor, nn
 
+from pix2pix.imaging.decode import from_data_url
 from pix2pix.imaging.picture import data_url
-from pix2pix.ui.translate.pad import BUSY, MAX_CONCURRENT, MAX_PER_VISITOR, MAX_WAITING, pad
+from pix2pix.ui.translate.pad import (
+    BUSY,
+    MAX_CONCURRENT,
+    MAX_IMAGE_BYTES,
+    MAX_PER_VISITOR,
+    MAX_WAITING,
+    pad,
+)
 from pix2pix.ui.translate.tab import live_functions
 from tests.support.models_and_servers import awaited, noise, translator
 
@@ -56,6 +64,19 @@ def test_visitors_at_once_each_get_their_own_picture() -> None:
     for image, answers in zip(people, awaited(together())):
         right = {"image": data_url(model.translate(image))}
         assert answers == [right] * 4
+
+
+def test_numbers_are_shown_as_a_picture_from_black_to_white() -> None:
+    """Heights from 0 to 9, by a network that gives its source back."""
+    known = {"target": {"type": "float32", "channels": 1}}
+    network = {"source_channels": 1, "target_channels": 1}
+    model = translator(nn.Identity(), network, numbers=known, ranges={"target": [0.0, 9.0]})
+    drawing = noise(64, 64, channels=1)
+    assert model.translate(drawing).mode == "F"
+    answer = awaited(pad_of(model).translate(request(drawing)))
+    shown = from_data_url(answer["image"], MAX_IMAGE_BYTES)
+    apart = np.asarray(shown.convert("L"), int) - np.asarray(drawing.convert("L"), int)
+    assert np.abs(apart).max() <= 1
 
 
 class Held(nn.Module):

@@ -780,6 +780,14 @@ def test_length_and_memory_are_told_before_a_start(
     assert words in told if words else told == ""
 
 
+def test_a_set_without_train_pairs_has_no_length(workspace: Path) -> None:
+    named_dataset(workspace / "datasets" / "held-out", train=0)
+    with gr.Blocks():
+        form = TrainForm()
+    values = {part: getattr(part, "value", None) for part in form.inputs()}
+    assert form.describe_length(values | {form.dataset: "held-out", form.more: ""}) == ""
+
+
 def test_the_time_is_told_where_a_run_did_the_same_work_before(workspace: Path) -> None:
     with gr.Blocks():
         form = TrainForm()
