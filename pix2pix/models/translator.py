@@ -243,8 +243,10 @@ class Translator:
         source = picture.resize((width, height), labels=labels)
         array = source.tile((0, 0, width, height), self.config.generator.source_channels)
         made = self._forward_padded(array, **options)
-        result = self._image(made, self._bit_depth(picture))
-        return self._labels(result.resize(picture.size, Image.Resampling.BICUBIC))
+        result = self._labels(self._image(made, self._bit_depth(picture)))
+        # Between two labels of a map lies no third one.
+        way = Image.Resampling.NEAREST if len(self.palette) else Image.Resampling.BICUBIC
+        return result.resize(picture.size, way)
 
     def _translate_tiles(self, picture: Picture, **options: Any) -> Image.Image:
         result: Image.Image | None = None

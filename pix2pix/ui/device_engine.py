@@ -108,6 +108,7 @@ def engine_files(folder: Path, config: ModelConfig, place: str, runtime: dict) -
         "sourceChannels": config.generator.source_channels,
         "targetChannels": config.generator.target_channels,
         "coloursGrey": config.colours_grey,
+        "hasLabelSources": config.source_kind == "labels",
         "targetPalette": config.target_colours,
         "size": config.generator.size,
         "multiple": config.generator.multiple,

@@ -89,15 +89,32 @@ def test_label_maps_hold_their_own_colours_alone(channels, mode, fit):
     network = {"source_channels": channels, "target_channels": channels}
     source = noise(9, 6).resize((300, 200)).convert(mode)
     soft, crisp = (
-        translator(nn.Identity(), network, target_palette=colours).translate(source, fit=fit)
-        for colours in ([], palette)
+        translator(nn.Identity(), network, target_palette=colours) for colours in ([], palette)
     )
+    # The network's own picture: at the model's size where all of it is scaled.
+    plain = source.resize((64, 43), Image.Resampling.BICUBIC) if fit == "whole" else source
+    made, crisp = soft.translate(plain, fit=fit), crisp.translate(source, fit=fit)
     colours = np.array([list(bytes.fromhex(name[1:])) for name in names])
-    apart = pixels(soft.convert("RGB"))[:, :, None] - colours
+    apart = pixels(made.convert("RGB"))[:, :, None] - colours
     nearest = colours[(apart**2).sum(-1).argmin(-1)]
+    if fit == "whole":
+        flat = Image.fromarray(nearest.astype(np.uint8))
+        nearest = pixels(flat.resize(source.size, Image.Resampling.NEAREST))
     assert crisp.mode == mode
     np.testing.assert_array_equal(pixels(crisp.convert("RGB")), nearest)
     assert len(np.unique(nearest.reshape(-1, 3), axis=0)) == len(names)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_between_two_labels_lies_no_third_one(fit):
+    """Black and white are scaled without the grey that is a label too."""
+    palette = [{"name": name, "color": name} for name in ("#000000", "#808080", "#ffffff")]
+    source = Image.new("RGB", (300, 200), "white")
+    source.paste("black", (0, 0, 150, 200))
+    made = translator(nn.Identity(), target_palette=palette, source_kind="labels").translate(
+        source, fit=fit
+    )
+    np.testing.assert_array_equal(pixels(made), pixels(source))
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ class Turned(torch.nn.Module):
 LABELS = [{"name": c, "color": c} for c in ("#000000", "#ffffff", "#c04030", "#3080d0", "#40a040")]
 
 
-@pytest.mark.parametrize("kind", ["in colour", "colours grey", "label maps"])
+@pytest.mark.parametrize("kind", ["in colour", "colours grey", "label maps", "of label maps"])
 @pytest.mark.parametrize("fit", ["whole", "tiles"])
 @pytest.mark.parametrize("sides", [(150, 97), (64, 64), (21, 40), (200, 1)], ids=str)
 def test_a_photo_of_any_size_becomes_what_the_translator_makes_of_it(
@@ -141,7 +141,8 @@ def test_a_photo_of_any_size_becomes_what_the_translator_makes_of_it(
     monkeypatch.setattr("pix2pix.models.translator.has_fast_bfloat16", lambda device: False)
     grey = {"training": {"derive": "grey"}} if kind == "colours grey" else {}
     labels = {"target_palette": LABELS} if kind == "label maps" else {}
-    config = tiny_config(fit=fit, **grey, **labels)
+    drawn = {"source_kind": "labels"} if kind == "of label maps" else {}
+    config = tiny_config(fit=fit, **grey, **labels, **drawn)
     noise = Image.fromarray(RNG.integers(0, 256, (7, 9, 3), np.uint8))
     photo = noise.resize(sides, Image.Resampling.BICUBIC)
     model = engine_json(config)
@@ -178,6 +179,7 @@ def engine_json(config: ModelConfig) -> str:
     size, channels = config.generator.size, config.generator.target_channels
     known = {"size": size, "fit": config.fit, "targetChannels": channels}
     known |= {"coloursGrey": config.colours_grey, "targetPalette": config.target_colours}
+    known["hasLabelSources"] = config.source_kind == "labels"
     return json.dumps(known)
 
 

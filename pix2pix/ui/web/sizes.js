@@ -58,6 +58,26 @@ export function scale(rgba, [width, height], [toWidth, toHeight]) {
   return toHeight === height ? rows : scaleAxis(rows, [toWidth, height], toHeight, false);
 }
 
+/** Where the middle of each of `to` pixels lies among `from`; summed up as Pillow does, or the two
+    would disagree wherever it lies on a border. */
+function nearest(from, to) {
+  const step = from / to;
+  const places = new Uint32Array(to);
+  for (let at = 0, middle = step / 2; at < to; at++, middle += step) places[at] = Math.floor(middle);
+  return places;
+}
+
+/** Scale RGBA pixels without mixing their colours. */
+function scaleNearest(rgba, [width, height], [toWidth, toHeight]) {
+  const pixels = new Uint32Array(rgba.buffer, rgba.byteOffset, width * height);
+  const made = new Uint32Array(toWidth * toHeight);
+  const columns = nearest(width, toWidth);
+  nearest(height, toHeight).forEach((row, y) => {
+    for (let x = 0; x < toWidth; x++) made[y * toWidth + x] = pixels[row * width + columns[x]];
+  });
+  return new Uint8ClampedArray(made.buffer);
+}
+
 /* ---- Sides that the network divides ---------------------------------------------------------- */
 
 const LEAST = 16; // pixels of a side
@@ -145,17 +165,20 @@ async function inTiles(rgba, [width, height], { size, targetChannels }, forward)
 /** Translate RGBA pixels of any [width, height]. `forward(rgba, [width, height])` gives channels x
     height x width of a picture that is no larger than the model's size. */
 export async function translate(rgba, sides, model, forward) {
-  const { size, fit, targetChannels, coloursGrey, targetPalette = [] } = model;
-  let made;
-  if (fit === "whole") {
-    const factor = size / Math.max(...sides);
-    const small = sides.map((side) => Math.max(1, rounded(side * factor)));
-    const values = await forward(scale(rgba, sides, small), small);
-    made = scale(toPixels(values, targetChannels), small, sides);
+  const { size, fit, targetChannels, coloursGrey, hasLabelSources, targetPalette = [] } = model;
+  const isWhole = fit === "whole";
+  const factor = isWhole ? size / Math.max(...sides) : 1;
+  const small = sides.map((side) => Math.max(1, rounded(side * factor)));
+  const values = isWhole
+    ? await forward((hasLabelSources ? scaleNearest : scale)(rgba, sides, small), small)
+    : await inTiles(rgba, sides, model, forward);
+  let made = toPixels(values, targetChannels);
+  if (targetPalette.length) {
+    toPalette(made, targetPalette.map(parseColour));
+    made = scaleNearest(made, small, sides); // between two labels of a map lies no third one
   } else {
-    made = toPixels(await inTiles(rgba, sides, model, forward), targetChannels);
+    made = scale(made, small, sides);
   }
   if (coloursGrey) keepLight(made, rgba);
-  if (targetPalette.length) toPalette(made, targetPalette.map(parseColour));
   return made;
 }
