@@ -18,10 +18,11 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from pix2pix.training import run_control, run_folder
-from pix2pix.utils.files import copy_folder, write_json
+from pix2pix.utils.files import copy_folder, write_atomically, write_json
 from pix2pix.utils.workspace import IMPORT_PATH, workspace
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,7 @@ def copy_changes(run: Path, out: Path, known: Stamps, *, with_state: bool) -> No
         if known.get(name) == current[name] or (name == STATE and not with_state):
             continue
         try:
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(run / name, out / name)
+            write_atomically(out / name, partial(shutil.copyfile, run / name))
             known[name] = current[name]
         except FileNotFoundError:
             if (run / name).exists():  # else it was pruned or is being replaced

@@ -25,7 +25,7 @@ from pix2pix.hub.datasets import dataset_files
 from pix2pix.hub.deploy import HubCall, make_call, private_bucket
 from pix2pix.hub.jobs_follow import read_job, require_token, write_sentence
 from pix2pix.training import run_folder
-from pix2pix.utils.files import write_json
+from pix2pix.utils.files import saving, write_json
 from pix2pix.utils.progress import Progress
 from pix2pix.utils.workspace import IMPORT_ROOT
 
@@ -210,7 +210,8 @@ def _make_calls(
     token: str,
     on_progress: Progress = lambda done, total: None,
 ) -> str:
-    """Make the calls, of which the last one starts the job, and write down what it is called."""
+    """Make the calls, of which the last one starts the job, and write down what it is called; one
+    that cannot be written down is cancelled."""
     api = connect(token)
     with hub_errors(job["bucket"], "write to", token, kind="bucket"):
         for done, call in enumerate(calls[:-1]):
@@ -218,7 +219,13 @@ def _make_calls(
             make_call(api, call)
     with hub_errors(f"of {job['namespace']}", "start", token, kind="job"):
         info = api.run_job(**calls[-1].arguments)
-        write_json(run / run_folder.JOB_FILE, {**job, "job_id": info.id, "url": info.url})
-        write_sentence(run, "starting", f"Hugging Face looks for a machine: {job['flavour']}.")
+    try:
+        with saving(run):
+            write_json(run / run_folder.JOB_FILE, {**job, "job_id": info.id, "url": info.url})
+            write_sentence(run, "starting", f"Hugging Face looks for a machine: {job['flavour']}.")
+    except BaseException:  # nobody could follow or stop it, and it would be paid for
+        with hub_errors(f"of {job['namespace']}", "cancel", token, kind="job"):
+            api.cancel_job(job_id=info.id, namespace=job["namespace"])
+        raise
     on_progress(len(calls), len(calls))
     return info.url

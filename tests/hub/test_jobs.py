@@ -33,6 +33,7 @@ from pix2pix.ui.train.launch import run_settings
 from pix2pix.ui.train.live_view import handle_action
 from pix2pix.ui.train.tab import train_tab
 from pix2pix.ui.train.watch import RunWatcher
+from pix2pix.utils.files import write_json
 from tests.support.drawn_pairs import draw_dataset
 from tests.support.fake_jobs import BUCKET, OWNER, READER, FakeHub
 from tests.support.models_and_servers import save_tiny_model, until
@@ -163,6 +164,35 @@ def test_what_is_refused_is_a_sentence_and_leaves_no_run(
     with pytest.raises(UserError, match=words):
         start_remote(run, settings(data), BUCKET, **ON, token=token)
     assert not run.exists() and not hub.jobs
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_job_that_cannot_be_written_down_is_cancelled(
+    resumed: bool, hub: FakeHub, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_folder.runs_folder() / "faces"
+    if resumed:
+        start_remote(run, settings(data), BUCKET, **ON, token=OWNER)
+        hub.put(job_folder(tmp_path / "there", "running", 2))
+        cancel_remote(run, OWNER)
+        sync_remote(run, OWNER)
+    hub.status = {"stage": "RUNNING", "message": None}
+    before = read_job(run) if resumed else {}
+
+    def full(path: Path, job: dict) -> None:
+        if job.get("job_id"):
+            raise OSError(28, "No space left on device")
+        write_json(path, job)
+
+    monkeypatch.setattr("pix2pix.hub.jobs_launch.write_json", full)
+    with pytest.raises(UserError, match="faces could not be saved: check .* free space"):
+        if resumed:
+            resume_remote(run, **ON, token=OWNER)
+        else:
+            start_remote(run, settings(data), BUCKET, **ON, token=OWNER)
+    last = f"job{len(hub.jobs) - 1}"
+    assert hub.info(last)["status"]["stage"] == "CANCELED"
+    assert read_job(run) == before if resumed else not run.exists()
 
 
 def test_what_cannot_be_sent_asks_for_nothing(hub: FakeHub, data: Path) -> None:
@@ -373,6 +403,28 @@ def test_only_changes_are_copied_and_the_end_comes_last(
     copy_changes(run, out, known, with_state=True)
     assert copied[0] == "state.pt" and copied[-1] == "status.json" and "model/config.json" in copied
     assert known == file_stamps(run) and not list((out / "samples").iterdir())
+
+
+def test_a_copy_that_is_cut_off_leaves_the_state_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, out, known = job_folder(tmp_path / "run", "running", 1), tmp_path / "out", {}
+    copy_changes(run, out, known, with_state=True)
+    before = (out / "state.pt").read_bytes()
+
+    def cut_off(source: Path, target: Path) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:3])
+        raise OSError("the bucket is gone")
+
+    (run / "state.pt").write_bytes(b"a state that is newer")
+    monkeypatch.setattr("pix2pix.hub.bucket_backup.shutil.copyfile", cut_off)
+    with pytest.raises(OSError, match="gone"):
+        copy_changes(run, out, known, with_state=True)
+    monkeypatch.undo()
+    assert (out / "state.pt").read_bytes() == before
+    copy_changes(run, out, known, with_state=True)
+    assert (out / "state.pt").read_bytes() == b"a state that is newer"
+    assert file_stamps(out).keys() == file_stamps(run).keys()
 
 
 # ------------------------------------------------------------------------------------ on the page
