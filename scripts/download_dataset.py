@@ -1,8 +1,9 @@
 """Fetch a dataset as a folder: a published pix2pix set by its name, or any of the Hugging Face Hub
 by hub:OWNER/NAME, whose pictures may be in tables (Parquet, Arrow, WebDataset).
 
-A download that was cut off, stopped or killed goes on with the same command. The last line of the
-output is a JSON object with the folder, its pairs and the size of the archive in bytes.
+A download of an archive or a table that was cut off, stopped or killed goes on with the same
+command; pictures and archives of the Hub are fetched anew. The last line of the output is a JSON
+object with the folder, its pairs and the size of the archive in bytes.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tqdm import tqdm
 
-from pix2pix.data.report import read_dataset_json
+from pix2pix.data.report import read_dataset_json, typed
 from pix2pix.errors import UserError
 from pix2pix.hub.client import parse_repo, saved_login
 from pix2pix.hub.datasets import PUBLISHED, look_at_hub
 from pix2pix.hub.fetch_dataset import SETS, fetch_from_hub, fetch_set
 from pix2pix.utils.download import format_size, url_host
 from pix2pix.utils.progress import ProgressBar
+from pix2pix.utils.text import printable
 from pix2pix.utils.workspace import workspace
 from scripts.command import answer, command
 
@@ -31,7 +33,7 @@ HUB = "hub:"
 SHARES = "{desc}: {percentage:.0f}%|{bar}| {elapsed} gone, {remaining} left"
 
 
-@command(stopped="Stopped: what has arrived is kept, and the same command goes on.")
+@command(stopped="Stopped: the same command fetches what is missing.")
 def main() -> int:
     args = arguments()
     if args.list:
@@ -50,8 +52,10 @@ def main() -> int:
             keep_archive=args.keep_archive,
             on_wait=lambda sentence: tqdm.write(sentence, file=sys.stderr),
         )  # fmt: skip
-    for refused in read_dataset_json(Path(result["dataset"]))["refused"]:
-        print(f"left out {refused['file']}: {refused['reason']}", file=sys.stderr)
+    for refused in typed(read_dataset_json(Path(result["dataset"])), "refused", list):
+        if isinstance(refused, dict):  # its author may have written anything
+            file, reason = (printable(str(refused.get(key, "?"))) for key in ("file", "reason"))
+            print(f"left out {file}: {reason}", file=sys.stderr)
     return answer(result)
 
 

@@ -24,7 +24,7 @@ from pix2pix.models.folder import (
 from pix2pix.models.saving import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.training.checkpoints import entitle_card
-from pix2pix.utils.files import write_atomically
+from pix2pix.utils.files import atomic_folder
 from scripts.command import answer, command
 from scripts.examples.sources import KINDS, Drawn, add_examples, draw_sources
 
@@ -45,11 +45,12 @@ def main() -> int:
         sources = [Drawn(source.name, painter.translate(source.picture)) for source in drawn]
     elif args.examples:
         sources = draw_sources(args.examples, config)
-    save_model(args.out, generator, dataclasses.replace(config, title=args.title), card)
-    if sources:
-        add_examples(args.out, sources)
-    else:
-        copy_examples(model, args.out)
+    with atomic_folder(args.out) as out:
+        save_model(out, generator, dataclasses.replace(config, title=args.title), card)
+        if sources:
+            add_examples(out, sources)
+        else:
+            copy_examples(model, out)
     return answer({"model": str(args.out), "bytes": (args.out / WEIGHTS).stat().st_size})
 
 
@@ -58,14 +59,15 @@ def copy_examples(model: Path, out: Path) -> None:
     for file in [model / EXAMPLES, model / THUMBNAIL, *sample_files(model)]:
         if file.is_file():
             copy = out / file.relative_to(model)
-            write_atomically(copy, lambda temporary, file=file: shutil.copyfile(file, temporary))
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, copy)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("run", type=Path, help="run folder, or one of its checkpoints")
-    add("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
+    add("--out", type=Path, required=True, metavar="DIR", help="new model folder")
     add("--title", required=True, help="what people read on its card")
     add("--card", type=Path, help="the model card, Markdown; default: the one that the run wrote")
     add("--examples", choices=KINDS, help="sources drawn by code to add")

@@ -384,6 +384,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path) -
     file = stopped.folder / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "device": "cuda:99"}))  # elsewhere
     assert stopped.config.steps == 5
+    with pytest.raises(UserError, match="'cuda:99' is not available"):  # its own, unless told
+        train(data, stopped, resume=True)
     assert train(data, stopped, resume=True, device="cpu").status.state == "finished"
     files = [(run.model / "model.safetensors").read_bytes() for run in (straight, stopped)]
     assert files[0] == files[1]

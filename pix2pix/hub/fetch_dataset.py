@@ -1,5 +1,5 @@
 """Fetch a dataset as a folder: a set that the authors of pix2pix published, or one of the Hugging
-Face Hub. What has arrived outlives a stop, and the same call goes on."""
+Face Hub. What has arrived of an archive or a table outlives a stop, and the same call goes on."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def train(
     *,
     start_from: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    device: str = "auto",
+    device: str = "",
     should_stop: ShouldStop = lambda: False,
     on_progress: Callable[[TrainProgress], None] = lambda progress: None,
 ) -> Run:
@@ -86,7 +86,8 @@ def train(
     a model, its weights are fine-tuned, and its network is the run's. With `resume` the run goes on
     from its last saved state with its own settings, where no other `config` is given. Source and
     target are named, and label maps told, by the dataset where the config leaves that open. The
-    run waits while another one uses the device. `on_progress` hears every step.
+    `device` is auto, cpu, cuda or mps; unless told, a run that goes on has its own, and a new one
+    the fastest there is. It waits while another one uses that. `on_progress` hears every step.
 
     Returns the run, whose `status.state` is finished, or stopped where `should_stop` said so or the
     app was asked. Raises UserError for data or settings that cannot work, a folder that is in use,
@@ -99,7 +100,7 @@ def train(
         config = config or TrainConfig.from_preset(FIRST_PRESET)
         of_data = ("ranges", "numbers")  # which the dataset says
         given = {name: value for name, value in config.given().items() if name not in of_data}
-        settings = new_run(config.preset, given, data, start_from, device)
+        settings = new_run(config.preset, given, data, start_from, device or "auto")
     on_gpu = [settings.device] if settings.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):  # the caller's random numbers stay as they are
         begin_run(run, settings, resume)

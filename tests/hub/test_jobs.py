@@ -185,7 +185,7 @@ def test_a_job_that_cannot_be_written_down_is_cancelled(
         write_json(path, job)
 
     monkeypatch.setattr("pix2pix.hub.jobs_launch.write_json", full)
-    with pytest.raises(UserError, match="faces could not be saved: check .* free space"):
+    with pytest.raises(UserError, match="faces could not be saved"):
         if resumed:
             resume_remote(run, **ON, token=OWNER)
         else:

@@ -60,6 +60,18 @@ def test_a_run_is_published_with_its_own_card_and_examples(
     assert {name: (tmp_path / "out" / name).read_bytes() for name in own} == own
 
 
+def test_a_model_that_is_there_is_not_written_over(
+    publish: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run = labels_run(tmp_path / "run", PALETTE)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("# Another\n")
+    assert publish(run) == 1
+    assert "out exists already: choose another name" in capsys.readouterr().err
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["README.md"]
+    assert (tmp_path / "out" / "README.md").read_text() == "# Another\n"
+
+
 def test_scenes_become_examples_of_the_pad_and_the_cards_picture(
     publish: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -480,6 +480,17 @@ def test_a_hostile_archive_is_refused_and_deleted(server, tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["in"]
 
 
+def test_what_an_author_wrote_of_files_left_out_may_be_anything(server, tmp_path):
+    said = ["old.png", {"file": "a\x1b[2J.png", "reason": ["blank"]}, {"file": 3}, None]
+    about = {"facades/dataset.json": json.dumps({"refused": said}).encode()}
+    server.body = tar_gz({f"facades/{name}": content for name, content in PICTURES.items()} | about)
+    done = run(command(server, tmp_path / "facades"))
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("left out")] == [
+        "left out a?[2J.png: ['blank']", "left out 3: ?"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "words", [[], ["faces"], ["maps", "--from", "ftp://a/b"], ["maps", "--sha256", "12"]]
 )
