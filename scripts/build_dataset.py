@@ -52,7 +52,12 @@ def main() -> int:
         made = rebuild(args.rebuild, args.out, args.source, args.target, on_progress=bar)
     else:
         made = from_pictures(args, bar)
-    return answer(summarise_report(made), well=made["counts"]["pairs"] > 0)
+    counts = made["counts"]
+    if counts["pairs"]:
+        start = "Nothing is written: it would be" if args.plan else f"{args.out} holds"
+        splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS)
+        say(f"{start} {counts['pairs']:,} pairs: {splits}.")
+    return answer(summarise_report(made), well=counts["pairs"] > 0)
 
 
 def from_pictures(args: argparse.Namespace, bar: ProgressBar) -> Any:

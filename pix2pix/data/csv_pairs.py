@@ -39,19 +39,20 @@ def match_table(source: list[str], target: list[str], table: str) -> Matching:
     """Pair names by the rows of a CSV. Names are found as they stand, without their suffix, and
     with other folders before them where the rest is there once only. Raises UserError for a table
     without two columns."""
-    rows = _read_rows(table)
-    if not rows or len(rows[0]) < 2:
+    numbered = _read_rows(table)
+    numbers, rows = [number for number, _ in numbered], [row for _, row in numbered]
+    if not rows:
         raise UserError(_TWO_COLUMNS)
     files_a, files_b = _Names(source), _Names(target)
     header = [cell.strip().casefold() for cell in rows[0]]
     if any(files_a.find(cell) or files_b.find(cell) for cell in rows[0]):
         header = [""] * len(header)
     else:
-        rows = rows[1:]
+        numbers, rows = numbers[1:], rows[1:]
     extra = {name: header.index(name) for name in ("split", "group") if name in header}
     first, second = _picture_columns(header, extra, rows, files_a, files_b)
     pairs, refused = [], []
-    for number, row in enumerate(rows, 1):
+    for number, row in zip(numbers, rows):
         row = [cell.strip() for cell in row] + [""] * len(header)
         a, b = files_a.find(row[first]), files_b.find(row[second])
         values = {name: row[column] for name, column in extra.items()}
@@ -109,7 +110,8 @@ def _as_path(cell: str) -> str:
     return fold_name("/".join(part for part in path.split("/") if part not in ("", ".")))
 
 
-def _read_rows(table: str) -> list[list[str]]:
+def _read_rows(table: str) -> list[tuple[int, list[str]]]:
+    """Return the rows of two columns or more, with their numbers in a spreadsheet."""
     text = table.removeprefix("\ufeff")
     first, _, rest = text.partition("\n")
     separator = re.fullmatch(r"\s*\"?sep=(.)\"?\s*", first)  # a spreadsheet's own first line
@@ -117,10 +119,10 @@ def _read_rows(table: str) -> list[list[str]]:
         text, first = rest, rest.partition("\n")[0]
     delimiter = separator[1] if separator else max(",;\t", key=first.count)
     try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+        rows = list(enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), 1))
     except csv.Error as error:
         raise UserError("The CSV cannot be read: save it as plain UTF-8 text.") from error
-    return [row for row in rows if len(row) >= 2]
+    return [(number, row) for number, row in rows if len(row) >= 2]
 
 
 def _picture_columns(

@@ -53,7 +53,7 @@ def spoilt_label_doubts(inputs: Inputs, pairs: list[PlannedPair]) -> list[Refusa
                 f"this and {len(jpegs) - 1} more {end} pictures look like label maps saved as "
                 "JPEG, which blurs their colours: export them as PNG where you can"
             )
-            doubts.append(Refusal(getattr(jpegs[0], end), end, "jpeg labels", reason))
+            doubts.append(Refusal(getattr(jpegs[0], end), end, "jpeg", reason))
     return doubts
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pix2pix.data.dataset import list_pairs
-from pix2pix.data.layout import check_folder, is_folder, is_picture_name, is_visible
+from pix2pix.data.layout import check_folder, is_dataset, is_folder, is_picture_name, is_visible
 from pix2pix.data.pair_doubts import find_gap, strip_doubts
 from pix2pix.data.reading import MAX_PAGES, list_pages, page_name
 from pix2pix.data.records import SPLITS, Inputs, Pair, Refusal, and_more, doubt
@@ -113,14 +113,16 @@ def list_files(inputs: Inputs) -> tuple[Inputs, Listing]:
 
 
 def _list_dataset(inputs: Inputs, listing: Listing) -> Inputs:
-    """List the pairs of an existing dataset, A|B or two folders a split, in its own splits."""
+    """List the pairs of an existing dataset, A|B or two folders a split, in its own splits. A
+    folder of A|B pictures that names none leaves them open."""
     root, pairs = inputs.source, []
+    names_splits = is_dataset(root)
     for split in SPLITS:
         found, refused = list_pairs(root, split)
         listing.refused += tuple(refused)
         for pair in found:
             a, b = (f.relative_to(root).as_posix() for f in (pair.a, pair.b or pair.a))
-            pairs.append(Pair(a, b, split))
+            pairs.append(Pair(a, b, split if names_splits else ""))
     listing.pairs = tuple(pairs)
     used = {name for match in pairs for name in (match.source, match.target)}
     listing.add_folder("source", root, used | {refusal.file for refusal in listing.refused})

@@ -169,6 +169,17 @@ def test_strips_are_split_anew_without_changing_a_pixel(tmp_path: Path) -> None:
     assert len(list((tmp_path / "second" / "val").iterdir())) == 2
 
 
+def test_strips_in_one_folder_are_split_by_chance_and_others_stay_in_their_splits(
+    tmp_path: Path,
+) -> None:
+    built(*draw_folders(tmp_path, 10), tmp_path / "first", split=(1.0, 0.0, 0.0))
+    counts = {}
+    for name, folder in {"flat": tmp_path / "first" / "train", "split": tmp_path / "first"}.items():
+        counts[name] = built(folder, None, tmp_path / name, split=None)["counts"]
+    assert counts["flat"] == {"pairs": 10, "train": 8, "val": 1, "test": 1}
+    assert counts["split"] == {"pairs": 10, "train": 10, "val": 0, "test": 0}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("strips", "gaps"), ("pages", "every"), ("target_alpha", "x"), ("source_classes", "colors")],
@@ -402,6 +413,8 @@ def test_the_script_ends_with_what_it_did(tmp_path: Path) -> None:
         },
     )
     assert "a-005.png  ->  B2-005-x.jpg" in told
+    out = tmp_path / "out"
+    assert told.splitlines()[-1] == f"{out} holds 10 pairs: 8 train, 1 val, 1 test."
 
 
 def test_the_script_exits_with_1_when_something_was_refused(tmp_path: Path) -> None:
@@ -418,6 +431,7 @@ def test_the_script_plans_and_rebuilds(tmp_path: Path) -> None:
     source, target = draw_folders(tmp_path, 4)
     _, said, told = run_script("--source", tmp_path, "--plan")
     assert said["pairs"] == 4 and said["train"] == 2
+    assert "Nothing is written: it would be 4 pairs: 2 train" in told
     assert "The sources are from labels, the targets from photos." in told
     run_script("--source", source, "--target", target, "--out", tmp_path / "one", "--size", 64)
     code, _, _ = run_script("--rebuild", tmp_path / "one/dataset.json", "--out", tmp_path / "two")

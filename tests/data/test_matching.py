@@ -154,6 +154,16 @@ def test_a_csv_says_splits_and_groups() -> None:
     assert found == (Pair("a.png", "x.jpg", "val", "r1"), Pair("b.png", "y.jpg", "", "r2"))
 
 
+@pytest.mark.parametrize(
+    ("head", "number"), [("", 2), ("source,target\n", 3), ("sep=,\nsource,target\n\n\n", 5)]
+)
+def test_a_row_is_called_by_its_number_in_a_spreadsheet(head: str, number: int) -> None:
+    table = head + "a.png,x.jpg\ngone.png,y.jpg\n"
+    matching = match_names(["a.png"], ["x.jpg", "y.jpg"], "csv", table)
+    reasons = {refusal.file: refusal.reason for refusal in matching.refused}
+    assert f"names it in row {number}, but" in reasons["gone.png"]
+
+
 def test_what_a_csv_gets_wrong_is_listed() -> None:
     table = "source,target,split\na,x,train\ngone,y,train\nb,y,holiday\n"
     found = refused(["a.png", "b.png", "c.png"], ["x.jpg", "y.jpg"], "csv", table)

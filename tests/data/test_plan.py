@@ -161,7 +161,7 @@ def test_another_aspect_is_doubted(tmp_path: Path) -> None:
 def test_label_maps_in_jpeg_are_doubted_once(tmp_path: Path) -> None:
     source, target = draw_folders(tmp_path, 8, source="a-{:03}.jpg")
     plan = make_plan(Inputs(source, target))
-    assert [(d.kind, d.side) for d in plan.doubts] == [("jpeg labels", "source")]
+    assert [(d.kind, d.side) for d in plan.doubts] == [("jpeg", "source")]
     assert "7 more source pictures" in plan.doubts[0].reason
 
 

@@ -31,7 +31,7 @@ DOUBT_TEXTS = {  # of refusals and doubts, for one file and as "5 ..."
     "unfit": "that cannot be made",
     "aspect": "of different shapes",
     "misaligned": "badly aligned",
-    "jpeg labels": "label maps saved as JPEG",
+    "jpeg": "label maps saved as JPEG",
     "outlier": "with numbers far from all others",
     "nodata": "with a number that seems to stand for no value",
     "narrow-range": "of few levels, or of different kinds of numbers",
