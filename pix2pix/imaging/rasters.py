@@ -71,10 +71,9 @@ class Raster:
         self.low, self.high = self._range()
 
     def _palette(self) -> np.ndarray:
-        table = np.zeros((256, 3), np.float32)
+        table = np.zeros((np.iinfo(self.dtype).max + 1, 3), np.float32)
         for value, colour in self.source.colormap(1).items():
-            if value < 256:
-                table[value] = colour[:3]
+            table[value] = colour[:3]
         return table
 
     def _range(self) -> tuple[float, float]:

@@ -84,7 +84,10 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
             f"'{file.name}' is damaged or holds more than tensors, and code in a file is never "
             "run: take the weights anew from their source."
         ) from error
-    table = find_table(state)
+    try:
+        table = find_table(state)
+    except RecursionError:  # a file may hold itself
+        table = None
     if table is None:
         raise UserError(f"'{file.name}' is not a table of weights: give a *_net_G.pth file.")
     tensors = {plain_name(name): value for name, value in table.items()}

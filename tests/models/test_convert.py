@@ -233,6 +233,12 @@ def zero_padded_resnet() -> dict[str, Tensor]:
     return state
 
 
+def within_itself() -> dict:
+    state: dict = {"epoch": 3}
+    state["model"] = state
+    return state
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -247,6 +253,7 @@ def zero_padded_resnet() -> dict[str, Tensor]:
         (lambda: {"features.0.weight": torch.zeros(8, 3, 3, 3)}, "not a generator"),
         (lambda: {"epoch": 3, "model": {}}, "not a table of weights"),
         (lambda: [torch.zeros(3)], "not a table of weights"),
+        (within_itself, "not a table of weights"),
         (lambda: ReferenceUNet(6, "batch", 1, 2).state_dict(), "1 channels into 2"),
         (lambda: ReferenceUNet(5, "batch").state_dict(), "Size must be"),
     ],

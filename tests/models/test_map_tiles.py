@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pix2pix.errors import UserError
-from pix2pix.imaging.rasters import is_geotiff
+from pix2pix.imaging.rasters import Raster, is_geotiff
 from pix2pix.models.batch import list_jobs, refuse_overwriting, run_job
 from pix2pix.models.translator import Translator
 from tests.support.drawn_pairs import drawn_pair
@@ -277,6 +277,20 @@ def test_a_geotiff_that_a_model_sees_nearly_black_says_so(tmp_path: Path) -> Non
     (outcome,) = translate(translator(fit="tiles"), tmp_path / "field.tif", tmp_path / "out")
     assert outcome.remarks[0].startswith("field.tif holds numbers up to ")
     assert "white is 65535" in outcome.remarks[0]
+
+
+def test_a_palette_of_16_bits_gives_its_colours(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    about = {"driver": "GTiff", "width": 64, "height": 64, "count": 1, "dtype": "uint16"}
+    place = {"crs": "EPSG:25832", "transform": rasterio.transform.from_origin(5e5, 5.4e6, 1, 1)}
+    values = np.repeat(np.arange(64, dtype=np.uint16)[None] // 32 * 700, 64, axis=0)
+    with rasterio.open(tmp_path / "a.tif", "w", photometric="palette", **about, **place) as made:
+        made.write(values, 1)
+        made.write_colormap(1, {0: (10, 20, 30, 255), 700: (200, 150, 100, 255)})
+    with rasterio.open(tmp_path / "a.tif") as source:
+        seen = Raster(source, "a.tif").read((0, 0, 64, 64), 3)
+    colours = np.array([(10, 20, 30), (200, 150, 100)])[values // 700].transpose(2, 0, 1)
+    np.testing.assert_allclose((seen + 1) * 127.5, colours, atol=1e-3)
 
 
 def heights_painter(low: float, high: float) -> Translator:
