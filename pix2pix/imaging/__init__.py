@@ -1,4 +1,4 @@
-"""Pictures: files to arrays and back, line art, grids, A|B pairs.
+"""Pictures: files to arrays and back, line art, strokes, grids, A|B pairs.
 
-NumPy and Pillow alone.
+NumPy, Pillow, SciPy and scikit-image, no torch; GeoTIFFs and clips need rasterio and FFmpeg.
 """

@@ -1,4 +1,4 @@
 """Networks and losses: generators, discriminators and what they are made of.
 
-Pure PyTorch; knows no files.
+PyTorch; the one file it reads is the frozen network's, from the package it comes with.
 """
