@@ -33,7 +33,7 @@ HUB = "hub:"
 SHARES = "{desc}: {percentage:.0f}%|{bar}| {elapsed} gone, {remaining} left"
 
 
-@command(stopped="Stopped: the same command fetches what is missing.")
+@command(stopped="Stopped: the same command goes on.")
 def main() -> int:
     args = arguments()
     if args.list:
