@@ -1,4 +1,4 @@
-"""Start, queue, stop, resume and extend runs, each a process of its own. No torch.
+"""Start, queue, stop, resume, extend and delete runs, each a process of its own. No torch.
 
 One run trains on a device at a time: each waits for the lock of its device, in the order in which
 they were started. A lock goes with its process, however that ends.
@@ -31,6 +31,7 @@ from pix2pix.training.run_folder import (
 )
 from pix2pix.utils.files import (
     read_json_object,
+    remove_folder,
     to_number,
     write_atomically,
     write_errors,
@@ -126,6 +127,15 @@ def choose_data(run: Path, data: Path) -> None:
     """Let a run go on with the dataset `data`, where its own is gone. Raises UserError for a run
     that is active."""
     write_json(run / "config.json", {**_resting(run).config, "data": str(data.resolve())})
+
+
+def delete_run(run: Path) -> None:
+    """Delete a run with all that it saved; what was published from it stays. Raises UserError for a
+    run that is active, and where the disk refuses."""
+    sentence = f"'{run.name}' could not be deleted: check that the workspace can be written to."
+    with write_errors(run, sentence), start_lock(run):
+        _resting(run)
+        remove_folder(run)
 
 
 def _resting(run: Path) -> Status:

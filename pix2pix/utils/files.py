@@ -138,6 +138,13 @@ def copy_folder(
         os.replace(copy, out)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: at once for all who look, then file by file. Raises OSError."""
+    hidden = {"prefix": ".unfinished-", "dir": folder.parent, "ignore_cleanup_errors": True}
+    with tempfile.TemporaryDirectory(**hidden) as place:
+        os.replace(folder, Path(place) / folder.name)
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write an object as indented JSON, atomically."""
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"

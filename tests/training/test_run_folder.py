@@ -395,6 +395,31 @@ def test_publishing_copies_one_moment_under_a_new_name(root: Path, tmp_path: Pat
         publish_checkpoint(root / "a", "../other", 100, tmp_path / "models")
 
 
+def test_a_run_that_rests_is_deleted_and_what_was_published_stays(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_moments(root / "a", [100])
+    keep_moments(root / "b", [100])
+    published = publish_checkpoint(root / "a", "mine", 100, tmp_path / "models")
+    run_control.claim_run(root / "a")
+    run_folder.write_status(root / "a", state="running")
+    with pytest.raises(UserError, match="'a' is running: let it finish or stop it first"):
+        run_control.delete_run(root / "a")
+    run_folder.write_status(root / "a", state="stopped")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="could not be deleted"):
+        patch.setattr(files.os, "replace", refuse)
+        run_control.delete_run(root / "a")
+    assert (root / "a" / "checkpoints" / "step-0000100").is_dir()
+    assert {file.name for file in root.iterdir()} == {"a", "b", ".start.lock"}
+    run_control.delete_run(root / "a")
+    assert not (root / "a").exists() and published.is_dir()
+    assert (root / "b" / "checkpoints" / "step-0000100").is_dir()
+
+
 @pytest.mark.usefixtures("forked")
 def test_a_finished_run_goes_on_for_more_epochs(data: Path, root: Path) -> None:
     run = root / "faces"

@@ -30,6 +30,7 @@ from pix2pix.data.records import Inputs, Plan, Recipe
 from pix2pix.data.report import read_dataset_json
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.decode import from_data_url
+from pix2pix.training import run_control, run_folder
 from pix2pix.ui.dataset import build as checking
 from pix2pix.ui.dataset.build import CheckedPlan, PlanCache
 from pix2pix.ui.dataset.pairs_view import dataset_pair_views, planned_pair_views
@@ -44,7 +45,8 @@ from pix2pix.ui.dataset.uploads import (
 )
 from pix2pix.ui.events import CancelSwitches, time_left
 from pix2pix.ui.page import build_page
-from tests.support.drawn_pairs import draw_folders, drawn_pair, drawn_strip
+from pix2pix.utils.files import write_json
+from tests.support.drawn_pairs import draw_dataset, draw_folders, drawn_pair, drawn_strip
 from tests.support.models_and_servers import connected
 from tests.support.page_server import launched
 
@@ -421,6 +423,31 @@ def test_two_folders_become_a_dataset(
     page.get_by_role("tab", name="Dataset").click()
     page.locator('#datasets .card[data-name="faces"]').click()
     page.locator("#dataset-about").get_by_text("13 pairs").wait_for()
+
+
+@pytest.mark.browser
+def test_a_dataset_is_deleted_once_no_run_trains_on_it(page: Any, workspace: Path) -> None:
+    doomed, stays = (draw_dataset(workspace / "datasets" / n, train=2) for n in ("doomed", "stays"))
+    run = workspace / "runs" / "busy"
+    write_json(run / "config.json", {"data": str(doomed)})
+    run_control.claim_run(run)
+    run_folder.write_status(run, state="running")
+    page.reload()
+    page.get_by_role("tab", name="Dataset").click()
+    card = page.locator('#datasets .card[data-name="doomed"]')
+    card.click()
+    page.locator("#dataset").get_by_text("Delete", exact=True).click()
+    delete = page.get_by_role("button", name="Delete this dataset for good")
+    delete.click()
+    page.get_by_text("'busy' trains on it: let it finish or stop it first.").wait_for()
+    assert doomed.is_dir()
+    run_folder.write_status(run, state="stopped")
+    delete.click()
+    card.wait_for(state="detached")
+    page.locator("#dataset").wait_for(state="hidden")
+    page.locator('#datasets .card[data-name="stays"]').wait_for()
+    assert not doomed.exists() and stays.is_dir() and run.is_dir()
+    shutil.rmtree(run)
 
 
 @pytest.mark.browser

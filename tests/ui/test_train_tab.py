@@ -691,6 +691,16 @@ def test_a_picture_is_packed_without_its_gaps(workspace: Path) -> None:
         load_sample({"run": "one", "step": 11})
 
 
+def test_delete_takes_the_run_that_is_named_alone(workspace: Path) -> None:
+    for name in ("one", "two"):
+        pictures_run(workspace / "runs" / name, [10])
+    said = handle_action(RunWatcher(), {"run": "one", "action": "delete"})
+    assert said == {"said": "'one' is deleted."}
+    assert [status.name for status in run_folder.list_runs()] == ["two"]
+    with pytest.raises(UserError, match="There is no run"):
+        handle_action(RunWatcher(), {"run": "one", "action": "delete"})
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

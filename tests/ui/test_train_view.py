@@ -28,6 +28,10 @@ MOUNT = """async ([html, module]) => {
       window.told = { ...told, parts: {} }; // each part is told once, as the server does
       return told;
     },
+    act: async (request) => {
+      (window.acted ??= []).push(request);
+      return { said: `'${request.run}' is deleted.` };
+    },
     sample: async ({ step, small }) => small ? { image: "" } : new Promise((answer) => {
       window.asked.push({ step, answer });
     }),
@@ -100,6 +104,24 @@ def test_a_model_is_published_under_the_name_of_the_run_that_is_shown(view: View
         view.tell(run, status={"name": run, **STATUS})
         view.until(f"document.querySelector('.run > .head .name').textContent === '{run}'")
         assert view.page.locator(".as input").input_value() == run
+
+
+def test_a_run_is_deleted_by_a_second_click_and_another_one_shown(view: View) -> None:
+    view.tell("one", status={"name": "one", **STATUS})
+    button = view.page.locator("[data-action=delete]")
+    button.click()
+    assert button.inner_text() == "Delete for good?"
+    view.until("document.querySelector('[data-action=delete]').textContent === 'Delete'")  # no more
+    assert view.page.evaluate("window.acted") is None
+    button.click()
+    button.click()
+    view.until("!document.querySelector('.said').hidden")
+    assert view.page.evaluate("window.acted") == [{"run": "one", "action": "delete"}]
+    assert view.page.locator(".said").inner_text() == "'one' is deleted."
+    view.tell("two", status={"name": "two", **STATUS})
+    view.until("document.querySelector('.run > .head .name').textContent === 'two'")
+    view.tell("two", status={"name": "two", **STATUS, "active": True})
+    view.until("!document.querySelector('[data-action=delete]')")
 
 
 def test_the_slider_asks_for_one_picture_at_a_time_and_the_last_wins(view: View) -> None:

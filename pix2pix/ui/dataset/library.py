@@ -1,4 +1,4 @@
-"""Show the datasets of the workspace: choose, look, download, send to the Hub."""
+"""Show the datasets of the workspace: choose, look, download, send to the Hub, delete."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from pix2pix.errors import UserError
 from pix2pix.hub.dataset_repo import dataset_card
 from pix2pix.hub.datasets import push_dataset
 from pix2pix.imaging.picture import data_url, resize
+from pix2pix.training.run_folder import list_runs
 from pix2pix.ui.custom_html import CHOOSE_CARD, custom_html, on_card
 from pix2pix.ui.dataset.pairs_view import dataset_pair_views, join_pair, pairs_view
 from pix2pix.ui.dataset.uploads import CONCURRENCY
 from pix2pix.ui.dataset.wording import format_pairs, format_splits
 from pix2pix.ui.events import HIDDEN_EVENT, page_progress, results_folder
 from pix2pix.ui.hub_forms import upload_form
+from pix2pix.utils.files import remove_folder, write_errors
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import workspace
 
@@ -89,6 +91,9 @@ class DatasetLibrary:
             )
         with gr.Accordion("Send to the Hugging Face Hub", open=False):
             upload_form(self.name, push, "dataset-push")
+        with gr.Accordion("Delete", open=False):
+            gr.Markdown("Its pictures are gone then; runs and models that were trained on it stay.")
+            self.delete = gr.Button("Delete this dataset for good", variant="stop", size="md")
         self.message = gr.Markdown(elem_classes="quiet")
 
     def outputs(self) -> list[Any]:
@@ -116,6 +121,10 @@ class DatasetLibrary:
             return dataset_pair_views(chosen_folder(chosen), int(event.value))
 
         self.pictures.select(turn, self.name, self.pictures, **HIDDEN_EVENT)
+        self.delete.click(
+            delete_dataset, self.name, [self.name, self.detail, self.cards, self.sample],
+            show_progress_on=self.cards, api_visibility="private",
+        )  # fmt: skip
         packed = gr.File(visible="hidden", label="Packed dataset")
         kinds = (self.to_zip, packing(".zip", pack_zip)), (self.to_npz, packing(".npz", pack_npz))
         for button, pack in kinds:
@@ -150,6 +159,25 @@ def show_dataset(name: str) -> list[Any]:
     folder = chosen_folder(name)
     view, words = dataset_pair_views(folder), about_dataset(folder)
     return [name, gr.Column(visible=True), view, words, "", *library_items(name)]
+
+
+def delete_dataset(name: str) -> list[Any]:
+    """Delete a dataset that no run is trained on now; returns what the page shows then."""
+    folder = chosen_folder(name)
+    for run in list_runs():
+        if run.is_active and same_place(run.config.get("data"), folder):
+            raise UserError(f"'{run.name}' trains on it: let it finish or stop it first.")
+    with write_errors(
+        folder, f"'{name}' could not be deleted: check that the workspace can be written to."
+    ):
+        remove_folder(folder)
+    gr.Info(f"'{escape_text(name)}' is deleted.")
+    return ["", gr.Column(visible=False), *library_items()]
+
+
+def same_place(data: Any, folder: Path) -> bool:
+    """Return whether what a run's config calls its dataset is this folder."""
+    return isinstance(data, str) and Path(data).resolve() == folder.resolve()
 
 
 def push(chosen: str, repo: str, **options: Any) -> str:

@@ -145,6 +145,9 @@ def handle_action(watch: RunWatcher, request: Request) -> Reply:
             run, str(request.get("name", "")), parse_step(request.get("step"))
         )
         message = f"'{model.name}' is in the Translate tab now."
+    elif action == "delete":
+        run_control.delete_run(run)
+        message = f"'{printable(run.name)}' is deleted."
     else:
         raise UserError("There is no such action: reload the page.")
     watch.hurry()

@@ -7,6 +7,7 @@ import { Samples, measured } from "./samples.js";
 const SILENT = "The app does not answer. The run goes on by itself; this page tries again.";
 const BUSY = 1500; // ms between two looks at a run that works
 const QUIET = 3000;
+const SURE = 4000; // ms in which a second click deletes
 const RUN = "pix2pix-run"; // the one that was shown last
 
 function runCard(name) {
@@ -36,6 +37,16 @@ function when(seconds) {
   const today = date.toDateString() === new Date().toDateString();
   const options = today ? { hour: "2-digit", minute: "2-digit" } : { day: "numeric", month: "short" };
   return date.toLocaleString(undefined, options);
+}
+
+/** Ask once more before a run is deleted; returns whether this was the second click. */
+function isSure(button) {
+  if (button.dataset.sure) return true;
+  const words = button.textContent;
+  button.textContent = "Delete for good?";
+  button.dataset.sure = "yes";
+  setTimeout(() => { button.textContent = words; delete button.dataset.sure; }, SURE);
+  return false;
 }
 
 /** Go to the Translate tab, which lists the models anew, and choose one there. */
@@ -175,6 +186,7 @@ export class LiveView {
     if (resumable) found.push(["resume", "Resume"]);
     if (state === "finished") found.push(["extend", "Continue"]);
     if (model && !active) found.push(["finetune", "Fine-tune"]);
+    if (!active) found.push(["delete", "Delete"]);
     return found;
   }
 
@@ -272,6 +284,10 @@ export class LiveView {
     this.say(answer.error ?? (answer.datasets ? answer.said : ""));
     if (answer.datasets?.length) this.offerDatasets(answer, more);
     if (action === "publish" && !answer.error) this.published(more.name.trim(), answer.said);
+    if (action === "delete" && !answer.error) {
+      this.show("");
+      this.say(answer.said);
+    }
     this.again = true;
     this.look();
   }
@@ -303,7 +319,7 @@ export class LiveView {
       return;
     }
     if (action === "extend") this.act("extend", { epochs: this.find(".more").value });
-    else if (action) {
+    else if (action && (action !== "delete" || isSure(button))) {
       button.disabled = true;
       this.act(action).finally(() => { button.disabled = false; });
     }
