@@ -30,7 +30,13 @@ from pix2pix.data.records import (
     Plan,
     Recipe,
 )
-from pix2pix.data.report import describe_doubts, side_words, summarise_report
+from pix2pix.data.report import (
+    describe_doubts,
+    format_pairs,
+    format_splits,
+    side_words,
+    summarise_report,
+)
 from pix2pix.data.sample import PAIRS, SIZE, make_sample_dataset
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.data.tables import local_table, look_at
@@ -55,8 +61,7 @@ def main() -> int:
     counts = made["counts"]
     if counts["pairs"]:
         start = "Nothing is written: it would be" if args.plan else f"{args.out} holds"
-        splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS)
-        say(f"{start} {counts['pairs']:,} pairs: {splits}.")
+        say(f"{start} {format_pairs(counts['pairs'])}: {format_splits(counts)}.")
     return answer(summarise_report(made), well=counts["pairs"] > 0)
 
 

@@ -99,6 +99,16 @@ def summarise_report(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def format_pairs(number: int) -> str:
+    """Format a count: 1 pair, 138 pairs."""
+    return f"{number:,} pair" if number == 1 else f"{number:,} pairs"
+
+
+def format_splits(numbers: Mapping[str, int]) -> str:
+    """Format splits: 110 train, 14 val, 14 test."""
+    return ", ".join(f"{numbers.get(split, 0):,} {split}" for split in SPLITS)
+
+
 def describe_doubts(doubts: Iterable[Refusal]) -> list[Doubt]:
     """Describe doubts for `dataset.json`, the command and the API: one for each kind and side, and
     the sentence of the first where several files have their own."""

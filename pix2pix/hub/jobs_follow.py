@@ -165,7 +165,11 @@ def write_sentence(run: Path, state: str, sentence: str, **more: Any) -> None:
 
 def cancel_remote(run: Path, token: str) -> None:
     """Cancel the job of a run; what it saved last stays in the bucket. Raises UserError."""
-    job = read_job(run)
+    cancel_job(read_job(run), token)
+
+
+def cancel_job(job: dict[str, Any], token: str) -> None:
+    """Cancel a job of a `namespace` by its `job_id`. Raises UserError."""
     with hub_errors(f"of {job['namespace']}", "cancel", token, kind="job"):
         connect(token).cancel_job(job_id=job["job_id"], namespace=job["namespace"])
 

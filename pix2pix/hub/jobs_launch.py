@@ -23,7 +23,7 @@ from pix2pix.errors import UserError
 from pix2pix.hub.client import check_repo_name, connect, hub_errors
 from pix2pix.hub.datasets import dataset_files
 from pix2pix.hub.deploy import HubCall, make_call, private_bucket
-from pix2pix.hub.jobs_follow import read_job, require_token, write_sentence
+from pix2pix.hub.jobs_follow import cancel_job, read_job, require_token, write_sentence
 from pix2pix.training import run_folder
 from pix2pix.utils.files import saving, write_json
 from pix2pix.utils.progress import Progress
@@ -224,8 +224,7 @@ def _make_calls(
             write_json(run / run_folder.JOB_FILE, {**job, "job_id": info.id, "url": info.url})
             write_sentence(run, "starting", f"Hugging Face looks for a machine: {job['flavour']}.")
     except BaseException:  # nobody could follow or stop it, and it would be paid for
-        with hub_errors(f"of {job['namespace']}", "cancel", token, kind="job"):
-            api.cancel_job(job_id=info.id, namespace=job["namespace"])
+        cancel_job({**job, "job_id": info.id}, token)
         raise
     on_progress(len(calls), len(calls))
     return info.url

@@ -30,6 +30,7 @@ from pix2pix.training.run_folder import (
     write_status,
 )
 from pix2pix.utils.files import (
+    deleting,
     read_json_object,
     remove_folder,
     to_number,
@@ -132,8 +133,7 @@ def choose_data(run: Path, data: Path) -> None:
 def delete_run(run: Path) -> None:
     """Delete a run with all that it saved; what was published from it stays. Raises UserError for a
     run that is active, and where the disk refuses."""
-    sentence = f"'{run.name}' could not be deleted: check that the workspace can be written to."
-    with write_errors(run, sentence), start_lock(run):
+    with deleting(run), start_lock(run):
         _resting(run)
         remove_folder(run)
 

@@ -48,6 +48,12 @@ def saving(path: Path) -> contextlib.AbstractContextManager[None]:
     return write_errors(path, f"{printable(path.name)} could not be saved: {advice}.")
 
 
+def deleting(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Turn an OSError of a folder that is being deleted into a UserError."""
+    advice = "check that the workspace can be written to"
+    return write_errors(path, f"'{printable(path.name)}' could not be deleted: {advice}.")
+
+
 @contextlib.contextmanager
 def hold_lock(file: Path, message: str) -> Iterator[None]:
     """Let one process at a time do what it guards; raises UserError(message) for a second one."""

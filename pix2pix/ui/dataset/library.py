@@ -16,7 +16,7 @@ from pix2pix.data.layout import find_splits
 from pix2pix.data.npz import write_npz
 from pix2pix.data.pair_doubts import dataset_doubts
 from pix2pix.data.records import SPLITS
-from pix2pix.data.report import read_dataset_json
+from pix2pix.data.report import format_pairs, format_splits, read_dataset_json
 from pix2pix.data.sample import SAMPLE_NAME, make_sample_dataset
 from pix2pix.errors import UserError
 from pix2pix.hub.dataset_repo import dataset_card
@@ -26,10 +26,9 @@ from pix2pix.training.run_folder import list_runs
 from pix2pix.ui.custom_html import CHOOSE_CARD, custom_html, on_card
 from pix2pix.ui.dataset.pairs_view import dataset_pair_views, join_pair, pairs_view
 from pix2pix.ui.dataset.uploads import CONCURRENCY
-from pix2pix.ui.dataset.wording import format_pairs, format_splits
 from pix2pix.ui.events import HIDDEN_EVENT, page_progress, results_folder
 from pix2pix.ui.hub_forms import upload_form
-from pix2pix.utils.files import remove_folder, write_errors
+from pix2pix.utils.files import deleting, remove_folder
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import workspace
 
@@ -167,9 +166,7 @@ def delete_dataset(name: str) -> list[Any]:
     for run in list_runs():
         if run.is_active and same_place(run.config.get("data"), folder):
             raise UserError(f"'{run.name}' trains on it: let it finish or stop it first.")
-    with write_errors(
-        folder, f"'{name}' could not be deleted: check that the workspace can be written to."
-    ):
+    with deleting(folder):
         remove_folder(folder)
     gr.Info(f"'{escape_text(name)}' is deleted.")
     return ["", gr.Column(visible=False), *library_items()]

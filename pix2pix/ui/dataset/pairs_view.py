@@ -25,10 +25,11 @@ from pix2pix.data.dataset import (
 from pix2pix.data.pair_doubts import dataset_doubts
 from pix2pix.data.ranges import SideRange
 from pix2pix.data.records import SPLITS, Pair, Plan, Recipe, Refusal
+from pix2pix.data.report import format_pairs, format_splits
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture, data_url, resize
 from pix2pix.ui.custom_html import custom_html
-from pix2pix.ui.dataset.wording import DOUBT_TEXTS, format_pairs, format_splits
+from pix2pix.ui.dataset.wording import DOUBT_TEXTS
 
 PAIRS_PER_PAGE = 12
 PREVIEW_PAIRS = 4  # of a dataset to train on

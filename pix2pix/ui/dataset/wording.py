@@ -6,8 +6,8 @@ from typing import Any
 
 from pix2pix.data.ranges import PERCENTILES
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
-from pix2pix.data.records import FITS, SPLITS, Plan, Refusal
-from pix2pix.data.report import side_words
+from pix2pix.data.records import FITS, Plan, Refusal
+from pix2pix.data.report import format_pairs, side_words
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.imaging.ab_pairs import STRIPS
 
@@ -62,11 +62,6 @@ def format_counts(plan: Plan) -> str:
     refused = {refusal.kind for refusal in plan.refused}
     parts += [f"{n} {DOUBT_TEXTS.get(kind, kind)}" for kind, n in counts.items() if kind in refused]
     return ", ".join(parts) + "."
-
-
-def format_pairs(number: int) -> str:
-    """Format a count: 1 pair, 138 pairs."""
-    return f"{number:,} pair" if number == 1 else f"{number:,} pairs"
 
 
 def report_items(plan: Plan) -> dict[str, Any]:
@@ -173,8 +168,3 @@ def default_shares(plan: Plan) -> str:
     has one."""
     has_splits = plan.pairs and all(pair.split for pair in plan.pairs)
     return AS_FOUND if has_splits else "0.8, 0.1, 0.1"
-
-
-def format_splits(numbers: dict[str, int]) -> str:
-    """Format splits: 110 train, 14 val, 14 test."""
-    return ", ".join(f"{numbers.get(split, 0):,} {split}" for split in SPLITS)
