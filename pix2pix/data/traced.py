@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,9 @@ from pix2pix.data.records import FITS, Inputs, Recipe
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import Picture, save_png
 from pix2pix.utils.files import (
+    deleting,
     read_json_object,
+    remove_folder,
     unused_name,
     write_atomically,
     write_errors,
@@ -176,8 +177,11 @@ def create_set(root: Path, kind: str, palette: list[Any]) -> TracedSet:
 
 
 def remove_set(root: Path, name: Any) -> None:
-    """Delete a set with its photos and drawings; raises UserError where there is none."""
-    shutil.rmtree(open_set(root, name).folder, ignore_errors=True)
+    """Delete a set with its photos and drawings; raises UserError where there is none, and where
+    the disk refuses."""
+    folder = open_set(root, name).folder
+    with deleting(folder):
+        remove_folder(folder)
 
 
 def checked_set(folder: Path, kind: Any, palette: Any) -> TracedSet:

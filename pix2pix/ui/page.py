@@ -78,6 +78,7 @@ def build_page(
                 with translate.to_hub, owner_only(page, roles):
                     push_model_form(models, translate.name)
                     export_form(models, translate.name)
+                    translate.lay_out_deletion()
             notes = []  # where the tabs say, as the page is loaded, what this machine cannot do
             with gr.Tab("Dataset", id="dataset") as tab, owner_only(page, roles):
                 notes.append(gr.Markdown(elem_classes=["quiet", "note"]))

@@ -21,6 +21,7 @@ from pix2pix.data.traced import SIDE, TracedSet, create_set, list_sets, open_set
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import as_picture
 from pix2pix.training.resolve_config import resolve_config
+from pix2pix.utils import files
 from tests.support.models_and_servers import noise
 
 SKY, ROOF = {"name": "sky", "color": "#8cb8e8"}, {"name": "roof", "color": "#a8402c"}
@@ -87,6 +88,20 @@ def test_clearing_and_removing_leave_nothing_behind(lines: TracedSet) -> None:
     assert lines.add_photo(photo(3), "dog.png", "pad") == "002-dog"
     remove_set(lines.folder.parent, lines.folder.name)
     assert list_sets(lines.folder.parent) == [] and not lines.folder.exists()
+
+
+def test_a_set_that_the_disk_keeps_is_whole_and_said(
+    lines: TracedSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = lines.add_photo(photo(1), "cat.jpg", "crop")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files.os, "replace", refuse)
+    with pytest.raises(UserError, match="could not be deleted"):
+        remove_set(lines.folder.parent, lines.folder.name)
+    assert lines.photos() == [name] and list_sets(lines.folder.parent) == [lines.folder.name]
 
 
 @pytest.mark.parametrize("kind", ["drawing", "labels"])

@@ -113,6 +113,17 @@ def test_sample_training_publishing_and_painting(page: Any, workspace: Path) -> 
     shown = page.evaluate("document.querySelector('.pad canvas.picture').toDataURL('image/png')")
     assert np.asarray(from_data_url(shown, 10_000_000).convert("RGB")).std() > 5
 
+    page.locator("#hub-send").get_by_text("Send this model", exact=False).click()
+    page.locator("#hub-send").get_by_text("Delete", exact=True).click()
+    delete = page.get_by_role("button", name="Delete this model for good")
+    delete.click()
+    page.get_by_text(f"'{SAMPLE_NAME}' is deleted.").wait_for()
+    page.wait_for_selector("#models .card[data-name=other][aria-pressed=true]")
+    assert page.locator("#models .card").count() == 1
+    assert [*(workspace / "models").iterdir()] == [] and len([*workspace.glob("runs/*/model")]) == 1
+    delete.click()
+    page.get_by_text("'other' came with the program: choose a model of your own.").wait_for()
+
 
 def test_the_sample_is_made_once_and_found_again(workspace: Path) -> None:
     assert library.library_items()[1].visible

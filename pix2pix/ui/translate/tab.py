@@ -37,8 +37,9 @@ from pix2pix.ui.translate.options import norm_choice, parse_seed, seeds_from, ti
 from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES, pad
 from pix2pix.ui.translate.photo import PhotoMode
 from pix2pix.ui.web_files import device_files
+from pix2pix.utils.files import deleting, remove_folder
 from pix2pix.utils.text import escape_text
-from pix2pix.utils.workspace import hub_model_cache
+from pix2pix.utils.workspace import hub_model_cache, workspace
 
 MODES = ("Draw", "Photo", "Tiles")
 MAX_DRAWING_SIDE = 1024
@@ -71,7 +72,7 @@ def translate_tab(models: ModelSource, queued: ModelSource, limits: Limits) -> T
 class TranslateTab:
     """The components: the `row` of models, those that are the visitor's alone (`mine`, see
     ``known_models``), the chosen one's `name`, the modes' `columns`, of which one is seen, and
-    `to_hub`, where a model is sent from."""
+    `to_hub`, where a model is sent from or deleted."""
 
     def __init__(self, models: ModelSource, queued: ModelSource, limits: Limits) -> None:
         self.models, self.limits = models, limits
@@ -99,13 +100,17 @@ class TranslateTab:
         self.before = gr.State(first)  # chosen last: the textbox on the page lags behind
         self.columns = [draw, photo, tiles]
 
+    def outputs(self) -> list[Any]:
+        """List what `show_model` gives the values of."""
+        photo = self.photo
+        chosen = [self.before, self.name, self.drawing, self.row, self.mode]
+        of_photo = [photo.samples, photo.to_pad, photo.hints, photo.norm, photo.tint]
+        return [*chosen, *of_photo, *self.of_tiles, *photo.of_lines]
+
     def wire(self) -> None:
         """Wire the switch of modes, the models' cards, and what puts a photo on the pad."""
-        photo = self.photo
+        photo, outputs = self.photo, self.outputs()
         self.mode.change(None, self.mode, self.columns, js=show_one(MODES))
-        outputs = [self.before, self.name, self.drawing, self.row, self.mode]
-        outputs += [photo.samples, photo.to_pad, photo.hints, photo.norm, photo.tint]
-        outputs += [*self.of_tiles, *photo.of_lines]
 
         def choose(event: gr.EventData, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
             return self.show_model(str(event.value), before, mode, mine)
@@ -128,7 +133,7 @@ class TranslateTab:
         with gr.Column(elem_classes="squares"):
             with gr.Accordion("A model from the Hugging Face Hub", open=False, elem_id="hub-load"):
                 self.lay_out_hub_model(outputs)
-            title = "Send this model to the Hugging Face Hub, or export it as a web page"
+            title = "Send this model to the Hugging Face Hub, export it as a web page, or delete it"
             self.to_hub = gr.Accordion(title, open=False, elem_id="hub-send")
             if can_sign_in():
                 with gr.Row():
@@ -170,6 +175,25 @@ class TranslateTab:
             running, "fetch", [load, stop], fetch, [repo, token, self.mine, self.before, self.mode],
             [token, message, self.mine, *outputs], stopped={message: "Stopped."},
             show_progress_on=message, api_visibility="private",
+        )  # fmt: skip
+
+    def lay_out_deletion(self) -> None:
+        """Lay out and wire the button that deletes the chosen model, and shows another."""
+
+        def delete(chosen: str, mode: str, mine: dict[str, str]) -> list[Any]:
+            delete_model(chosen, self.models)
+            left = known_models(self.models, mine)
+            if left:
+                return self.show_model(first_model(left), chosen, mode, mine)
+            return [gr.skip() if part is not self.row else {"models": []} for part in outputs]
+
+        outputs = self.outputs()
+        with gr.Accordion("Delete", open=False):
+            gr.Markdown("Its folder is gone then; the run that trained it stays.")
+            button = gr.Button("Delete this model for good", variant="stop", size="md")
+        button.click(
+            delete, [self.name, self.mode, self.mine], outputs, show_progress_on=self.row,
+            api_visibility="private",
         )  # fmt: skip
 
     def show_model(self, chosen: str, before: str, mode: str, mine: dict[str, str]) -> list[Any]:
@@ -232,6 +256,18 @@ def other_mode(mode: str, is_photo: bool, was_photo: bool) -> Any:
         return gr.skip()
     here, there = MODES[:2] if is_photo else MODES[1::-1]
     return there if mode == here else mode
+
+
+def delete_model(name: str, models: ModelSource) -> None:
+    """Delete a model of the workspace; raises UserError for another, and where the disk refuses."""
+    folder = models.models().get(name)
+    if folder is None:
+        raise UserError("Only models that are kept here can be deleted: choose one of them.")
+    if folder.resolve().parent != (workspace() / "models").resolve():
+        raise UserError(f"'{name}' came with the program: choose a model of your own.")
+    with deleting(folder):
+        remove_folder(folder)
+    gr.Info(f"'{escape_text(name)}' is deleted.")
 
 
 def model_pad_state(chosen: str, folders: dict[str, Path]) -> dict[str, Any]:
