@@ -29,6 +29,7 @@ from pix2pix.data.records import (
     Origin,
     Plan,
     Recipe,
+    parse_shares,
 )
 from pix2pix.data.report import (
     describe_doubts,
@@ -73,7 +74,8 @@ def from_pictures(args: argparse.Namespace, bar: ProgressBar) -> Any:
         classes=(args.source_classes, args.target_classes), pages=args.pages,
         origin=Origin("", args.columns, args.subset, args.limit, every=args.every),
     )  # fmt: skip
-    recipe = Recipe(**{field.name: getattr(args, field.name) for field in fields(Recipe)})
+    options = {field.name: getattr(args, field.name) for field in fields(Recipe)}
+    recipe = Recipe(**{**options, "split": parse_shares(args.split)})
     if not args.target and (table := local_table(args.source, args.subset)):
         say(*look_at(table, args.columns, args.derive).describe())
     near = args.out.absolute().parent if args.out else Path(tempfile.gettempdir())
@@ -133,14 +135,6 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
-def shares(text: str) -> tuple[float, float, float]:
-    try:
-        train, val, test = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError("three numbers, as 0.8,0.1,0.1") from error
-    return train, val, test
-
-
 def join_negative(words: list[str]) -> list[str]:
     """Join a range to its option: argparse takes -1024,400 for another option."""
     joined: list[str] = []
@@ -192,8 +186,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     add("--size", type=int, help="side of each half in pixels (default: 256, of a sample 128), "
         "0 keeps the pictures'")  # fmt: skip
     add("--fit", choices=list(FITS), default="stretch", help="how pictures get to that size")
-    add("--split", type=shares, help="shares of train,val,test (default: as the folders or the CSV "
-        "say, else 0.8,0.1,0.1)")  # fmt: skip
+    add("--split", default="", metavar="TRAIN,VAL,TEST", help="their shares (default: as the "
+        "folders or the CSV say, else 0.8,0.1,0.1)")  # fmt: skip
     add("--seed", type=int, default=0, help="of the split")
     add("--together", default="", metavar="REGEX", help="names with the same match stay in one "
         "split, such as '^t\\d+' for the scenes t1, t2")  # fmt: skip

@@ -27,6 +27,7 @@ from scripts.command import answer, command
 def main() -> int:
     args = arguments()
     translator = Translator.load(find_model(args.model), args.device)
+    translator.check(tint=args.tint, norm=args.norm)
     jobs = list_jobs(args.input, result_suffix(translator.config.output_numbers))
     refuse_overwriting(jobs, args.out)
     translated, refused = 0, []

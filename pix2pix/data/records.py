@@ -26,6 +26,10 @@ FORMATS = {"png": ".png", "jpg": ".jpg"}
 LABELS = ("auto", "none", "source", "target", "both")
 DOUBTS = ("aspect", "misaligned")  # of pairs, which can be left out for them
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
+BAD_SHARES = (
+    "The shares of train, val and test are three numbers that add up to 1, as "
+    f"{','.join(map(str, DEFAULT_SHARES))}."
+)
 
 
 @dataclass(frozen=True)
@@ -274,11 +278,20 @@ class Recipe:
         shares = DEFAULT_SHARES if self.split is None else self.split
         ok = len(shares) == 3 and all(math.isfinite(s) and s >= 0 for s in shares)
         if not ok or abs(sum(shares) - 1) > 1e-6:
-            raise UserError(
-                "The shares of train, val and test are three numbers that add up to 1, as "
-                "0.8,0.1,0.1."
-            )
+            raise UserError(BAD_SHARES)
         try:
             re.compile(self.together)
         except re.error as error:
             raise UserError(f"'{self.together}' is no regular expression: {error}.") from error
+
+
+def parse_shares(text: str) -> tuple[float, float, float] | None:
+    """Read the shares of train, val and test, such as "0.8,0.1,0.1"; None where nothing is given.
+    Raises UserError."""
+    if not text.strip():
+        return None
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(BAD_SHARES) from error
+    return train, val, test

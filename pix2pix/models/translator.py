@@ -195,6 +195,11 @@ class Translator:
                 )  # fmt: skip
         return result if in_units else self.look(result)
 
+    def check(self, *, tint: str = "", norm: str = "") -> None:
+        """Raise UserError for a tint or a norm that this model does not take."""
+        self._norm(norm)
+        self._tint(tint, None)
+
     def by_range(self, picture: Picture) -> Picture:
         """Return a picture with black and white of the model's range, where it has one."""
         known = self.config.number_range("source")

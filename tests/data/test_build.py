@@ -427,6 +427,13 @@ def test_the_script_exits_with_1_when_something_was_refused(tmp_path: Path) -> N
     assert run_script(*options)[0] == 1  # the folder is there already
 
 
+def test_the_script_says_how_shares_are_written(tmp_path: Path) -> None:
+    source, target = draw_folders(tmp_path, 2)
+    code, _, told = run_script("--source", source, "--target", target, "--plan", "--split", "most")
+    words = "The shares of train, val and test are three numbers that add up to 1, as 0.8,0.1,0.1."
+    assert (code, told.splitlines()) == (1, [words])
+
+
 def test_the_script_plans_and_rebuilds(tmp_path: Path) -> None:
     source, target = draw_folders(tmp_path, 4)
     _, said, told = run_script("--source", tmp_path, "--plan")

@@ -134,6 +134,14 @@ def mixed(model, files, tmp_path_factory) -> tuple[subprocess.CompletedProcess[s
     return run("--model", model, *inputs, "--out", out, "--device", "cpu"), out
 
 
+def test_an_option_that_the_model_does_not_take_is_refused_once(model, files, tmp_path):
+    words = "--model", model, files / "tall.jpg", files / "pair.png", "--out", tmp_path / "out"
+    done = run_here(*words, "--tint", "salmon")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == ["This model takes no tint: leave it out."]
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_good_file_among_bad_ones_comes_out_in_its_own_size(mixed):
     _, out = mixed
     written = {file.name: Image.open(file) for file in out.iterdir()}  # no temporary files either

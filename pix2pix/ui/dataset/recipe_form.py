@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from pix2pix.data.records import DEFAULT_SHARES, FORMATS, LABELS, Recipe
+from pix2pix.data.records import FORMATS, LABELS, Recipe, parse_shares
 from pix2pix.errors import UserError
 from pix2pix.ui.dataset.wording import AS_FOUND, DOUBT_CHOICES, FIT_TEXTS
 
@@ -108,7 +108,7 @@ class RecipeForm:
             size=whole_number(values[self.size], "The size"),
             quality=whole_number(values[self.quality], "The JPEG quality"),
             seed=whole_number(values[self.seed], "The seed"),
-            split=shares(values[self.split]),
+            split=typed_shares(values[self.split]),
             leave_out=tuple(values[self.leave_out] or ()),
         )
 
@@ -124,16 +124,7 @@ def whole_number(value: Any, what: str) -> int:
     raise UserError(f"{what} must be a whole number.")
 
 
-def shares(text: Any) -> tuple[float, float, float] | None:
-    """Parse three numbers; None where the folders or the CSV shall say the split."""
+def typed_shares(text: Any) -> tuple[float, float, float] | None:
+    """Read the field of the shares; None where the folders or the CSV shall say the split."""
     words = str(text or "").strip()
-    if words in ("", AS_FOUND):
-        return None
-    try:
-        train, val, test = (float(part) for part in words.split(","))
-    except ValueError as error:
-        example = ", ".join(map(str, DEFAULT_SHARES))
-        raise UserError(
-            f"The shares of train, val and test are three numbers, as {example}."
-        ) from error
-    return train, val, test
+    return None if words == AS_FOUND else parse_shares(words)
