@@ -21,8 +21,8 @@ from tqdm import tqdm
 from pix2pix.data.report import read_dataset_json, typed
 from pix2pix.errors import UserError
 from pix2pix.hub.client import parse_repo, saved_login
-from pix2pix.hub.datasets import PUBLISHED, look_at_hub
-from pix2pix.hub.fetch_dataset import SETS, fetch_from_hub, fetch_set
+from pix2pix.hub.datasets import HUB_TABLES, look_at_hub
+from pix2pix.hub.fetch_dataset import PAPER_SETS, fetch_from_hub, fetch_set
 from pix2pix.utils.download import format_size, url_host
 from pix2pix.utils.progress import ProgressBar
 from pix2pix.utils.text import printable
@@ -46,7 +46,8 @@ def main() -> int:
         chosen = {"columns": args.columns, "limit": args.limit, "subset": args.subset}
         result = fetch_from_hub(repo, args.out, bar, token=token, **chosen)
     else:
-        print(f"{args.name}: {SETS[args.name].what}; {SETS[args.name].terms}.", file=sys.stderr)
+        paper_set = PAPER_SETS[args.name]
+        print(f"{args.name}: {paper_set.what}; {paper_set.terms}.", file=sys.stderr)
         result = fetch_set(
             args.name, args.out, bar, address=args.address, sha256=args.sha256,
             keep_archive=args.keep_archive,
@@ -60,11 +61,11 @@ def main() -> int:
 
 
 def list_sets() -> int:
-    for name, published in SETS.items():
-        about = "" if published.exact else "about "
-        print(f"{name}  {about}{format_size(published.size)}\n    {published.what}")
-        print(f"    {published.terms}")
-    for repo in PUBLISHED:
+    for name, paper_set in PAPER_SETS.items():
+        about = "" if paper_set.exact else "about "
+        print(f"{name}  {about}{format_size(paper_set.size)}\n    {paper_set.what}")
+        print(f"    {paper_set.terms}")
+    for repo in HUB_TABLES:
         print(f"hub:{repo}\n    the same by tables; licence: see https://hf.co/datasets/{repo}")
     return 0
 
@@ -80,7 +81,7 @@ def bar(title: str, unit: str) -> closing[ProgressBar]:
 def arguments() -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    add, known = parser.add_argument, ", ".join(SETS)
+    add, known = parser.add_argument, ", ".join(PAPER_SETS)
     add("name", nargs="?", type=set_name, metavar="NAME", help=f"{known}, hub:OWNER/NAME")
     add("--list", action="store_true", help="say what each set is, and stop")
     add("--out", type=Path, metavar="DIR", help="dataset folder (default: NAME in the workspace)")
@@ -103,12 +104,12 @@ def arguments() -> argparse.Namespace:
 
 
 def set_name(text: str) -> str:
-    if text in SETS:
+    if text in PAPER_SETS:
         return text
     try:
         parse_repo(text.removeprefix(HUB) if text.startswith(HUB) else "")
     except UserError as error:
-        known = ", ".join(SETS)
+        known = ", ".join(PAPER_SETS)
         raise argparse.ArgumentTypeError(f"give {known} or hub:OWNER/NAME") from error
     return text
 

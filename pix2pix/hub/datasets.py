@@ -42,7 +42,7 @@ MAX_IN_FOLDER = 10_000  # files; the Hub's own limit
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar", ".npz")
 WORKERS = 8  # files fetched at the same time
 # Published pix2pix sets that are tables of the columns imageA and imageB.
-PUBLISHED = ("huggan/facades", "huggan/maps", "huggan/edges2shoes", "huggan/night2day")
+HUB_TABLES = ("huggan/facades", "huggan/maps", "huggan/edges2shoes", "huggan/night2day")
 READ_AHEAD = 4 * 2**20  # bytes of files that are read from the beginning to the end
 
 

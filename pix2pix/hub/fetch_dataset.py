@@ -31,7 +31,7 @@ LIMITS = ArchiveLimits(entries=200_000)  # edges2handbags
 
 
 @dataclass(frozen=True)
-class Published:
+class PaperSet:
     """A dataset of the pix2pix authors; ``size`` of its archive in bytes, ``exact`` or rounded."""
 
     size: int
@@ -46,31 +46,31 @@ class Published:
 # GitHub have it, in accord with the 99M of the server's own listing. Rounded sizes: that listing
 # (8.0G, 2.0G and 1.9G, in units of 1024), as quoted in 2024. No SHA-256 of these archives has been
 # found in any published list.
-SETS = {
-    "facades": Published(
+PAPER_SETS = {
+    "facades": PaperSet(
         30_168_306, True, "photos of building fronts | labels of their parts; 400 to train on",
         NOT_KNOWN + "CMP Facade Database, cmp.felk.cvut.cz/~tylecr1/facade",
     ),
-    "maps": Published(
+    "maps": PaperSet(
         250_242_400, True, "aerial photos | maps of the same place; 1,096 to train on",
         NOT_KNOWN + "pictures of Google Maps",
     ),
     # The licence agreement of Cityscapes as copied in github.com/Sshanu/AdaptSegNet, license.txt;
     # the reference's download script says that it does not provide the set because of it.
-    "cityscapes": Published(
+    "cityscapes": PaperSet(
         103_441_232, True, "street photos | labels of what is seen; 2,975 to train on",
         "licence of Cityscapes (www.cityscapes-dataset.com): not for commercial use, not to be "
         "passed on; the PyTorch reference of pix2pix no longer offers it for that reason",
     ),
-    "edges2shoes": Published(
+    "edges2shoes": PaperSet(
         2_150_000_000, False, "outlines | photos of shoes; 50 thousand to train on",
         NOT_KNOWN + "UT Zappos50K, vision.cs.utexas.edu/projects/finegrained/utzap50k",
     ),
-    "edges2handbags": Published(
+    "edges2handbags": PaperSet(
         8_590_000_000, False, "outlines | photos of handbags; 137 thousand to train on",
         NOT_KNOWN + "pictures of Amazon, from the iGAN project, github.com/junyanz/iGAN",
     ),
-    "night2day": Published(
+    "night2day": PaperSet(
         2_040_000_000, False, "landscapes by night | by day; about 20 thousand in all",
         NOT_KNOWN + "Transient Attributes, transattr.cs.brown.edu",
     ),
@@ -87,8 +87,8 @@ def fetch_set(
     keep_archive: bool = False,
     on_wait: Callable[[str], None] = lambda sentence: None,
 ) -> dict[str, Any]:
-    """Fetch the set of this `name` in SETS, from another `address` if told, and unpack it as the
-    folder `out`; with `keep_archive` its archive stays beside that.
+    """Fetch the set of this `name` in PAPER_SETS, from another `address` if told, and unpack it as
+    the folder `out`; with `keep_archive` its archive stays beside that.
 
     Returns the folder, its counts, the `bytes` of the archive and how many of them an earlier call
     had fetched. A finished archive outlives a failure to unpack it. Raises UserError and OSError.
@@ -96,13 +96,13 @@ def fetch_set(
     out = out.with_name(safe_name(out.name))
     archive, kept = (out.with_name(f"{dot}{out.name}.tar.gz") for dot in (".", ""))
     _refuse_taken(out, *([kept] if keep_archive else []))
-    published = SETS[name]
+    known = PAPER_SETS[name]
     with part(f"{name}.tar.gz", "B") as on_progress:
         loaded = download(
             address or ADDRESS.format(name),
             archive,
             # Another address may have the set in another form.
-            size=published.size if published.exact and not address else None,
+            size=known.size if known.exact and not address else None,
             sha256=sha256,
             on_progress=on_progress,
             on_wait=on_wait,

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from pix2pix.errors import Cancelled
-from pix2pix.imaging.picture import Box
+from pix2pix.imaging.picture import Box, from_array, with_light
 from pix2pix.utils.progress import Progress, ShouldStop
 
 Crop = tuple[slice, slice, slice]  # an index into C x H x W
@@ -36,6 +36,18 @@ class LargePicture:
     write: Callable[[Image.Image, int], None]
     bits: int = 8  # of the rows: 16 for one channel only
     is_empty: Callable[[Box], bool] = _never
+
+
+def with_own_light(picture: LargePicture) -> LargePicture:
+    """Return a picture whose rows are written with its own light, and the network's colours."""
+
+    def write(rows: Image.Image, top: int) -> None:
+        if rows.mode == "RGB":
+            box = 0, top, rows.width, top + rows.height
+            rows = with_light(rows, from_array(picture.read(box, 1)))
+        picture.write(rows, top)
+
+    return replace(picture, write=write)
 
 
 def translate_windows(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from pix2pix.imaging.picture import (
 from pix2pix.model_config import ModelConfig
 from pix2pix.models.folder import find_model, load_model
 from pix2pix.models.onnx_runtime import OnnxEngine, in_turn, onnx_engine
-from pix2pix.models.tiling import LargePicture, pad_reflect, translate_windows
+from pix2pix.models.tiling import LargePicture, pad_reflect, translate_windows, with_own_light
 from pix2pix.nn.device import has_fast_bfloat16, memory_errors, pick_device
 from pix2pix.nn.layers import has_stored_statistics, use_own_statistics
 from pix2pix.utils.progress import Progress, ShouldStop
@@ -283,7 +281,7 @@ class Translator:
         Raises the same."""
         generator, norm, colour = self.config.generator, self._norm(norm), self._tint(tint, seed)
         if self.config.colours_grey and picture.bits == 8:
-            picture = replace(picture, write=self._with_own_light(picture))
+            picture = with_own_light(picture)
 
         def image(array: np.ndarray) -> Image.Image:
             made = self._labels(self._image(array, picture.bits))
@@ -302,17 +300,6 @@ class Translator:
                 on_progress=on_progress,
                 should_stop=should_stop,
             )
-
-    def _with_own_light(self, picture: LargePicture) -> Callable[[Image.Image, int], None]:
-        """Write rows with the light of the source and the colours of the network."""
-
-        def write(rows: Image.Image, top: int) -> None:
-            if rows.mode == "RGB":
-                box = 0, top, rows.width, top + rows.height
-                rows = with_light(rows, from_array(picture.read(box, 1)))
-            picture.write(rows, top)
-
-        return write
 
     def _tint(self, tint: str, seed: int | None) -> np.ndarray | None:
         """Return the colour, 1 x 3 in [-1, 1], of all of a picture and its tiles: that of `tint`,

@@ -109,7 +109,7 @@ def write_space_card(page: Path, name: str) -> None:
 
 def app_modules(names: list[str]) -> list[str]:
     """List the modules that only the app's other tabs use."""
-    others = {"charts.js", "samples.js", "live_view.js", "pairs_view.js"}
+    others = {"charts.js", "samples.js", "live_view.js", "run_cards.js", "pairs_view.js"}
     others |= {"trace.js", "reopen_board.js", "drafts.js", "palette_editor.js", "photo_upload.js"}
     return [name for name in names if name in others]
 

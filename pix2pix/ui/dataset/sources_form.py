@@ -12,7 +12,7 @@ import gradio as gr
 
 from pix2pix.data.tables import TableLook
 from pix2pix.errors import UserError
-from pix2pix.hub.datasets import PUBLISHED
+from pix2pix.hub.datasets import HUB_TABLES
 from pix2pix.imaging.video import VIDEO_SUFFIXES
 from pix2pix.ui.custom_html import custom_html
 from pix2pix.ui.dataset.draw import draw_board
@@ -100,7 +100,7 @@ class SourcesForm:
                 file_types=[".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".npz", ".parquet"],
             )  # fmt: skip
             self.repo = gr.Dropdown(
-                [*PUBLISHED], value=None, label="Or a dataset of the Hub: owner/name",
+                [*HUB_TABLES], value=None, label="Or a dataset of the Hub: owner/name",
                 allow_custom_value=True, elem_id="repo",
             )  # fmt: skip
             self.token = gr.Textbox(label="Token, for a private one", type="password")

@@ -9,6 +9,14 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
+/** Whether a place shows something else so far; what is pressed or typed there is left alone. */
+export function isNew(place, shown) {
+  const key = JSON.stringify(shown);
+  if (place.dataset.key === key) return false;
+  place.dataset.key = key;
+  return true;
+}
+
 /** Read what the browser keeps under a key; with a value, keep that, and with null nothing. */
 export function stored(key, value, storage = "localStorage") {
   try {

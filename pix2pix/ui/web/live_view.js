@@ -1,7 +1,8 @@
 /* The view of a run: asks what is new while it can be seen, and draws only that. */
 
 import { drawCharts } from "./charts.js";
-import { make, stored } from "./dom.js";
+import { isNew, make, stored } from "./dom.js";
+import { RunCards } from "./run_cards.js";
 import { Samples, measured } from "./samples.js";
 
 const SILENT = "The app does not answer. The run goes on by itself; this page tries again.";
@@ -10,34 +11,9 @@ const QUIET = 3000;
 const SURE = 4000; // ms in which a second click deletes
 const RUN = "pix2pix-run"; // the one that was shown last
 
-function runCard(name) {
-  return make("button", { type: "button", className: "card", data: { run: name } },
-    make("span", { className: "blank" }),
-    make("span", { className: "words" }, make("b", { textContent: name }),
-      make("span", { className: "quiet" }, make("i", { className: "dot" }),
-        make("span", { className: "word" })),
-      make("small", { className: "quiet" })));
-}
-
 /** The rows of a list of terms, from [[what, value], ...]. */
 const terms = (rows) => rows.map(([what, value]) => (
   make("div", {}, make("dt", { textContent: what }), make("dd", { textContent: value }))));
-
-/** Whether a place shows something else so far; what is pressed or typed there is left alone. */
-function isNew(place, shown) {
-  const key = JSON.stringify(shown);
-  if (place.dataset.key === key) return false;
-  place.dataset.key = key;
-  return true;
-}
-
-function when(seconds) {
-  if (!seconds) return "";
-  const date = new Date(seconds * 1000);
-  const today = date.toDateString() === new Date().toDateString();
-  const options = today ? { hour: "2-digit", minute: "2-digit" } : { day: "numeric", month: "short" };
-  return date.toLocaleString(undefined, options);
-}
 
 /** Ask once more before a run is deleted; returns whether this was the second click. */
 function isSure(button) {
@@ -77,8 +53,8 @@ export class LiveView {
     this.visible = false;
     this.lost = false;
     this.proposed = ""; // as the name of a published model
-    this.smalls = new Map();
     const fetchSample = (step) => this.ask("sample", { run: this.shown, step });
+    this.cards = new RunCards(element, (run) => this.fetchSmall(run));
     this.samples = new Samples(element, fetchSample, (step) => this.markKept(step));
   }
 
@@ -88,6 +64,11 @@ export class LiveView {
     const answer = await this.server[call](request).catch(() => null); // nobody answers: null, too
     this.lost = !answer;
     return answer ?? { error: SILENT };
+  }
+
+  async fetchSmall(run) {
+    const { image } = await this.ask("sample", { run, small: true });
+    return this.lost ? "" : image;
   }
 
   /* ---- Looking ------------------------------------------------------------------------------ */
@@ -132,7 +113,7 @@ export class LiveView {
     if (curves || validation) drawCharts(this.find(".charts"), this.parts);
     if (kept) { this.samples.show(this.parts.checkpoints); this.showKept(); }
     if (about) this.find(".about dl").replaceChildren(...terms(this.parts.about));
-    if (runs || head) this.showRuns(this.parts.runs ?? []);
+    if (runs || head) this.cards.show(this.parts.runs ?? [], this.shown);
     const none = (this.parts.runs ?? []).length === 0;
     this.find(".empty").hidden = !none;
     this.find(".run").hidden = none || !this.status;
@@ -241,32 +222,6 @@ export class LiveView {
     for (const row of this.element.querySelectorAll(".checkpoint")) {
       row.classList.toggle("here", Number(row.dataset.step) === step);
     }
-  }
-
-  showRuns(list) {
-    this.find(".all").hidden = list.length === 0;
-    const place = this.find(".all .cards");
-    if (!isNew(place, [list, this.shown])) return;
-    const old = new Map([...place.children].map((card) => [card.dataset.run, card]));
-    place.replaceChildren(...list.map((run) => {
-      const card = old.get(run.name) ?? runCard(run.name);
-      card.setAttribute("aria-pressed", String(run.name === this.shown));
-      card.dataset.state = run.state;
-      card.querySelector(".word").textContent = run.word;
-      const facts = [run.data, when(run.started)].filter(Boolean);
-      card.querySelector("small").textContent = facts.join(", ");
-      this.thumbnail(card, run);
-      return card;
-    }));
-  }
-
-  /** The newest generated picture of a run, asked for when its state or per cent change. */
-  async thumbnail(card, { name, word }) {
-    if (this.smalls.get(name) === word) return;
-    this.smalls.set(name, word);
-    const { image } = await this.ask("sample", { run: name, small: true });
-    if (image) card.querySelector(".blank").style.backgroundImage = `url("${image}")`;
-    else if (this.lost || image === "") this.smalls.delete(name); // none yet
   }
 
   /* ---- What people do ----------------------------------------------------------------------- */

@@ -98,7 +98,7 @@ export class Board {
     this.configure();
     this.say("");
     const next = photos.findIndex(({ state }) => state !== "done");
-    if (this.done || this.props.value?.set) this.publish();
+    if (this.done || this.props.value?.set) this.tellPage();
     if (photos.length) await this.go(Math.max(0, next));
   }
 
@@ -208,7 +208,7 @@ export class Board {
     const { at, photo: shown } = this;
     this.photos = this.photos.filter((other) => other !== photo);
     this.at = this.photos.indexOf(shown);
-    this.publish();
+    this.tellPage();
     this.configure();
     if (this.at < 0 && this.photos.length) await this.go(Math.min(at, this.photos.length - 1));
   }
@@ -269,13 +269,13 @@ export class Board {
     if (error) return false;
     const before = photo.state;
     photo.state = state;
-    if ([before, state].includes("done")) this.publish();
+    if ([before, state].includes("done")) this.tellPage();
     if (before !== state) this.refresh();
     return true;
   }
 
   /** Tell the page that the pairs are others than before. */
-  publish() {
+  tellPage() {
     this.version += 1;
     this.props.value = { set: this.done ? this.set : "", version: this.version };
   }
