@@ -30,6 +30,29 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 os.environ["PIX2PIX_ON_DEVICE"] = "off"
 
 
+# Three browsers at a time get into each other's way: the page's tests go to two processes, about half
+# of their time to each.
+FIRST_HALF = {"test_train_tab", "test_dataset_tab", "test_draw_pairs", "test_auth"}
+# What takes long begins first.
+ORDER = ("ui", "training", "hub", "tests", "evaluation")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of a file, which may share a server, to one process, and order the files."""
+
+    def place(item: pytest.Item) -> tuple[int, str]:
+        folder = item.path.parent.name
+        half = f"page-{1 if item.path.stem in FIRST_HALF else 2}"
+        group = half if folder == "ui" else item.path.stem
+        return ORDER.index(folder) if folder in ORDER else len(ORDER), group
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(place(item)[1]))
+    # Of the page's halves both begin at once.
+    items.sort(key=place)
+
+
 def give_up(sentence: str) -> None:
     """Skip with a sentence; in CI, which must have everything, fail with it."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
