@@ -30,8 +30,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 os.environ["PIX2PIX_ON_DEVICE"] = "off"
 
 
-# Three browsers at a time get into each other's way: the page's tests go to two processes, about half
-# of their time to each.
+# Three browsers at a time get into each other's way: the page's tests go to two processes, about
+# half of their time to each.
 FIRST_HALF = {"test_train_tab", "test_dataset_tab", "test_draw_pairs", "test_auth"}
 # What takes long begins first.
 ORDER = ("ui", "training", "hub", "tests", "evaluation")
