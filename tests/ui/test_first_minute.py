@@ -121,6 +121,8 @@ def test_sample_training_publishing_and_painting(page: Any, workspace: Path) -> 
     page.wait_for_selector("#models .card[data-name=other][aria-pressed=true]")
     assert page.locator("#models .card").count() == 1
     assert [*(workspace / "models").iterdir()] == [] and len([*workspace.glob("runs/*/model")]) == 1
+    delete.wait_for(state="hidden")  # lest a second click deletes the model that is chosen now
+    page.locator("#hub-send").get_by_text("Delete", exact=True).click()
     delete.click()
     page.get_by_text("'other' came with the program: choose a model of your own.").wait_for()
 

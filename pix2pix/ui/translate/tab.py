@@ -180,19 +180,21 @@ class TranslateTab:
     def lay_out_deletion(self) -> None:
         """Lay out and wire the button that deletes the chosen model, and shows another."""
 
-        def delete(chosen: str, mode: str, mine: dict[str, str]) -> list[Any]:
-            delete_model(chosen, self.models)
-            left = known_models(self.models, mine)
-            if left:
-                return self.show_model(first_model(left), chosen, mode, mine)
-            return [gr.skip() if part is not self.row else {"models": []} for part in outputs]
-
         outputs = self.outputs()
-        with gr.Accordion("Delete", open=False):
+        with gr.Accordion("Delete", open=False) as part:
             gr.Markdown("Its folder is gone then; the run that trained it stays.")
             button = gr.Button("Delete this model for good", variant="stop", size="md")
+
+        def delete(chosen: str, mode: str, mine: dict[str, str]) -> list[Any]:
+            delete_model(chosen, self.models)
+            closed = gr.Accordion(open=False)  # another model is chosen now
+            if left := known_models(self.models, mine):
+                return [closed, *self.show_model(first_model(left), chosen, mode, mine)]
+            none = {self.row: {"models": []}}
+            return [closed, *(none.get(shown, gr.skip()) for shown in outputs)]
+
         button.click(
-            delete, [self.name, self.mode, self.mine], outputs, show_progress_on=self.row,
+            delete, [self.name, self.mode, self.mine], [part, *outputs], show_progress_on=self.row,
             api_visibility="private",
         )  # fmt: skip
 
