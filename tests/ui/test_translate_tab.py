@@ -20,6 +20,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from pix2pix.errors import Cancelled, UserError
+from pix2pix.models.folder import list_models
 from pix2pix.models.translator_cache import TranslatorCache
 from pix2pix.ui.limits import Limits
 from pix2pix.ui.model_view import card_words
@@ -418,3 +419,20 @@ def test_a_clip_is_translated_and_played_in_the_page(
         " for (const video of all) { video.muted = true; video.play().catch(() => 0); }"
         " return all.some((video) => video.currentTime > 0.3 && video.videoWidth === 96); }"
     )
+
+
+def test_the_last_model_is_deleted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIX2PIX_WORKSPACE", str(tmp_path))
+    for name in ("first", "last"):
+        save_tiny_model(tmp_path / "models" / name)
+    page = build_page(TranslatorCache(lambda: [tmp_path / "models"], "cpu"))
+    delete = handler(page, "delete")
+    chosen = delete("first", "Draw", {})[2]
+    assert chosen == "last" and list_models([tmp_path / "models"]) == {
+        "last": tmp_path / "models/last"
+    }
+    closed, *shown = delete("last", "Draw", {})
+    assert closed.open is False and {"models": []} in shown
+    assert [*(tmp_path / "models").iterdir()] == []
+    with pytest.raises(UserError, match="Only models that are kept here can be deleted"):
+        delete("last", "Draw", {})

@@ -13,11 +13,11 @@ from pix2pix.data.build import build
 from pix2pix.data.importing import import_dataset
 from pix2pix.data.plan import make_plan
 from pix2pix.data.reading import reading_options
-from pix2pix.data.records import Plan, Recipe, parse_shares
+from pix2pix.data.records import Plan, Recipe
 from pix2pix.data.report import summarise_report
 from pix2pix.errors import Cancelled, UserError
 from pix2pix.ui.dataset.library import datasets_folder
-from pix2pix.ui.dataset.recipe_form import whole_number
+from pix2pix.ui.dataset.recipe_form import typed_shares, whole_number
 from pix2pix.ui.dataset.uploads import CONCURRENCY, TempDir, UploadedInputs, gather_inputs
 from pix2pix.ui.events import CancelSwitches, page_progress
 from pix2pix.utils.text import safe_name
@@ -153,7 +153,7 @@ def build_dataset(
     )  # fmt: skip
     name = safe_name(name or "")
     recipe = Recipe(
-        size=whole_number(size, "The size"), fit=fit, split=parse_shares(split or ""),
+        size=whole_number(size, "The size"), fit=fit, split=typed_shares(split),
         format=format, keep=keep, seed=whole_number(seed, "The seed"), labels=labels,
         together=together or "", leave_out=tuple(leave_out or ()),
         source_range=source_range or "", target_range=target_range or "",
