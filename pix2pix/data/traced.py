@@ -21,7 +21,6 @@ from pix2pix.data.records import FITS, Inputs, Recipe
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import Picture, save_png
 from pix2pix.utils.files import (
-    deleting,
     read_json_object,
     remove_folder,
     unused_name,
@@ -179,9 +178,7 @@ def create_set(root: Path, kind: str, palette: list[Any]) -> TracedSet:
 def remove_set(root: Path, name: Any) -> None:
     """Delete a set with its photos and drawings; raises UserError where there is none, and where
     the disk refuses."""
-    folder = open_set(root, name).folder
-    with deleting(folder):
-        remove_folder(folder)
+    remove_folder(open_set(root, name).folder)
 
 
 def checked_set(folder: Path, kind: Any, palette: Any) -> TracedSet:

@@ -145,9 +145,10 @@ def copy_folder(
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder: at once for all who look, then file by file. Raises OSError."""
+    """Remove a folder: at once for all who look, then file by file. Raises UserError where the
+    disk refuses."""
     hidden = {"prefix": ".unfinished-", "dir": folder.parent, "ignore_cleanup_errors": True}
-    with tempfile.TemporaryDirectory(**hidden) as place:
+    with deleting(folder), tempfile.TemporaryDirectory(**hidden) as place:
         os.replace(folder, Path(place) / folder.name)
 
 

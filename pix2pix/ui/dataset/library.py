@@ -28,7 +28,7 @@ from pix2pix.ui.dataset.pairs_view import dataset_pair_views, join_pair, pairs_v
 from pix2pix.ui.dataset.uploads import CONCURRENCY
 from pix2pix.ui.events import HIDDEN_EVENT, page_progress, results_folder
 from pix2pix.ui.hub_forms import upload_form
-from pix2pix.utils.files import deleting, remove_folder
+from pix2pix.utils.files import remove_folder
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import workspace
 
@@ -166,8 +166,7 @@ def delete_dataset(name: str) -> list[Any]:
     for run in list_runs():
         if run.is_active and same_place(run.config.get("data"), folder):
             raise UserError(f"'{run.name}' trains on it: let it finish or stop it first.")
-    with deleting(folder):
-        remove_folder(folder)
+    remove_folder(folder)
     gr.Info(f"'{escape_text(name)}' is deleted.")
     return ["", gr.Column(visible=False), *library_items()]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pix2pix.data.ranges import PERCENTILES
 from pix2pix.data.reading import ALPHA, CLASSES, PAGES
-from pix2pix.data.records import FITS, Plan, Refusal
+from pix2pix.data.records import DEFAULT_SHARES, FITS, Plan, Refusal
 from pix2pix.data.report import format_pairs, side_words
 from pix2pix.data.sources import DERIVATIONS
 from pix2pix.imaging.ab_pairs import STRIPS
@@ -167,4 +167,4 @@ def default_shares(plan: Plan) -> str:
     """Return the first value of the field for the shares: the plan's own splits where every pair
     has one."""
     has_splits = plan.pairs and all(pair.split for pair in plan.pairs)
-    return AS_FOUND if has_splits else "0.8, 0.1, 0.1"
+    return AS_FOUND if has_splits else ", ".join(map(str, DEFAULT_SHARES))

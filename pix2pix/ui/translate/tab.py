@@ -37,7 +37,7 @@ from pix2pix.ui.translate.options import norm_choice, parse_seed, seeds_from, ti
 from pix2pix.ui.translate.pad import MAX_IMAGE_BYTES, pad
 from pix2pix.ui.translate.photo import PhotoMode
 from pix2pix.ui.web_files import device_files
-from pix2pix.utils.files import deleting, remove_folder
+from pix2pix.utils.files import remove_folder
 from pix2pix.utils.text import escape_text
 from pix2pix.utils.workspace import hub_model_cache, workspace
 
@@ -179,7 +179,6 @@ class TranslateTab:
 
     def lay_out_deletion(self) -> None:
         """Lay out and wire the button that deletes the chosen model, and shows another."""
-
         outputs = self.outputs()
         with gr.Accordion("Delete", open=False) as part:
             gr.Markdown("Its folder is gone then; the run that trained it stays.")
@@ -190,8 +189,8 @@ class TranslateTab:
             closed = gr.Accordion(open=False)  # another model is chosen now
             if left := known_models(self.models, mine):
                 return [closed, *self.show_model(first_model(left), chosen, mode, mine)]
-            none = {self.row: {"models": []}}
-            return [closed, *(none.get(shown, gr.skip()) for shown in outputs)]
+            none = ({"models": []} if shown is self.row else gr.skip() for shown in outputs)
+            return [closed, *none]
 
         button.click(
             delete, [self.name, self.mode, self.mine], [part, *outputs], show_progress_on=self.row,
@@ -267,8 +266,7 @@ def delete_model(name: str, models: ModelSource) -> None:
         raise UserError("Only models that are kept here can be deleted: choose one of them.")
     if folder.resolve().parent != (workspace() / "models").resolve():
         raise UserError(f"'{name}' came with the program: choose a model of your own.")
-    with deleting(folder):
-        remove_folder(folder)
+    remove_folder(folder)
     gr.Info(f"'{escape_text(name)}' is deleted.")
 
 
