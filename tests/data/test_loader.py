@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,6 +163,28 @@ def strip_of(*halves: Image.Image) -> Image.Image:
     for place, half in enumerate(halves):
         strip.paste(half, (place * half.width, 0))
     return strip
+
+
+def test_pairs_are_prepared_on_one_thread_each(
+    pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, seen = torch.get_num_threads(), []
+    prepare = PairDataset.augmented
+
+    def augmented(*args: int) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(torch.get_num_threads())
+        return prepare(*args)
+
+    monkeypatch.setattr(PairDataset, "augmented", augmented)
+    torch.set_num_threads(3)
+    try:
+        next(batches(PairDataset(pairs, "train", SMALL), batch_size=2, seed=0))
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 3  # the networks keep theirs, and so do other threads
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(usual)
 
 
 def test_a_folder_of_plain_photos_is_all_train(tmp_path: Path) -> None:
