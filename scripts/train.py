@@ -26,7 +26,7 @@ from pix2pix.training.loop import TrainProgress, set_process_up
 from pix2pix.training.metrics_log import read_jsonl
 from pix2pix.training.resolve_config import RunSettings, describe_losses, new_run, resume_run
 from pix2pix.training.train import begin_run, train_run
-from pix2pix.utils.memory import free_memory
+from pix2pix.utils.machine import free_memory
 from pix2pix.utils.validation import count, split_setting
 from scripts.command import answer, command
 

@@ -37,7 +37,7 @@ from pix2pix.data.sources import seeded_random
 from pix2pix.errors import UserError
 from pix2pix.imaging.hints import LOOK, colour_hints, paint_hints
 from pix2pix.imaging.picture import LUMA, resize, to_array
-from pix2pix.utils.memory import free_memory, local_processes
+from pix2pix.utils.machine import free_memory, local_processes, usable_cores
 
 CACHE_SHARE = 0.25  # of the memory that is free when a run begins, for decoded pictures
 CPU = torch.device("cpu")
@@ -46,7 +46,7 @@ LIGHT = 0.6  # what is lighter takes less and less of another colour: soles and 
 TURNED = 0.3  # share of recoloured targets whose hues are turned
 NEUTRAL = 0.4  # share of the others that become black, grey or white: photos have no deep black
 PAIRS_FOR_CHANNELS = 32  # pairs whose channels are the dataset's
-WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads that prepare batches
+WORKERS = max(1, min(4, usable_cores() // 2))  # threads that prepare batches
 
 
 class PairDataset(Dataset[tuple[Tensor, Tensor]]):

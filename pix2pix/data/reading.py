@@ -28,6 +28,7 @@ from pix2pix.errors import Cancelled, UserError
 from pix2pix.imaging.ab_pairs import STRIPS, cut_strip
 from pix2pix.imaging.decode import open_picture, open_preview
 from pix2pix.imaging.picture import Picture
+from pix2pix.utils.machine import usable_cores
 from pix2pix.utils.progress import Progress, ShouldStop
 
 THUMBNAIL_SIDE = 64  # the side of the small pictures that pairs are judged by
@@ -35,7 +36,7 @@ BIG_PICTURE_PIXELS = (
     16_000_000  # pictures of more pixels are decoded one at a time, so that memory stays bounded
 )
 SAMPLED_FILES = 16  # files of a side that are opened in full
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, usable_cores())
 ALPHA = {
     "white": "Transparent places are white",
     "ignore": "Transparency is ignored",

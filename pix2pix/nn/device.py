@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from pix2pix.errors import UserError
+from pix2pix.utils.machine import usable_cores
 
 
 def on_zero_gpu() -> bool:
@@ -44,6 +45,11 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
+def keep_to_usable_cores() -> None:
+    """Let torch start no more threads than there are cores for this process."""
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -17,6 +17,7 @@ from pix2pix.data.loader import PairDataset, batches, steps_per_epoch
 from pix2pix.errors import UserError
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.folder import load_model
+from pix2pix.nn.device import keep_to_usable_cores
 from pix2pix.nn.generators import add_hints, add_input
 from pix2pix.training.checkpoints import checkpoint_folder
 from pix2pix.training.distributed import ProcessGroup, is_first, join_group
@@ -212,6 +213,7 @@ def load_initial_weights(trainer: Trainer, folder: Path) -> None:
 def set_process_up() -> None:
     """Set what holds for a whole process that trains and does nothing else."""
     set_pillow_limits()
+    keep_to_usable_cores()
     reuse_freed_memory()
 
 

@@ -22,6 +22,7 @@ from pix2pix.errors import UserError
 from pix2pix.hub.bucket_backup import start_bucket_backup
 from pix2pix.imaging.picture import set_pillow_limits
 from pix2pix.models.translator_cache import TranslatorCache
+from pix2pix.nn.device import keep_to_usable_cores
 from pix2pix.ui.auth import Roles, is_local_only
 from pix2pix.ui.gradio_patches import expose_mcp_tools
 from pix2pix.ui.limits import limits_middleware
@@ -38,6 +39,7 @@ def main() -> None:
         wanted = f'"gradio[mcp]=={gr.__version__}"'
         parser.exit(2, f"--mcp needs one more package: install it by pip install {wanted}.\n")
     set_pillow_limits()
+    keep_to_usable_cores()
     models = TranslatorCache(model_folders, unlisted=lambda: [hub_model_cache()])
     if args.mcp:
         expose_mcp_tools()

@@ -1,7 +1,9 @@
-"""How much memory is free, which errors mean that it ran out, and what a device is called."""
+"""How much memory is free, which errors mean that it ran out, how many cores there are, and what a
+device is called."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from pix2pix.nn.device import out_of_memory, pick_device
-from pix2pix.utils.memory import free_memory
+from pix2pix.nn.device import keep_to_usable_cores, out_of_memory, pick_device
+from pix2pix.utils.machine import free_memory, usable_cores
 
 
 def cuda() -> None:
@@ -64,7 +66,29 @@ def test_a_container_has_what_its_limit_leaves(
 ) -> None:
     for name, text in files.items():
         (tmp_path / f"memory.{name}").write_text(text)
-    monkeypatch.setattr("pix2pix.utils.memory.CGROUP", tmp_path)
+    monkeypatch.setattr("pix2pix.utils.machine.CGROUP", tmp_path)
     machine = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=10**6))
-    monkeypatch.setattr("pix2pix.utils.memory.psutil", machine)
+    monkeypatch.setattr("pix2pix.utils.machine.psutil", machine)
     assert free_memory(torch.device("cpu")) == free
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [("200000 100000", 2), ("150000 100000", 2), ("5000 100000", 1), ("max 100000", 32), ("", 32)],
+)
+def test_threads_are_as_many_as_the_cores_of_the_container(
+    quota: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr("pix2pix.utils.machine.CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(32), raising=False)
+    assert usable_cores() == cores
+    usual = torch.get_num_threads()
+    try:
+        for asked in (8, 1):  # fewer than there are cores stay fewer
+            torch.set_num_threads(asked)
+            keep_to_usable_cores()
+            assert torch.get_num_threads() == min(asked, cores)
+    finally:
+        torch.set_num_threads(usual)

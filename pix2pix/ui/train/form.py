@@ -28,7 +28,7 @@ from pix2pix.ui.dataset.library import chosen_folder, dataset_version
 from pix2pix.ui.dataset.pairs_view import preview_pairs
 from pix2pix.ui.train.launch import form_config, model_config_of, read_overrides
 from pix2pix.utils.files import unused_name
-from pix2pix.utils.memory import free_memory
+from pix2pix.utils.machine import free_memory
 from pix2pix.utils.text import escape_text, format_duration, format_memory
 from pix2pix.utils.validation import setting_text
 

@@ -1,8 +1,9 @@
-"""Measure the memory that is free to a run."""
+"""What this machine, or the container on it, has for us: free memory and cores."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,17 @@ def free_memory(device: torch.device) -> int:
         stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
         free = min(free, limit - used + int(stat.get("inactive_file", 0)))
     return free
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may use. A container that was given two of the machine's
+    32 sees all of them, and 32 threads on two cores mostly wait for each other."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # Linux
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # the container has no limit of its own
+        quota, period = map(int, (CGROUP / "cpu.max").read_text().split())
+        cores = min(cores, math.ceil(quota / period))
+    return cores
 
 
 def local_processes() -> int:
