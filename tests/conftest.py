@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -56,6 +57,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def give_up(sentence: str) -> None:
     """Skip with a sentence; in CI, which must have everything, fail with it."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+
+
+@pytest.fixture(autouse=True)
+def the_same_numbers_each_time() -> None:
+    """Random networks and pictures are those of the last run, whatever was tested before."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
