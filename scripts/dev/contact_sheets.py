@@ -84,8 +84,8 @@ def rows(translator: Translator, name: str) -> list[Row]:
 
 
 def comparison(before: Translator, after: Translator, name: str) -> list[Row]:
-    """Return eight sources, or all of a kind, and what two models make of them; one that follows
-    no strokes of colour gets the lines alone."""
+    """Return eight sources (seven shoes, twelve faces) and what two models make of them; one that
+    follows no strokes of colour gets the lines alone."""
     if name == "satellite-to-map":
         painter = Translator.load(find_model("map-to-satellite"))
         named = draw_sources("towns", painter.config, 8)

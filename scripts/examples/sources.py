@@ -42,7 +42,7 @@ def draw_sources(kind: str, config: ModelConfig, count: int = SHOWN) -> list[Dra
     """Draw sources of one of KINDS for a model; label maps in its own palette, whose names they
     need, else a UserError.
 
-    There are `count` label maps and landscapes; faces, shoes and photos are as many as there are.
+    There are `count` of them, but for faces and shoes, which are as many as there are.
     """
     size = config.generator.size
     if kind == "faces":
@@ -61,7 +61,7 @@ def draw_sources(kind: str, config: ModelConfig, count: int = SHOWN) -> list[Dra
         for name in ("Astronaut", "Coffee", "Cat", "Rocket"):
             grey = Image.fromarray(getattr(data, name.lower())()).convert("L")
             squares.append(Drawn(name, ImageOps.fit(grey, (256, 256), Image.Resampling.LANCZOS)))
-        return squares + draw_sources("landscapes", config, 2)
+        return squares + draw_sources("landscapes", config, count - len(squares))
     if kind == "landscapes":
         return [Drawn(f"Landscape {n}", draw_landscape(n, 256)) for n in range(1, count + 1)]
     palette = {label["name"]: label["color"] for label in config.palette}
