@@ -30,10 +30,9 @@ class SpreadColours(nn.Module):
 
     def forward(self, source: Tensor) -> Tensor:
         """Spread the strokes of N x C x H x W over the paper."""
-        strokes = F.max_pool2d(source, 2 * self.reach + 1, 1, self.reach)
-        strokes = -F.max_pool2d(-strokes, 2 * self.reach + 1, 1, self.reach)
+        strokes = -largest_near(-largest_near(source, self.reach), self.reach)
         weight = (1.8 - 2 * strokes.amin(1, keepdim=True)).clamp(0, 1)  # of paper 0
-        weight = -F.max_pool2d(-weight, 3, 1, 1)  # edges are blends
+        weight = -largest_near(-weight, 1)  # edges are blends
         layers = [torch.cat([strokes * weight, weight], dim=1)]
         for _ in range(self.halvings):  # to 1 x 1 at this size
             layers.append(F.avg_pool2d(layers[-1], 2, ceil_mode=True))
@@ -42,6 +41,24 @@ class SpreadColours(nn.Module):
             spread = F.interpolate(spread, layer.shape[-2:], mode="bilinear")
             spread = (layer[:, :3] + SLIGHT * spread) / (layer[:, 3:] + SLIGHT)
         return spread
+
+
+def largest_near(x: Tensor, reach: int) -> Tensor:
+    """Return the largest of the 2 reach + 1 rows and columns around each pixel of N x C x H x W.
+
+    It is `max_pool2d` at stride 1, which on a CPU looks at the whole window of each pixel. Here the
+    rows come first, then the columns, and nine take four comparisons of all pixels at once.
+    """
+    side = 2 * reach + 1
+    for dim, pad in ((2, (0, 0, reach, reach)), (3, (reach, reach))):
+        x = F.pad(x, pad, value=-torch.inf)
+        seen = 1
+        while seen < side:
+            step = min(seen, side - seen)
+            rest = x.shape[dim] - step
+            x = torch.maximum(x.narrow(dim, 0, rest), x.narrow(dim, step, rest))
+            seen += step
+    return x
 
 
 class AddNoise(nn.Dropout):

@@ -23,9 +23,8 @@ from torch import nn
 
 from pix2pix.config import TrainConfig, train_config
 from pix2pix.model_config import GeneratorConfig, ModelConfig
-from pix2pix.models.folder import WEIGHTS, find_model, load_model, read_config
-from pix2pix.models.onnx_graph import build_graph
-from pix2pix.models.onnx_runtime import open_session
+from pix2pix.models.folder import find_model, load_model, read_config
+from pix2pix.models.onnx_runtime import OnnxEngine, graph_bytes
 from pix2pix.models.saving import save_model
 from pix2pix.models.translator import Translator
 from pix2pix.nn.discriminators import build_discriminator
@@ -166,16 +165,16 @@ def translate_against_reference(rounds: int) -> dict[str, object]:
         for folder in [Path(place) / "ngf-64", *(find_model(m) for m in MODELS)]:
             for threads in (1, 2):
                 torch.set_num_threads(threads)
-                seconds = by_turns(ways(folder, threads), read_config(folder).generator, rounds)
+                seconds = by_turns(ways(folder), read_config(folder).generator, rounds)
                 result[f"{folder.name}, {threads} threads"] = summary(seconds)
     torch.set_num_threads(usual)
     return result
 
 
-def ways(folder: Path, threads: int) -> dict[str, Way]:
-    """Return functions of 1 x C x H x W that do the same."""
-    session = open_session(build_graph(read_config(folder), folder / WEIGHTS).SerializeToString(),
-                           folder, threads)  # fmt: skip
+def ways(folder: Path) -> dict[str, Way]:
+    """Return functions from 1 x C x H x W to C' x H x W that do the same, but for the last, which
+    takes dropout, noise and the norm as in training. A tint is none."""
+    engine = OnnxEngine(graph_bytes(folder, read_config(folder)), folder)
     today = Translator(*load_model(folder), "cpu")  # from no folder: PyTorch
     reference, _ = load_model(folder)
 
@@ -188,10 +187,10 @@ def ways(folder: Path, threads: int) -> dict[str, Way]:
 
     def as_reference(source: np.ndarray) -> np.ndarray:
         with plain_layers(), torch.no_grad():
-            return reference.train()(torch.from_numpy(source)).numpy()
+            return reference.train()(torch.from_numpy(source))[0].numpy()
 
     return {
-        "onnx_runtime": lambda source: session.run(None, {"source": source})[0],
+        "onnx_runtime": lambda source: engine.run(source)[0],
         "pytorch": by_pytorch,
         "pytorch_unfolded": unfolded,
         "reference": as_reference,

@@ -34,7 +34,7 @@ from pix2pix.imaging.line_art import line_drawing
 from pix2pix.model_config import GeneratorConfig, ModelConfig
 from pix2pix.models.folder import load_model, read_config
 from pix2pix.models.translator_cache import TranslatorCache
-from pix2pix.nn.extra_inputs import SpreadColours
+from pix2pix.nn.extra_inputs import SpreadColours, largest_near
 from pix2pix.nn.generators import build_generator, construct_generator
 from pix2pix.training.loop import load_initial_weights, run_loop
 from pix2pix.training.resolve_config import resolve_config
@@ -367,6 +367,16 @@ def test_such_a_model_is_measured_with_hints(lines: Path) -> None:
 
 
 # -------------------------------------------------------------------------------- in the network
+
+
+@pytest.mark.parametrize("reach", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("height, width", [(1, 1), (5, 40), (33, 64)])
+def test_the_largest_near_a_pixel_is_that_of_its_window(
+    reach: int, height: int, width: int
+) -> None:
+    x = torch.randn(2, 3, height, width)
+    expected = torch.nn.functional.max_pool2d(x, 2 * reach + 1, 1, reach)
+    assert torch.equal(largest_near(x, reach), expected)
 
 
 def test_wide_strokes_spread_over_the_paper_and_lines_do_not() -> None:
