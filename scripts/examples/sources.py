@@ -42,7 +42,8 @@ def draw_sources(kind: str, config: ModelConfig, count: int = SHOWN) -> list[Dra
     """Draw sources of one of KINDS for a model; label maps in its own palette, whose names they
     need, else a UserError.
 
-    There are `count` of them, but for faces and shoes, which are as many as there are.
+    There are `count` of them, but for faces and shoes, which are as many as there are, and have
+    strokes of colour where the model takes them.
     """
     size = config.generator.size
     if kind == "faces":
@@ -52,8 +53,11 @@ def draw_sources(kind: str, config: ModelConfig, count: int = SHOWN) -> list[Dra
             for name, lines in example_faces().items()
         ]
     if kind == "shoes":
-        shoes = example_shoes().items()
-        return [_coloured(name, lines, colours, size) for name, (lines, colours) in shoes]
+        takes_colours = config.generator.hints
+        return [
+            _coloured(name, lines, colours if takes_colours else [], size)
+            for name, (lines, colours) in example_shoes().items()
+        ]
     if kind == "photos":
         from skimage import data  # its own pictures, which come with the package
 
