@@ -47,17 +47,11 @@ def draw_sources(kind: str, config: ModelConfig, count: int = SHOWN) -> list[Dra
     """
     size = config.generator.size
     if kind == "faces":
-        colours = face_colours() if config.generator.hints else {}
-        return [
-            _coloured(name, lines, colours.get(name, []), size)
-            for name, lines in example_faces().items()
-        ]
+        faces, colours = example_faces().items(), face_colours()
+        return [_coloured(name, lines, colours.get(name, []), config) for name, lines in faces]
     if kind == "shoes":
-        takes_colours = config.generator.hints
-        return [
-            _coloured(name, lines, colours if takes_colours else [], size)
-            for name, (lines, colours) in example_shoes().items()
-        ]
+        shoes = example_shoes().items()
+        return [_coloured(name, lines, colours, config) for name, (lines, colours) in shoes]
     if kind == "photos":
         from skimage import data  # its own pictures, which come with the package
 
@@ -79,9 +73,11 @@ def draw_sources(kind: str, config: ModelConfig, count: int = SHOWN) -> list[Dra
     return sources
 
 
-def _coloured(name: str, lines: list[Stroke], colours: list[Hint], size: int) -> Drawn:
-    """Draw lines, over strokes of colour where there are any."""
-    picture = draw_strokes(lines, size)
+def _coloured(name: str, lines: list[Stroke], colours: list[Hint], config: ModelConfig) -> Drawn:
+    """Draw lines, over strokes of colour where there are any and the model takes them."""
+    picture = draw_strokes(lines, config.generator.size)
+    if not config.generator.hints:
+        colours = []
     if colours:
         picture = over_hints(picture, colours)
     return Drawn(name, picture, [stroke.to_json() for stroke in (*lines, *colours)])
