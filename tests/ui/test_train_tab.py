@@ -349,6 +349,7 @@ def test_models_are_measured_side_by_side(app: App, open_page: Callable[..., Any
     for number, name in enumerate(("first", "second")):
         save_tiny_model(app.workspace / "models" / name, seed=number)
     page = open_page(app)
+    page.locator("#train-preview img").first.wait_for()  # the dataset is chosen
     page.locator("#measure > button").click()
     page.locator("#measure-start").click()
     page.get_by_text("Choose the models to measure.").first.wait_for()
