@@ -484,7 +484,7 @@ def test_stop_leaves_nothing(
 
     def stopped(switches: CancelSwitches, session: str, work: str) -> None:
         stop(switches, session, work)
-        if work == "build":
+        if work == "build" and begun.is_set():  # a start stops earlier work
             heard.set()
 
     monkeypatch.setattr(build_module, "open_pair_job", slow)
@@ -650,6 +650,27 @@ def test_names_are_inert_text(page: Any, workspace: Path) -> None:
     build_as(page, "inert")
     page.get_by_text("inert is ready").wait_for()
     assert page.evaluate("window.hit") is None
+
+
+@pytest.mark.browser
+def test_a_card_says_the_whole_name_of_a_dataset(
+    visit: Callable[..., Any], workspace: Path
+) -> None:
+    (workspace / "datasets" / "little-houses" / "train").mkdir(parents=True)
+    drawn_strip(1, 64).save(workspace / "datasets" / "little-houses" / "train" / "0.png")
+    page = build_page(NoModels())
+    try:
+        view = visit(launched(page, themed=True))
+        view.get_by_role("tab", name="Dataset").click()
+        card = view.locator('#datasets .card[data-name="little-houses"]')
+        for width in (1280, 1100, 390):
+            view.set_viewport_size({"width": width, "height": 844})
+            assert card.locator("b").bounding_box()["height"] < 20  # one line
+            for words in card.locator(".words > *").all():
+                assert words.evaluate("e => e.scrollHeight <= e.clientHeight")
+        view.close()
+    finally:
+        page.close()
 
 
 @pytest.mark.browser
