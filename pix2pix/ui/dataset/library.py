@@ -34,7 +34,8 @@ from pix2pix.utils.workspace import workspace
 
 WIDE_STYLE = """
 .cards { justify-content: flex-start; }
-.card { flex: none; width: 220px; max-width: 100%; flex-direction: row; text-align: left; }
+.card { flex: none; width: 220px; max-width: 100%; padding: 6px; flex-direction: row;
+  text-align: left; }
 .card .wide { width: 72px; }
 .none { margin: 0; }"""
 # The file has arrived in the page's state: a link to it is clicked as a person would.
